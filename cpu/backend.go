@@ -1,0 +1,266 @@
+package cpu
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"runtime"
+	"time"
+
+	"clgrad/network"
+)
+
+// ErrClosed reports the use of a closed backend.
+var ErrClosed = errors.New("cpu: backend is closed")
+
+// A Backend computes in the precision T on the host's cores. It implements
+// [network.Backend].
+type Backend[T Float] struct {
+	settings settings
+	partial  []T // partial weight gradients, one a split
+	closed   bool
+}
+
+// settings are what decides the order of the sums.
+type settings struct {
+	Splits int `json:"splits"` // ranges of rows that a small weight gradient is summed in
+}
+
+// defaultBlockRows keeps a block of activations in the second-level cache while
+// a block's products are long enough to occupy all cores.
+const defaultBlockRows = 2048
+
+// New returns a backend. T is float32, the fall-back, or float64, the reference.
+func New[T Float]() *Backend[T] {
+	return &Backend[T]{settings: defaultSettings()}
+}
+
+func defaultSettings() settings {
+	if ownThreads {
+		return settings{Splits: 1}
+	}
+	return settings{Splits: runtime.GOMAXPROCS(0)}
+}
+
+const (
+	foreign   = "cpu: object of another backend"
+	badLength = "cpu: buffers differ in length"
+	badRange  = "cpu: range exceeds the object"
+)
+
+// Info describes the host.
+func (b *Backend[T]) Info() network.Info {
+	info := network.Info{
+		Backend:      "cpu",
+		Device:       processor(),
+		Driver:       library,
+		ComputeUnits: runtime.GOMAXPROCS(0),
+		Memory:       memory(),
+		Roundoff:     0x1p-24,
+	}
+	if b.double() {
+		info.Backend, info.Roundoff = "cpu64", 0x1p-53
+	}
+	return info
+}
+
+// double reports whether T is float64.
+func (b *Backend[T]) double() bool {
+	_, is := any(T(0)).(float64)
+	return is
+}
+
+// DefaultPlan proposes blocks that stay in cache and one split a core.
+func (b *Backend[T]) DefaultPlan(sizes []int, rows int) (network.ShardPlan, error) {
+	if _, err := network.NewLayout(sizes); err != nil {
+		return network.ShardPlan{}, err
+	}
+	text, err := json.Marshal(defaultSettings())
+	if err != nil {
+		return network.ShardPlan{}, err
+	}
+	info := b.Info()
+	return network.ShardPlan{
+		Backend: info.Backend, Device: info.Device, Driver: info.Driver,
+		Rows: rows, BlockRows: max(1, min(rows, defaultBlockRows)), Settings: text,
+	}, nil
+}
+
+// Configure takes the splits from a plan.
+func (b *Backend[T]) Configure(plan network.ShardPlan) error {
+	if b.closed {
+		return ErrClosed
+	}
+	if err := plan.CheckDevice(b.Info()); err != nil {
+		return err
+	}
+	var s settings
+	if err := json.Unmarshal(plan.Settings, &s); err != nil {
+		return fmt.Errorf("cpu: settings of the plan: %w", err)
+	}
+	if s.Splits < 1 || s.Splits > 1024 {
+		return fmt.Errorf("cpu: the plan asks for %d splits: 1 to 1024 are possible", s.Splits)
+	}
+	b.settings = s
+	return nil
+}
+
+// Close frees nothing that the collector would not, and refuses further use.
+func (b *Backend[T]) Close() error {
+	b.closed, b.partial = true, nil
+	return nil
+}
+
+// buffer is memory of a Backend[T].
+type buffer[T Float] struct{ data []T }
+
+func (b *buffer[T]) Len() int { return len(b.data) }
+func (b *buffer[T]) Close() error {
+	b.data = nil
+	return nil
+}
+
+// NewBuffer makes a zeroed buffer.
+func (b *Backend[T]) NewBuffer(elements int) (network.Buffer, error) {
+	if b.closed {
+		return nil, ErrClosed
+	}
+	if elements < 1 {
+		return nil, fmt.Errorf("cpu: buffer of %d elements: at least 1 is needed", elements)
+	}
+	return &buffer[T]{make([]T, elements)}, nil
+}
+
+// own returns the memory of a buffer that this kind of backend made.
+func own[T Float](b network.Buffer) []T {
+	mine, ok := b.(*buffer[T])
+	if !ok {
+		panic(foreign)
+	}
+	return mine.data
+}
+
+// view returns the host matrix of a checked view.
+func view[T Float](m network.Matrix) dense[T] {
+	end := m.Offset + (m.Rows-1)*m.Stride + m.Cols
+	return dense[T]{own[T](m.Buffer)[m.Offset:end], m.Rows, m.Cols, m.Stride}
+}
+
+// Write rounds src into dst.
+func (b *Backend[T]) Write(dst network.Buffer, offset int, src []float64) error {
+	if b.closed {
+		return ErrClosed
+	}
+	d := own[T](dst)
+	if offset < 0 || offset+len(src) > len(d) {
+		panic(badRange)
+	}
+	for i, v := range src {
+		d[offset+i] = T(v)
+	}
+	return nil
+}
+
+// Read copies src to dst.
+func (b *Backend[T]) Read(src network.Buffer, offset int, dst []float64) error {
+	if b.closed {
+		return ErrClosed
+	}
+	s := own[T](src)
+	if offset < 0 || offset+len(dst) > len(s) {
+		panic(badRange)
+	}
+	for i := range dst {
+		dst[i] = float64(s[offset+i])
+	}
+	return nil
+}
+
+// Clear zeroes a buffer.
+func (b *Backend[T]) Clear(dst network.Buffer) error {
+	if b.closed {
+		return ErrClosed
+	}
+	clear(own[T](dst))
+	return nil
+}
+
+// marker stands behind work that is done already.
+type marker struct{ at time.Time }
+
+func (m marker) Wait() (time.Time, error) { return m.at, nil }
+
+// Mark notes the time: all work is done.
+func (b *Backend[T]) Mark() (network.Marker, error) {
+	if b.closed {
+		return nil, ErrClosed
+	}
+	return marker{time.Now()}, nil
+}
+
+// tally holds records and the first iteration that was not finite.
+type tally struct {
+	records   []network.Record
+	nonFinite int
+}
+
+func (t *tally) Close() error {
+	t.records = nil
+	return nil
+}
+
+func ownTally(t network.Tally) *tally {
+	mine, ok := t.(*tally)
+	if !ok {
+		panic(foreign)
+	}
+	return mine
+}
+
+// NewTally makes a tally.
+func (b *Backend[T]) NewTally(records int) (network.Tally, error) {
+	if b.closed {
+		return nil, ErrClosed
+	}
+	if records < 1 {
+		return nil, fmt.Errorf("cpu: tally of %d records: at least 1 is needed", records)
+	}
+	return &tally{records: make([]network.Record, records)}, nil
+}
+
+// ReadTally copies records.
+func (b *Backend[T]) ReadTally(t network.Tally, first int, dst []network.Record) (int, error) {
+	if b.closed {
+		return 0, ErrClosed
+	}
+	mine := ownTally(t)
+	if first < 0 || first+len(dst) > len(mine.records) {
+		panic(badRange)
+	}
+	copy(dst, mine.records[first:])
+	return mine.nonFinite, nil
+}
+
+// Update computes θ −= α·g.
+func (b *Backend[T]) Update(theta, g network.Buffer, alpha float64, iteration int, t network.Tally) error {
+	if b.closed {
+		return ErrClosed
+	}
+	x, d, mine := own[T](theta), own[T](g), ownTally(t)
+	if len(x) != len(d) {
+		panic(badLength)
+	}
+	a, finite := T(alpha), true
+	for i, v := range d {
+		x[i] -= a * v
+		// A sum of two values is finite only where both are, or where they cancel,
+		// which infinities do not; it may overflow, so each is asked for itself.
+		finite = finite && !math.IsInf(float64(v), 0) && !math.IsNaN(float64(v)) &&
+			!math.IsInf(float64(x[i]), 0) && !math.IsNaN(float64(x[i]))
+	}
+	if !finite && mine.nonFinite == 0 {
+		mine.nonFinite = iteration
+	}
+	return nil
+}

@@ -1,0 +1,44 @@
+package cpu
+
+import (
+	"bufio"
+	"os"
+	"runtime"
+	"strconv"
+	"strings"
+)
+
+// processor returns the name of the host's processor, or its architecture where
+// the system does not tell.
+func processor() string {
+	if name := procField("/proc/cpuinfo", "model name"); name != "" {
+		return name
+	}
+	return runtime.GOOS + "/" + runtime.GOARCH
+}
+
+// memory returns the host's memory in bytes, 0 where the system does not tell.
+func memory() int64 {
+	kib, _, _ := strings.Cut(procField("/proc/meminfo", "MemTotal"), " ")
+	n, err := strconv.ParseInt(kib, 10, 64)
+	if err != nil {
+		return 0
+	}
+	return n << 10
+}
+
+// procField returns the first value of a "key: value" line of a file, empty
+// where there is none.
+func procField(path, key string) string {
+	f, err := os.Open(path)
+	if err != nil {
+		return ""
+	}
+	defer f.Close()
+	for lines := bufio.NewScanner(f); lines.Scan(); {
+		if k, v, ok := strings.Cut(lines.Text(), ":"); ok && strings.TrimSpace(k) == key {
+			return strings.TrimSpace(v)
+		}
+	}
+	return ""
+}

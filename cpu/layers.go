@@ -1,0 +1,214 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+
+	"gonum.org/v1/gonum/blas"
+
+	"clgrad/network"
+)
+
+// rowsAtOnce is how many rows a goroutine takes at a time in work that is not a
+// matrix product.
+const rowsAtOnce = 256
+
+// ForwardInput computes h = act(x·W + b) for a block of the input.
+func (b *Backend[T]) ForwardInput(x network.Input, block int, w, bias network.Matrix, act network.Activation, h network.Matrix) error {
+	if b.closed {
+		return ErrClosed
+	}
+	rows, _ := ownInput[T](x).block(block)
+	network.CheckForward(rows.rows, rows.cols, w, bias, h)
+	forward(rows, view[T](w), view[T](bias), act, view[T](h))
+	return nil
+}
+
+// Forward computes h = act(x·W + b).
+func (b *Backend[T]) Forward(x, w, bias network.Matrix, act network.Activation, h network.Matrix) error {
+	if b.closed {
+		return ErrClosed
+	}
+	x.Check()
+	network.CheckForward(x.Rows, x.Cols, w, bias, h)
+	forward(view[T](x), view[T](w), view[T](bias), act, view[T](h))
+	return nil
+}
+
+func forward[T Float](x, w, bias dense[T], act network.Activation, h dense[T]) {
+	parallel(h.rows, rowsAtOnce, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			copy(h.row(i), bias.data)
+		}
+	})
+	gemm(blas.NoTrans, blas.NoTrans, x, w, 1, h)
+	if act != network.ReLU {
+		return
+	}
+	parallel(h.rows, rowsAtOnce, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			for j, v := range h.row(i) {
+				if v < 0 {
+					h.row(i)[j] = 0
+				}
+			}
+		}
+	})
+}
+
+// WeightGradientInput adds xᵀ·dz and the column sums of dz for a block of the
+// input.
+func (b *Backend[T]) WeightGradientInput(x network.Input, block int, dz, dw, db network.Matrix) error {
+	if b.closed {
+		return ErrClosed
+	}
+	rows, _ := ownInput[T](x).block(block)
+	network.CheckWeightGradient(rows.rows, rows.cols, dz, dw, db)
+	b.weightGradient(rows, view[T](dz), view[T](dw), view[T](db))
+	return nil
+}
+
+// WeightGradient adds xᵀ·dz and the column sums of dz.
+func (b *Backend[T]) WeightGradient(x, dz, dw, db network.Matrix) error {
+	if b.closed {
+		return ErrClosed
+	}
+	x.Check()
+	network.CheckWeightGradient(x.Rows, x.Cols, dz, dw, db)
+	b.weightGradient(view[T](x), view[T](dz), view[T](dw), view[T](db))
+	return nil
+}
+
+// gonumTile and gonumParallel are the sizes below which gonum's Gemm runs on
+// one core: fewer than gonumParallel tiles of gonumTile×gonumTile in the result.
+const (
+	gonumTile     = 64
+	gonumParallel = 4
+)
+
+func (b *Backend[T]) weightGradient(x, dz, dw, db dense[T]) {
+	bias := make([]T, dz.cols)
+	for i := range dz.rows {
+		for j, v := range dz.row(i) {
+			bias[j] += v
+		}
+	}
+	for j, v := range bias {
+		db.data[j] += v
+	}
+	tiles := ((dw.rows + gonumTile - 1) / gonumTile) * ((dw.cols + gonumTile - 1) / gonumTile)
+	splits := min(b.settings.Splits, x.rows)
+	if splits < 2 || tiles >= gonumParallel {
+		gemm(blas.Trans, blas.NoTrans, x, dz, 1, dw)
+		return
+	}
+	size := dw.rows * dw.cols
+	if len(b.partial) < splits*size {
+		b.partial = make([]T, splits*size)
+	}
+	parallel(splits, 1, func(s, _ int) {
+		lo, hi := s*x.rows/splits, (s+1)*x.rows/splits
+		part := dense[T]{b.partial[s*size : (s+1)*size], dw.rows, dw.cols, dw.cols}
+		gemm(blas.Trans, blas.NoTrans, x.slice(lo, hi), dz.slice(lo, hi), 0, part)
+	})
+	for s := range splits {
+		for i := range dw.rows {
+			to := dw.row(i)
+			for j, v := range b.partial[s*size+i*dw.cols : s*size+(i+1)*dw.cols] {
+				to[j] += v
+			}
+		}
+	}
+}
+
+// InputGradient computes dx = (dz·Wᵀ) ⊙ [x > 0].
+func (b *Backend[T]) InputGradient(dz, w, x, dx network.Matrix) error {
+	if b.closed {
+		return ErrClosed
+	}
+	network.CheckInputGradient(dz, w, x, dx)
+	mask, to := view[T](x), view[T](dx)
+	product := to
+	inPlace := &mask.data[0] == &to.data[0]
+	if inPlace {
+		// The product would overwrite the mask that it is to be multiplied with.
+		if n := to.rows * to.cols; len(b.partial) < n {
+			b.partial = make([]T, n)
+		}
+		product = dense[T]{b.partial[:to.rows*to.cols], to.rows, to.cols, to.cols}
+	}
+	gemm(blas.NoTrans, blas.Trans, view[T](dz), view[T](w), 0, product)
+	parallel(to.rows, rowsAtOnce, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			from, m, t := product.row(i), mask.row(i), to.row(i)
+			for j, v := range from {
+				if !(m[j] > 0) {
+					v = 0
+				}
+				t[j] = v
+			}
+		}
+	})
+	return nil
+}
+
+// SoftmaxCrossEntropy replaces logits by the loss's derivative and counts loss
+// and correct rows. The exponentials and the sums over a row are float64 in
+// either precision.
+func (b *Backend[T]) SoftmaxCrossEntropy(z network.Matrix, x network.Input, block, m int, t network.Tally, record int) error {
+	if b.closed {
+		return ErrClosed
+	}
+	network.CheckSoftmax(z, x, block)
+	_, labels := ownInput[T](x).block(block)
+	if labels == nil {
+		return fmt.Errorf("cpu: softmax cross-entropy: %w", network.ErrNoLabels)
+	}
+	mine := ownTally(t)
+	if record < 0 || record >= len(mine.records) {
+		panic(badRange)
+	}
+	logits := view[T](z)
+	parts := make([]network.Record, (logits.rows+rowsAtOnce-1)/rowsAtOnce)
+	parallel(logits.rows, rowsAtOnce, func(lo, hi int) {
+		part := &parts[lo/rowsAtOnce]
+		for i := lo; i < hi; i++ {
+			loss, correct := softmaxRow(logits.row(i), int(labels[i]), float64(m))
+			part.Loss += loss
+			if correct {
+				part.Correct++
+			}
+		}
+	})
+	var sum network.Record
+	for _, p := range parts {
+		sum.Loss += p.Loss
+		sum.Correct += p.Correct
+	}
+	mine.records[record] = sum
+	return nil
+}
+
+// softmaxRow replaces one row of logits by (softmax(z) − onehot(y))/m and
+// returns log Σ exp z − z_y and whether y is the lowest class with the largest
+// logit.
+func softmaxRow[T Float](z []T, y int, m float64) (loss float64, correct bool) {
+	best := 0
+	for j, v := range z {
+		if v > z[best] {
+			best = j
+		}
+	}
+	top, zy, sum := float64(z[best]), float64(z[y]), 0.0
+	for _, v := range z {
+		sum += math.Exp(float64(v) - top)
+	}
+	for j, v := range z {
+		p := math.Exp(float64(v)-top) / sum
+		if j == y {
+			p--
+		}
+		z[j] = T(p / m)
+	}
+	return math.Log(sum) - (zy - top), best == y
+}

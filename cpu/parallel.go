@@ -1,0 +1,30 @@
+package cpu
+
+import (
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// parallel calls f for every chunk [lo, hi) of 0 … n−1 on all cores. The chunks
+// depend on n and size alone.
+func parallel(n, size int, f func(lo, hi int)) {
+	chunks := (n + size - 1) / size
+	workers := min(runtime.GOMAXPROCS(0), chunks)
+	if workers < 2 {
+		for lo := 0; lo < n; lo += size {
+			f(lo, min(lo+size, n))
+		}
+		return
+	}
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range workers {
+		wait.Go(func() {
+			for c := int(next.Add(1)) - 1; c < chunks; c = int(next.Add(1)) - 1 {
+				f(c*size, min((c+1)*size, n))
+			}
+		})
+	}
+	wait.Wait()
+}

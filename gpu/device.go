@@ -1,0 +1,143 @@
+package gpu
+
+import (
+	"errors"
+	"fmt"
+	"strconv"
+	"strings"
+
+	"clgrad/kernels"
+)
+
+// ErrNoDevice reports that there is no OpenCL device to compute on. Errors that
+// wrap it say why.
+var ErrNoDevice = errors.New("no OpenCL device")
+
+// A Device is an OpenCL device as its platform describes it.
+type Device struct {
+	Platform        int    `json:"platform"` // index among the platforms
+	Index           int    `json:"device"`   // index among the platform's devices
+	Name            string `json:"name"`
+	Vendor          string `json:"vendor"`
+	Type            string `json:"type"` // GPU, CPU, Accelerator or Other
+	PlatformName    string `json:"platform_name"`
+	PlatformVersion string `json:"platform_version"`
+	Driver          string `json:"driver"`
+	Version         string `json:"version"` // OpenCL version
+	ComputeUnits    int    `json:"compute_units"`
+	ClockMHz        int    `json:"clock_mhz"`
+	Memory          int64  `json:"memory_bytes"`
+	MaxBuffer       int64  `json:"max_buffer_bytes"`
+	LocalMemory     int64  `json:"local_memory_bytes"`
+	MaxWorkGroup    int    `json:"max_work_group"`
+	Problem         string `json:"problem,omitempty"` // why it cannot be used; empty if it can
+	id              handle // the api's own device
+}
+
+// ID returns the device's number P.D: platform and device, counted from 0.
+func (d Device) ID() string { return fmt.Sprintf("%d.%d", d.Platform, d.Index) }
+
+// Class returns the kind of kernels that suit the device.
+func (d Device) Class() kernels.Class {
+	if d.Type == "CPU" {
+		return kernels.CPU
+	}
+	return kernels.GPU
+}
+
+// limits returns what kernels may ask of the device.
+func (d Device) limits() kernels.Limits {
+	return kernels.Limits{WorkGroup: d.MaxWorkGroup, LocalMemory: d.LocalMemory}
+}
+
+// Devices lists the OpenCL devices of all platforms, those with a Problem
+// included. Where there is none the error wraps [ErrNoDevice].
+func Devices() ([]Device, error) {
+	a, err := openCL()
+	if err != nil {
+		return nil, err
+	}
+	return a.devices()
+}
+
+// Select returns the device that spec names: "P.D" by number, another text by a
+// part of its name in any case, and "" the best: a GPU before an accelerator
+// before a CPU, then the one with most compute units × clock. why says what
+// decided.
+func Select(devices []Device, spec string) (d Device, why string, err error) {
+	if spec == "" {
+		return best(devices)
+	}
+	if p, i, ok := number(spec); ok {
+		for _, d := range devices {
+			if d.Platform == p && d.Index == i {
+				return usable(d, "device "+spec)
+			}
+		}
+		return Device{}, "", fmt.Errorf("%w %s: %s", ErrNoDevice, spec, list(devices))
+	}
+	for _, d := range devices {
+		if strings.Contains(strings.ToLower(d.Name), strings.ToLower(spec)) {
+			return usable(d, fmt.Sprintf("its name holds %q", spec))
+		}
+	}
+	return Device{}, "", fmt.Errorf("%w named %q: %s", ErrNoDevice, spec, list(devices))
+}
+
+func usable(d Device, why string) (Device, string, error) {
+	if d.Problem != "" {
+		return Device{}, "", fmt.Errorf("OpenCL device %s (%s) cannot be used: %s", d.ID(), d.Name, d.Problem)
+	}
+	return d, why, nil
+}
+
+func best(devices []Device) (Device, string, error) {
+	rank := map[string]int{"GPU": 3, "Accelerator": 2, "CPU": 1}
+	found := -1
+	for i, d := range devices {
+		if d.Problem != "" {
+			continue
+		}
+		if found < 0 {
+			found = i
+			continue
+		}
+		b := devices[found]
+		if r, s := rank[d.Type], rank[b.Type]; r > s || r == s && d.ComputeUnits*d.ClockMHz > b.ComputeUnits*b.ClockMHz {
+			found = i
+		}
+	}
+	if found < 0 {
+		return Device{}, "", fmt.Errorf("%w that can be used: %s", ErrNoDevice, list(devices))
+	}
+	d := devices[found]
+	if len(devices) == 1 {
+		return d, "the only OpenCL device", nil
+	}
+	return d, fmt.Sprintf("best of %d OpenCL devices: %s with %d compute units at %d MHz",
+		len(devices), d.Type, d.ComputeUnits, d.ClockMHz), nil
+}
+
+// number parses "P.D".
+func number(spec string) (p, d int, ok bool) {
+	a, b, found := strings.Cut(spec, ".")
+	p, errA := strconv.Atoi(a)
+	d, errB := strconv.Atoi(b)
+	return p, d, found && errA == nil && errB == nil && p >= 0 && d >= 0
+}
+
+// list names devices in one line, for errors.
+func list(devices []Device) string {
+	if len(devices) == 0 {
+		return "there is none"
+	}
+	var names []string
+	for _, d := range devices {
+		s := d.ID() + " " + d.Name
+		if d.Problem != "" {
+			s += " (" + d.Problem + ")"
+		}
+		names = append(names, s)
+	}
+	return "there are " + strings.Join(names, ", ")
+}

@@ -1,0 +1,323 @@
+package gpu
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+	"unsafe"
+
+	"clgrad/kernels"
+)
+
+// ErrClosed reports the use of a closed backend, buffer, input or tally.
+var ErrClosed = errors.New("closed")
+
+// A session is one device in use: a context of its own (a context shared by
+// several GPUs serialises them), one in-order queue, and all objects made with
+// them.
+type session struct {
+	api      api
+	device   Device
+	context  *object
+	queue    *object
+	objects  []*object // in the order of creation, context and queue first
+	programs map[kernels.Program]*object
+	kernels  map[kernelKey]*object
+	// pending names the operations since the last wait, for the error of the
+	// next one.
+	pending  []string
+	launches int // enqueued since the last wait, pending's repeats included
+	// timed holds the events of launches while profiling, until they are waited
+	// for.
+	profiling bool
+	timed     []timedEvent
+	profile   []operationTime
+}
+
+// An object is a handle that is released once.
+type object struct {
+	handle handle
+	what   string
+	bytes  int // of a buffer
+}
+
+type kernelKey struct {
+	program kernels.Program
+	name    string
+}
+
+type timedEvent struct {
+	operation string
+	event     handle
+}
+
+type operationTime struct {
+	operation string
+	launches  int
+	total     time.Duration
+}
+
+func newSession(a api, d Device, profiling bool) (s *session, err error) {
+	s = &session{
+		api: a, device: d, profiling: profiling,
+		programs: map[kernels.Program]*object{}, kernels: map[kernelKey]*object{},
+	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, s.close())
+		}
+	}()
+	if s.context, err = s.keep("context")(a.createContext(d)); err != nil {
+		return s, err
+	}
+	if s.queue, err = s.keep("queue")(a.createQueue(s.context.handle, d, profiling)); err != nil {
+		return s, err
+	}
+	return s, nil
+}
+
+// keep takes what a create call returned into the session's objects.
+func (s *session) keep(what string) func(handle, error) (*object, error) {
+	return func(h handle, err error) (*object, error) {
+		if err != nil {
+			return nil, s.fail("create "+what, err)
+		}
+		o := &object{handle: h, what: what}
+		s.objects = append(s.objects, o)
+		return o, nil
+	}
+}
+
+// fail names the device and the call that failed.
+func (s *session) fail(call string, err error) error {
+	return fmt.Errorf("opencl:%s: %s: %w", s.device.ID(), call, err)
+}
+
+// faulted is fail for a call that waits: what went wrong may be any operation
+// since the last one.
+func (s *session) faulted(call string, err error) error {
+	if len(s.pending) > 0 {
+		call += fmt.Sprintf(" (after %d operations: %s)", s.launches, strings.Join(s.pending, ", "))
+	}
+	return s.fail(call, err)
+}
+
+// maxPending bounds the names of operations that an error lists.
+const maxPending = 16
+
+// enqueued remembers an operation until the next wait.
+func (s *session) enqueued(operation string) {
+	s.launches++
+	if len(s.pending) < maxPending && !slices.Contains(s.pending, operation) {
+		s.pending = append(s.pending, operation)
+	}
+}
+
+// waited forgets the operations before a wait that went well.
+func (s *session) waited() {
+	s.pending, s.launches = s.pending[:0], 0
+}
+
+// free releases one object.
+func (s *session) free(o *object) {
+	if o.handle == nil {
+		return
+	}
+	s.api.release(o.handle)
+	o.handle = nil
+	if i := slices.Index(s.objects, o); i >= 0 {
+		s.objects = slices.Delete(s.objects, i, i+1)
+	}
+}
+
+// close waits for the device and releases everything, newest first.
+func (s *session) close() error {
+	var err error
+	if s.queue != nil {
+		if e := s.api.finish(s.queue.handle); e != nil {
+			err = s.faulted("finish", e)
+		}
+	}
+	for _, t := range s.timed {
+		s.api.release(t.event)
+	}
+	s.timed = nil
+	for len(s.objects) > 0 {
+		s.free(s.objects[len(s.objects)-1])
+	}
+	s.queue = nil
+	return err
+}
+
+// buffer makes a buffer with unspecified contents.
+func (s *session) buffer(what string, bytes int) (*object, error) {
+	if limit := s.device.MaxBuffer; limit > 0 && int64(bytes) > limit {
+		return nil, s.fail("create "+what, fmt.Errorf("needs %d bytes, the device's largest buffer is %d", bytes, limit))
+	}
+	o, err := s.keep(what)(s.api.createBuffer(s.context.handle, bytes))
+	if err != nil {
+		return nil, fmt.Errorf("%w (%d bytes)", err, bytes)
+	}
+	o.bytes = bytes
+	return o, nil
+}
+
+// zeroed makes a buffer of zeros.
+func (s *session) zeroed(what string, bytes int) (*object, error) {
+	o, err := s.buffer(what, bytes)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.fill(o, 0, bytes); err != nil {
+		s.free(o)
+		return nil, err
+	}
+	return o, nil
+}
+
+// fill zeroes a range of a buffer.
+func (s *session) fill(o *object, offset, bytes int) error {
+	if o.handle == nil {
+		return s.fail("clear "+o.what, ErrClosed)
+	}
+	if err := s.api.enqueueFill(s.queue.handle, o.handle, offset, bytes); err != nil {
+		return s.fail("clear "+o.what, err)
+	}
+	s.enqueued("clear " + o.what)
+	return nil
+}
+
+// kernel returns a kernel of a program, building the program on first use.
+func (s *session) kernel(p kernels.Program, name string) (*object, error) {
+	key := kernelKey{p, name}
+	if k := s.kernels[key]; k != nil {
+		return k, nil
+	}
+	program := s.programs[p]
+	if program == nil {
+		what := "program " + p.File
+		var err error
+		program, err = s.keep(what)(s.api.createProgram(s.context.handle, source(p)))
+		if err != nil {
+			return nil, err
+		}
+		if err := s.api.buildProgram(program.handle, p.Options); err != nil {
+			s.free(program)
+			return nil, s.fail(fmt.Sprintf("build %s with %q", p.File, p.Options), err)
+		}
+		s.programs[p] = program
+	}
+	k, err := s.keep("kernel " + name)(s.api.createKernel(program.handle, name))
+	if err != nil {
+		return nil, err
+	}
+	s.kernels[key] = k
+	return k, nil
+}
+
+// source returns the text of a program. Tests replace it to break kernels.
+var source = kernels.Program.Source
+
+// launch enqueues a kernel over whole work-groups: global is rounded up to a
+// multiple of local. operation names it in errors and profiles. Arguments are
+// int32, uint64, float32 and *object.
+func (s *session) launch(operation string, p kernels.Program, name string, global, local []int, args ...any) error {
+	k, err := s.kernel(p, name)
+	if err != nil {
+		return err
+	}
+	for i, a := range args {
+		if o, ok := a.(*object); ok {
+			if o.handle == nil {
+				return s.fail(operation+": "+o.what, ErrClosed)
+			}
+			a = o.handle
+		}
+		if err := s.api.setArg(k.handle, i, a); err != nil {
+			return s.fail(fmt.Sprintf("%s: argument %d of %s", operation, i, name), err)
+		}
+	}
+	whole := make([]int, len(global))
+	for i, g := range global {
+		whole[i] = (g + local[i] - 1) / local[i] * local[i]
+	}
+	event, err := s.api.enqueueKernel(s.queue.handle, k.handle, whole, local, s.profiling)
+	if err != nil {
+		return s.fail(fmt.Sprintf("%s: enqueue %s %v/%v", operation, name, whole, local), err)
+	}
+	s.enqueued(operation)
+	if s.profiling {
+		s.timed = append(s.timed, timedEvent{operation, event})
+		if len(s.timed) >= maxTimed {
+			return s.collect()
+		}
+	}
+	return nil
+}
+
+// maxTimed bounds the events that are held while profiling: drivers slow down
+// under thousands of them.
+const maxTimed = 1024
+
+// collect waits for the timed launches and adds their times to the profile.
+func (s *session) collect() error {
+	if len(s.timed) == 0 {
+		return nil
+	}
+	if err := s.finish(); err != nil {
+		return err
+	}
+	for len(s.timed) > 0 {
+		t := s.timed[0]
+		start, end, err := s.api.times(t.event)
+		s.api.release(t.event)
+		s.timed = s.timed[1:]
+		if err != nil {
+			return s.fail("time of "+t.operation, err)
+		}
+		i := slices.IndexFunc(s.profile, func(o operationTime) bool { return o.operation == t.operation })
+		if i < 0 {
+			i = len(s.profile)
+			s.profile = append(s.profile, operationTime{operation: t.operation})
+		}
+		s.profile[i].launches++
+		s.profile[i].total += end - start
+	}
+	s.timed = nil
+	return nil
+}
+
+// write copies host memory to a buffer.
+func (s *session) write(o *object, offset int, src unsafe.Pointer, bytes int) error {
+	if o.handle == nil {
+		return s.fail("write "+o.what, ErrClosed)
+	}
+	if err := s.api.write(s.queue.handle, o.handle, offset, src, bytes); err != nil {
+		return s.faulted("write "+o.what, err)
+	}
+	s.waited()
+	return nil
+}
+
+// read copies a buffer to host memory after all work so far.
+func (s *session) read(o *object, offset int, dst unsafe.Pointer, bytes int) error {
+	if o.handle == nil {
+		return s.fail("read "+o.what, ErrClosed)
+	}
+	if err := s.api.read(s.queue.handle, o.handle, offset, dst, bytes); err != nil {
+		return s.faulted("read "+o.what, err)
+	}
+	s.waited()
+	return nil
+}
+
+// finish waits for all work so far.
+func (s *session) finish() error {
+	if err := s.api.finish(s.queue.handle); err != nil {
+		return s.faulted("finish", err)
+	}
+	s.waited()
+	return nil
+}

@@ -1,0 +1,109 @@
+package kernels
+
+import "fmt"
+
+// A Class is the kind of device that defaults are chosen for.
+type Class string
+
+// The classes.
+const (
+	CPU Class = "cpu"
+	GPU Class = "gpu"
+)
+
+// A Config says how a device computes: the tile of each operation by its shape,
+// with a default for shapes that are not listed. It is part of a run's plan.
+type Config struct {
+	Forward        Tile `json:"forward"`
+	WeightGradient Tile `json:"weight_gradient"`
+	InputGradient  Tile `json:"input_gradient"`
+	// Shapes overrides a tile for one shape: the key is Key's.
+	Shapes map[string]Tile `json:"shapes,omitempty"`
+	// SoftmaxRows is how many rows a work-item takes; 0 asks for the naive kernel.
+	SoftmaxRows int `json:"softmax_rows"`
+	// RecordGroup is the work-group that adds loss and correct rows.
+	RecordGroup int `json:"record_group"`
+	// BlockRows is how many rows of the batch are computed at a time.
+	BlockRows int `json:"block_rows"`
+}
+
+// The names of the operations, in keys and profiles.
+const (
+	OpForward        = "forward"
+	OpWeightGradient = "weight_gradient"
+	OpInputGradient  = "input_gradient"
+)
+
+// Key names an operation on a layer with n inputs and p outputs.
+func Key(op string, n, p int) string { return fmt.Sprintf("%s %dx%d", op, n, p) }
+
+// Tile returns the tile for an operation on a layer with n inputs and p outputs.
+func (c Config) Tile(op string, n, p int) Tile {
+	if len(c.Shapes) > 0 {
+		if t, ok := c.Shapes[Key(op, n, p)]; ok {
+			return t
+		}
+	}
+	switch op {
+	case OpForward:
+		return c.Forward
+	case OpWeightGradient:
+		return c.WeightGradient
+	case OpInputGradient:
+		return c.InputGradient
+	}
+	panic("kernels: unknown operation " + op)
+}
+
+// Check reports why a device with the given limits cannot be asked for c.
+func (c Config) Check(l Limits) error {
+	for _, t := range []Tile{c.Forward, c.WeightGradient, c.InputGradient} {
+		if err := t.Check(l); err != nil {
+			return err
+		}
+	}
+	for key, t := range c.Shapes {
+		if err := t.Check(l); err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+	}
+	if c.SoftmaxRows < 0 || c.SoftmaxRows > 1<<20 {
+		return fmt.Errorf("softmax rows are %d: 0 to %d are possible", c.SoftmaxRows, 1<<20)
+	}
+	if c.RecordGroup < 1 || c.RecordGroup > l.WorkGroup || c.RecordGroup&(c.RecordGroup-1) != 0 {
+		return fmt.Errorf("record group is %d: a power of two up to %d is expected", c.RecordGroup, l.WorkGroup)
+	}
+	if c.BlockRows < 1 {
+		return fmt.Errorf("block rows are %d: at least 1 is needed", c.BlockRows)
+	}
+	return nil
+}
+
+// Default returns the configuration for a class of device with the given number
+// of compute units, before any tuning.
+func Default(class Class, units int) Config {
+	if class == CPU {
+		return Config{
+			Forward:        Tile{Variant: Register, ItemRows: 12, ItemCols: 32, Width: 16},
+			InputGradient:  Tile{Variant: Register, ItemRows: 12, ItemCols: 32, Width: 16},
+			WeightGradient: Tile{Variant: Register, ItemRows: 7, ItemCols: 64, Width: 16, Depth: 256, Splits: units},
+			SoftmaxRows:    64,
+			RecordGroup:    1,
+			BlockRows:      4096,
+		}
+	}
+	tile := Tile{Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 16, GroupCols: 16, Depth: 16}
+	split := tile
+	split.Splits = 32
+	return Config{
+		Forward: tile, InputGradient: tile, WeightGradient: split,
+		RecordGroup: 256,
+		BlockRows:   1 << 16,
+	}
+}
+
+// Specification returns the configuration in which every product is naive.
+func Specification() Config {
+	naive := Tile{Variant: NaiveVariant}
+	return Config{Forward: naive, WeightGradient: naive, InputGradient: naive, RecordGroup: 1, BlockRows: 4096}
+}

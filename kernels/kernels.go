@@ -1,0 +1,84 @@
+package kernels
+
+import (
+	"embed"
+	"fmt"
+)
+
+//go:embed *.cl
+var files embed.FS
+
+// A Program is what an operation is built from: one source file and the build
+// options of its parameters.
+type Program struct {
+	File    string // name of the source file
+	Options string // -D options
+}
+
+// Source returns the OpenCL C source of the program: the part shared by all
+// kernels, then the file.
+func (p Program) Source() string {
+	return text("common.cl") + text(p.File)
+}
+
+func text(name string) string {
+	b, err := files.ReadFile(name)
+	if err != nil {
+		panic("kernels: no source file " + name)
+	}
+	return string(b)
+}
+
+// An Epilogue is what a matrix product does with its sums before it stores them.
+type Epilogue string
+
+// The epilogues of matmul_register.cl and matmul_local.cl.
+const (
+	Bias     Epilogue = "BIAS"      // + b
+	BiasReLU Epilogue = "BIAS_RELU" // ReLU(· + b)
+	Mask     Epilogue = "MASK"      // ⊙ [x > 0]
+	Partial  Epilogue = "PARTIAL"   // one split of the sum (local only)
+)
+
+// Naive returns the program with the kernels forward, weight_gradient and
+// input_gradient.
+func Naive() Program { return Program{File: "matmul_naive.cl"} }
+
+// Matmul returns the program with the kernel matmul for one epilogue.
+func (t Tile) Matmul(e Epilogue) Program {
+	p := Program{File: "matmul_register.cl", Options: t.options() + fmt.Sprintf(" -DEPILOGUE=%s", e)}
+	if t.Variant == LocalMemory {
+		p.File = "matmul_local.cl"
+		switch e {
+		case Mask:
+			p.Options += " -DB_TRANSPOSED"
+		case Partial:
+			p.Options += " -DA_TRANSPOSED"
+		}
+	}
+	return p
+}
+
+// Gradient returns the program with the kernel weight_gradient_partial of the
+// register variant.
+func (t Tile) Gradient() Program {
+	return Program{File: "gradient_register.cl", Options: t.options()}
+}
+
+// Softmax returns the program with the kernels softmax_cross_entropy and
+// softmax_cross_entropy_register, whose work-items take rows rows each.
+func Softmax(rows int) Program {
+	return Program{File: "softmax.cl", Options: fmt.Sprintf("-DITEM_ROWS=%d", rows)}
+}
+
+// Reduce returns the program with the kernels add_partials and sum_record,
+// which works in one work-group of size work-items, a power of two.
+func Reduce(size int) Program {
+	return Program{File: "reduce.cl", Options: fmt.Sprintf("-DGROUP_SIZE=%d", size)}
+}
+
+// Update returns the program with the kernel update.
+func Update() Program { return Program{File: "update.cl"} }
+
+// Transpose returns the program with the kernel transpose.
+func Transpose() Program { return Program{File: "transpose.cl"} }

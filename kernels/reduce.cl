@@ -1,0 +1,60 @@
+// Sums in a fixed order.
+
+// g[i][j] += Σ_s part[s][i][j] for i < n, and gb[j] += Σ_s part[s][n][j]: adds
+// the partial gradients of weight_gradient_partial or matmul_local to the
+// gradient, split after split.
+kernel void add_partials(
+    const int splits, const int n, const int p,
+    global const float *part, const int ldp,           // splits×(n+1)×p
+    global float *g, const ulong g_at, const int ldg,  // n×p
+    global float *gb, const ulong gb_at)               // p
+{
+    const int j = get_global_id(0);
+    const int i = get_global_id(1);
+    if (i > n || j >= p)
+        return;
+    const ulong size = (ulong)(n + 1) * ldp;
+    part += (ulong)i * ldp + j;
+    float sum = part[0];
+    for (int s = 1; s < splits; s++)
+        sum += part[s * size];
+    if (i < n)
+        g[g_at + (ulong)i * ldg + j] += sum;
+    else
+        gb[gb_at + j] += sum;
+}
+
+// tally[record] = Σ part[i], 0 ≤ i < count, by one work-group of GROUP_SIZE
+// work-items: each adds every GROUP_SIZE-th part in order, then halves are added
+// pairwise in local memory. Losses are float32, correct rows integers. A tally
+// is one int (the first iteration that was not finite), one unused, and the
+// records: loss as float bits, correct rows.
+kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1)))
+void sum_record(
+    const int count,
+    global const float2 *part,  // count: loss, correct as int bits
+    global int *tally, const int record)
+{
+    local float losses[GROUP_SIZE];
+    local int corrects[GROUP_SIZE];
+    const int t = get_local_id(0);
+    float loss = 0.0f;
+    int correct = 0;
+    for (int i = t; i < count; i += GROUP_SIZE) {
+        loss += part[i].x;
+        correct += as_int(part[i].y);
+    }
+    losses[t] = loss;
+    corrects[t] = correct;
+    for (int half_size = GROUP_SIZE / 2; half_size > 0; half_size /= 2) {
+        barrier(CLK_LOCAL_MEM_FENCE);
+        if (t < half_size) {
+            losses[t] += losses[t + half_size];
+            corrects[t] += corrects[t + half_size];
+        }
+    }
+    if (t == 0) {
+        tally[2 + 2 * record] = as_int(losses[0]);
+        tally[3 + 2 * record] = corrects[0];
+    }
+}

@@ -1,0 +1,138 @@
+package kernels
+
+import "fmt"
+
+// A Variant is a way to compute a matrix product.
+type Variant string
+
+// The variants.
+const (
+	NaiveVariant Variant = "naive"    // one output a work-item
+	Register     Variant = "register" // a tile in the registers of one work-item, for CPUs
+	LocalMemory  Variant = "local"    // tiles of the operands in local memory, for GPUs
+)
+
+// A Tile holds the parameters of one matrix product. The kernel sources say what
+// each means; those that a variant does not use are zero.
+type Tile struct {
+	Variant   Variant `json:"variant"`
+	ItemRows  int     `json:"item_rows,omitempty"`  // outputs of a work-item: rows
+	ItemCols  int     `json:"item_cols,omitempty"`  // and columns
+	GroupRows int     `json:"group_rows,omitempty"` // work-items of a work-group: along rows (local)
+	GroupCols int     `json:"group_cols,omitempty"` // and along columns (local)
+	Width     int     `json:"width,omitempty"`      // elements of a vector (register)
+	Depth     int     `json:"depth,omitempty"`      // terms, or rows of a block, taken at a time
+	Splits    int     `json:"splits,omitempty"`     // parts of the sum (weight gradient)
+}
+
+// String describes the tile in one word, for profiles and reports.
+func (t Tile) String() string {
+	switch t.Variant {
+	case Register:
+		s := fmt.Sprintf("register:%dx%dv%d", t.ItemRows, t.ItemCols, t.Width)
+		if t.Splits > 0 {
+			s += fmt.Sprintf("d%ds%d", t.Depth, t.Splits)
+		}
+		return s
+	case LocalMemory:
+		s := fmt.Sprintf("local:%dx%d@%dx%dd%d", t.ItemRows, t.ItemCols, t.GroupRows, t.GroupCols, t.Depth)
+		if t.Splits > 0 {
+			s += fmt.Sprintf("s%d", t.Splits)
+		}
+		return s
+	}
+	return string(t.Variant)
+}
+
+// Limits are what a device can take.
+type Limits struct {
+	WorkGroup   int   // work-items of a work-group
+	LocalMemory int64 // bytes
+}
+
+// Check reports why a device with the given limits cannot be asked for the tile.
+func (t Tile) Check(l Limits) error {
+	between := func(what string, v, low, high int) error {
+		if v < low || v > high {
+			return fmt.Errorf("tile %s: %s is %d: %d to %d are possible", t, what, v, low, high)
+		}
+		return nil
+	}
+	var err error
+	and := func(what string, v, low, high int) {
+		if err == nil {
+			err = between(what, v, low, high)
+		}
+	}
+	and("splits", t.Splits, 0, 4096)
+	switch t.Variant {
+	case NaiveVariant:
+	case Register:
+		if t.Width != 4 && t.Width != 8 && t.Width != 16 {
+			return fmt.Errorf("tile %s: width is %d: 4, 8 or 16 are possible", t, t.Width)
+		}
+		and("item rows", t.ItemRows, 1, 32)
+		and("item columns", t.ItemCols, t.Width, 16*t.Width)
+		and("depth", t.Depth, 0, 1<<20)
+		if err == nil && t.ItemCols%t.Width != 0 {
+			return fmt.Errorf("tile %s: item columns are no multiple of the width", t)
+		}
+	case LocalMemory:
+		and("item rows", t.ItemRows, 1, 32)
+		and("item columns", t.ItemCols, 1, 32)
+		and("group rows", t.GroupRows, 1, 1024)
+		and("group columns", t.GroupCols, 1, 1024)
+		and("depth", t.Depth, 1, 128)
+		if err != nil {
+			return err
+		}
+		and("work-group", t.GroupRows*t.GroupCols, 1, l.WorkGroup)
+		if need := t.localBytes(); err == nil && need > l.LocalMemory {
+			return fmt.Errorf("tile %s: needs %d bytes of local memory, the device has %d", t, need, l.LocalMemory)
+		}
+	default:
+		return fmt.Errorf("variant %q is unknown: %s, %s or %s is expected", t.Variant, NaiveVariant, Register, LocalMemory)
+	}
+	return err
+}
+
+// localBytes returns the local memory that matmul_local.cl takes.
+func (t Tile) localBytes() int64 {
+	return 4 * int64(t.Depth) * int64(t.ItemRows*t.GroupRows+1+t.ItemCols*t.GroupCols+1)
+}
+
+// options returns the -D options of the fields that are set.
+func (t Tile) options() string {
+	s := fmt.Sprintf("-DITEM_ROWS=%d -DITEM_COLS=%d", t.ItemRows, t.ItemCols)
+	for _, d := range []struct {
+		name  string
+		value int
+	}{{"GROUP_ROWS", t.GroupRows}, {"GROUP_COLS", t.GroupCols}, {"WIDTH", t.Width}, {"DEPTH", t.Depth}} {
+		if d.value > 0 {
+			s += fmt.Sprintf(" -D%s=%d", d.name, d.value)
+		}
+	}
+	return s
+}
+
+// maxItemRows bounds how tall Fit makes a register tile: more rows than this
+// leave no registers for the operands.
+const maxItemRows = 16
+
+// Fit returns the tile for a product with m rows and n columns of outputs, n
+// padded to the width. Where a register tile is wider than the result it becomes
+// narrower and taller, so that as many sums are on their way as before; where it
+// is taller than the result, the kernel of one row serves.
+func (t Tile) Fit(m, n int) Tile {
+	if t.Variant != Register {
+		return t
+	}
+	if n < t.ItemCols {
+		t.ItemRows = max(t.ItemRows, min(maxItemRows, t.ItemRows*t.ItemCols/n))
+		t.ItemCols = n
+	}
+	if m < t.ItemRows {
+		t.ItemRows = 1
+	}
+	return t
+}

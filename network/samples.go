@@ -1,0 +1,144 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+)
+
+// Samples are labelled rows of features, with the affine scaling under which a
+// network sees them. Exactly one of Bytes and Floats holds the features,
+// row-major, Rows×Features.
+type Samples struct {
+	Rows     int
+	Features int
+	Bytes    []uint8
+	Floats   []float32
+	Labels   []int32 // one class index a row; nil where they are unknown
+	Scaling  Scaling
+}
+
+// A Scaling maps a raw feature value v of column j to
+//
+//	x = (v − Shift[j]) · Factor[j]
+//
+// computed in float64 and rounded once to float32, on every backend alike. Both
+// slices have one element for all columns, or one a column; a Scaling without
+// elements leaves values as they are.
+type Scaling struct {
+	Shift  []float64 `json:"shift"`
+	Factor []float64 `json:"factor"`
+}
+
+// Apply returns the scaled value of v in column j.
+func (s Scaling) Apply(v float64, j int) float32 {
+	switch len(s.Shift) {
+	case 0:
+		return float32(v)
+	case 1:
+		j = 0
+	}
+	return float32((v - s.Shift[j]) * s.Factor[j])
+}
+
+// check reports a Scaling of the wrong length.
+func (s Scaling) check(features int) error {
+	if n := len(s.Shift); len(s.Factor) != n || n > 1 && n != features {
+		return fmt.Errorf("scaling has %d shifts and %d factors for %d features: 0, 1 or %[3]d of each are expected",
+			len(s.Shift), len(s.Factor), features)
+	}
+	return nil
+}
+
+// ErrNoSamples reports a set without rows.
+var ErrNoSamples = errors.New("no samples: at least one row is needed")
+
+// ErrNoLabels reports a loss over samples that have no labels.
+var ErrNoLabels = errors.New("the samples have no labels")
+
+// Check reports what is inconsistent. classes is the number of classes that
+// labels may name; 0 leaves labels unchecked.
+func (s Samples) Check(classes int) error {
+	if s.Rows < 1 {
+		return ErrNoSamples
+	}
+	if s.Features < 1 {
+		return errors.New("samples without features: at least one column is needed")
+	}
+	if (s.Bytes == nil) == (s.Floats == nil) {
+		return errors.New("samples need their features either as bytes or as floats")
+	}
+	if n := len(s.Bytes) + len(s.Floats); n/s.Features != s.Rows || n%s.Features != 0 {
+		return fmt.Errorf("samples hold %d values where %d rows of %d features are expected", n, s.Rows, s.Features)
+	}
+	if s.Labels != nil && len(s.Labels) != s.Rows {
+		return fmt.Errorf("samples have %d labels for %d rows", len(s.Labels), s.Rows)
+	}
+	if classes > 0 {
+		for i, y := range s.Labels {
+			if y < 0 || int(y) >= classes {
+				return fmt.Errorf("row %d has label %d: labels 0 to %d are expected", i+1, y, classes-1)
+			}
+		}
+	}
+	return s.Scaling.check(s.Features)
+}
+
+// Slice returns the samples first … first+rows−1, sharing memory.
+func (s Samples) Slice(first, rows int) Samples {
+	part := s
+	part.Rows = rows
+	if s.Bytes != nil {
+		part.Bytes = s.Bytes[first*s.Features : (first+rows)*s.Features]
+	}
+	if s.Floats != nil {
+		part.Floats = s.Floats[first*s.Features : (first+rows)*s.Features]
+	}
+	if s.Labels != nil {
+		part.Labels = s.Labels[first : first+rows]
+	}
+	return part
+}
+
+// maxTable bounds the precomputed values of ScaledRows, in elements.
+const maxTable = 1 << 21
+
+// ScaledRows returns a function that writes the scaled features of row i to dst,
+// as a network sees them: Scaling.Apply of each raw value. It may be called from
+// several goroutines.
+func (s Samples) ScaledRows() func(i int, dst []float32) {
+	columns := max(1, len(s.Scaling.Shift)) // that differ in their scaling
+	if s.Bytes == nil || 256*columns > maxTable {
+		return s.computedRow
+	}
+	// A byte has 256 values: all results are known beforehand.
+	table := make([]float32, 256*columns)
+	for i := range table {
+		table[i] = s.Scaling.Apply(float64(i%256), i/256)
+	}
+	if columns == 1 {
+		return func(i int, dst []float32) {
+			for j, v := range s.Bytes[i*s.Features : (i+1)*s.Features] {
+				dst[j] = table[v]
+			}
+		}
+	}
+	return func(i int, dst []float32) {
+		for j, v := range s.Bytes[i*s.Features : (i+1)*s.Features] {
+			dst[j] = table[j<<8|int(v)]
+		}
+	}
+}
+
+// computedRow scales a row without tables.
+func (s Samples) computedRow(i int, dst []float32) {
+	at := i * s.Features
+	if s.Bytes != nil {
+		for j, v := range s.Bytes[at : at+s.Features] {
+			dst[j] = s.Scaling.Apply(float64(v), j)
+		}
+		return
+	}
+	for j, v := range s.Floats[at : at+s.Features] {
+		dst[j] = s.Scaling.Apply(float64(v), j)
+	}
+}
