@@ -3,6 +3,7 @@ package gpu
 import (
 	"encoding/json"
 	"fmt"
+	"maps"
 	"os"
 	"runtime"
 	"time"
@@ -125,7 +126,7 @@ func (b *Backend) Info() network.Info {
 
 // DefaultPlan proposes the tiles in use and the largest blocks, up to their
 // BlockRows, whose activations take no more than an eighth of the device's
-// memory and fit its largest buffer.
+// memory and fit its largest buffer. Partial gradients are held to the same.
 func (b *Backend) DefaultPlan(sizes []int, rows int) (network.ShardPlan, error) {
 	if _, err := network.NewLayout(sizes); err != nil {
 		return network.ShardPlan{}, err
@@ -144,6 +145,7 @@ func (b *Backend) DefaultPlan(sizes []int, rows int) (network.ShardPlan, error) 
 		c.BlockRows = min(c.BlockRows, int(m)/(4*widest))
 	}
 	c.BlockRows = max(c.BlockRows, 1)
+	c.Shapes = b.fewerSplits(c, sizes)
 	text, err := json.Marshal(c)
 	if err != nil {
 		return network.ShardPlan{}, err
@@ -153,6 +155,33 @@ func (b *Backend) DefaultPlan(sizes []int, rows int) (network.ShardPlan, error) 
 		Backend: info.Backend, Device: info.Device, Driver: info.Driver,
 		Rows: rows, BlockRows: c.BlockRows, Settings: text,
 	}, nil
+}
+
+// fewerSplits returns c.Shapes with fewer splits for the layers whose partial
+// gradients would be too large for the device.
+func (b *Backend) fewerSplits(c kernels.Config, sizes []int) map[string]kernels.Tile {
+	limit := b.s.device.Memory / 8
+	if m := b.s.device.MaxBuffer; m > 0 && (limit == 0 || m < limit) {
+		limit = m
+	}
+	if limit == 0 {
+		return c.Shapes
+	}
+	shapes := maps.Clone(c.Shapes)
+	for i, n := range sizes[:len(sizes)-1] {
+		p := sizes[i+1]
+		tile := c.Tile(kernels.OpWeightGradient, n, p)
+		most := max(1, int(limit/(4*int64(n+1)*int64(network.AlignUp(p)))))
+		if tile.Splits <= most {
+			continue
+		}
+		tile.Splits = most
+		if shapes == nil {
+			shapes = map[string]kernels.Tile{}
+		}
+		shapes[kernels.Key(kernels.OpWeightGradient, n, p)] = tile
+	}
+	return shapes
 }
 
 // Configure takes the tiles from a plan.

@@ -59,8 +59,8 @@ type operationTime struct {
 	total     time.Duration
 }
 
-func newSession(a api, d Device, profiling bool) (s *session, err error) {
-	s = &session{
+func newSession(a api, d Device, profiling bool) (_ *session, err error) {
+	s := &session{
 		api: a, device: d, profiling: profiling,
 		programs: map[kernels.Program]*object{}, kernels: map[kernelKey]*object{},
 	}
@@ -70,10 +70,10 @@ func newSession(a api, d Device, profiling bool) (s *session, err error) {
 		}
 	}()
 	if s.context, err = s.keep("context")(a.createContext(d)); err != nil {
-		return s, err
+		return nil, err
 	}
 	if s.queue, err = s.keep("queue")(a.createQueue(s.context.handle, d, profiling)); err != nil {
-		return s, err
+		return nil, err
 	}
 	return s, nil
 }

@@ -16,8 +16,8 @@ type shard struct {
 
 // newShard makes a shard that computes in blocks of blockRows rows. Without
 // samples it can only score and predict.
-func newShard(b Backend, layout Layout, samples *Samples, blockRows int) (s *shard, err error) {
-	s = &shard{backend: b, layout: layout, blockRows: blockRows}
+func newShard(b Backend, layout Layout, samples *Samples, blockRows int) (_ *shard, err error) {
+	s := &shard{backend: b, layout: layout, blockRows: blockRows}
 	defer func() {
 		if err != nil {
 			s.close()

@@ -28,7 +28,7 @@ const window = 64
 
 // NewTrainer loads samples as the plan says, one backend a shard. The backends
 // stay the caller's, to be closed after the Trainer.
-func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend) (t *Trainer, err error) {
+func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend) (_ *Trainer, err error) {
 	classes := layout.Sizes[len(layout.Sizes)-1]
 	if err := samples.Check(classes); err != nil {
 		return nil, err
@@ -45,7 +45,7 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend) (
 	if len(backends) != len(plan.Shards) {
 		return nil, fmt.Errorf("plan has %d shards for %d backends", len(plan.Shards), len(backends))
 	}
-	t = &Trainer{layout: layout, samples: samples.Rows, reducer: &HostReducer{}, window: window}
+	t := &Trainer{layout: layout, samples: samples.Rows, reducer: &HostReducer{}, window: window}
 	defer func() {
 		if err != nil {
 			t.Close()

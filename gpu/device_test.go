@@ -1,0 +1,282 @@
+package gpu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"clgrad/kernels"
+	"clgrad/network"
+	"clgrad/network/backendtest"
+)
+
+// usableDevices returns the OpenCL devices of this machine. Where there is none
+// the test is skipped, or fails if REQUIRE_OPENCL is 1.
+func usableDevices(t *testing.T) (usable []Device) {
+	t.Helper()
+	devices, err := Devices()
+	if err != nil && !errors.Is(err, ErrNoDevice) {
+		t.Fatal(err)
+	}
+	for _, d := range devices {
+		if d.Problem == "" {
+			usable = append(usable, d)
+		}
+	}
+	if len(usable) == 0 {
+		if os.Getenv("REQUIRE_OPENCL") == "1" {
+			t.Fatalf("REQUIRE_OPENCL=1 and there is no OpenCL device: %v, %s", err, list(devices))
+		}
+		t.Skipf("no OpenCL device: %v, %s", err, list(devices))
+	}
+	return usable
+}
+
+// opener opens a device with the given tiles instead of the default ones.
+func opener(d Device, c kernels.Config) func() (network.Backend, error) {
+	return func() (network.Backend, error) {
+		b, err := Open(d, Options{})
+		if err != nil {
+			return nil, err
+		}
+		b.config = fitConfig(c, d.limits())
+		return b, nil
+	}
+}
+
+// configs are the kernels that the suite is run with: each class's defaults on
+// every device, the specification, and tiles with other edges.
+func configs(d Device) map[string]kernels.Config {
+	odd := kernels.Default(kernels.CPU, 3)
+	odd.Forward = kernels.Tile{Variant: kernels.Register, ItemRows: 5, ItemCols: 48, Width: 16}
+	odd.InputGradient = kernels.Tile{Variant: kernels.Register, ItemRows: 3, ItemCols: 24, Width: 8}
+	odd.WeightGradient = kernels.Tile{Variant: kernels.Register, ItemRows: 3, ItemCols: 12, Width: 4, Depth: 7, Splits: 5}
+	odd.SoftmaxRows, odd.RecordGroup = 3, 4
+	narrow := kernels.Default(kernels.GPU, 1)
+	narrow.Forward = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 2, ItemCols: 3, GroupRows: 4, GroupCols: 8, Depth: 5}
+	narrow.InputGradient = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 1, ItemCols: 4, GroupRows: 8, GroupCols: 2, Depth: 16}
+	narrow.WeightGradient = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 4, ItemCols: 1, GroupRows: 2, GroupCols: 16, Depth: 9, Splits: 3}
+	return map[string]kernels.Config{
+		"register":      kernels.Default(kernels.CPU, max(2, d.ComputeUnits)),
+		"local":         kernels.Default(kernels.GPU, d.ComputeUnits),
+		"specification": kernels.Specification(),
+		"odd-register":  odd,
+		"odd-local":     narrow,
+	}
+}
+
+// Every device passes the conformance suite with its defaults, in full, and with
+// all other kernels.
+func TestConformance(t *testing.T) {
+	for _, d := range usableDevices(t) {
+		t.Run(d.ID()+"/default", func(t *testing.T) {
+			backendtest.Run(t, opener(d, kernels.Default(d.Class(), d.ComputeUnits)))
+		})
+		for name, c := range configs(d) {
+			t.Run(d.ID()+"/"+name, func(t *testing.T) {
+				backendtest.Run(t, opener(d, c), backendtest.Quick())
+			})
+		}
+	}
+}
+
+// train runs some iterations on a device and returns losses and parameters.
+func train(t *testing.T, d Device, s network.Samples, blockRows, iterations int) (losses, theta []float64) {
+	t.Helper()
+	b, err := Open(d, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	l, err := network.NewLayout([]int{s.Features, 33, 17, 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := network.SingleShard(b, l.Sizes, s.Rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.Shards[0].BlockRows = blockRows
+	tr, err := network.NewTrainer(l, s, plan, []network.Backend{b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	start, err := l.Initial(network.He, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.SetParameters(start, 0); err != nil {
+		t.Fatal(err)
+	}
+	if err := tr.Descend(context.Background(), network.Descent{Iterations: iterations, LearningRate: 0.1},
+		func(i network.Iteration) error {
+			losses = append(losses, i.Loss)
+			return nil
+		}); err != nil {
+		t.Fatal(err)
+	}
+	if theta, err = tr.Parameters(); err != nil {
+		t.Fatal(err)
+	}
+	return losses, theta
+}
+
+// noise returns labelled bytes that differ from row to row.
+func noise(rows, features int) network.Samples {
+	s := network.Samples{
+		Rows: rows, Features: features, Bytes: make([]byte, rows*features), Labels: make([]int32, rows),
+		Scaling: network.Scaling{Shift: []float64{127}, Factor: []float64{1.0 / 255}},
+	}
+	for i := range s.Bytes {
+		s.Bytes[i] = byte(i * i >> 3)
+	}
+	for i := range s.Labels {
+		s.Labels[i] = int32(s.Bytes[i*features]) % 3
+	}
+	return s
+}
+
+// The input's division into buffers is invisible: a device that must hold it in
+// many gives the same bits, and so does a second run.
+func TestInputInSeveralBuffers(t *testing.T) {
+	s := noise(1000, 50)
+	for _, d := range usableDevices(t) {
+		losses, theta := train(t, d, s, 64, 20)
+		if losses[19] >= losses[0] {
+			t.Errorf("%s: loss went from %g to %g", d.ID(), losses[0], losses[19])
+		}
+		small := d
+		small.MaxBuffer = 3 * 64 * 64 * 4 // three blocks of 64 rows × 64 floats
+		for what, other := range map[string]Device{"smaller buffers": small, "a second run": d} {
+			l, th := train(t, other, s, 64, 20)
+			if diff := cmp.Diff(losses, l) + cmp.Diff(theta, th); diff != "" {
+				t.Errorf("%s: %s give other bits:\n%s", d.ID(), what, diff)
+			}
+		}
+	}
+}
+
+// Profiling tells the time of every operation of an iteration.
+func TestProfile(t *testing.T) {
+	for _, d := range usableDevices(t) {
+		if err := func() error {
+			a, err := openCL()
+			if err != nil {
+				return err
+			}
+			return life(a, d, true)
+		}(); err != nil {
+			t.Errorf("%s: %v", d.ID(), err)
+		}
+	}
+}
+
+// A program that does not compile is reported with its file, its options and
+// the compiler's own words.
+func TestBuildError(t *testing.T) {
+	defer restore(source)
+	source = func(p kernels.Program) string { return p.Source() + "\nkernel void broken(global float *x) { undeclared = 1; }\n" }
+	for _, d := range usableDevices(t) {
+		err := life(must(openCL()), d, false)
+		for _, want := range []string{"opencl:" + d.ID(), "build matmul_", "-DITEM_ROWS=", "undeclared"} {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: error %q does not name %q", d.ID(), err, want)
+			}
+		}
+	}
+}
+
+func restore(old func(kernels.Program) string) { source = old }
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
+}
+
+// The suite finds kernels that are wrong in the ways in which kernels go wrong,
+// and names the operation. Each change is made to the source that the devices
+// compile.
+func TestBrokenKernels(t *testing.T) {
+	register := kernels.Default(kernels.CPU, 2)
+	local := kernels.Default(kernels.GPU, 2)
+	local.RecordGroup = 64
+	const round = "#define BF16(x) as_float((as_uint(x) + 0x7fffu + ((as_uint(x) >> 16) & 1u)) & 0xffff0000u)\n"
+	for _, c := range []struct {
+		name      string
+		config    kernels.Config
+		file      string
+		old, new  string
+		operation string
+	}{
+		{"dropped term, register", register, "matmul_register.cl",
+			"k < K; k++", "k < K - 1; k++", "forward"},
+		{"dropped term, gradient", register, "gradient_register.cl",
+			"r < rows; r++) {\n                    vector", "r < rows - 1; r++) {\n                    vector", "weight-gradient"},
+		{"dropped term, local", local, "matmul_local.cl",
+			"low + k < end ? a[at]", "low + k < end - 1 ? a[at]", "forward"},
+		{"wrong edge tile, rows", register, "matmul_register.cl",
+			"const int row = min(own_row, M - ITEM_ROWS);", "const int row = min(own_row, M - ITEM_ROWS) & ~1;", "forward"},
+		{"wrong edge tile, features", register, "gradient_register.cl",
+			"if (row + i < own_row)", "if (row + i <= own_row && own_row > row)", "weight-gradient"},
+		{"edge of the batch", local, "matmul_local.cl",
+			"row0 + i < M && low + k < end ? a[at]", "row0 + i < M - 1 && low + k < end ? a[at]", "forward"},
+		{"bfloat16 inputs, register", register, "matmul_register.cl",
+			"const vector x = a[(ulong)i * lda + k];", "const vector x = BF16(a[(ulong)i * lda + k]);", "forward"},
+		{"bfloat16 inputs, gradient", register, "gradient_register.cl",
+			"const vector xi = f[i];", "const vector xi = BF16(f[i]);", "weight-gradient"},
+		{"bfloat16 inputs, local", local, "matmul_local.cl",
+			"x[i] = as[k][ty + i * GROUP_ROWS];", "x[i] = BF16(as[k][ty + i * GROUP_ROWS]);", "forward"},
+		{"missing barrier after loading", local, "matmul_local.cl",
+			"        barrier(CLK_LOCAL_MEM_FENCE);\n\n#pragma unroll\n        for (int k = 0; k < DEPTH; k++) {",
+			"\n#pragma unroll\n        for (int k = 0; k < DEPTH; k++) {", "forward"},
+		{"missing barrier in the sum of losses", local, "reduce.cl",
+			"        barrier(CLK_LOCAL_MEM_FENCE);\n", "", "softmax-cross-entropy"},
+		{"mask of the derivative", register, "matmul_register.cl",
+			"mask > 0.0f", "mask >= 0.0f", "input-gradient"},
+		{"ReLU hides NaN", register, "matmul_register.cl",
+			"s = select(s, (vector)0.0f, s < 0.0f);", "s = fmax(s, (vector)0.0f);", "forward"},
+		{"tie to the highest class", register, "softmax.cl",
+			"const int2 a2 = min(a4.lo, a4.hi);\n            best = min(best, min(a2.x, a2.y));",
+			"const int2 a2 = min(a4.lo, a4.hi);\n            best = min(a2.x, a2.y) < p ? p - 1 : best;", "softmax-cross-entropy"},
+		{"padding of the softmax", register, "softmax.cl",
+			"select((float16)0.0f, exp(v - top), lane + j < p)", "exp(v - top)", "softmax-cross-entropy"},
+		{"one split missing", register, "reduce.cl",
+			"s < splits; s++", "s < splits - 1; s++", "weight-gradient"},
+		{"gradient overwritten", register, "reduce.cl",
+			"g[g_at + (ulong)i * ldg + j] += sum;", "g[g_at + (ulong)i * ldg + j] = sum;", "weight-gradient"},
+		{"last non-finite iteration", register, "update.cl",
+			"atomic_cmpxchg(tally, 0, iteration)", "atomic_xchg(tally, iteration)", "update"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			d := usableDevices(t)[0]
+			defer restore(source)
+			source = func(p kernels.Program) string {
+				text := p.Source()
+				if p.File != c.file {
+					return text
+				}
+				if n := strings.Count(text, c.old); n != 1 {
+					panic(fmt.Sprintf("%s holds the text to be changed %d times:\n%s", c.file, n, c.old))
+				}
+				return round + strings.Replace(text, c.old, c.new, 1)
+			}
+			_, err := backendtest.Check(opener(d, c.config), backendtest.Quick(), backendtest.Only(c.operation))
+			if err == nil {
+				t.Fatal("the suite passes")
+			}
+			if !strings.Contains(err.Error(), c.operation) {
+				t.Errorf("the error does not name %s: %v", c.operation, err)
+			}
+			line, _, _ := strings.Cut(err.Error(), "\n")
+			t.Log(line)
+		})
+	}
+}

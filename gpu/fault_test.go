@@ -1,0 +1,449 @@
+package gpu
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+	"unsafe"
+
+	"clgrad/network"
+)
+
+// fakeAPI is an api without a device: handles are counted, memory is Go's,
+// kernels do nothing. It shows what the package does with its calls.
+type fakeAPI struct {
+	live map[*fakeHandle]string
+	bad  []string // what no caller may do
+}
+
+type fakeHandle struct {
+	what   string
+	memory []byte
+}
+
+func newFake() *fakeAPI { return &fakeAPI{live: map[*fakeHandle]string{}} }
+
+// fakeDevice is what it lists.
+var fakeDevice = Device{
+	Name: "fake", Type: "CPU", ComputeUnits: 2, Memory: 1 << 30, MaxBuffer: 1 << 20, LocalMemory: 1 << 15, MaxWorkGroup: 256,
+}
+
+func (f *fakeAPI) make(what string) (handle, error) {
+	h := &fakeHandle{what: what}
+	f.live[h] = what
+	return h, nil
+}
+
+// use notes a handle that was released or is of another kind.
+func (f *fakeAPI) use(h handle, what string) *fakeHandle {
+	mine := h.(*fakeHandle)
+	if f.live[mine] != what {
+		f.bad = append(f.bad, fmt.Sprintf("%s used as %s", mine.what, what))
+	}
+	return mine
+}
+
+func (f *fakeAPI) devices() ([]Device, error)           { return []Device{fakeDevice}, nil }
+func (f *fakeAPI) createContext(Device) (handle, error) { return f.make("context") }
+func (f *fakeAPI) createQueue(c handle, _ Device, _ bool) (handle, error) {
+	f.use(c, "context")
+	return f.make("queue")
+}
+func (f *fakeAPI) createBuffer(c handle, bytes int) (handle, error) {
+	f.use(c, "context")
+	h, err := f.make("buffer")
+	h.(*fakeHandle).memory = make([]byte, bytes)
+	return h, err
+}
+func (f *fakeAPI) createProgram(c handle, _ string) (handle, error) {
+	f.use(c, "context")
+	return f.make("program")
+}
+func (f *fakeAPI) buildProgram(p handle, _ string) error {
+	f.use(p, "program")
+	return nil
+}
+func (f *fakeAPI) createKernel(p handle, _ string) (handle, error) {
+	f.use(p, "program")
+	return f.make("kernel")
+}
+func (f *fakeAPI) setArg(k handle, _ int, v any) error {
+	f.use(k, "kernel")
+	if h, ok := v.(*fakeHandle); ok {
+		f.use(h, "buffer")
+	}
+	return nil
+}
+func (f *fakeAPI) enqueueKernel(q, k handle, global, local []int, keep bool) (handle, error) {
+	f.use(q, "queue")
+	f.use(k, "kernel")
+	for i := range global {
+		if len(global) != len(local) || global[i] < 1 || global[i]%local[i] != 0 {
+			f.bad = append(f.bad, fmt.Sprintf("global size %v of groups %v", global, local))
+		}
+	}
+	if keep {
+		return f.make("event")
+	}
+	return nil, nil
+}
+func (f *fakeAPI) enqueueFill(q, b handle, offset, bytes int) error {
+	f.use(q, "queue")
+	f.inside(b, offset, bytes)
+	return nil
+}
+func (f *fakeAPI) enqueueMarker(q handle) (handle, error) {
+	f.use(q, "queue")
+	return f.make("event")
+}
+
+// inside notes a range beyond its buffer and returns its memory.
+func (f *fakeAPI) inside(b handle, offset, bytes int) []byte {
+	m := f.use(b, "buffer").memory
+	if offset < 0 || bytes < 1 || offset+bytes > len(m) {
+		f.bad = append(f.bad, fmt.Sprintf("range %d+%d of %d bytes", offset, bytes, len(m)))
+		return nil
+	}
+	return m[offset : offset+bytes]
+}
+func (f *fakeAPI) write(q, b handle, offset int, src unsafe.Pointer, bytes int) error {
+	f.use(q, "queue")
+	copy(f.inside(b, offset, bytes), unsafe.Slice((*byte)(src), bytes))
+	return nil
+}
+func (f *fakeAPI) read(q, b handle, offset int, dst unsafe.Pointer, bytes int) error {
+	f.use(q, "queue")
+	copy(unsafe.Slice((*byte)(dst), bytes), f.inside(b, offset, bytes))
+	return nil
+}
+func (f *fakeAPI) wait(e handle) error {
+	f.use(e, "event")
+	return nil
+}
+func (f *fakeAPI) times(e handle) (start, end time.Duration, err error) {
+	f.use(e, "event")
+	return 1, 2, nil
+}
+func (f *fakeAPI) finish(q handle) error {
+	f.use(q, "queue")
+	return nil
+}
+func (f *fakeAPI) release(h handle) {
+	mine := h.(*fakeHandle)
+	if _, ok := f.live[mine]; !ok {
+		f.bad = append(f.bad, mine.what+" released twice")
+	}
+	delete(f.live, mine)
+}
+
+var errInjected = errors.New("injected")
+
+// faultyAPI makes the call with the number fail fail, counting from 1, and
+// passes all others on.
+type faultyAPI struct {
+	api
+	calls []string
+	fail  int
+}
+
+func (f *faultyAPI) call(name string) error {
+	f.calls = append(f.calls, name)
+	if len(f.calls) == f.fail {
+		return errInjected
+	}
+	return nil
+}
+
+func (f *faultyAPI) createContext(d Device) (handle, error) {
+	if err := f.call("createContext"); err != nil {
+		return nil, err
+	}
+	return f.api.createContext(d)
+}
+func (f *faultyAPI) createQueue(c handle, d Device, profiling bool) (handle, error) {
+	if err := f.call("createQueue"); err != nil {
+		return nil, err
+	}
+	return f.api.createQueue(c, d, profiling)
+}
+func (f *faultyAPI) createBuffer(c handle, bytes int) (handle, error) {
+	if err := f.call("createBuffer"); err != nil {
+		return nil, err
+	}
+	return f.api.createBuffer(c, bytes)
+}
+func (f *faultyAPI) createProgram(c handle, source string) (handle, error) {
+	if err := f.call("createProgram"); err != nil {
+		return nil, err
+	}
+	return f.api.createProgram(c, source)
+}
+func (f *faultyAPI) buildProgram(p handle, options string) error {
+	if err := f.call("buildProgram"); err != nil {
+		return err
+	}
+	return f.api.buildProgram(p, options)
+}
+func (f *faultyAPI) createKernel(p handle, name string) (handle, error) {
+	if err := f.call("createKernel"); err != nil {
+		return nil, err
+	}
+	return f.api.createKernel(p, name)
+}
+func (f *faultyAPI) setArg(k handle, i int, v any) error {
+	if err := f.call("setArg"); err != nil {
+		return err
+	}
+	return f.api.setArg(k, i, v)
+}
+func (f *faultyAPI) enqueueKernel(q, k handle, global, local []int, keep bool) (handle, error) {
+	if err := f.call("enqueueKernel"); err != nil {
+		return nil, err
+	}
+	return f.api.enqueueKernel(q, k, global, local, keep)
+}
+func (f *faultyAPI) enqueueFill(q, b handle, offset, bytes int) error {
+	if err := f.call("enqueueFill"); err != nil {
+		return err
+	}
+	return f.api.enqueueFill(q, b, offset, bytes)
+}
+func (f *faultyAPI) enqueueMarker(q handle) (handle, error) {
+	if err := f.call("enqueueMarker"); err != nil {
+		return nil, err
+	}
+	return f.api.enqueueMarker(q)
+}
+func (f *faultyAPI) write(q, b handle, offset int, src unsafe.Pointer, bytes int) error {
+	if err := f.call("write"); err != nil {
+		return err
+	}
+	return f.api.write(q, b, offset, src, bytes)
+}
+func (f *faultyAPI) read(q, b handle, offset int, dst unsafe.Pointer, bytes int) error {
+	if err := f.call("read"); err != nil {
+		return err
+	}
+	return f.api.read(q, b, offset, dst, bytes)
+}
+func (f *faultyAPI) wait(e handle) error {
+	if err := f.call("wait"); err != nil {
+		return err
+	}
+	return f.api.wait(e)
+}
+func (f *faultyAPI) times(e handle) (start, end time.Duration, err error) {
+	if err := f.call("times"); err != nil {
+		return 0, 0, err
+	}
+	return f.api.times(e)
+}
+func (f *faultyAPI) finish(q handle) error {
+	if err := f.call("finish"); err != nil {
+		return err
+	}
+	return f.api.finish(q)
+}
+
+// tiny is a batch in several chunks of several blocks.
+func tiny() network.Samples {
+	s := network.Samples{Rows: 23, Features: 100, Bytes: make([]byte, 23*100), Labels: make([]int32, 23)}
+	for i := range s.Labels {
+		s.Labels[i] = int32(i % 3)
+	}
+	return s
+}
+
+// life opens a backend, trains, scores, profiles and closes, and returns the
+// first error.
+func life(a api, d Device, profiling bool) (err error) {
+	b, err := open(a, d, Options{Profiling: profiling})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	l, err := network.NewLayout([]int{100, 6, 3})
+	if err != nil {
+		return err
+	}
+	s := tiny()
+	plan, err := network.SingleShard(b, l.Sizes, s.Rows)
+	if err != nil {
+		return err
+	}
+	plan.Shards[0].BlockRows = 8
+	t, err := network.NewTrainer(l, s, plan, []network.Backend{b})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, t.Close()) }()
+	theta, err := l.Initial(network.He, 1)
+	if err != nil {
+		return err
+	}
+	if err := t.SetParameters(theta, 0); err != nil {
+		return err
+	}
+	if err := t.Descend(context.Background(), network.Descent{Iterations: 2, LearningRate: 1, Every: 2},
+		func(network.Iteration) error { return nil }); err != nil {
+		return err
+	}
+	if _, _, err := t.Score(s); err != nil {
+		return err
+	}
+	if _, err := t.Parameters(); err != nil {
+		return err
+	}
+	if profiling {
+		_, err = b.Profile()
+	}
+	return err
+}
+
+// Whatever single call fails, the error says so in one line and names the
+// device, nothing panics and nothing is left unreleased.
+func TestEveryCallFailing(t *testing.T) {
+	d := fakeDevice
+	d.MaxBuffer = 8192 // two blocks of the input a buffer
+	for _, profiling := range []bool{false, true} {
+		good := &faultyAPI{api: newFake()}
+		if err := life(good, d, profiling); err != nil {
+			t.Fatal(err)
+		}
+		seen := map[string]bool{}
+		for i := 1; i <= len(good.calls); i++ {
+			fake := newFake()
+			faulty := &faultyAPI{api: fake, fail: i}
+			err := life(faulty, d, profiling)
+			name := good.calls[i-1]
+			seen[name] = true
+			if !errors.Is(err, errInjected) || !strings.Contains(err.Error(), "opencl:0.0: ") {
+				t.Fatalf("call %d, %s, failing: error %v", i, name, err)
+			}
+			if line, _, more := strings.Cut(err.Error(), "\n"); more {
+				t.Fatalf("call %d, %s, failing: error of several lines, first %q", i, name, line)
+			}
+			if len(fake.live) > 0 {
+				t.Fatalf("call %d, %s, failing: not released: %v", i, name, fake.live)
+			}
+			if len(fake.bad) > 0 {
+				t.Fatalf("call %d, %s, failing: %v", i, name, fake.bad)
+			}
+		}
+		for _, name := range []string{
+			"createContext", "createQueue", "createBuffer", "createProgram", "buildProgram", "createKernel", "setArg",
+			"enqueueKernel", "enqueueFill", "enqueueMarker", "write", "read", "wait", "finish",
+		} {
+			if !seen[name] {
+				t.Errorf("%s was never called", name)
+			}
+		}
+		t.Logf("profiling %v: %d calls made to fail in turn", profiling, len(good.calls))
+	}
+}
+
+// A fault that surfaces at a wait names the operations since the last one.
+func TestFaultNamesOperations(t *testing.T) {
+	good := &faultyAPI{api: newFake()}
+	if err := life(good, fakeDevice, false); err != nil {
+		t.Fatal(err)
+	}
+	faulty := &faultyAPI{api: newFake(), fail: slices.Index(good.calls, "wait") + 1}
+	err := life(faulty, fakeDevice, false)
+	for _, want := range []string{"iteration 2", "wait", "forward 100x6", "weight_gradient 6x3", "input_gradient 6x3", "update", "injected"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %q does not name %q", err, want)
+		}
+	}
+}
+
+// What is closed cannot be used, and closing again is harmless.
+func TestClosed(t *testing.T) {
+	fake := newFake()
+	b, err := open(fake, fakeDevice, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	buffer, err := b.NewBuffer(32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tally, err := b.NewTally(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	marker, err := b.Mark()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := buffer.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := buffer.Close(); err != nil {
+		t.Errorf("closing a buffer twice: %v", err)
+	}
+	if err := b.Clear(buffer); !errors.Is(err, ErrClosed) {
+		t.Errorf("clear of a closed buffer: %v", err)
+	}
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(); err != nil {
+		t.Errorf("closing twice: %v", err)
+	}
+	if len(fake.live) > 0 || len(fake.bad) > 0 {
+		t.Errorf("left %v, misused %v", fake.live, fake.bad)
+	}
+	_, readTally := b.ReadTally(tally, 0, make([]network.Record, 1))
+	_, newBuffer := b.NewBuffer(1)
+	_, newTally := b.NewTally(1)
+	_, load := b.Load(tiny(), 4)
+	_, mark := b.Mark()
+	_, wait := marker.Wait()
+	for what, err := range map[string]error{
+		"write": b.Write(buffer, 0, []float64{1}), "read": b.Read(buffer, 0, make([]float64, 1)), "clear": b.Clear(buffer),
+		"update": b.Update(buffer, buffer, 1, 1, tally), "read tally": readTally, "new buffer": newBuffer,
+		"new tally": newTally, "load": load, "mark": mark, "wait": wait, "configure": b.Configure(network.ShardPlan{}),
+	} {
+		if !errors.Is(err, ErrClosed) {
+			t.Errorf("%s after Close: %v", what, err)
+		}
+	}
+}
+
+// A device too small for what is asked says what was needed and what it has.
+func TestTooSmall(t *testing.T) {
+	d := fakeDevice
+	d.MaxBuffer = 1000
+	b, err := open(newFake(), d, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	if _, err := b.NewBuffer(251); err == nil || !strings.Contains(err.Error(), "1004 bytes, the device's largest buffer is 1000") {
+		t.Errorf("buffer: %v", err)
+	}
+	if _, err := b.Load(tiny(), 23); err == nil || !strings.Contains(err.Error(), "use smaller blocks") {
+		t.Errorf("load: %v", err)
+	}
+	plan, err := b.DefaultPlan([]int{16, 6, 3}, 1000)
+	if err != nil || plan.BlockRows != 15 {
+		t.Errorf("plan: blocks of %d rows, %v; 15 rows of 16 floats fit", plan.BlockRows, err)
+	}
+}
+
+// A backend that is dropped without Close is reported with where it was opened.
+func TestLeakReported(t *testing.T) {
+	places := make(chan string, 1)
+	old := reportLeak
+	reportLeak = func(place string) { places <- place }
+	defer func() { reportLeak = old }()
+	if _, err := leak(); err != nil {
+		t.Fatal(err)
+	}
+	collect(t, places)
+}
