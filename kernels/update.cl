@@ -1,5 +1,5 @@
 // Descent over the flat vector: θ −= α·g. Where an element of g or of the new θ
-// is not finite, tally[0] becomes the iteration, unless it holds an earlier one.
+// is not finite, tally[0] becomes the iteration, unless it holds one already.
 // All work-items that find such an element offer the same number, so their order
 // does not matter.
 kernel void update(

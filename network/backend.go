@@ -99,7 +99,7 @@ type Backend interface {
 
 	// Update computes θ −= α·g over two buffers of one length. Where an element
 	// of g or of the new θ is not finite, the tally remembers the iteration,
-	// unless it holds an earlier one. iteration counts from 1.
+	// unless it remembers one already. iteration counts from 1.
 	Update(theta, g Buffer, alpha float64, iteration int, t Tally) error
 
 	// Mark sets a marker behind all work so far.
@@ -126,7 +126,8 @@ type Input interface {
 	Rows() int
 	// Features returns the number of features of a sample.
 	Features() int
-	// BlockRows returns the number of rows of every block but the last.
+	// BlockRows returns the number of rows of every block but the last, as Load
+	// was asked for.
 	BlockRows() int
 	// Close frees the memory.
 	Close() error

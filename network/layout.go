@@ -10,8 +10,9 @@ import (
 // layer its W (n×p, rows of AlignUp(p) elements) and then its b (1×p, AlignUp(p)
 // elements). Gradients have the same layout. Padding is zero.
 type Layout struct {
-	Sizes []int // inputs, hidden layers, classes
-	Len   int   // elements of the flat vector, padding included
+	Sizes  []int // inputs, hidden layers, classes
+	Len    int   // elements of the flat vector, padding included
+	starts []int // where each layer begins
 }
 
 // A Span is a matrix inside a flat vector: element (i, j) stands at
@@ -47,6 +48,7 @@ func NewLayout(sizes []int) (Layout, error) {
 			return Layout{}, fmt.Errorf("layer %d of %v has size %d: 1 to %d are possible", i, sizes, n, maxParameters)
 		}
 		if i > 0 {
+			l.starts = append(l.starts, l.Len)
 			// Both factors are below 2³¹, so the product fits.
 			if l.Len += (sizes[i-1] + 1) * AlignUp(n); l.Len > maxParameters {
 				return Layout{}, fmt.Errorf("network %v has more than %d parameters", sizes, maxParameters)
@@ -61,10 +63,7 @@ func (l Layout) Layers() int { return len(l.Sizes) - 1 }
 
 // Layer returns the places of W and b of layer i, counted from 0.
 func (l Layout) Layer(i int) (w, b Span) {
-	at := 0
-	for k := range i {
-		at += (l.Sizes[k] + 1) * AlignUp(l.Sizes[k+1])
-	}
+	at := l.starts[i]
 	n, p := l.Sizes[i], l.Sizes[i+1]
 	stride := AlignUp(p)
 	return Span{at, n, p, stride}, Span{at + n*stride, 1, p, stride}

@@ -1,0 +1,44 @@
+# make train   install what is missing, then train 784-128-10 on MNIST
+# make test    install what is missing, then run every test
+#
+# TRAIN takes flags of clgrad train, as in: make train TRAIN="--layers 500,150"
+
+# The OpenCL headers ask for a version; the binding is written for 1.2.
+export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
+
+GO ?= go
+
+.PHONY: train test lint build deps openblas-deps openblas-test clean
+
+train: build
+	@bin/clgrad train $(TRAIN)
+
+build: deps
+	@$(GO) build -o bin/clgrad ./cmd/clgrad
+
+# The race detector runs where no driver runs: in all packages but gpu in full,
+# and in gpu over its twin of the driver.
+test: deps
+	$(GO) vet ./...
+	REQUIRE_OPENCL=$(REQUIRE_OPENCL) $(GO) test ./...
+	$(GO) test -race -short ./kernels ./cpu ./network/...
+	$(GO) test -race -short -run 'Every|Fault|Closed|Small|Leak|Select' ./gpu
+	CGO_ENABLED=0 $(GO) test -short ./gpu ./cmd/...
+
+lint:
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt-clean: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) tool staticcheck ./...
+
+deps:
+	@./cmd/install-deps.sh pkg-config opencl
+
+# The CPU backend over OpenBLAS.
+openblas-deps: deps
+	@./cmd/install-deps.sh openblas
+
+openblas-test: openblas-deps
+	CGO_LDFLAGS=-lopenblas $(GO) test -tags openblas ./cpu
+
+clean:
+	rm -rf bin

@@ -1,0 +1,70 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"slices"
+	"strings"
+
+	"clgrad/gpu"
+	"clgrad/network"
+	"clgrad/network/backendtest"
+)
+
+type checkCommand struct {
+	Backend   backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
+	Quick     bool        `help:"Leave out the large shapes."`
+	Operation []operation `placeholder:"NAME" help:"Check these operations only."`
+	JSON      bool        `name:"json" help:"One JSON object."`
+}
+
+// operation is the name of a family of operations of the suite.
+type operation string
+
+// UnmarshalText reports a name that is none of them.
+func (o *operation) UnmarshalText(text []byte) error {
+	if all := backendtest.Operations(); !slices.Contains(all, string(text)) {
+		return fmt.Errorf("operation %q is unknown: one of %s is expected", text, strings.Join(all, ", "))
+	}
+	*o = operation(text)
+	return nil
+}
+
+// Run prints how far each operation is from its bound, and fails if one is
+// beyond it.
+func (c checkCommand) Run(a *app) error {
+	var options []backendtest.Option
+	if c.Quick {
+		options = append(options, backendtest.Quick())
+	}
+	for _, o := range c.Operation {
+		options = append(options, backendtest.Only(string(o)))
+	}
+	told := false
+	report, failed := backendtest.Check(func() (network.Backend, error) {
+		to := a
+		if told {
+			quiet := *a
+			quiet.err = io.Discard
+			to = &quiet
+		}
+		told = true
+		return c.Backend.open(to, gpu.Options{})
+	}, options...)
+	if c.JSON {
+		if err := json.NewEncoder(a.out).Encode(report); err != nil {
+			return err
+		}
+	} else if len(report.Operations) > 0 {
+		fmt.Fprint(a.out, report)
+	}
+	if failed == nil {
+		return nil
+	}
+	lines := strings.Split(failed.Error(), "\n")
+	for _, line := range lines {
+		a.note("%s", line)
+	}
+	return fmt.Errorf("%d checks failed", len(lines))
+}

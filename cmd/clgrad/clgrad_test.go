@@ -1,0 +1,425 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"clgrad/cpu"
+	"clgrad/gpu"
+	"clgrad/network"
+	"clgrad/network/checkpoint"
+	"clgrad/network/dataset"
+)
+
+// clgrad runs a command line in this process.
+func clgrad(t *testing.T, args ...string) (status int, out, err string) {
+	t.Helper()
+	return clgradIn(t.Context(), args...)
+}
+
+func clgradIn(ctx context.Context, args ...string) (status int, out, err string) {
+	var o, e bytes.Buffer
+	a := &app{Context: ctx, out: &o, err: &e}
+	status = a.run(args)
+	return status, o.String(), e.String()
+}
+
+// good is clgrad for a command that has to succeed; it returns its output.
+func good(t *testing.T, args ...string) string {
+	t.Helper()
+	status, out, err := clgrad(t, args...)
+	if status != success {
+		t.Fatalf("clgrad %s: status %d\n%s", strings.Join(args, " "), status, err)
+	}
+	return out
+}
+
+// images writes a directory of IDX files: the first rows of MNIST, in training
+// and test set.
+func images(t *testing.T, rows, testRows int) string {
+	t.Helper()
+	set, err := dataset.Load(t.Context(), "mnist", dataset.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(prefix string, s network.Samples, n int) {
+		s = s.Slice(0, n)
+		header := func(kind byte, dims ...uint32) []byte {
+			b := []byte{0, 0, 8, kind}
+			for _, d := range dims {
+				b = binary.BigEndian.AppendUint32(b, d)
+			}
+			return b
+		}
+		labels := header(1, uint32(n))
+		for _, y := range s.Labels {
+			labels = append(labels, byte(y))
+		}
+		for name, data := range map[string][]byte{
+			prefix + "-images-idx3-ubyte": append(header(3, uint32(n), 28, 28), s.Bytes...),
+			prefix + "-labels-idx1-ubyte": labels,
+		} {
+			if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	write("train", set.Train, rows)
+	write("t10k", set.Test, testRows)
+	return dir
+}
+
+// backends returns the names of all backends that can be used here. Where there
+// is no OpenCL device it says so, and fails if REQUIRE_OPENCL is 1.
+func backends(t *testing.T) (names []string) {
+	t.Helper()
+	var notes bytes.Buffer
+	for _, n := range allBackends(&app{err: &notes}) {
+		names = append(names, string(n))
+	}
+	if len(names) == 2 {
+		if os.Getenv("REQUIRE_OPENCL") == "1" {
+			t.Fatalf("REQUIRE_OPENCL=1: %s", notes.String())
+		}
+		t.Logf("the CPU's backends only: %s", notes.String())
+	}
+	return names
+}
+
+// lines decodes the output of train --json.
+func lines(t *testing.T, out string) (iterations []iterationLine, s summary) {
+	t.Helper()
+	all := strings.Split(strings.TrimSpace(out), "\n")
+	for _, line := range all[:len(all)-1] {
+		var i iterationLine
+		if err := json.Unmarshal([]byte(line), &i); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		iterations = append(iterations, i)
+	}
+	if err := json.Unmarshal([]byte(all[len(all)-1]), &s); err != nil || !s.Summary {
+		t.Fatalf("last line %s: %v", all[len(all)-1], err)
+	}
+	return iterations, s
+}
+
+// Every backend trains real digits to the same losses, saves a model, and eval
+// finds what train found.
+func TestTrainEverywhere(t *testing.T) {
+	dir := images(t, 3000, 500)
+	var first []iterationLine
+	for _, name := range backends(t) {
+		run := filepath.Join(t.TempDir(), "run")
+		out := good(t, "train", "--data", dir, "--layers", "32", "--preprocess", "standard", "--iterations", "53",
+			"--log-every", "25", "--backend", name, "--json", "--out", run)
+		iterations, s := lines(t, out)
+		if len(iterations) != 3 || iterations[0].Iteration != 25 || iterations[1].Iteration != 50 || iterations[2].Iteration != 53 {
+			t.Fatalf("%s: iterations %v: multiples of 25 and the last are expected", name, iterations)
+		}
+		if first == nil {
+			first = iterations
+		}
+		if got, want := float64(iterations[1].Loss), float64(first[1].Loss); math.Abs(got/want-1) > 1e-4 {
+			t.Errorf("%s: loss %g at iteration 50, %g on the CPU", name, got, want)
+		}
+		if iterations[2].Loss >= iterations[0].Loss || s.Iterations != 53 || s.TestAccuracy < 0.3 || s.Backend != name ||
+			s.Median <= 0 || s.Seconds <= 0 || s.Device == "" || len(s.Layers) != 3 {
+			t.Errorf("%s: %s", name, out)
+		}
+		var e evaluation
+		if err := json.Unmarshal([]byte(good(t, "eval", run, "--data", dir, "--backend", name, "--json")), &e); err != nil {
+			t.Fatal(err)
+		}
+		if e.Loss != s.Loss || e.TrainAccuracy != s.TrainAccuracy || e.TestLoss != s.TestLoss || e.TestAccuracy != s.TestAccuracy {
+			t.Errorf("%s: train found %+v, eval %+v", name, s, e)
+		}
+	}
+}
+
+// Two equal runs write equal files.
+func TestEqualRuns(t *testing.T) {
+	dir := images(t, 500, 100)
+	for _, name := range backends(t) {
+		var files [2][]byte
+		for i := range files {
+			run := t.TempDir()
+			good(t, "train", "--data", dir, "--layers", "20,10", "--iterations", "20", "--backend", name, "--out", run)
+			var err error
+			if files[i], err = os.ReadFile(filepath.Join(run, checkpoint.FileName)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if !bytes.Equal(files[0], files[1]) {
+			t.Errorf("%s: two equal runs wrote different models", name)
+		}
+	}
+}
+
+// The logits computed by plain loops over the file's bytes, as any other reader
+// of the format would, are those that a backend computes.
+func TestSavedModelElsewhere(t *testing.T) {
+	dir, run := images(t, 500, 40), t.TempDir()
+	good(t, "train", "--data", dir, "--layers", "16,12", "--init", "he", "--preprocess", "feature", "--iterations", "30",
+		"--backend", "cpu", "--out", run)
+	file, err := os.ReadFile(filepath.Join(run, checkpoint.FileName))
+	if err != nil {
+		t.Fatal(err)
+	}
+	headerLen := binary.LittleEndian.Uint64(file)
+	var header map[string]json.RawMessage
+	if err := json.Unmarshal(file[8:8+headerLen], &header); err != nil {
+		t.Fatal(err)
+	}
+	tensor := func(name string) (shape []int, at func(i int) float64) {
+		var d struct {
+			DType   string `json:"dtype"`
+			Shape   []int  `json:"shape"`
+			Offsets [2]int `json:"data_offsets"`
+		}
+		if err := json.Unmarshal(header[name], &d); err != nil || d.DType != "F32" {
+			t.Fatalf("tensor %s: %s, %v", name, header[name], err)
+		}
+		data := file[8+int(headerLen)+d.Offsets[0] : 8+int(headerLen)+d.Offsets[1]]
+		return d.Shape, func(i int) float64 {
+			return float64(math.Float32frombits(binary.LittleEndian.Uint32(data[4*i:])))
+		}
+	}
+	set, err := dataset.Load(t.Context(), dir, dataset.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	model, err := checkpoint.Load(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	set.Test.Scaling = model.Scaling
+
+	layout, err := network.NewLayout(model.Sizes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := cpu.New[float64]()
+	defer b.Close()
+	m, err := network.NewModel(b, layout, model.Parameters, 16)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	got, err := m.Logits(set.Test)
+	if err != nil {
+		t.Fatal(err)
+	}
+
+	row, rows := make([]float32, 784), set.Test.ScaledRows()
+	for i := range set.Test.Rows {
+		rows(i, row)
+		h := make([]float64, 784)
+		for j, v := range row {
+			h[j] = float64(v)
+		}
+		for layer := 0; layer < 3; layer++ {
+			// PyTorch: y = x·Aᵀ + b, A being out×in, at the even places of Sequential.
+			shape, weight := tensor(fmt.Sprintf("%d.weight", 2*layer))
+			_, bias := tensor(fmt.Sprintf("%d.bias", 2*layer))
+			out := make([]float64, shape[0])
+			for o := range out {
+				sum := bias(o)
+				for k := 0; k < shape[1]; k++ {
+					sum += weight(o*shape[1]+k) * h[k]
+				}
+				if layer < 2 && sum < 0 {
+					sum = 0
+				}
+				out[o] = sum
+			}
+			h = out
+		}
+		for j, want := range h {
+			if math.Abs(got[i*10+j]-want) > 1e-12*(1+math.Abs(want)) {
+				t.Fatalf("row %d, class %d: logit %g, by hand %g", i, j, got[i*10+j], want)
+			}
+		}
+	}
+}
+
+// What a user gets wrong is one line on standard error, nothing on standard
+// output, and the right status.
+func TestErrors(t *testing.T) {
+	dir := images(t, 20, 10)
+	used := t.TempDir()
+	good(t, "train", "--data", dir, "--iterations", "1", "--backend", "cpu", "--out", used)
+	plainFile := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(plainFile, []byte("no model"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args   string
+		status int
+		want   string
+	}{
+		{"fly", usage, "fly"},
+		{"train --fly", usage, "--fly"},
+		{"train --layers 5,x", usage, "500,150"},
+		{"train --layers 0", usage, "500,150"},
+		{"train --iterations 0", usage, "at least 1"},
+		{"train --log-every -1", usage, "at least 1"},
+		{"train --lr 0", usage, "above 0"},
+		{"train --lr nan", usage, "above 0"},
+		{"train --lr 1e39", usage, "above 0"},
+		{"train --seed -1", usage, "seed"},
+		{"train --backend cuda", usage, "opencl:P.D"},
+		{"train --backend cpu:0", usage, "opencl:P.D"},
+		{"train --preprocess min", usage, "standard"},
+		{"train --init zero", usage, "normal"},
+		{"eval", usage, "model"},
+		{"train --data " + dir + " --backend opencl:97.3", failure, "no OpenCL device"},
+		{"train --data nowhere", failure, "mnist or a directory of IDX files is expected"},
+		{"train --data " + dir + " --out " + used, failure, "is there already"},
+		{"train --data " + dir + " --out " + plainFile, failure, "--out"},
+		{"train --data " + dir + " --backend cpu --lr 1e38 --iterations 9", failure, "lower the learning rate"},
+		{"eval nowhere", failure, "nowhere"},
+		{"eval " + plainFile, failure, plainFile},
+		{"eval " + used, failure, "is unknown and no directory"},
+		{"check --operation fly --backend cpu", usage, "weight-gradient"},
+		{"bench --data nowhere", failure, "nowhere"},
+		{"data verify fly", failure, "fly"},
+	} {
+		status, out, err := clgrad(t, strings.Fields(c.args)...)
+		if status != c.status || !strings.Contains(err, c.want) || strings.Count(err, "\n") != 1 || out != "" {
+			t.Errorf("clgrad %s: status %d, output %q, error %q; want status %d and one line with %q",
+				c.args, status, out, err, c.status, c.want)
+		}
+	}
+}
+
+// auto falls back to the CPU in sight of the user, and a named device does not.
+func TestAuto(t *testing.T) {
+	dir := images(t, 20, 10)
+	status, out, notes := clgrad(t, "train", "--data", dir, "--iterations", "1", "--json")
+	_, s := lines(t, out)
+	devices, err := gpu.Devices()
+	switch {
+	case status != success:
+		t.Errorf("status %d: %s", status, notes)
+	case err != nil && (s.Backend != "cpu" || !strings.Contains(notes, "computing on the CPU: no OpenCL device")):
+		t.Errorf("without a device: %s, %q", s.Backend, notes)
+	case err == nil && (!strings.HasPrefix(s.Backend, "opencl:") || !strings.Contains(notes, "computing on "+s.Backend)):
+		t.Errorf("with %d devices: %s, %q", len(devices), s.Backend, notes)
+	}
+	if err == nil {
+		return
+	}
+	if status, _, notes := clgrad(t, "train", "--data", dir, "--backend", "opencl"); status != failure || !errors.Is(err, gpu.ErrNoDevice) {
+		t.Errorf("a named device that is missing: status %d, %q", status, notes)
+	}
+}
+
+// A signal ends a run at the end of an iteration, with what it came to saved.
+func TestSignal(t *testing.T) {
+	dir, run := images(t, 200, 10), t.TempDir()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	var out bytes.Buffer
+	a := &app{Context: ctx, err: &bytes.Buffer{}, out: writer(func(p []byte) (int, error) {
+		if strings.Contains(string(p), "Iteration 5,") {
+			cancel(signalError{syscall.SIGTERM})
+		}
+		return out.Write(p)
+	})}
+	status := a.run([]string{"train", "--data", dir, "--backend", "cpu", "--iterations", "100000", "--log-every", "5", "--out", run})
+	notes := a.err.(*bytes.Buffer).String()
+	if status != 143 || !strings.Contains(notes, "stopped after iteration 6: saved in "+run) {
+		t.Errorf("status %d, %q", status, notes)
+	}
+	if m, err := checkpoint.Load(run); err != nil || m.Run.Iterations != 6 {
+		t.Errorf("model after the signal: %+v, %v", m.Run, err)
+	}
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }
+
+func TestDevices(t *testing.T) {
+	var r devicesReport
+	if err := json.Unmarshal([]byte(good(t, "devices", "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.CPU) != 2 || (len(r.OpenCL) == 0) != (r.Problem != "") {
+		t.Errorf("%+v", r)
+	}
+	for _, name := range backends(t) {
+		if table := good(t, "devices"); !strings.Contains(table, "\n"+name+" ") {
+			t.Errorf("no row for %s in:\n%s", name, table)
+		}
+	}
+}
+
+func TestBench(t *testing.T) {
+	dir := images(t, 200, 10)
+	var r benchReport
+	if err := json.Unmarshal([]byte(good(t, "bench", "--data", dir, "--iterations", "3", "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	names := backends(t)
+	if len(r.Results) != len(names) || r.Flops != 2*200*(784*128*2+1280*3) {
+		t.Fatalf("%+v", r)
+	}
+	for i, x := range r.Results {
+		if x.Backend != names[i] || x.Iterations != 3 || x.Min > x.Median || x.Median > x.Max || x.Min <= 0 ||
+			math.Abs(x.Loss/r.Results[0].Loss-1) > 1e-4 {
+			t.Errorf("%+v", x)
+		}
+	}
+	if table := good(t, "bench", "--data", dir, "--iterations", "1", "--backend", "cpu64"); !strings.Contains(table, "cpu64") {
+		t.Error(table)
+	}
+}
+
+func TestCheck(t *testing.T) {
+	table := good(t, "check", "--backend", "cpu", "--quick", "--operation", "update", "--operation", "input-gradient")
+	for _, want := range []string{"update", "input-gradient", "99 %", "ok"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("no %q in:\n%s", want, table)
+		}
+	}
+	var r struct {
+		Operations []struct{ Passed bool }
+	}
+	if err := json.Unmarshal([]byte(good(t, "check", "--backend", "cpu64", "--quick", "--operation", "tally", "--json")), &r); err != nil ||
+		len(r.Operations) != 1 || !r.Operations[0].Passed {
+		t.Errorf("%+v, %v", r, err)
+	}
+}
+
+func TestData(t *testing.T) {
+	for _, args := range [][]string{{"data", "fetch", "mnist"}, {"data", "verify"}, {"data", "list"}} {
+		if out := good(t, args...); !strings.Contains(out, "train-images-idx3-ubyte.gz") || strings.Count(out, " ok") != 4 {
+			t.Errorf("%v:\n%s", args, out)
+		}
+	}
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	status, out, notes := clgrad(t, "data", "verify", "mnist", "--json")
+	if status != failure || !strings.Contains(out, `"ok":false`) || !strings.Contains(notes, "clgrad data fetch mnist") {
+		t.Errorf("an empty cache: status %d\n%s%s", status, out, notes)
+	}
+}
+
+// Help is a result, and no failure.
+func TestHelp(t *testing.T) {
+	for _, args := range [][]string{nil, {"--help"}, {"train", "--help"}} {
+		if out := good(t, args...); !strings.Contains(out, "Usage: clgrad") {
+			t.Errorf("%v: %q", args, out)
+		}
+	}
+}

@@ -1,0 +1,97 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"text/tabwriter"
+
+	"clgrad/network/dataset"
+)
+
+type dataCommand struct {
+	List   dataListCommand   `cmd:"" help:"List the named sets and what of them is in the cache."`
+	Fetch  dataFetchCommand  `cmd:"" help:"Bring named sets into the cache."`
+	Verify dataVerifyCommand `cmd:"" help:"Check the files in the cache: exit status 1 if any is missing or damaged."`
+}
+
+type dataListCommand struct {
+	JSON bool `name:"json" help:"One JSON object a set and line."`
+}
+
+type dataFetchCommand struct {
+	Names []string `arg:"" optional:"" help:"Named sets; all without one."`
+	JSON  bool     `name:"json" help:"One JSON object a set and line."`
+}
+
+type dataVerifyCommand struct {
+	Names []string `arg:"" optional:"" help:"Named sets; all without one."`
+	JSON  bool     `name:"json" help:"One JSON object a set and line."`
+}
+
+// dataOptions says how commands find data sets.
+func (a *app) dataOptions() dataset.Options {
+	return dataset.Options{Log: func(line string) { a.note("%s", line) }}
+}
+
+// Run lists the named sets.
+func (c dataListCommand) Run(a *app) error { return a.dataStatus(nil, c.JSON, dataset.Verify, false) }
+
+// Run fetches named sets.
+func (c dataFetchCommand) Run(a *app) error {
+	return a.dataStatus(c.Names, c.JSON, dataset.Fetch, true)
+}
+
+// Run verifies named sets.
+func (c dataVerifyCommand) Run(a *app) error {
+	return a.dataStatus(c.Names, c.JSON, dataset.Verify, true)
+}
+
+// statusOf is dataset.Verify or dataset.Fetch.
+type statusOf func(context.Context, string, dataset.Options) (dataset.Status, error)
+
+// dataStatus shows what get finds of each set. strict makes a set that is not
+// whole an error.
+func (a *app) dataStatus(names []string, asJSON bool, get statusOf, strict bool) error {
+	if len(names) == 0 {
+		names = dataset.Names()
+	}
+	var errs []error
+	for _, name := range names {
+		s, err := get(a, name, a.dataOptions())
+		if err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		if strict && !s.OK {
+			errs = append(errs, fmt.Errorf("%s: not all files are there and unharmed (clgrad data fetch %[1]s)", name))
+		}
+		if asJSON {
+			if err := json.NewEncoder(a.out).Encode(s); err != nil {
+				return err
+			}
+			continue
+		}
+		if err := a.showStatus(s); err != nil {
+			return err
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (a *app) showStatus(s dataset.Status) error {
+	fmt.Fprintf(a.out, "%s: %s, in %s\n", s.Name, s.Description, s.Dir)
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	for _, f := range s.Files {
+		state := "ok"
+		if !f.OK {
+			state = f.Problem
+		}
+		if f.Origin != "" {
+			state += " (from " + f.Origin + ")"
+		}
+		fmt.Fprintf(w, "  %s\t%d bytes\t%s\n", f.Name, f.Size, state)
+	}
+	return w.Flush()
+}

@@ -1,0 +1,67 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+
+	"clgrad/cpu"
+	"clgrad/gpu"
+	"clgrad/network"
+)
+
+type devicesCommand struct {
+	JSON bool `name:"json" help:"One JSON object."`
+}
+
+// devicesReport is the output of --json.
+type devicesReport struct {
+	CPU     []network.Info `json:"cpu"`
+	OpenCL  []gpu.Device   `json:"opencl"`
+	Problem string         `json:"problem,omitempty"` // why there is no OpenCL device
+}
+
+// Run lists the CPU's backends and all OpenCL devices.
+func (c devicesCommand) Run(a *app) error {
+	r := devicesReport{
+		CPU:    []network.Info{cpu.New[float32]().Info(), cpu.New[float64]().Info()},
+		OpenCL: []gpu.Device{},
+	}
+	devices, err := gpu.Devices()
+	if err != nil {
+		r.Problem = oneLine(err)
+	}
+	r.OpenCL = append(r.OpenCL, devices...)
+	if c.JSON {
+		return json.NewEncoder(a.out).Encode(r)
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "BACKEND\tDEVICE\tTYPE\tUNITS\tMEMORY\tLARGEST BUFFER\tDRIVER")
+	for _, i := range r.CPU {
+		fmt.Fprintf(w, "%s\t%s\tCPU\t%d\t%s\t\t%s\n", i.Backend, i.Device, i.ComputeUnits, gibibytes(i.Memory), i.Driver)
+	}
+	for _, d := range r.OpenCL {
+		fmt.Fprintf(w, "opencl:%s\t%s\t%s\t%d\t%s\t%s\t%s %s\n", d.ID(), d.Name, d.Type, d.ComputeUnits,
+			gibibytes(d.Memory), gibibytes(d.MaxBuffer), d.PlatformName, d.Driver)
+	}
+	if err := w.Flush(); err != nil {
+		return err
+	}
+	for _, d := range r.OpenCL {
+		if d.Problem != "" {
+			a.note("opencl:%s cannot be used: %s", d.ID(), d.Problem)
+		}
+	}
+	if r.Problem != "" {
+		a.note("%s", r.Problem)
+	}
+	return nil
+}
+
+// gibibytes writes a number of bytes, or a question mark where it is unknown.
+func gibibytes(n int64) string {
+	if n <= 0 {
+		return "?"
+	}
+	return fmt.Sprintf("%.1f GiB", float64(n)/(1<<30))
+}

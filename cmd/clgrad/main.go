@@ -1,0 +1,128 @@
+// Clgrad trains fully connected networks by full-batch gradient descent on any
+// OpenCL device, or on the CPU.
+//
+//	clgrad devices   what can be computed on here, and why something cannot
+//	clgrad train     train a network
+//	clgrad eval      loss and accuracy of a saved model
+//	clgrad bench     time every backend side by side
+//	clgrad check     judge a backend's numbers by the conformance suite
+//	clgrad data      list, fetch and verify data sets
+//
+// Results go to standard output, everything else to standard error. The exit
+// status is 0, 1 for a failure, 2 for wrong usage, 130 or 143 after SIGINT or
+// SIGTERM.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+	"golang.org/x/term"
+)
+
+// commands is the command line.
+type commands struct {
+	Devices devicesCommand `cmd:"" help:"List what can be computed on here, and why something cannot."`
+	Train   trainCommand   `cmd:"" help:"Train a network."`
+	Eval    evalCommand    `cmd:"" help:"Loss and accuracy of a saved model."`
+	Bench   benchCommand   `cmd:"" help:"Time an iteration on every backend, side by side."`
+	Check   checkCommand   `cmd:"" help:"Judge a backend's numbers by the conformance suite."`
+	Data    dataCommand    `cmd:"" help:"List, fetch and verify data sets."`
+}
+
+// An app is what a command runs with.
+type app struct {
+	context.Context
+	out      io.Writer // results
+	err      io.Writer // everything else
+	terminal bool      // err is a terminal
+}
+
+// note writes one line for the user to standard error.
+func (a *app) note(format string, args ...any) {
+	fmt.Fprintf(a.err, "clgrad: "+format+"\n", args...)
+}
+
+// The exit statuses.
+const (
+	success = 0
+	failure = 1
+	usage   = 2
+	// A run that a signal ended has status 128 + its number.
+	signalled = 128
+)
+
+// A signalError is why a context was cancelled.
+type signalError struct{ syscall.Signal }
+
+func (s signalError) Error() string { return "stopped by " + s.Signal.String() }
+
+func main() {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	signals := make(chan os.Signal, 1)
+	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	go func() {
+		s := <-signals
+		cancel(signalError{s.(syscall.Signal)})
+		// A second signal ends the process at once.
+		signal.Reset(syscall.SIGINT, syscall.SIGTERM)
+	}()
+	a := &app{Context: ctx, out: os.Stdout, err: os.Stderr, terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+	os.Exit(a.run(os.Args[1:]))
+}
+
+// exited is the panic value with which the parser's exit unwinds.
+type exited int
+
+// run parses and runs a command line and returns the exit status.
+func (a *app) run(args []string) (status int) {
+	defer func() {
+		if r := recover(); r != nil {
+			code, ok := r.(exited)
+			if !ok {
+				panic(r)
+			}
+			status = int(code)
+		}
+	}()
+	var c commands
+	parser := kong.Must(&c,
+		kong.Name("clgrad"),
+		kong.Description("Trains fully connected networks by full-batch gradient descent on any OpenCL device, or on the CPU."),
+		kong.Writers(a.out, a.err),
+		kong.Exit(func(code int) { panic(exited(code)) }), // after --help
+		kong.WithHyphenPrefixedParameters(true), // --lr -1 is a bad rate, not a flag
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+	)
+	if len(args) == 0 {
+		args = []string{"--help"}
+	}
+	parsed, err := parser.Parse(args)
+	if err != nil {
+		a.note("%s (see clgrad --help)", oneLine(err))
+		return usage
+	}
+	err = parsed.Run(a)
+	var stopped signalError
+	switch {
+	case err == nil:
+		return success
+	case errors.Is(err, context.Canceled) && errors.As(context.Cause(a), &stopped):
+		a.note("%v", stopped)
+		return signalled + int(stopped.Signal)
+	}
+	a.note("%s", oneLine(err))
+	return failure
+}
+
+// oneLine returns an error's text in one line.
+func oneLine(err error) string {
+	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
+}

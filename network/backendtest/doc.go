@@ -1,0 +1,61 @@
+// Package backendtest is the conformance suite that every network.Backend must
+// pass. A backend's own test is one call of [Run]; a user's self-test, without
+// package testing, is one call of [Check].
+//
+// The suite computes what is true by itself, in float64 with gonum's own Go
+// code (called directly, so that no replaced BLAS can change it), or with
+// math/big for a backend whose unit roundoff is 2⁻⁵³. It knows no backend.
+//
+// # Families
+//
+// Each family of operations runs on a backend of its own, opened for it and
+// closed after it, within a time limit. The families are
+//
+//	plan                   Info, DefaultPlan, Configure
+//	buffer                 NewBuffer, Write, Read, Clear
+//	load                   Load, seen through ForwardInput with W = I
+//	forward-input          h = act(x·W + b), x a block of the input
+//	forward                h = act(x·W + b)
+//	softmax-cross-entropy  dz = (softmax(z) − onehot(y))/m, loss, correct rows
+//	weight-gradient-input  dW += xᵀ·dz, db += Σ rows of dz, x a block of the input
+//	weight-gradient        dW += xᵀ·dz, db += Σ rows of dz
+//	input-gradient         dx = (dz·Wᵀ) ⊙ [x > 0]
+//	update                 θ −= α·g, and the first iteration that was not finite
+//	tally                  records and the ranges in which they are read
+//	marker                 Mark, Wait
+//	misuse                 shapes that do not fit must panic
+//	gradient               gradients of a whole network and central differences
+//	training               20 steps and a float64 training; fresh backends agree
+//
+// # What every product is put through
+//
+// Operands are views with an offset, in buffers whose other elements hold known
+// values. Row strides are network.AlignUp(columns), in some cases more. After
+// the verb nothing outside the result may have changed, the padding of the
+// result must be zero, and the same call on the same values must give the same
+// bits. Padding is zero before the verb, in operands and results alike.
+//
+// Three gates judge the numbers; each catches what the others cannot.
+//
+//  1. The bound. A sum of k products in any order obeys
+//     |ĉ − c| ≤ γ_d Σ|a||b|, γ_d = d·u/(1 − d·u), d = k + blocks + 3,
+//     where an accumulated term or a bias counts among the summands. Operands
+//     are normal, nearly cancelling, and spread over many binades. It proves
+//     that the right terms are added, element by element, and holds for every
+//     legitimate order of summation; it is generous where k is large.
+//  2. Exact integers, at every shape. Every partial sum in any order is an
+//     integer below 2²⁴, so the result must be equal. Both operands hold odd
+//     values of 12 bits, which neither bfloat16 nor TF32 nor half precision
+//     can hold. It proves that no term is dropped, doubled or stale, at any
+//     edge of any tile, and that operands are not rounded.
+//  3. The naive kernel. The error, as root mean square and as maximum, is at
+//     most 4 times that of the loop that adds the products one after the other
+//     at the backend's precision. It proves that accuracy does not rest on the
+//     generosity of the bound.
+//
+// On a backend whose roundoff is 2⁻⁵³ gates 1 and 3 run on small shapes only,
+// because math/big is slow; gate 2 runs at every shape.
+//
+// Softmax has a bound of its own (see softmax.go), and an exact case: logits so
+// far apart that every loss is an integer and every probability 0 or 1.
+package backendtest

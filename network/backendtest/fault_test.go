@@ -1,0 +1,185 @@
+package backendtest_test
+
+import (
+	"math"
+	"slices"
+	"strings"
+	"testing"
+
+	"clgrad/network"
+	"clgrad/network/backendtest"
+)
+
+// A fault is one thing that a naive backend does wrong.
+type fault string
+
+const (
+	none          fault = ""
+	dropsTerm     fault = "drops the last term"
+	dropsEight    fault = "drops 8 of 60000 terms"
+	edgeRow       fault = "last row of a partial tile takes its operands from the one before"
+	edgeColumn    fault = "columns of a partial tile start from zero"
+	bfloat16      fault = "operands rounded to bfloat16"
+	tf32          fault = "operands rounded to TF32"
+	half          fault = "operands rounded to half"
+	stale         fault = "a partial tile holds operands of the tile before"
+	accumulates16 fault = "sums held in bfloat16"
+	reorders      fault = "order of sums varies from call to call"
+	overwrites    fault = "writes behind the result"
+	padding       fault = "leaves padding that is not zero"
+	replaces      fault = "weight gradient replaces"
+	hidesNaN      fault = "ReLU hides NaN"
+	maskWithZero  fault = "mask is x >= 0"
+	lastTie       fault = "ties go to the highest class"
+	unscaled      fault = "derivative is not divided by m"
+	unshifted     fault = "softmax without the maximum"
+	otherRecord   fault = "another record is set"
+	addsRecords   fault = "records are added to"
+	lastIteration fault = "the last iteration that is not finite"
+	onlyFirst     fault = "only the first element is tested"
+	skipsLast     fault = "update leaves out the last element"
+	notZeroed     fault = "new buffers are not zero"
+	scalesTwice   fault = "samples are scaled twice"
+	claimsFloat64 fault = "float32 that claims to be float64"
+)
+
+// tile is the size of the tiles whose edges the faults get wrong.
+const tile = 16
+
+// spoil returns element (i, j) of a sum with the fault. add adds products
+// from, from+step, … up to but not including to.
+func (f fault) spoil(a, b grid, i, j, call int, start float32, add func(sum float32, from, to, step int) float32) float32 {
+	k := a.cols
+	switch f {
+	case dropsTerm:
+		return add(start, 0, k-1, 1)
+	case dropsEight:
+		if k == 60000 {
+			return add(add(start, 0, k/2, 1), k/2+8, k, 1)
+		}
+	case edgeRow:
+		if i == a.rows-1 && a.rows%tile != 0 && i > 0 {
+			return f.with(a.row0(i-1), b, start, j, nil)
+		}
+	case edgeColumn:
+		if j == b.cols-1 && b.cols%tile != 0 {
+			return add(0, 0, k, 1)
+		}
+	case stale:
+		if k > tile && k%tile != 0 {
+			return add(add(start, 0, k, 1), k-tile, k/tile*tile, 1)
+		}
+	case bfloat16:
+		return f.with(a.row0(i), b, start, j, func(v float32) float32 { return rounded(v, 16) })
+	case tf32:
+		return f.with(a.row0(i), b, start, j, func(v float32) float32 { return rounded(v, 13) })
+	case half:
+		return f.with(a.row0(i), b, start, j, func(v float32) float32 { return rounded(v, 13) })
+	case accumulates16:
+		sum := start
+		for t := range k {
+			sum = rounded(sum+a.at(i, t)*b.at(t, j), 8)
+		}
+		return sum
+	case reorders:
+		if uint32(call)*2654435761>>31 == 0 { // as good as random
+			return add(start, k-1, -1, -1)
+		}
+	}
+	return add(start, 0, k, 1)
+}
+
+// row0 returns row i as a matrix of one row.
+func (g grid) row0(i int) grid { return grid{g.v[i*g.row:], 1, g.cols, g.row, g.col} }
+
+// with adds the products of a row and a column after changing both operands.
+func (f fault) with(row, b grid, sum float32, j int, change func(float32) float32) float32 {
+	for k := range row.cols {
+		x, y := row.at(0, k), b.at(k, j)
+		if change != nil {
+			x, y = change(x), change(y)
+		}
+		sum += x * y
+	}
+	return sum
+}
+
+// rounded returns v without its lowest bits of the significand, to nearest even.
+func rounded(v float32, bits int) float32 {
+	u := math.Float32bits(v)
+	u += 1<<(bits-1) - 1 + u>>bits&1
+	return math.Float32frombits(u >> bits << bits)
+}
+
+func opener(f fault) func() (network.Backend, error) {
+	return func() (network.Backend, error) { return &naive{fault: f}, nil }
+}
+
+func TestNaiveBackendPasses(t *testing.T) {
+	backendtest.Run(t, opener(none), backendtest.Quick())
+}
+
+func TestFaultsAreFound(t *testing.T) {
+	all := []string{"forward-input", "forward", "weight-gradient-input", "weight-gradient", "input-gradient"}
+	products := []string{"forward", "weight-gradient-input", "input-gradient"} // the naive backend's others are the same loops
+	gradients := []string{"weight-gradient-input", "weight-gradient"}
+	softmax := []string{"softmax-cross-entropy"}
+	for _, c := range []struct {
+		fault      fault
+		operations []string
+		gates      []string // all of which notice it
+	}{
+		{dropsTerm, all, []string{"bound", "exact", "naive kernel"}},
+		{dropsEight, all, []string{"exact", "naive kernel"}},
+		{edgeRow, products, []string{"bound", "exact", "naive kernel"}},
+		{edgeColumn, []string{"forward-input", "forward", "weight-gradient-input", "weight-gradient"}, []string{"bound", "exact"}},
+		{bfloat16, products, []string{"bound", "exact", "naive kernel"}},
+		{tf32, products, []string{"bound", "exact", "naive kernel"}},
+		{half, products, []string{"bound", "exact", "naive kernel"}},
+		{accumulates16, products, []string{"bound", "exact", "naive kernel"}},
+		{stale, products, []string{"bound", "exact", "naive kernel"}},
+		{reorders, products, []string{"same bits"}},
+		{overwrites, slices.Concat(all, softmax), []string{"around the result"}},
+		{padding, slices.Concat(products, softmax), []string{"around the result"}},
+		{replaces, gradients, []string{"bound", "exact"}},
+		{replaces, []string{"gradient", "training"}, []string{"bound"}},
+		{hidesNaN, []string{"forward"}, []string{"exact"}},
+		{maskWithZero, []string{"input-gradient"}, []string{"bound", "exact"}},
+		{maskWithZero, []string{"gradient", "training"}, []string{"bound"}},
+		{lastTie, softmax, []string{"exact"}},
+		{unscaled, softmax, []string{"bound", "exact"}},
+		{unshifted, softmax, []string{"bound"}},
+		{otherRecord, []string{"softmax-cross-entropy", "tally"}, nil},
+		{addsRecords, []string{"tally"}, []string{"exact"}},
+		{lastIteration, []string{"update"}, []string{"exact"}},
+		{onlyFirst, []string{"update"}, []string{"exact"}},
+		{skipsLast, []string{"update"}, []string{"bound", "exact"}},
+		{notZeroed, []string{"buffer"}, []string{"exact"}},
+		{scalesTwice, []string{"load"}, []string{"exact"}},
+		{claimsFloat64, slices.Concat(products, softmax), []string{"bound"}},
+		{claimsFloat64, []string{"buffer"}, []string{"exact"}},
+		{claimsFloat64, []string{"update", "gradient", "training"}, []string{"bound"}},
+	} {
+		t.Run(string(c.fault), func(t *testing.T) {
+			t.Parallel()
+			report, err := backendtest.Check(opener(c.fault), backendtest.Quick(), backendtest.Only(c.operations...))
+			if err == nil {
+				t.Fatal("not found")
+			}
+			for _, o := range report.Operations {
+				if o.Passed || len(o.Failures) == 0 {
+					t.Errorf("%s passed", o.Operation)
+				}
+				for _, gate := range c.gates {
+					if !slices.ContainsFunc(o.Failures, func(f backendtest.Failure) bool { return f.Gate == gate }) {
+						t.Errorf("%s: the gate %q did not notice it", o.Operation, gate)
+					}
+				}
+				if !strings.Contains("\n"+err.Error(), "\n"+o.Operation+" ") {
+					t.Errorf("the error does not name %s", o.Operation)
+				}
+			}
+			t.Logf("%d failures, the first: %v", len(strings.Split(err.Error(), "\n")), strings.Split(err.Error(), "\n")[0])
+		})
+	}
+}

@@ -1,0 +1,173 @@
+package backendtest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"clgrad/network"
+)
+
+// byteStep and byteShift are the scaling of integers that come as bytes:
+// x = (v − 128)·31, so that 127·31 = 3937 has 12 bits.
+const (
+	byteStep  = 31
+	byteShift = 128
+)
+
+// samples returns samples whose scaled features are x, or for the kinds of
+// pixels are drawn here.
+func (c productCase) samples(r *rand.Rand, x dense) network.Samples {
+	s := network.Samples{Rows: x.rows, Features: x.cols}
+	switch {
+	case c.kind == pixels:
+		s.Bytes = pixelBytes(r, len(x.v))
+		s.Scaling = network.Scaling{Shift: []float64{0}, Factor: []float64{1. / 255}}
+	case c.kind == standard:
+		s.Bytes = pixelBytes(r, len(x.v))
+		s.Scaling = perFeature(x.cols)
+	case c.bytes:
+		s.Scaling = network.Scaling{Shift: []float64{byteShift}, Factor: []float64{byteStep}}
+		s.Bytes = make([]uint8, len(x.v))
+		for i, v := range x.v {
+			s.Bytes[i] = uint8(byteShift + v/byteStep)
+		}
+	default:
+		s.Floats = make([]float32, len(x.v))
+		for i, v := range x.v {
+			s.Floats[i] = float32(v)
+		}
+		if c.kind == normal && c.roomy {
+			s.Scaling = network.Scaling{Shift: []float64{0.25}, Factor: []float64{1.5}}
+		}
+	}
+	return s
+}
+
+// pixelBytes returns bytes of which four in five are 0.
+func pixelBytes(r *rand.Rand, n int) []uint8 {
+	v := make([]uint8, n)
+	for i := range v {
+		if r.IntN(5) == 0 {
+			v[i] = uint8(1 + r.IntN(255))
+		}
+	}
+	return v
+}
+
+// perFeature returns a shift and a factor of its own for every feature, one in
+// eleven factors being 0, as for a feature that is constant.
+func perFeature(features int) network.Scaling {
+	s := network.Scaling{Shift: make([]float64, features), Factor: make([]float64, features)}
+	for j := range features {
+		s.Shift[j] = float64(j%13) * 4.1
+		if j%11 != 10 {
+			s.Factor[j] = 1 / (20 + float64(j%17))
+		}
+	}
+	return s
+}
+
+// scaled returns the features as a network sees them, one by one from the
+// definition.
+func scaled(s network.Samples) dense {
+	d := newDense(s.Rows, s.Features)
+	for i := range d.v {
+		var raw float64
+		if s.Bytes != nil {
+			raw = float64(s.Bytes[i])
+		} else {
+			raw = float64(s.Floats[i])
+		}
+		d.v[i] = float64(s.Scaling.Apply(raw, i%s.Features))
+	}
+	return d
+}
+
+// loads checks that a loaded input comes back through ForwardInput with W = I
+// and b = 0: sums of one feature and zeros, which are exact, so x must be
+// exactly (v − shift)·factor, rounded to float32.
+func loads(s *sheet) {
+	scalings := []struct {
+		name string
+		of   func(features int) network.Scaling
+	}{
+		{"unscaled", func(int) network.Scaling { return network.Scaling{} }},
+		{"one scaling", func(int) network.Scaling {
+			return network.Scaling{Shift: []float64{33.318}, Factor: []float64{1 / 78.567}}
+		}},
+		{"a scaling for each feature", perFeature},
+	}
+	for _, shape := range []struct{ rows, features, blockRows int }{
+		{1, 1, 1}, {1, 1, 9}, {5, 3, 1}, {7, 17, 7}, {7, 16, 100}, {31, 33, 8}, {64, 67, 16}, {65, 150, 64}, {130, 128, 43}, {13, 784, 12},
+	} {
+		for _, scaling := range scalings {
+			for _, bytes := range []bool{true, false} {
+				name := fmt.Sprintf("%dx%d in blocks of %d, floats, %s", shape.rows, shape.features, shape.blockRows, scaling.name)
+				if bytes {
+					name = fmt.Sprintf("%dx%d in blocks of %d, bytes, %s", shape.rows, shape.features, shape.blockRows, scaling.name)
+				}
+				if s.quick && shape.features > 200 && !bytes {
+					continue
+				}
+				s.try(name, func() {
+					samples := network.Samples{Rows: shape.rows, Features: shape.features, Scaling: scaling.of(shape.features)}
+					r := source(name)
+					if n := shape.rows * shape.features; bytes {
+						samples.Bytes = pixelBytes(r, n)
+					} else {
+						samples.Floats = make([]float32, n)
+						for i := range samples.Floats {
+							samples.Floats[i] = float32(100 * r.NormFloat64())
+						}
+					}
+					loaded(s, name, samples, shape.blockRows)
+				})
+			}
+		}
+	}
+}
+
+func loaded(s *sheet, name string, samples network.Samples, blockRows int) {
+	n := samples.Features
+	want := scaled(samples)
+	identity := newDense(n, n)
+	for i := range n {
+		identity.row(i)[i] = 1
+	}
+	x := s.load(samples, blockRows)
+	if s.err != nil {
+		return
+	}
+	// The samples are the caller's again after Load.
+	for i := range samples.Bytes {
+		samples.Bytes[i] = 99
+	}
+	for i := range samples.Floats {
+		samples.Floats[i] = float32(math.NaN())
+	}
+	if x.Rows() != samples.Rows || x.Features() != n || x.BlockRows() != blockRows && blockRows <= samples.Rows {
+		s.fail(name, gateExact, fmt.Sprintf("the input has %d rows of %d features in blocks of %d where %d, %d and %d are expected",
+			x.Rows(), x.Features(), x.BlockRows(), samples.Rows, n, blockRows))
+		return
+	}
+	w := s.region(false, identity, newDense(1, n))
+	h := s.region(false, newDense(samples.Rows, n))
+	run := func() []float64 {
+		h.reset(s.env)
+		for block := network.Blocks(x) - 1; block >= 0; block-- {
+			s.do(func() error {
+				view := rows(h.views[0], block*x.BlockRows(), network.BlockLen(x, block))
+				return s.b.ForwardInput(x, block, w.views[0], w.views[1], network.Identity, view)
+			})
+		}
+		got, problem := h.values(s.env, 1)
+		if problem != "" {
+			s.fail(name, gateAround, problem)
+		}
+		return got
+	}
+	got := run()
+	s.equal(name, cell(n), got, want.v)
+	s.repeated(name, cell(n), got, run())
+}

@@ -1,0 +1,320 @@
+package backendtest
+
+import (
+	"fmt"
+	"math"
+	"math/rand/v2"
+
+	"clgrad/network"
+)
+
+// products runs every case of the sheet's operation.
+func products(s *sheet) {
+	for _, c := range productCases(s.op, s.quick) {
+		s.try(c.String(), func() { c.check(s) })
+	}
+}
+
+// forward also passes not-finite numbers through the activation.
+func forward(s *sheet) {
+	products(s)
+	for _, act := range []network.Activation{network.Identity, network.ReLU} {
+		name := fmt.Sprintf("NaN and infinities through %s", [...]string{"identity", "ReLU"}[act])
+		s.try(name, func() { notFinite(s, name, act) })
+	}
+}
+
+// check computes one case and puts it through the gates.
+func (c productCase) check(s *sheet) {
+	o := c.operands(s)
+	first, second := c.compute(s, o)
+	if s.err != nil {
+		return
+	}
+	s.repeated(c.String(), c.at(), first, second)
+	p := c.product(o)
+	finish := c.finish(o)
+	if c.kind == integers {
+		if largest(p.sums()) >= integerLimit {
+			panic("backendtest: sums of integers are too large to be exact")
+		}
+		want := gemm(p.a, p.b, p.c0)
+		finish(want)
+		s.equal(c.String(), c.at(), first, want)
+		return
+	}
+	if !s.single && c.volume() > exactVolume {
+		return
+	}
+	want, bound := p.truth(s.single)
+	k := p.a.cols
+	g := gamma(k+c.blocks()+3, s.u)
+	if s.single {
+		g += float64(k+2) * 0x1p-53
+	}
+	for i := range bound {
+		bound[i] = g*bound[i] + float64(k+2)*s.tiny()
+	}
+	finish(want.hi)
+	for i, v := range want.hi {
+		if v == 0 && want.lo != nil {
+			want.lo[i] = 0
+		}
+	}
+	s.bounded(c.String(), c.at(), first, want, bound)
+	var naive [][]float64
+	orders := rotations(len(first), k)
+	for r := range orders {
+		naive = append(naive, p.naive(s.single, r*k/orders))
+		finish(naive[r])
+	}
+	s.notWorse(c.String(), c.at(), first, want, naive, s.u*p.productRounding())
+}
+
+// pooled is how many results of the naive kernel a comparison rests on where one
+// product has fewer.
+const pooled = 1024
+
+// rotations returns from how many starting points the naive kernel adds: enough
+// for pooled results in all, or 16. The error of a single sum is one draw from
+// a distribution around 0, and to be within four times of another such draw, or
+// of the largest of a few, would be a matter of luck.
+func rotations(elements, k int) int { return max(1, min(k, pooled/elements, 16)) }
+
+// operands are those of one case. mask is the layer's input in the input
+// gradient.
+type operands struct {
+	x, w, b, dz, dw, db, mask dense
+	samples                   network.Samples
+}
+
+func (c productCase) operands(s *sheet) operands {
+	r := source(c.op + " " + c.String())
+	m, k, n := c.shape.rows, c.shape.n, c.shape.p
+	switch c.verb() {
+	case "weight-gradient":
+		m, k = k, m
+	case "input-gradient":
+		k, n = n, k
+	}
+	round := s.round
+	if c.input() {
+		round = func(v float64) float64 { return float64(float32(v)) } // what Samples hold
+	}
+	add := c.verb() == "forward" || c.add
+	var p product
+	if c.kind == integers {
+		step := 1.0
+		if c.bytes {
+			step = byteStep
+		}
+		p = drawIntegers(r, m, k, n, add, step)
+	} else {
+		p = draw(r, c.kind, m, k, n, add, round)
+	}
+	var o operands
+	switch c.verb() {
+	case "forward":
+		o.x, o.w, o.b = p.a, p.b, dense{1, n, p.c0.row(0)}
+	case "weight-gradient":
+		o.x, o.dz, o.dw, o.db = p.a.transpose(), p.b, newDense(m, n), newDense(1, n)
+		if c.add {
+			copy(o.dw.v, p.c0.v)
+			copy(o.db.v, p.c0.row(m-1))
+		}
+	case "input-gradient":
+		o.dz, o.w = p.a, p.b.transpose()
+		o.mask = newDense(m, n)
+		for i := range o.mask.v {
+			o.mask.v[i] = maskValue(r, i)
+		}
+	}
+	if c.input() {
+		o.samples = c.samples(r, o.x)
+		o.x = scaled(o.samples)
+	}
+	return o
+}
+
+// maskValue returns what ReLU gives and what it never does: a mask must hold
+// for zeros of both signs, negative values and the least normal number alike.
+func maskValue(r *rand.Rand, i int) float64 {
+	switch r.IntN(8) {
+	case 0:
+		return 0
+	case 1:
+		return math.Copysign(0, -1)
+	case 2:
+		return -1
+	case 3:
+		return 0x1p-126
+	case 4:
+		return -0x1p-126
+	}
+	return float64(1 + i%7)
+}
+
+// product returns what the case computes before its activation or mask. db is
+// one more row of dW, that of an input that is always 1.
+func (c productCase) product(o operands) product {
+	switch c.verb() {
+	case "forward":
+		c0 := newDense(o.x.rows, o.w.cols)
+		for i := range c0.rows {
+			copy(c0.row(i), o.b.v)
+		}
+		return product{o.x, o.w, c0}
+	case "weight-gradient":
+		a := newDense(o.x.cols+1, o.x.rows)
+		copy(a.v, o.x.transpose().v)
+		for i := range a.row(o.x.cols) {
+			a.row(o.x.cols)[i] = 1
+		}
+		c0 := dense{a.rows, o.dz.cols, append(append([]float64{}, o.dw.v...), o.db.v...)}
+		return product{a, o.dz, c0}
+	default:
+		return product{a: o.dz, b: o.w.transpose()}
+	}
+}
+
+// finish returns the function that applies the activation or the mask. ReLU
+// moves no two values further apart, so a bound on the sum holds for it.
+func (c productCase) finish(o operands) func([]float64) {
+	return func(v []float64) {
+		for i, x := range v {
+			switch {
+			case c.verb() == "forward" && c.act == network.ReLU && x < 0:
+				v[i] = 0
+			case c.verb() == "input-gradient" && !(o.mask.v[i] > 0):
+				v[i] = 0
+			}
+		}
+	}
+}
+
+// at names the elements of the result.
+func (c productCase) at() func(int) string {
+	switch c.verb() {
+	case "forward":
+		return cell(c.shape.p)
+	case "input-gradient":
+		return cell(c.shape.n)
+	}
+	return func(i int) string {
+		if row := i / c.shape.p; row == c.shape.n {
+			return fmt.Sprintf("db element %d", i%c.shape.p)
+		}
+		return "dW " + cell(c.shape.p)(i)
+	}
+}
+
+// compute runs the case twice, from the same values, and returns both results.
+// It reports what happened around them.
+func (c productCase) compute(s *sheet, o operands) (first, second []float64) {
+	var out *region
+	var run func() error
+	results := 1
+	held := []*region{}
+	hold := func(parts ...dense) *region {
+		r := s.region(c.roomy, parts...)
+		held = append(held, r)
+		return r
+	}
+	var input network.Input
+	var x *region
+	if c.input() {
+		input = s.load(o.samples, c.blockRows)
+	} else if c.verb() != "input-gradient" {
+		x = hold(o.x)
+	}
+	switch c.verb() {
+	case "forward":
+		// W and b stand in one buffer, as in a network's flat vector.
+		wb := hold(o.w, o.b)
+		h := newDense(c.shape.rows, c.shape.p)
+		for i := range h.v {
+			h.v[i] = 77 // what was there before must not matter
+		}
+		out = s.region(c.roomy, h)
+		run = func() error {
+			if input == nil {
+				return s.b.Forward(x.views[0], wb.views[0], wb.views[1], c.act, out.views[0])
+			}
+			return c.eachBlock(func(block, first, n int) error {
+				return s.b.ForwardInput(input, block, wb.views[0], wb.views[1], c.act, rows(out.views[0], first, n))
+			})
+		}
+	case "weight-gradient":
+		dz := hold(o.dz)
+		out, results = s.region(c.roomy, o.dw, o.db), 2
+		run = func() error {
+			return c.eachBlock(func(block, first, n int) error {
+				part := rows(dz.views[0], first, n)
+				if input == nil {
+					return s.b.WeightGradient(rows(x.views[0], first, n), part, out.views[0], out.views[1])
+				}
+				return s.b.WeightGradientInput(input, block, part, out.views[0], out.views[1])
+			})
+		}
+	case "input-gradient":
+		dz, w := hold(o.dz), hold(o.w)
+		out = s.region(c.roomy, o.mask)
+		mask := out
+		if !c.inPlace {
+			mask = hold(o.mask)
+		}
+		run = func() error { return s.b.InputGradient(dz.views[0], w.views[0], mask.views[0], out.views[0]) }
+	}
+	s.do(run)
+	first, problem := out.values(s.env, results)
+	out.reset(s.env)
+	s.do(run)
+	second, _ = out.values(s.env, results)
+	for _, r := range held {
+		if problem == "" {
+			_, problem = r.values(s.env, 0)
+		}
+	}
+	if problem != "" {
+		s.fail(c.String(), gateAround, problem)
+	}
+	return first, second
+}
+
+// eachBlock calls f for the rows of each block, in order.
+func (c productCase) eachBlock(f func(block, first, n int) error) error {
+	for block := range c.blocks() {
+		first := block * c.blockRows
+		if err := f(block, first, min(c.blockRows, c.shape.rows-first)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// notFinite checks that the activation shows what is not finite: NaN stays NaN
+// under ReLU, which is x < 0 ? 0 : x. The values come in by the bias, because
+// products may skip zeros and are not promised to carry a NaN.
+func notFinite(s *sheet, name string, act network.Activation) {
+	const n, p = 20, 19
+	inf := math.Inf(1)
+	b := newDense(1, p)
+	want := newDense(3, p)
+	copy(b.v, []float64{math.NaN(), inf, -inf, 1, -1, 0})
+	b.v[p-1] = math.NaN()
+	for i := range want.rows {
+		copy(want.row(i), b.v)
+		for j, v := range b.v {
+			if act == network.ReLU && v < 0 {
+				want.row(i)[j] = 0
+			}
+		}
+	}
+	x, w, h := s.region(false, newDense(3, n)), s.region(false, newDense(n, p), b), s.region(false, newDense(3, p))
+	s.do(func() error { return s.b.Forward(x.views[0], w.views[0], w.views[1], act, h.views[0]) })
+	got, problem := h.values(s.env, 1)
+	if problem != "" {
+		s.fail(name, gateAround, problem)
+	}
+	s.equal(name, cell(p), got, want.v)
+}

@@ -1,0 +1,102 @@
+package backendtest
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"strings"
+	"text/tabwriter"
+
+	"clgrad/network"
+)
+
+// A Report says how a backend did.
+type Report struct {
+	Info       network.Info `json:"info"`
+	Quick      bool         `json:"quick"` // small shapes only
+	Operations []Operation  `json:"operations"`
+	Seconds    float64      `json:"seconds"`
+}
+
+// An Operation is the part of a Report about one family of operations. The
+// statistics are those of the ratio error/bound over all elements that a bound
+// judges: 0 is exact, up to 1 passes.
+type Operation struct {
+	Operation string         `json:"operation"`
+	Cases     int            `json:"cases"`
+	Elements  int            `json:"elements"`       // judged by a bound
+	Exact     int            `json:"exact_elements"` // judged by equality
+	Average   network.Number `json:"average"`
+	P90       network.Number `json:"p90"`
+	P99       network.Number `json:"p99"`
+	Max       network.Number `json:"max"`
+	Naive     network.Number `json:"naive"` // largest ratio of an error to that of the naive kernel; up to 4 passes, 0 if not compared
+	Passed    bool           `json:"passed"`
+	Failures  []Failure      `json:"failures"`
+	Seconds   float64        `json:"seconds"`
+}
+
+// A Failure is one gate that one case did not pass. Element, Got, Want and
+// Ratio describe the worst element where the gate judges elements.
+type Failure struct {
+	Operation string         `json:"operation"`
+	Shape     string         `json:"shape"` // shape and kind of the case
+	Gate      string         `json:"gate"`
+	Element   string         `json:"element,omitempty"`
+	Got       network.Number `json:"got"`
+	Want      network.Number `json:"want"`
+	Ratio     network.Number `json:"ratio"` // error/bound
+	Detail    string         `json:"detail"`
+}
+
+// Error returns the failure in one line.
+func (f Failure) Error() string {
+	parts := []string{f.Operation}
+	if f.Shape != "" {
+		parts[0] += " " + f.Shape
+	}
+	return strings.Join(append(parts, f.Gate, f.Detail), ": ")
+}
+
+// Passed reports whether every operation passed.
+func (r Report) Passed() bool {
+	return !slices.ContainsFunc(r.Operations, func(o Operation) bool { return !o.Passed })
+}
+
+// String returns the report as a table, one line an operation.
+func (r Report) String() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%s: %s (%s), u = 2^%.0f\n", r.Info.Backend, r.Info.Device, r.Info.Driver, math.Log2(r.Info.Roundoff))
+	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintln(w, "operation\tcases\texact\tbounded\taverage\t90 %\t99 %\tmax\t× naive\tseconds\tresult\t")
+	for _, o := range r.Operations {
+		result := "ok"
+		if !o.Passed {
+			result = fmt.Sprintf("%d FAILED", len(o.Failures))
+		}
+		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%.2g\t%.2g\t%.2g\t%.2g\t%.2g\t%.1f\t%s\t\n", o.Operation, o.Cases, o.Exact, o.Elements,
+			float64(o.Average), float64(o.P90), float64(o.P99), float64(o.Max), float64(o.Naive), o.Seconds, result)
+	}
+	w.Flush()
+	return text.String()
+}
+
+// statistics fills in the average, quantiles and maximum of the ratios, which
+// it sorts. The q-quantile is the least ratio that a part q of all do not
+// exceed.
+func (o *Operation) statistics(ratios []float32) {
+	o.Elements = len(ratios)
+	if len(ratios) == 0 {
+		return
+	}
+	slices.Sort(ratios)
+	sum := 0.0
+	for _, r := range ratios {
+		sum += float64(r)
+	}
+	quantile := func(q float64) network.Number {
+		return network.Number(ratios[max(0, int(math.Ceil(q*float64(len(ratios))))-1)])
+	}
+	o.Average = network.Number(sum / float64(len(ratios)))
+	o.P90, o.P99, o.Max = quantile(0.90), quantile(0.99), quantile(1)
+}

@@ -1,0 +1,141 @@
+package backendtest
+
+import (
+	"fmt"
+	"math"
+
+	"clgrad/network"
+)
+
+// updates checks θ −= α·g. Its bound counts α rounded to the backend's
+// precision, the product, and the subtraction:
+//
+//	|θ̂' − θ'| ≤ u·(2|α·g| + |θ'|), and second-order terms
+//
+// and with integers and α = ±2^k the result is exact.
+func updates(s *sheet) {
+	for _, n := range []int{1, 2, 15, 16, 17, 63, 128, 1000, 4097, 100003} {
+		if s.quick && n > 5000 {
+			continue
+		}
+		for _, alpha := range []float64{0.1, -1. / 3, 0, 1e-3, 2, -0.5} {
+			name := fmt.Sprintf("%d elements, alpha=%.3g", n, alpha)
+			s.try(name, func() { updated(s, name, n, alpha) })
+		}
+	}
+	for _, n := range []int{1, 17, 1000, 4097} {
+		for _, at := range []int{0, n / 2, n - 1} {
+			name := fmt.Sprintf("%d elements, %d not finite", n, at)
+			s.try(name, func() { firstNotFinite(s, name, n, at) })
+		}
+	}
+}
+
+func updated(s *sheet, name string, n int, alpha float64) {
+	r := source(name)
+	exponent := math.Log2(math.Abs(alpha))
+	exact := alpha == 0 || exponent == math.Trunc(exponent)
+	theta, g := make([]float64, n), make([]float64, n)
+	for i := range theta {
+		if exact {
+			theta[i], g[i] = float64(r.IntN(1<<23)-1<<22), float64(2*(r.IntN(1<<20)-1<<19))
+		} else {
+			theta[i], g[i] = s.round(r.NormFloat64()), s.round(r.NormFloat64()*math.Exp2(10*r.Float64()-5))
+		}
+	}
+	want, bound := values{hi: make([]float64, n)}, make([]float64, n)
+	if !s.single {
+		want.lo = make([]float64, n)
+	}
+	for i := range theta {
+		if s.single {
+			want.hi[i] = theta[i] - alpha*g[i]
+		} else {
+			v := newBig(alpha)
+			want.hi[i], want.lo[i] = split(v.Sub(newBig(theta[i]), v.Mul(v, newBig(g[i]))))
+		}
+		bound[i] = 1.001*s.u*(2*math.Abs(alpha*g[i])+math.Abs(want.hi[i])) + 2*s.tiny()
+	}
+	x, d, t := s.filled(theta), s.filled(g), s.tally(1)
+	run := func() []float64 {
+		s.write(x, theta)
+		s.do(func() error { return s.b.Update(x, d, alpha, 1, t) })
+		return s.read(x)
+	}
+	got := run()
+	s.repeated(name, element, got, run())
+	if exact {
+		s.equal(name, element, got, want.hi)
+	} else {
+		s.bounded(name, element, got, want, bound)
+	}
+	s.equal(name, func(i int) string { return fmt.Sprintf("gradient element %d", i) }, s.read(d), g)
+	if _, nonFinite := s.records(t, 0, 1); nonFinite != 0 {
+		s.fail(name, gateExact, fmt.Sprintf("iteration %d is reported as not finite, all values are finite", nonFinite))
+	}
+}
+
+func element(i int) string { return fmt.Sprintf("element %d", i) }
+
+// firstNotFinite checks that the tally remembers the first iteration in which
+// one element of g or of the new θ is not finite, and no later one.
+func firstNotFinite(s *sheet, name string, n, at int) {
+	huge := math.MaxFloat32
+	if !s.single {
+		huge = math.MaxFloat64
+	}
+	for _, bad := range []struct {
+		what     string
+		theta, g float64
+		alpha    float64
+	}{
+		{"g is NaN", 1, math.NaN(), 0.1},
+		{"g is +Inf", 1, math.Inf(1), 0.1},
+		{"g is -Inf", 1, math.Inf(-1), 0.1},
+		{"g is +Inf and alpha is 0", 1, math.Inf(1), 0},
+		{"theta is NaN", math.NaN(), 1, 0.1},
+		{"theta is -Inf", math.Inf(-1), 1, 0.1},
+		{"theta overflows", huge, -huge, 0.5},
+	} {
+		good := make([]float64, n)
+		for i := range good {
+			good[i] = 1
+		}
+		t, other := s.tally(2), s.tally(1)
+		x, d := s.filled(good), s.filled(good)
+		set := func(theta, g float64) {
+			s.do(func() error { return s.b.Write(x, at, []float64{theta}) })
+			s.do(func() error { return s.b.Write(d, at, []float64{g}) })
+		}
+		expect := func(when string, want int) {
+			records, got := s.records(t, 0, 2)
+			if s.err != nil {
+				return
+			}
+			if got != want {
+				s.fail(name, gateExact, fmt.Sprintf("%s: after %s, iteration %d is reported as the first not finite where %d is expected", bad.what, when, got, want))
+			}
+			if records[0] != (network.Record{}) || records[1] != (network.Record{}) {
+				s.fail(name, gateAround, fmt.Sprintf("%s: an update set records to %+v", bad.what, records))
+			}
+		}
+		update := func(iteration int, alpha float64) {
+			s.do(func() error { return s.b.Update(x, d, alpha, iteration, t) })
+		}
+		update(1, 0.1)
+		expect("a finite update", 0)
+		update(2, 0.1)
+		set(bad.theta, bad.g)
+		update(3, bad.alpha)
+		update(4, bad.alpha)
+		set(bad.theta, bad.g)
+		update(7, bad.alpha)
+		set(1, 1)
+		update(8, 0.1)
+		expect("iterations 3, 4 and 7", 3)
+		if _, got := s.records(other, 0, 1); got != 0 {
+			s.fail(name, gateExact, fmt.Sprintf("%s: iteration %d is reported in another tally", bad.what, got))
+		}
+		s.closeAll(func(err error) { s.fail(name, "close", err.Error()) })
+	}
+}

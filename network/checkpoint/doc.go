@@ -1,0 +1,42 @@
+// Package checkpoint reads and writes trained networks as safetensors files.
+//
+// # The format
+//
+// A safetensors file is an 8-byte little-endian length, a JSON header of that
+// length and the tensors' bytes (see
+// https://github.com/huggingface/safetensors). The header names each tensor
+// with its type, shape and place:
+//
+//	{"__metadata__": {…}, "0.weight": {"dtype": "F32", "shape": [128, 784], "data_offsets": [0, 401408]}, …}
+//
+// A network's tensors are those of PyTorch's nn.Sequential(Linear, ReLU,
+// Linear, …), whose load_state_dict takes them as they are: layer l, counted
+// from 0, has 2·l.weight, outputs × inputs, and 2·l.bias, outputs. So W stands
+// transposed against a [network.Layout], and without its padding. All tensors
+// are F32, or all F64: the precision of the backend that trained them, so that
+// values survive exactly.
+//
+// # Metadata
+//
+// The format's metadata are strings. Files of this package have
+//
+//	clgrad.version     "1"
+//	clgrad.sizes       inputs, hidden layers, classes: [784,128,10]
+//	clgrad.scaling     what is done to a raw feature first: {"shift":[0],"factor":[0.00392…]}
+//	clgrad.preprocess  the method that found the scaling: max (optional)
+//	clgrad.shape       the shape of a sample: [28,28] (optional)
+//	clgrad.classes     the names of the classes (optional)
+//	clgrad.run         how the network was trained, see [Run] (optional)
+//
+// in JSON where they are not plain text. They hold no times, paths or
+// durations, and are written in a fixed order: equal runs give equal files. A
+// file without clgrad.version, such as PyTorch's own, is a network whose
+// scaling and run are unknown.
+//
+// # Damaged and hostile files
+//
+// Reading checks everything against everything before it takes memory for the
+// tensors: lengths against the file's size, places against shapes, shapes
+// against each other, metadata against tensors. The tensors must fill the file
+// without gap or overlap, and every value must be finite.
+package checkpoint

@@ -1,0 +1,176 @@
+package checkpoint
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"unicode/utf8"
+
+	"clgrad/network"
+)
+
+// FileName is the name of the model in a run directory.
+const FileName = "model.safetensors"
+
+// A Precision is the type of all values of a file, in the format's own words.
+type Precision string
+
+// The precisions.
+const (
+	F32 Precision = "F32"
+	F64 Precision = "F64"
+)
+
+// bytes returns the size of a value, 0 for an unknown precision.
+func (p Precision) bytes() int {
+	switch p {
+	case F32:
+		return 4
+	case F64:
+		return 8
+	}
+	return 0
+}
+
+// A Model is a trained network with what is needed to use it and to know where
+// it comes from.
+type Model struct {
+	Sizes      []int     // inputs, hidden layers, classes
+	Parameters []float64 // in the order of the Layout of Sizes, padding zero
+	Precision  Precision // of the file; F32 asks for float32 values
+
+	Scaling    network.Scaling // of raw features; empty where it is unknown or there is none
+	Preprocess string          // the method that found the scaling, "" if unknown
+	Shape      []int           // of a sample's features, nil if unknown
+	Classes    []string        // the classes' names, nil where they are 0, 1, 2, …
+	Run        *Run            // how it was trained, nil if unknown
+}
+
+// A Run is how a model was trained.
+type Run struct {
+	Init         network.Init  `json:"init"`
+	Seed         uint64        `json:"seed"`
+	LearningRate float64       `json:"learning_rate"`
+	Iterations   int           `json:"iterations"` // done
+	Data         string        `json:"data"`       // name of the set
+	Digest       string        `json:"digest"`     // of the set's samples
+	Plan         *network.Plan `json:"plan,omitempty"`
+}
+
+// check reports what is inconsistent in a model and returns its layout.
+func (m Model) check() (network.Layout, error) {
+	if err := checkDepth(m.Sizes); err != nil {
+		return network.Layout{}, err
+	}
+	layout, err := network.NewLayout(m.Sizes)
+	if err != nil {
+		return network.Layout{}, err
+	}
+	if m.Precision.bytes() == 0 {
+		return network.Layout{}, fmt.Errorf("precision %q is unknown: %s or %s is expected", m.Precision, F32, F64)
+	}
+	if len(m.Parameters) != layout.Len {
+		return network.Layout{}, fmt.Errorf("%d parameters where a network %v has %d with padding",
+			len(m.Parameters), m.Sizes, layout.Len)
+	}
+	return layout, m.checkMetadata()
+}
+
+// maxLayers bounds a network's depth: walking over a Layout takes time that
+// grows with its square.
+const maxLayers = 10_000
+
+func checkDepth(sizes []int) error {
+	if n := len(sizes) - 1; n > maxLayers {
+		return fmt.Errorf("network has %d layers or more where %d are possible", n, maxLayers)
+	}
+	return nil
+}
+
+// checkMetadata reports what does not fit the network's sizes.
+func (m Model) checkMetadata() error {
+	inputs, outputs := m.Sizes[0], m.Sizes[len(m.Sizes)-1]
+	shift, factor := m.Scaling.Shift, m.Scaling.Factor
+	if n := len(shift); len(factor) != n || n > 1 && n != inputs {
+		return fmt.Errorf("scaling has %d shifts and %d factors for %d inputs: 0, 1 or %d of each are expected",
+			len(shift), len(factor), inputs, inputs)
+	}
+	for i := range shift {
+		if !finite(shift[i]) || !finite(factor[i]) {
+			return fmt.Errorf("scaling of input %d has shift %v and factor %v: finite numbers are expected", i, shift[i], factor[i])
+		}
+	}
+	if m.Shape != nil {
+		rest := inputs
+		for _, d := range m.Shape {
+			if d < 1 || rest%d != 0 {
+				return fmt.Errorf("shape %v does not fit %d inputs", m.Shape, inputs)
+			}
+			rest /= d
+		}
+		if rest != 1 {
+			return fmt.Errorf("shape %v does not fit %d inputs", m.Shape, inputs)
+		}
+	}
+	if m.Classes != nil && len(m.Classes) != outputs {
+		return fmt.Errorf("%d names of classes where the network has %d classes", len(m.Classes), outputs)
+	}
+	// JSON would put U+FFFD in the place of what is not UTF-8.
+	for _, s := range append([]string{m.Preprocess}, m.Classes...) {
+		if !utf8.ValidString(s) {
+			return fmt.Errorf("name %q is not UTF-8", s)
+		}
+	}
+	if m.Run == nil {
+		return nil
+	}
+	if !finite(m.Run.LearningRate) {
+		return fmt.Errorf("learning rate %v is no finite number", m.Run.LearningRate)
+	}
+	if m.Run.Iterations < 0 {
+		return fmt.Errorf("%d iterations: at least 0 are expected", m.Run.Iterations)
+	}
+	if p := m.Run.Plan; p != nil && !slices.Equal(p.Sizes, m.Sizes) {
+		return fmt.Errorf("the run's plan is for a network %v, not %v", p.Sizes, m.Sizes)
+	}
+	return nil
+}
+
+func finite(v float64) bool { return !math.IsInf(v, 0) && !math.IsNaN(v) }
+
+// A tensor is one of a network's matrices as a file holds it.
+type tensor struct {
+	name  string
+	shape []int        // outputs × inputs, or outputs
+	span  network.Span // its place in a layout: inputs × outputs, or 1 × outputs
+}
+
+// tensors returns the tensors of a network in the order of a file.
+func tensors(layout network.Layout) []tensor {
+	var all []tensor
+	for i := range layout.Layers() {
+		w, b := layout.Layer(i)
+		all = append(all,
+			tensor{fmt.Sprintf("%d.weight", 2*i), []int{w.Cols, w.Rows}, w},
+			tensor{fmt.Sprintf("%d.bias", 2*i), []int{b.Cols}, b})
+	}
+	return all
+}
+
+// values returns the number of elements.
+func (t tensor) values() int { return t.span.Rows * t.span.Cols }
+
+// place returns where the k-th value of the file's row-major order stands in a
+// layout's flat vector.
+func (t tensor) place(k int) int {
+	output, input := k/t.span.Rows, k%t.span.Rows
+	return t.span.Offset + input*t.span.Stride + output
+}
+
+// position names the k-th value for messages.
+func (t tensor) position(k int) string {
+	if len(t.shape) == 1 {
+		return fmt.Sprintf("%s[%d]", t.name, k)
+	}
+	return fmt.Sprintf("%s[%d,%d]", t.name, k/t.shape[1], k%t.shape[1])
+}

@@ -1,0 +1,263 @@
+package checkpoint
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+
+	"clgrad/network"
+)
+
+// maxHeader bounds the header as the format's own library does.
+const maxHeader = 100_000_000
+
+// Load reads the model of a file, or of a run directory that holds one by the
+// name of [FileName]. Errors are one line that begins with the path.
+func Load(path string) (Model, error) {
+	info, err := os.Stat(path)
+	if err == nil && info.IsDir() {
+		path = filepath.Join(path, FileName)
+		info, err = os.Stat(path)
+	}
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return Model{}, fmt.Errorf("%s: not found: a safetensors file, or a run directory with %s, is expected", path, FileName)
+	case err != nil:
+		return Model{}, fmt.Errorf("%s: %w", path, err)
+	case !info.Mode().IsRegular(): // opening a pipe would wait for ever
+		return Model{}, fmt.Errorf("%s: is no regular file", path)
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return Model{}, fmt.Errorf("%s: %w", path, err)
+	}
+	defer f.Close()
+	if info, err = f.Stat(); err != nil {
+		return Model{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return Read(f, info.Size(), path)
+}
+
+// Read reads a model from r, which holds a safetensors file of size bytes. name
+// stands in errors, which are one line that begins with it. See the package's
+// comment for what is checked. A file without this package's metadata gives a
+// model with sizes, parameters and precision alone.
+//
+// No more memory is taken than a fixed multiple of size.
+func Read(r io.Reader, size int64, name string) (Model, error) {
+	m, err := read(bufio.NewReaderSize(r, 1<<16), size)
+	if err != nil {
+		return Model{}, fmt.Errorf("%s: %w", name, err)
+	}
+	return m, nil
+}
+
+func read(r io.Reader, size int64) (Model, error) {
+	const prefix = 8 // bytes of the header's length
+	if size < prefix {
+		return Model{}, fmt.Errorf("has %d bytes where a safetensors file has at least %d", size, prefix)
+	}
+	var start [prefix]byte
+	if _, err := io.ReadFull(r, start[:]); err != nil {
+		return Model{}, cutShort(err)
+	}
+	length := binary.LittleEndian.Uint64(start[:])
+	if most := uint64(min(size-prefix, maxHeader)); length > most {
+		return Model{}, fmt.Errorf("announces a header of %d bytes where %d are possible: is this a safetensors file?", length, most)
+	}
+	head, err := io.ReadAll(io.LimitReader(r, int64(length)))
+	if err != nil {
+		return Model{}, cutShort(err)
+	}
+	if uint64(len(head)) < length {
+		return Model{}, cutShort(io.ErrUnexpectedEOF)
+	}
+	h, err := parseHeader(head)
+	if err != nil {
+		return Model{}, err
+	}
+	if err := h.checkPlaces(size - prefix - int64(length)); err != nil {
+		return Model{}, err
+	}
+	m, layout, err := h.model()
+	if err != nil {
+		return Model{}, err
+	}
+	if err := h.parseMetadata(&m); err != nil {
+		return Model{}, err
+	}
+
+	// From here on the tensors are known to fill the rest of the file.
+	m.Parameters = make([]float64, layout.Len)
+	if err := readTensors(r, h, tensors(layout), m); err != nil {
+		return Model{}, err
+	}
+	switch n, err := io.ReadFull(r, start[:1]); {
+	case n > 0:
+		return Model{}, fmt.Errorf("goes on after its %d bytes", size)
+	case err != io.EOF:
+		return Model{}, err
+	}
+	return m, nil
+}
+
+// cutShort puts an early end into words.
+func cutShort(err error) error {
+	if err == io.EOF || err == io.ErrUnexpectedEOF {
+		return errors.New("ends early: the file is cut short")
+	}
+	return err
+}
+
+// model returns a model of the sizes and precision that the tensors imply, and
+// its layout. It demands exactly the tensors of such a network.
+func (h fileHeader) model() (Model, network.Layout, error) {
+	first, ok := h.tensors["0.weight"]
+	if !ok {
+		return Model{}, network.Layout{}, fmt.Errorf(
+			"has no tensor 0.weight: those of nn.Sequential(Linear, ReLU, Linear, …) are expected%s", h.someName())
+	}
+	var sizes []int
+	for i := 0; ; i++ {
+		name := fmt.Sprintf("%d.weight", 2*i)
+		weight, ok := h.tensors[name]
+		if !ok {
+			break
+		}
+		if len(weight.shape) != 2 {
+			return Model{}, network.Layout{}, fmt.Errorf("tensor %s has shape %v where outputs and inputs are expected", name, weight.shape)
+		}
+		if i == 0 {
+			sizes = append(sizes, weight.shape[1])
+		} else if weight.shape[1] != sizes[i] {
+			return Model{}, network.Layout{}, fmt.Errorf("tensor %s has %d inputs where the layer before has %d outputs",
+				name, weight.shape[1], sizes[i])
+		}
+		sizes = append(sizes, weight.shape[0])
+		if err := checkDepth(sizes); err != nil {
+			return Model{}, network.Layout{}, err
+		}
+	}
+	layout, err := network.NewLayout(sizes)
+	if err != nil {
+		return Model{}, network.Layout{}, err
+	}
+	expected := tensors(layout)
+	for _, t := range expected {
+		found, ok := h.tensors[t.name]
+		if !ok {
+			return Model{}, network.Layout{}, fmt.Errorf("has no tensor %s, which a network %v has", t.name, sizes)
+		}
+		if !slices.Equal(found.shape, t.shape) {
+			return Model{}, network.Layout{}, fmt.Errorf("tensor %s has shape %v where %v is expected", t.name, found.shape, t.shape)
+		}
+		if found.precision != first.precision {
+			return Model{}, network.Layout{}, fmt.Errorf("tensor %s is %s where 0.weight is %s: one precision is expected",
+				t.name, found.precision, first.precision)
+		}
+	}
+	if len(h.tensors) > len(expected) {
+		known := map[string]bool{}
+		for _, t := range expected {
+			known[t.name] = true
+		}
+		for _, name := range h.order {
+			if !known[name] {
+				return Model{}, network.Layout{}, fmt.Errorf("tensor %.80q has no place in a network %v", name, sizes)
+			}
+		}
+	}
+	return Model{Sizes: sizes, Precision: first.precision}, layout, nil
+}
+
+// someName tells of one tensor that is there, for messages.
+func (h fileHeader) someName() string {
+	if len(h.order) == 0 {
+		return ", there are none"
+	}
+	return fmt.Sprintf(", there is %.80q", h.order[0])
+}
+
+// readTensors reads the tensors' values to their places in m.Parameters. The
+// file may hold them in any order.
+func readTensors(r io.Reader, h fileHeader, all []tensor, m Model) error {
+	byName := make(map[string]tensor, len(all))
+	for _, t := range all {
+		byName[t.name] = t
+	}
+	width := m.Precision.bytes()
+	buffer := make([]byte, 1<<15)
+	for _, name := range h.order {
+		t := byName[name]
+		for k := 0; k < t.values(); {
+			part := buffer[:min(len(buffer), (t.values()-k)*width)]
+			if _, err := io.ReadFull(r, part); err != nil {
+				return cutShort(err)
+			}
+			for ; len(part) > 0; part = part[width:] {
+				var v float64
+				if m.Precision == F32 {
+					v = float64(math.Float32frombits(binary.LittleEndian.Uint32(part)))
+				} else {
+					v = math.Float64frombits(binary.LittleEndian.Uint64(part))
+				}
+				if !finite(v) {
+					return fmt.Errorf("%s is %v where a finite number is expected", t.position(k), v)
+				}
+				m.Parameters[t.place(k)] = v
+				k++
+			}
+		}
+	}
+	return nil
+}
+
+// parseMetadata adds what this package's metadata say to a model whose sizes
+// are known from the tensors. Metadata of others are passed over.
+func (h fileHeader) parseMetadata(m *Model) error {
+	found, ok := h.metadata[versionKey]
+	if !ok {
+		return nil
+	}
+	if found != version {
+		return fmt.Errorf("has %s %.80q where %q is expected: a newer clgrad may read it", versionKey, found, version)
+	}
+	var sizes []int
+	for _, v := range []struct {
+		key      string
+		to       any
+		required bool
+	}{
+		{sizesKey, &sizes, true},
+		{scalingKey, &m.Scaling, true},
+		{shapeKey, &m.Shape, false},
+		{classesKey, &m.Classes, false},
+		{runKey, &m.Run, false},
+	} {
+		text, ok := h.metadata[v.key]
+		if !ok && v.required {
+			return fmt.Errorf("has no %s in its metadata", v.key)
+		}
+		if ok {
+			if err := json.Unmarshal([]byte(text), v.to); err != nil {
+				return fmt.Errorf("%s: %w", v.key, err)
+			}
+		}
+	}
+	if !slices.Equal(sizes, m.Sizes) {
+		return fmt.Errorf("%s is %v where the tensors have %v", sizesKey, sizes, m.Sizes)
+	}
+	if len(m.Scaling.Shift) == 0 && len(m.Scaling.Factor) == 0 {
+		m.Scaling = network.Scaling{}
+	}
+	m.Preprocess = h.metadata[preprocessKey]
+	return m.checkMetadata()
+}

@@ -1,0 +1,277 @@
+package checkpoint
+
+import (
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"math"
+	"runtime"
+	"strings"
+	"testing"
+
+	"clgrad/network"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// What PyTorch's safetensors.torch.save_file writes of an nn.Sequential: tensors
+// in the order of their names, metadata of its own.
+const pytorch = `{"__metadata__":{"format":"pt"},` +
+	`"0.bias":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},` +
+	`"0.weight":{"dtype":"F32","shape":[3,2],"data_offsets":[12,36]},` +
+	`"2.bias":{"dtype":"F32","shape":[2],"data_offsets":[36,44]},` +
+	`"2.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[44,68]}}   `
+
+var negativeZero = float32(math.Copysign(0, -1))
+
+var pytorchValues = []float32{100, 101, 102, 0, 10, 1, 11, 2, 12, -100, -101, negativeZero, -10, -20, -1, -11, -21}
+
+func TestReadPyTorch(t *testing.T) {
+	for name, head := range map[string]string{
+		"metadata":    pytorch,
+		"no metadata": strings.Replace(pytorch, `"__metadata__":{"format":"pt"},`, "", 1),
+		// The order of the header's entries is free, that of the bytes decides.
+		"reordered": `{"2.weight":{"data_offsets":[44,68],"shape":[2,3],"dtype":"F32"},` +
+			`"0.weight":{"dtype":"F32","shape":[3,2],"data_offsets":[12,36]},` +
+			`"0.bias":{"dtype":"F32","shape":[3],"data_offsets":[0,12]},` +
+			`"2.bias":{"dtype":"F32","shape":[2],"data_offsets":[36,44]}}`,
+	} {
+		got, err := readBytes(file(head, pytorchValues))
+		if err != nil {
+			t.Errorf("%s: %v", name, err)
+			continue
+		}
+		want := Model{Sizes: []int{2, 3, 2}, Parameters: toy(t).Parameters, Precision: F32}
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", name, d)
+		}
+	}
+}
+
+func TestReadDamage(t *testing.T) {
+	replace := func(old, new string) []byte {
+		if !strings.Contains(pytorch, old) {
+			t.Fatalf("no %s in the header", old)
+		}
+		return file(strings.Replace(pytorch, old, new, 1), pytorchValues)
+	}
+	good := file(pytorch, pytorchValues)
+	value := func(i int, v float32) []byte {
+		f := bytes.Clone(good)
+		binary.LittleEndian.PutUint32(f[8+len(pytorch)+4*i:], math.Float32bits(v))
+		return f
+	}
+	layers := `{"0.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},"0.bias":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`
+	for _, test := range []struct {
+		name string
+		file []byte
+		want string
+	}{
+		{"empty", nil, "has 0 bytes where a safetensors file has at least 8"},
+		{"seven bytes", good[:7], "has 7 bytes where a safetensors file has at least 8"},
+		{"length alone", good[:8], fmt.Sprintf("announces a header of %d bytes where 0 are possible: is this a safetensors file?", len(pytorch))},
+		{"within the header", good[:50], fmt.Sprintf("announces a header of %d bytes where 42 are possible", len(pytorch))},
+		{"largest length", append(bytes.Repeat([]byte{0xff}, 8), good[8:]...), "announces a header of 18446744073709551615 bytes"},
+		{"no header", file(""), "its header does not begin with {"},
+		{"list", file("[]"), "its header does not begin with {"},
+		{"open", file("{"), "its header: ends before its closing brace"},
+		{"open within", file(`{"0.weight":{"dtype":`), `its header: ends before its closing brace`},
+		{"two objects", file("{}{}"), "its header goes on after the closing brace"},
+		{"two", file(layers+" x", []float32{1, 2}), "its header goes on after the closing brace"},
+		{"not UTF-8", file("{\"\xff\":1}"), "its header is not UTF-8"},
+		{"no tensors", file("{}"), "has no tensor 0.weight: those of nn.Sequential(Linear, ReLU, Linear, …) are expected, there are none"},
+		{"bytes without tensors", file("{}", int32(0)), "has 4 bytes of tensors where its header has 0"},
+
+		{"tensor twice", replace(`"2.bias"`, `"0.bias"`), `its header: "0.bias" stands there twice`},
+		{"key twice", replace(`"dtype":"F32"`, `"dtype":"F32","dtype":"F64"`), `its header: "0.bias": "dtype" stands there twice`},
+		{"metadata twice", replace(`"format":"pt"`, `"a":"b","a":"c"`), `its header: "__metadata__": "a" stands there twice`},
+		{"metadata number", replace(`"format":"pt"`, `"a":1`), `its header: "__metadata__": "a": json: cannot unmarshal number`},
+		{"metadata null", replace(`"format":"pt"`, `"a":null`), `its header: "__metadata__": "a": null where a string is expected`},
+		{"metadata list", replace(`{"format":"pt"}`, `[]`), `its header: "__metadata__": an object is expected`},
+		{"other case", replace(`"dtype"`, `"DType"`), `its header: "0.bias": "DType": is unknown`},
+		{"no dtype", replace(`"dtype":"F32",`, ``), `its header: "0.bias": has no dtype`},
+		{"no shape", replace(`"shape":[3],`, ``), `its header: "0.bias": has no shape`},
+		{"no offsets", replace(`,"data_offsets":[0,12]`, ``), `its header: "0.bias": has 0 data_offsets where 2 are expected`},
+		{"three offsets", replace(`[0,12]`, `[0,12,12]`), `its header: "0.bias": has 3 data_offsets where 2 are expected`},
+		{"half precision", replace(`"F32"`, `"F16"`), `its header: "0.bias": "dtype": "F16" where F32 or F64 is expected`},
+		{"fraction", replace(`"shape":[3]`, `"shape":[3.5]`), `its header: "0.bias": "shape": json: cannot unmarshal number 3.5`},
+		{"huge number", replace(`"shape":[3]`, `"shape":[99999999999999999999]`), `its header: "0.bias": "shape": json: cannot unmarshal number`},
+		{"negative dimension", replace(`"shape":[3]`, `"shape":[-3]`), `its header: "0.bias": has a dimension of -3`},
+		{"many dimensions", replace(`"shape":[3]`, `"shape":[1,1,1,1,1,1,1,1,3]`), `its header: "0.bias": has 9 dimensions where at most 8 are expected`},
+		{"overflow", replace(`"shape":[3]`, `"shape":[4611686018427387904,4,3]`), `tensor "0.bias" has 12 bytes, which is not what F32 of shape [4611686018427387904 4 3] needs`},
+		{"other size", replace(`"shape":[3]`, `"shape":[4]`), `tensor "0.bias" has 12 bytes, which is not what F32 of shape [4] needs`},
+		{"mixed size", replace(`"F32"`, `"F64"`), `tensor "0.bias" has 12 bytes, which is not what F64 of shape [3] needs`},
+		{"negative offset", replace(`[0,12]`, `[-12,0]`), `tensor "0.bias" is at bytes -12 to 0 of 68`},
+		{"reversed offsets", replace(`[12,36]`, `[36,12]`), `tensor "0.weight" is at bytes 36 to 12 of 68`},
+		{"beyond the end", replace(`[44,68]`, `[48,72]`), `tensor "2.weight" is at bytes 48 to 72 of 68`},
+		{"wrapping offsets", replace(`[0,12]`, `[-9223372036854775808,9223372036854775807]`), `tensor "0.bias" is at bytes -9223372036854775808 to 9223372036854775807 of 68`},
+		{"overlap", replace(`[12,36]`, `[8,32]`), `tensor "0.weight" begins at byte 8, before another ends at 12`},
+		{"hole", file(strings.NewReplacer("[12,36]", "[16,40]", "[36,44]", "[40,48]", "[44,68]", "[48,72]").Replace(pytorch), pytorchValues, int32(0)),
+			`tensor "0.weight" begins at byte 16 where 12 is expected: no tensor has the bytes between`},
+		{"values cut", good[:len(good)-4], `tensor "2.weight" is at bytes 44 to 68 of 64`},
+		{"values behind", append(bytes.Clone(good), 0, 0, 0, 0), "has 72 bytes of tensors where its header has 68"},
+
+		{"no weight", replace(`"0.weight"`, `"fc.weight"`), `has no tensor 0.weight: those of nn.Sequential(Linear, ReLU, Linear, …) are expected, there is "0.bias"`},
+		{"no bias", replace(`"2.bias"`, `"2.b"`), "has no tensor 2.bias, which a network [2 3 2] has"},
+		{"gap in the layers", file(strings.ReplaceAll(pytorch, `"2.`, `"4.`), pytorchValues), `tensor "4.bias" has no place in a network [2 3]`},
+		{"unknown tensor", file(strings.Replace(pytorch, `"0.bias"`, `"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"0.bias"`, 1), pytorchValues),
+			`tensor "x" has no place in a network [2 3 2]`},
+		{"weight of one dimension", replace(`"shape":[3,2]`, `"shape":[6]`), "tensor 0.weight has shape [6] where outputs and inputs are expected"},
+		{"bias of two dimensions", replace(`"shape":[3]`, `"shape":[1,3]`), "tensor 0.bias has shape [1 3] where [3] is expected"},
+		{"no chain", replace(`"shape":[2,3]`, `"shape":[3,2]`), "tensor 2.weight has 2 inputs where the layer before has 3 outputs"},
+		{"no inputs", file(strings.NewReplacer("[1,1]", "[1,0]", "[0,4]", "[0,0]", "[4,8]", "[0,4]").Replace(layers), float32(1)), "layer 0 of [0 1] has size 0"},
+		{"two precisions", file(strings.NewReplacer(`"F32","shape":[1],"data_offsets":[4,8]`, `"F64","shape":[1],"data_offsets":[4,12]`).Replace(layers), float32(1), 1.0),
+			"tensor 0.bias is F64 where 0.weight is F32: one precision is expected"},
+
+		{"NaN", value(7, float32(math.NaN())), "0.weight[2,0] is NaN where a finite number is expected"},
+		{"infinite", value(10, float32(math.Inf(-1))), "2.bias[1] is -Inf where a finite number is expected"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			_, err := readBytes(test.file)
+			if err == nil || !strings.HasPrefix(err.Error(), "file: "+test.want) {
+				t.Errorf("got %v\nwant file: %s", err, test.want)
+			}
+		})
+	}
+}
+
+func TestReadMetadata(t *testing.T) {
+	const sound = `"clgrad.version":"1","clgrad.sizes":"[2,3,2]","clgrad.scaling":"{}"`
+	for _, test := range []struct{ name, metadata, want string }{
+		{"sound", sound, ""},
+		{"key of a later version", sound + `,"clgrad.colour":"blue"`, ""},
+		{"others' keys", `"clgrad.sizes":"no version, so not ours"`, ""},
+		{"version", strings.Replace(sound, `"1"`, `"2"`, 1), `has clgrad.version "2" where "1" is expected: a newer clgrad may read it`},
+		{"no sizes", `"clgrad.version":"1","clgrad.scaling":"{}"`, "has no clgrad.sizes in its metadata"},
+		{"no scaling", `"clgrad.version":"1","clgrad.sizes":"[2,3,2]"`, "has no clgrad.scaling in its metadata"},
+		{"other sizes", strings.Replace(sound, "[2,3,2]", "[2,4,2]", 1), "clgrad.sizes is [2 4 2] where the tensors have [2 3 2]"},
+		{"no JSON", strings.Replace(sound, "[2,3,2]", "2,3,2", 1), "clgrad.sizes: invalid character"},
+		{"scaling", strings.Replace(sound, "{}", `{\"shift\":[1,2,3],\"factor\":[1,2,3]}`, 1), "scaling has 3 shifts and 3 factors for 2 inputs"},
+		{"shape", sound + `,"clgrad.shape":"[28,28]"`, "shape [28 28] does not fit 2 inputs"},
+		{"classes", sound + `,"clgrad.classes":"[\"a\"]"`, "1 names of classes where the network has 2 classes"},
+		{"run", sound + `,"clgrad.run":"{\"iterations\":-1}"`, "-1 iterations"},
+		{"plan", sound + `,"clgrad.run":"{\"plan\":{\"sizes\":[1,2]}}"`, "the run's plan is for a network [1 2], not [2 3 2]"},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			m, err := readBytes(file(strings.Replace(pytorch, `"format":"pt"`, test.metadata, 1), pytorchValues))
+			if test.want == "" {
+				if err != nil || m.Scaling.Shift != nil || m.Run != nil {
+					t.Errorf("got %+v, %v", m, err)
+				}
+			} else if err == nil || !strings.HasPrefix(err.Error(), "file: "+test.want) {
+				t.Errorf("got %v\nwant file: %s", err, test.want)
+			}
+		})
+	}
+}
+
+// Each prefix of a file, and each file with a bit changed, is refused or is
+// another sound model; none may panic.
+func TestReadEveryDamage(t *testing.T) {
+	good := written(t, toy(t))
+	for n := range good {
+		if _, err := readBytes(good[:n]); err == nil {
+			t.Fatalf("the first %d of %d bytes are read as a model", n, len(good))
+		}
+	}
+	for i := range good {
+		for _, mask := range []byte{0x01, 0x20, 0x80} { // the next digit, the other case, no ASCII
+			bad := bytes.Clone(good)
+			bad[i] ^= mask
+			m, err := readBytes(bad)
+			if err != nil {
+				continue
+			}
+			if _, err := m.check(); err != nil {
+				t.Fatalf("with bits %#x of byte %d changed an unsound model is read: %v", mask, i, err)
+			}
+		}
+	}
+}
+
+// A reader that ends or goes on against its announced size is an error, as when
+// a file is written to while it is read.
+func TestReadWrongSize(t *testing.T) {
+	good := written(t, toy(t))
+	for n := range good {
+		_, err := Read(bytes.NewReader(good[:n]), int64(len(good)), "file")
+		if err == nil || err.Error() != "file: ends early: the file is cut short" {
+			t.Fatalf("%d of %d bytes: got %v", n, len(good), err)
+		}
+	}
+	_, err := Read(io.MultiReader(bytes.NewReader(good), strings.NewReader("x")), int64(len(good)), "file")
+	if want := fmt.Sprintf("file: goes on after its %d bytes", len(good)); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+}
+
+// A small file must not cost much memory whatever its header says.
+func TestReadMemory(t *testing.T) {
+	const n = 1 << 40
+	for name, head := range map[string]string{
+		"tensor": fmt.Sprintf(`{"0.weight":{"dtype":"F32","shape":[%d,1],"data_offsets":[0,%d]}}`, n, 4*n),
+		"empty":  fmt.Sprintf(`{"0.weight":{"dtype":"F32","shape":[%d,0],"data_offsets":[0,0]}}`, n),
+	} {
+		var before, after runtime.MemStats
+		runtime.ReadMemStats(&before)
+		_, err := readBytes(file(head))
+		runtime.ReadMemStats(&after)
+		if err == nil {
+			t.Errorf("%s: no error", name)
+		}
+		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
+			t.Errorf("%s: %d bytes were allocated for a file of %d", name, used, len(head)+8)
+		}
+	}
+}
+
+// A very deep network is refused before its layers are walked over.
+func TestReadDepth(t *testing.T) {
+	var head strings.Builder
+	at := 0
+	for i := range maxLayers + 1 {
+		fmt.Fprintf(&head, `,"%d.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[%d,%d]}`, 2*i, at, at+4)
+		at += 4
+	}
+	_, err := readBytes(file("{"+head.String()[1:]+"}", make([]byte, at)))
+	if err == nil || err.Error() != "file: network has 10001 layers or more where 10000 are possible" {
+		t.Errorf("got %v", err)
+	}
+}
+
+// FuzzModel looks for a file that panics, that is read as an unsound model, or
+// that does not survive being written again. Without -fuzzminimizetime=10x most
+// of a short run goes into making inputs smaller.
+func FuzzModel(f *testing.F) {
+	m := toy(f)
+	f.Add(written(f, m))
+	m.Precision = F64
+	f.Add(written(f, m))
+	f.Add(file(pytorch, pytorchValues))
+	f.Add(file(`{"0.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[0,4]},"0.bias":{"dtype":"F32","shape":[1],"data_offsets":[4,8]}}`, []float32{1, 2}))
+	f.Add(file(strings.Replace(pytorch, "[12,36]", "[8,32]", 1), pytorchValues))
+	f.Add(file(`{"0.weight":{"dtype":"F64","shape":[4294967296,4294967296],"data_offsets":[0,0]}}`))
+	f.Add(file("{}"))
+	f.Add([]byte{})
+	f.Fuzz(func(t *testing.T, file []byte) {
+		m, err := readBytes(file)
+		if err != nil {
+			if s := err.Error(); !strings.HasPrefix(s, "file: ") || strings.Contains(s, "\n") {
+				t.Errorf("error %q is not one line that begins with the file's name", s)
+			}
+			return
+		}
+		if layout, err := network.NewLayout(m.Sizes); err != nil || len(m.Parameters) != layout.Len {
+			t.Fatalf("%d parameters for %v: %v", len(m.Parameters), m.Sizes, err)
+		}
+		first := written(t, m)
+		again, err := readBytes(first)
+		if err != nil {
+			t.Fatalf("written again it is refused: %v", err)
+		}
+		if !bytes.Equal(first, written(t, again)) {
+			t.Error("written twice the bytes differ")
+		}
+	})
+}

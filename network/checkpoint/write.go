@@ -1,0 +1,167 @@
+package checkpoint
+
+import (
+	"bufio"
+	"encoding/binary"
+	"encoding/json"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+
+	"clgrad/network"
+
+	"github.com/google/renameio/v2"
+)
+
+// The keys of the metadata.
+const (
+	metadataKey   = "__metadata__"
+	versionKey    = "clgrad.version"
+	sizesKey      = "clgrad.sizes"
+	scalingKey    = "clgrad.scaling"
+	preprocessKey = "clgrad.preprocess"
+	shapeKey      = "clgrad.shape"
+	classesKey    = "clgrad.classes"
+	runKey        = "clgrad.run"
+)
+
+// version is that of the metadata. Another key that a reader may ignore needs
+// no new one.
+const version = "1"
+
+// An entry is what the header says of a tensor.
+type entry struct {
+	Type    string   `json:"dtype"`
+	Shape   []int    `json:"shape"`
+	Offsets [2]int64 `json:"data_offsets"` // begin and end, counted behind the header
+}
+
+// Write writes a model as a safetensors file. Equal models give equal bytes.
+// Nothing is written of a model that is inconsistent, has a value that is not
+// finite, or has one that is no float32 where the precision is F32.
+func Write(w io.Writer, m Model) error {
+	layout, err := m.check()
+	if err != nil {
+		return fmt.Errorf("model cannot be written: %w", err)
+	}
+	all := tensors(layout)
+	for _, t := range all {
+		for k := range t.values() {
+			switch v := m.Parameters[t.place(k)]; {
+			case !finite(v):
+				return fmt.Errorf("model cannot be written: %s is %v where a finite number is expected", t.position(k), v)
+			case m.Precision == F32 && float64(float32(v)) != v:
+				return fmt.Errorf("model cannot be written: %s is %v, which is no float32: precision %s is needed", t.position(k), v, F64)
+			}
+		}
+	}
+	head, err := header(m, all)
+	if err != nil {
+		return fmt.Errorf("model cannot be written: %w", err)
+	}
+
+	out := bufio.NewWriterSize(w, 1<<16)
+	out.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(head)))) // errors stay until Flush
+	out.Write(head)
+	var value [8]byte
+	for _, t := range all {
+		for k := range t.values() {
+			v := m.Parameters[t.place(k)]
+			if m.Precision == F32 {
+				binary.LittleEndian.PutUint32(value[:], math.Float32bits(float32(v)))
+			} else {
+				binary.LittleEndian.PutUint64(value[:], math.Float64bits(v))
+			}
+			out.Write(value[:m.Precision.bytes()])
+		}
+	}
+	return out.Flush()
+}
+
+// header returns the JSON header, filled with spaces to a multiple of 8 bytes
+// so that the tensors are aligned.
+func header(m Model, all []tensor) ([]byte, error) {
+	meta, err := metadata(m)
+	if err != nil {
+		return nil, err
+	}
+	head := append([]byte(`{"`+metadataKey+`":`), meta...)
+	at := int64(0)
+	for _, t := range all {
+		end := at + int64(t.values())*int64(m.Precision.bytes())
+		text, err := json.Marshal(entry{string(m.Precision), t.shape, [2]int64{at, end}})
+		if err != nil {
+			return nil, err
+		}
+		head = append(head, `,"`+t.name+`":`...)
+		head = append(head, text...)
+		at = end
+	}
+	head = append(head, '}')
+	for len(head)%8 != 0 {
+		head = append(head, ' ')
+	}
+	if len(head) > maxHeader {
+		return nil, fmt.Errorf("the header takes %d bytes where %d are possible", len(head), maxHeader)
+	}
+	return head, nil
+}
+
+// metadata returns the metadata as JSON, whose keys encoding/json sorts.
+func metadata(m Model) ([]byte, error) {
+	texts := map[string]string{versionKey: version}
+	if m.Preprocess != "" {
+		texts[preprocessKey] = m.Preprocess
+	}
+	// An empty scaling is [] and not null, whatever kind of empty it is.
+	scaling := network.Scaling{
+		Shift:  append([]float64{}, m.Scaling.Shift...),
+		Factor: append([]float64{}, m.Scaling.Factor...),
+	}
+	for _, v := range []struct {
+		key   string
+		value any
+		known bool
+	}{
+		{sizesKey, m.Sizes, true},
+		{scalingKey, scaling, true},
+		{shapeKey, m.Shape, m.Shape != nil},
+		{classesKey, m.Classes, m.Classes != nil},
+		{runKey, m.Run, m.Run != nil},
+	} {
+		if !v.known {
+			continue
+		}
+		text, err := json.Marshal(v.value)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", v.key, err)
+		}
+		texts[v.key] = string(text)
+	}
+	return json.Marshal(texts)
+}
+
+// Save writes a model to a file as [Write] does. The file is replaced whole or
+// left as it was, even where the machine stops in between.
+func Save(path string, m Model) error {
+	if info, err := os.Stat(path); err == nil && info.IsDir() {
+		return fmt.Errorf("%s: is a directory where the name of a file is expected", path)
+	}
+	// A temporary file elsewhere might be on another file system, where
+	// renaming fails.
+	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)),
+		renameio.WithPermissions(0o644), renameio.WithExistingPermissions())
+	if err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	defer f.Cleanup() // of no effect behind CloseAtomicallyReplace
+	if err := Write(f, m); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	if err := f.CloseAtomicallyReplace(); err != nil {
+		return fmt.Errorf("%s: %w", path, err)
+	}
+	return nil
+}

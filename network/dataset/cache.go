@@ -1,0 +1,151 @@
+package dataset
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/google/renameio/v2"
+)
+
+// fromCache is the origin of a file that was in the cache.
+const fromCache = "cache"
+
+// obtained is the checked content of a file and where it came from.
+type obtained struct {
+	content []byte
+	origin  string // fromCache or the name of a source
+}
+
+// dir returns the cache directory of a set.
+func (l library) dir(set namedSet) (string, error) {
+	base := l.CacheDir
+	if base == "" {
+		user, err := os.UserCacheDir()
+		if err != nil {
+			return "", fmt.Errorf("no cache directory: %w", err)
+		}
+		base = filepath.Join(user, "clgrad")
+	}
+	return filepath.Join(base, set.name), nil
+}
+
+// obtain returns the four files of a set, each from the cache or the first
+// source that has it unharmed.
+func (l library) obtain(ctx context.Context, set namedSet) ([4]obtained, error) {
+	var files [4]obtained
+	opened := make([]opening, len(set.sources))
+	for i, f := range set.files {
+		content, tried := l.cached(set, f)
+		if content != nil {
+			files[i] = obtained{content, fromCache}
+			continue
+		}
+		for j, s := range set.sources {
+			content, err := l.ask(ctx, set, s, &opened[j], f)
+			if err == nil {
+				files[i] = obtained{content, s.String()}
+				break
+			}
+			if ctx.Err() != nil {
+				return files, fmt.Errorf("%s: fetching %s was stopped: %w", set.name, f.Name, context.Cause(ctx))
+			}
+			tried = append(tried, fmt.Sprintf("%s: %v", s, err))
+		}
+		if files[i].content == nil {
+			for k, t := range tried {
+				tried[k] = oneLine(t)
+			}
+			return files, fmt.Errorf("%s: %s could not be had: %s", set.name, f.Name, strings.Join(tried, "; "))
+		}
+	}
+	return files, nil
+}
+
+// cached returns the content of a file of the cache, or why it is not usable.
+func (l library) cached(set namedSet, f File) (content []byte, tried []string) {
+	dir, err := l.dir(set)
+	if err != nil {
+		return nil, []string{err.Error()}
+	}
+	path := filepath.Join(dir, f.Name)
+	content, err = folder(dir)(context.Background(), f)
+	if err == nil {
+		err = f.check(content)
+	}
+	switch {
+	case err == nil:
+		return content, nil
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, []string{fmt.Sprintf("cache %s: not there", dir)}
+	}
+	l.logf("%s: %s cannot be used and will be replaced: %v", set.name, path, err)
+	return nil, []string{fmt.Sprintf("cache %s: %v", dir, err)}
+}
+
+// An opening remembers that a source was opened, and what came of it, so that
+// one without an answer is waited for once and not once a file.
+type opening struct {
+	done bool
+	get  getter
+	err  error
+}
+
+// ask returns the checked content of a file from a source.
+func (l library) ask(ctx context.Context, set namedSet, s source, o *opening, f File) ([]byte, error) {
+	if !o.done {
+		l.logf("%s: asking %s", set.name, s)
+		o.get, o.err = s.open(ctx, l.Offline)
+		o.done = true
+	}
+	if o.err != nil {
+		return nil, o.err
+	}
+	l.logf("%s: getting %s (%d bytes) from %s", set.name, f.Name, f.Size, s)
+	content, err := o.get(ctx, f)
+	if err != nil {
+		return nil, err
+	}
+	return content, f.check(content)
+}
+
+// check reports where content is not that of the file.
+func (f File) check(content []byte) error {
+	if int64(len(content)) < f.Size {
+		return fmt.Errorf("%s has %d bytes where %d are expected", f.Name, len(content), f.Size)
+	}
+	if int64(len(content)) > f.Size {
+		return fmt.Errorf("%s has more than the %d bytes that are expected", f.Name, f.Size)
+	}
+	sum := sha256.Sum256(content)
+	if found := hex.EncodeToString(sum[:]); found != f.SHA256 {
+		return fmt.Errorf("%s has SHA-256 %s where %s is expected", f.Name, found, f.SHA256)
+	}
+	return nil
+}
+
+// store puts those of the files that did not come from the cache into it, each
+// whole or not at all.
+func store(dir string, set namedSet, files [4]obtained) error {
+	for i, f := range files {
+		if f.origin == fromCache {
+			continue
+		}
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return err
+		}
+		// The temporary file belongs in the same directory: elsewhere it might
+		// be on another file system, and renaming would fail.
+		path := filepath.Join(dir, set.files[i].Name)
+		if err := renameio.WriteFile(path, f.content, 0o644, renameio.WithTempDir(dir)); err != nil {
+			return err
+		}
+	}
+	return nil
+}

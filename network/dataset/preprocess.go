@@ -1,0 +1,232 @@
+package dataset
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"clgrad/network"
+)
+
+// A Preprocess is a method of scaling features. With u a feature value, divided
+// by 255 where the data is 8-bit (so that 0 ≤ u ≤ 1), and x what the network
+// sees:
+//
+//	max       x = u / max |u|, the largest of all values
+//	standard  x = (u − μ) / (σ + ε), one μ and σ over all values
+//	feature   the same with a μ and σ for each feature
+//	column    the same with a μ and σ for each column of an image, over its rows
+//	none      x = the raw value, not divided by 255
+//
+// μ is the mean, σ the population deviation √(Σ(u−μ)²/N) and ε = 10⁻⁵. They are
+// taken over the training set only. Where all values are equal (σ = 0, or a
+// maximum of 0) x is 0 for every value, also for one that only the test set
+// has, which dividing by ε would blow up.
+type Preprocess string
+
+// The methods of preprocessing.
+const (
+	Max      Preprocess = "max"
+	Standard Preprocess = "standard"
+	Feature  Preprocess = "feature"
+	Column   Preprocess = "column"
+	None     Preprocess = "none"
+)
+
+// Epsilon is what is added to a deviation before dividing by it.
+const Epsilon = 1e-5
+
+// byteMax is the value that 8-bit data is divided by.
+const byteMax = 255
+
+var methods = []Preprocess{Max, Standard, Feature, Column, None}
+
+// ParsePreprocess returns the method of that name.
+func ParsePreprocess(name string) (Preprocess, error) {
+	if m := Preprocess(name); slices.Contains(methods, m) {
+		return m, nil
+	}
+	names := make([]string, len(methods))
+	for i, m := range methods {
+		names[i] = string(m)
+	}
+	return "", fmt.Errorf("preprocessing %q is unknown: one of %s is expected", name, strings.Join(names, ", "))
+}
+
+// Preprocess returns the set with the scaling that method takes from the
+// training set, in the training and the test set alike. The features are
+// shared, not copied.
+func (s Set) Preprocess(method Preprocess) (Set, error) {
+	scaling, err := Fit(method, s.Train, s.Shape)
+	if err != nil {
+		return Set{}, fmt.Errorf("training set of %s: %w", s.Name, err)
+	}
+	if s.Test.Features != s.Train.Features {
+		return Set{}, fmt.Errorf("test set of %s: has %d features where the training set has %d", s.Name, s.Test.Features, s.Train.Features)
+	}
+	s.Train.Scaling, s.Test.Scaling = scaling, scaling
+	if err := s.Test.Check(s.Classes); err != nil {
+		return Set{}, fmt.Errorf("test set of %s: %w", s.Name, err)
+	}
+	if err := checkFinite(s.Test); err != nil {
+		return Set{}, fmt.Errorf("test set of %s: %w", s.Name, err)
+	}
+	return s, nil
+}
+
+// Fit returns the scaling of a method for training samples whose features have
+// the given shape. It acts on raw values: x = (v − Shift)·Factor, with one
+// element for all features (max, standard), one a feature (feature, column) or
+// none (none). The scaling that the samples may have is ignored.
+//
+// Sums over 8-bit data are exact. Errors: an unknown method, inconsistent
+// samples, a feature that is not finite (named by row and column, counted from
+// 1), and for column a shape that is not rows × columns.
+func Fit(method Preprocess, train network.Samples, shape []int) (network.Scaling, error) {
+	if _, err := ParsePreprocess(string(method)); err != nil {
+		return network.Scaling{}, err
+	}
+	train.Scaling = network.Scaling{}
+	if err := train.Check(0); err != nil {
+		return network.Scaling{}, err
+	}
+	if err := checkFinite(train); err != nil {
+		return network.Scaling{}, err
+	}
+
+	switch method {
+	case None:
+		return network.Scaling{}, nil
+	case Max:
+		factor := 0.0
+		if largest := largest(train); largest > 0 {
+			factor = 1 / largest
+		}
+		return network.Scaling{Shift: []float64{0}, Factor: []float64{factor}}, nil
+	case Standard:
+		return standardise(train, 1), nil
+	case Column:
+		if len(shape) != 2 {
+			return network.Scaling{}, fmt.Errorf("preprocessing %s needs images of rows and columns, the samples' shape is %s",
+				method, times(shape))
+		}
+		// Divided and not multiplied: a product might overflow.
+		if h, w := shape[0], shape[1]; h < 1 || w < 1 || train.Features%w != 0 || train.Features/w != h {
+			return network.Scaling{}, fmt.Errorf("shape %s does not fit samples of %d features", times(shape), train.Features)
+		}
+		return standardise(train, shape[1]), nil
+	default: // Feature
+		return standardise(train, train.Features), nil
+	}
+}
+
+// checkFinite reports the first feature that is infinite or no number.
+func checkFinite(s network.Samples) error {
+	for i, v := range s.Floats {
+		if v-v != 0 { // NaN for ±Inf and NaN
+			return fmt.Errorf("row %d, column %d is %v where a finite number is expected", i/s.Features+1, i%s.Features+1, v)
+		}
+	}
+	return nil
+}
+
+// largest returns the largest absolute raw value.
+func largest(s network.Samples) float64 {
+	if s.Bytes != nil {
+		return float64(slices.Max(s.Bytes))
+	}
+	var most float32
+	for _, v := range s.Floats {
+		most = max(most, v, -v)
+	}
+	return float64(most)
+}
+
+// standardise returns the scaling (u − μ)/(σ + ε) with a μ and σ for each of
+// groups sets of features: feature j belongs to group j mod groups, so that 1
+// group is of all features, and as many groups as columns are an image's
+// columns. groups divides the number of features.
+//
+// Of 8-bit data v = 255·u, so μ and σ of v are 255 times those of u and
+// (u − μ)/(σ + ε) = (v − μᵥ)/(σᵥ + 255·ε).
+func standardise(s network.Samples, groups int) network.Scaling {
+	moments, epsilon := floatMoments, Epsilon
+	if s.Bytes != nil {
+		moments, epsilon = byteMoments, byteMax*Epsilon
+	}
+	mean, deviation := moments(s, groups)
+	elements := s.Features
+	if groups == 1 {
+		elements = 1
+	}
+	scaling := network.Scaling{Shift: make([]float64, elements), Factor: make([]float64, elements)}
+	for j := range elements {
+		g := j % groups
+		scaling.Shift[j] = mean[g]
+		if deviation[g] > 0 {
+			scaling.Factor[j] = 1 / (deviation[g] + epsilon)
+		}
+	}
+	return scaling
+}
+
+// byteMoments returns the mean and population deviation of the raw values of
+// each group. The sums are exact: σ = √(N·Σv² − (Σv)²) / N, whose difference
+// takes 128 bits, is free of cancellation.
+func byteMoments(s network.Samples, groups int) (mean, deviation []float64) {
+	sum, squares := make([]uint64, s.Features), make([]uint64, s.Features)
+	for row := range slices.Chunk(s.Bytes, s.Features) {
+		for j, b := range row {
+			v := uint64(b)
+			sum[j] += v
+			squares[j] += v * v
+		}
+	}
+	for j := groups; j < s.Features; j++ {
+		sum[j%groups] += sum[j]
+		squares[j%groups] += squares[j]
+	}
+
+	n := uint64(s.Rows) * uint64(s.Features/groups)
+	mean, deviation = make([]float64, groups), make([]float64, groups)
+	for g := range groups {
+		high, low := bits.Mul64(n, squares[g])
+		high2, low2 := bits.Mul64(sum[g], sum[g])
+		low, borrow := bits.Sub64(low, low2, 0)
+		high, _ = bits.Sub64(high, high2, borrow)
+		mean[g] = float64(sum[g]) / float64(n)
+		deviation[g] = math.Sqrt(math.Ldexp(float64(high), 64)+float64(low)) / float64(n)
+	}
+	return mean, deviation
+}
+
+// floatMoments is byteMoments for float data. It takes the mean first and then
+// the squares of the differences from it, with the differences' own sum
+// correcting what rounding left in the mean.
+func floatMoments(s network.Samples, groups int) (mean, deviation []float64) {
+	n := float64(s.Rows) * float64(s.Features/groups)
+	mean, deviation = make([]float64, groups), make([]float64, groups)
+	for row := range slices.Chunk(s.Floats, s.Features) {
+		for j, v := range row {
+			mean[j%groups] += float64(v)
+		}
+	}
+	for g := range mean {
+		mean[g] /= n
+	}
+	rest := make([]float64, groups)
+	for row := range slices.Chunk(s.Floats, s.Features) {
+		for j, v := range row {
+			d := float64(v) - mean[j%groups]
+			rest[j%groups] += d
+			deviation[j%groups] += d * d
+		}
+	}
+	for g := range deviation {
+		deviation[g] = math.Sqrt(max(0, deviation[g]-rest[g]*rest[g]/n) / n)
+		mean[g] += rest[g] / n
+	}
+	return mean, deviation
+}

@@ -1,0 +1,17 @@
+package network
+
+import (
+	"encoding/json"
+	"math"
+)
+
+// A Number is a float64 that JSON writes as null where it is not finite.
+type Number float64
+
+// MarshalJSON writes the number, or null for NaN and infinities.
+func (n Number) MarshalJSON() ([]byte, error) {
+	if v := float64(n); math.IsNaN(v) || math.IsInf(v, 0) {
+		return []byte("null"), nil
+	}
+	return json.Marshal(float64(n))
+}
