@@ -181,7 +181,9 @@ func TestProfile(t *testing.T) {
 // the compiler's own words.
 func TestBuildError(t *testing.T) {
 	defer restore(source)
-	source = func(p kernels.Program) string { return p.Source() + "\nkernel void broken(global float *x) { undeclared = 1; }\n" }
+	source = func(p kernels.Program) string {
+		return p.Source() + "\nkernel void broken(global float *x) { undeclared = 1; }\n"
+	}
 	for _, d := range usableDevices(t) {
 		err := life(must(openCL()), d, false)
 		for _, want := range []string{"opencl:" + d.ID(), "build matmul_", "-DITEM_ROWS=", "undeclared"} {

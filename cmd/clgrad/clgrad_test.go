@@ -11,6 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 
@@ -44,11 +45,15 @@ func good(t *testing.T, args ...string) string {
 	return out
 }
 
+var mnist = sync.OnceValues(func() (dataset.Set, error) {
+	return dataset.Load(context.Background(), "mnist", dataset.Options{})
+})
+
 // images writes a directory of IDX files: the first rows of MNIST, in training
 // and test set.
 func images(t *testing.T, rows, testRows int) string {
 	t.Helper()
-	set, err := dataset.Load(t.Context(), "mnist", dataset.Options{})
+	set, err := mnist()
 	if err != nil {
 		t.Fatal(err)
 	}

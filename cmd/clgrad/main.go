@@ -98,7 +98,7 @@ func (a *app) run(args []string) (status int) {
 		kong.Description("Trains fully connected networks by full-batch gradient descent on any OpenCL device, or on the CPU."),
 		kong.Writers(a.out, a.err),
 		kong.Exit(func(code int) { panic(exited(code)) }), // after --help
-		kong.WithHyphenPrefixedParameters(true), // --lr -1 is a bad rate, not a flag
+		kong.WithHyphenPrefixedParameters(true),           // --lr -1 is a bad rate, not a flag
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
 	if len(args) == 0 {

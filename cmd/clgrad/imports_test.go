@@ -1,0 +1,78 @@
+package main
+
+import (
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+)
+
+// allowed says what of this module each folder may import: imports point down
+// only, and backends never see each other.
+var allowed = map[string][]string{
+	"kernels":             {},
+	"network":             {},
+	"network/dataset":     {"network"},
+	"network/checkpoint":  {"network"},
+	"network/backendtest": {"network"},
+	"cpu":                 {"network"},
+	"gpu":                 {"network", "kernels"},
+	"cmd/clgrad":          {"network", "network/dataset", "network/checkpoint", "network/backendtest", "cpu", "gpu", "kernels"},
+}
+
+// Imports follow the table, C is reached from gpu alone, and only one file there
+// imports the binding.
+func TestImports(t *testing.T) {
+	root := filepath.Join("..", "..")
+	seen := map[string]bool{}
+	err := filepath.WalkDir(root, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		file, err := parser.ParseFile(token.NewFileSet(), path, nil, parser.ImportsOnly)
+		if err != nil {
+			return err
+		}
+		path, err = filepath.Rel(root, path)
+		if err != nil {
+			return err
+		}
+		path = filepath.ToSlash(path)
+		folder := path[:strings.LastIndex(path, "/")]
+		may, known := allowed[folder]
+		if !known {
+			t.Errorf("%s stands in a folder that the table does not know", path)
+		}
+		seen[folder] = true
+		for _, spec := range file.Imports {
+			name, err := strconv.Unquote(spec.Path.Value)
+			if err != nil {
+				return err
+			}
+			ok := true
+			if ours, is := strings.CutPrefix(name, "clgrad/"); is {
+				ok = false
+				for _, m := range may {
+					ok = ok || m == ours
+				}
+			} else if name == "C" || strings.HasPrefix(name, "github.com/jgillich/go-opencl") {
+				ok = path == "gpu/opencl.go"
+			}
+			if !ok {
+				t.Errorf("%s imports %s", path, name)
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for folder := range allowed {
+		if !seen[folder] {
+			t.Errorf("no Go file in %s", folder)
+		}
+	}
+}

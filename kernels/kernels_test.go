@@ -1,0 +1,101 @@
+package kernels
+
+import (
+	"strings"
+	"testing"
+)
+
+var roomy = Limits{WorkGroup: 1024, LocalMemory: 48 << 10}
+
+// The defaults of every class are possible on an ordinary device, and every
+// program that they ask for has its source.
+func TestDefaults(t *testing.T) {
+	for _, c := range []Config{Default(CPU, 1), Default(CPU, 128), Default(GPU, 132), Specification()} {
+		if err := c.Check(roomy); err != nil {
+			t.Error(err)
+		}
+		for _, tile := range []Tile{c.Forward, c.WeightGradient, c.InputGradient} {
+			programs := []Program{Naive(), Update(), Transpose(), Reduce(c.RecordGroup), Softmax(max(1, c.SoftmaxRows))}
+			if tile.Variant != NaiveVariant {
+				programs = append(programs, tile.Matmul(Bias), tile.Matmul(BiasReLU), tile.Matmul(Mask), tile.Matmul(Partial), tile.Gradient())
+			}
+			for _, p := range programs {
+				if s := p.Source(); !strings.Contains(s, "kernel") || !strings.Contains(s, "RELU(x)") {
+					t.Errorf("%+v has no source", p)
+				}
+			}
+		}
+	}
+}
+
+// A shape's own tile goes before the default.
+func TestConfigTile(t *testing.T) {
+	c := Default(CPU, 2)
+	own := Tile{Variant: Register, ItemRows: 4, ItemCols: 16, Width: 16}
+	c.Shapes = map[string]Tile{Key(OpForward, 784, 10): own}
+	if got := c.Tile(OpForward, 784, 10); got != own {
+		t.Errorf("listed shape: %v", got)
+	}
+	if got := c.Tile(OpForward, 784, 11); got != c.Forward {
+		t.Errorf("other shape: %v", got)
+	}
+	if got := c.Tile(OpInputGradient, 784, 10); got != c.InputGradient {
+		t.Errorf("other operation: %v", got)
+	}
+}
+
+func TestCheckRefuses(t *testing.T) {
+	register := Tile{Variant: Register, ItemRows: 4, ItemCols: 16, Width: 16}
+	local := Tile{Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 16, GroupCols: 16, Depth: 16}
+	for want, tile := range map[string]Tile{
+		"variant":                  {Variant: "magic"},
+		"width is 5":               {Variant: Register, ItemRows: 4, ItemCols: 15, Width: 5},
+		"item rows is 0":           {Variant: Register, ItemCols: 16, Width: 16},
+		"no multiple":              {Variant: Register, ItemRows: 4, ItemCols: 20, Width: 8},
+		"item columns is 8":        {Variant: Register, ItemRows: 4, ItemCols: 8, Width: 16},
+		"depth is 0":               {Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 16, GroupCols: 16},
+		"work-group is 1056":       {Variant: LocalMemory, ItemRows: 1, ItemCols: 1, GroupRows: 32, GroupCols: 33, Depth: 1},
+		"bytes of local memory":    {Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 16, GroupCols: 16, Depth: 64},
+		"splits is -1":             {Variant: NaiveVariant, Splits: -1},
+		"group columns is 1048576": {Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 1, GroupCols: 1 << 20, Depth: 1},
+	} {
+		if err := tile.Check(roomy); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%+v: error %v, want %q", tile, err, want)
+		}
+	}
+	for _, tile := range []Tile{register, local} {
+		if err := tile.Check(roomy); err != nil {
+			t.Error(err)
+		}
+	}
+	for want, change := range map[string]func(*Config){
+		"block rows":    func(c *Config) { c.BlockRows = 0 },
+		"record group":  func(c *Config) { c.RecordGroup = 48 },
+		"softmax rows":  func(c *Config) { c.SoftmaxRows = -1 },
+		"forward 3x4: ": func(c *Config) { c.Shapes = map[string]Tile{"forward 3x4": {Variant: "magic"}} },
+	} {
+		c := Default(CPU, 2)
+		change(&c)
+		if err := c.Check(roomy); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("error %v, want %q", err, want)
+		}
+	}
+}
+
+// A fitted register tile never exceeds the result.
+func TestFit(t *testing.T) {
+	for _, tile := range []Tile{
+		{Variant: Register, ItemRows: 12, ItemCols: 32, Width: 16},
+		{Variant: Register, ItemRows: 7, ItemCols: 64, Width: 16},
+		{Variant: Register, ItemRows: 3, ItemCols: 12, Width: 4},
+	} {
+		for m := 1; m < 40; m++ {
+			for n := 16; n < 200; n += 16 {
+				f := tile.Fit(m, n)
+				if f.ItemRows > m || f.ItemCols > n || f.Check(roomy) != nil {
+					t.Fatalf("%v fitted to %d×%d is %v", tile, m, n, f)
+				}
+			}
+		}
+	}
+}
