@@ -72,7 +72,7 @@ func (b *Backend[T]) double() bool {
 }
 
 // DefaultPlan proposes blocks that stay in cache and one split a core.
-func (b *Backend[T]) DefaultPlan(sizes []int, rows int) (network.ShardPlan, error) {
+func (b *Backend[T]) DefaultPlan(sizes []int, s network.Samples) (network.ShardPlan, error) {
 	if _, err := network.NewLayout(sizes); err != nil {
 		return network.ShardPlan{}, err
 	}
@@ -83,7 +83,7 @@ func (b *Backend[T]) DefaultPlan(sizes []int, rows int) (network.ShardPlan, erro
 	info := b.Info()
 	return network.ShardPlan{
 		Backend: info.Backend, Device: info.Device, Driver: info.Driver,
-		Rows: rows, BlockRows: max(1, min(rows, defaultBlockRows)), Settings: text,
+		Rows: s.Rows, BlockRows: max(1, min(s.Rows, defaultBlockRows)), Settings: text,
 	}, nil
 }
 

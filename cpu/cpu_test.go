@@ -30,7 +30,7 @@ func TestSplits(t *testing.T) {
 		t.Run(fmt.Sprint(splits), func(t *testing.T) {
 			backendtest.Run(t, func() (network.Backend, error) {
 				b := cpu.New[float32]()
-				plan, err := b.DefaultPlan([]int{2, 2}, 1)
+				plan, err := b.DefaultPlan([]int{2, 2}, network.Samples{Rows: 1, Features: 2, Bytes: make([]byte, 2)})
 				if err != nil {
 					return nil, err
 				}
@@ -43,7 +43,7 @@ func TestSplits(t *testing.T) {
 
 func TestConfigureRefuses(t *testing.T) {
 	b := cpu.New[float32]()
-	good, err := b.DefaultPlan([]int{2, 2}, 1)
+	good, err := b.DefaultPlan([]int{2, 2}, network.Samples{Rows: 1, Features: 2, Bytes: make([]byte, 2)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -126,8 +126,9 @@ func (b *Backend) Info() network.Info {
 
 // DefaultPlan proposes the tiles in use and the largest blocks, up to their
 // BlockRows, whose activations take no more than an eighth of the device's
-// memory and fit its largest buffer. Partial gradients are held to the same.
-func (b *Backend) DefaultPlan(sizes []int, rows int) (network.ShardPlan, error) {
+// memory and fit its largest buffer. Partial gradients are held to the same. The
+// input is packed where that leaves out enough.
+func (b *Backend) DefaultPlan(sizes []int, s network.Samples) (network.ShardPlan, error) {
 	if _, err := network.NewLayout(sizes); err != nil {
 		return network.ShardPlan{}, err
 	}
@@ -137,7 +138,7 @@ func (b *Backend) DefaultPlan(sizes []int, rows int) (network.ShardPlan, error) 
 		perRow += 4 * network.AlignUp(n)
 		widest = max(widest, network.AlignUp(n))
 	}
-	c.BlockRows = min(c.BlockRows, rows)
+	c.BlockRows = min(c.BlockRows, s.Rows)
 	if m := b.s.device.Memory; m > 0 {
 		c.BlockRows = min(c.BlockRows, int(m/8)/perRow)
 	}
@@ -145,7 +146,10 @@ func (b *Backend) DefaultPlan(sizes []int, rows int) (network.ShardPlan, error) 
 		c.BlockRows = min(c.BlockRows, int(m)/(4*widest))
 	}
 	c.BlockRows = max(c.BlockRows, 1)
-	c.Shapes = b.fewerSplits(c, sizes)
+	c = b.fewerSplits(c, sizes)
+	if c.Packed != nil && (!packable(s) || packedDensity(s, c.Packed.ItemRows) > maxPackedDensity) {
+		c.Packed = nil
+	}
 	text, err := json.Marshal(c)
 	if err != nil {
 		return network.ShardPlan{}, err
@@ -153,35 +157,38 @@ func (b *Backend) DefaultPlan(sizes []int, rows int) (network.ShardPlan, error) 
 	info := b.Info()
 	return network.ShardPlan{
 		Backend: info.Backend, Device: info.Device, Driver: info.Driver,
-		Rows: rows, BlockRows: c.BlockRows, Settings: text,
+		Rows: s.Rows, BlockRows: c.BlockRows, Settings: text,
 	}, nil
 }
 
-// fewerSplits returns c.Shapes with fewer splits for the layers whose partial
-// gradients would be too large for the device.
-func (b *Backend) fewerSplits(c kernels.Config, sizes []int) map[string]kernels.Tile {
+// fewerSplits returns c with fewer splits for the layers whose partial gradients
+// would be too large for the device.
+func (b *Backend) fewerSplits(c kernels.Config, sizes []int) kernels.Config {
 	limit := b.s.device.Memory / 8
 	if m := b.s.device.MaxBuffer; m > 0 && (limit == 0 || m < limit) {
 		limit = m
 	}
 	if limit == 0 {
-		return c.Shapes
+		return c
 	}
-	shapes := maps.Clone(c.Shapes)
+	c.Shapes = maps.Clone(c.Shapes)
 	for i, n := range sizes[:len(sizes)-1] {
 		p := sizes[i+1]
-		tile := c.Tile(kernels.OpWeightGradient, n, p)
 		most := max(1, int(limit/(4*int64(n+1)*int64(network.AlignUp(p)))))
-		if tile.Splits <= most {
-			continue
+		if tile := c.Tile(kernels.OpWeightGradient, n, p); tile.Splits > most {
+			tile.Splits = most
+			if c.Shapes == nil {
+				c.Shapes = map[string]kernels.Tile{}
+			}
+			c.Shapes[kernels.Key(kernels.OpWeightGradient, n, p)] = tile
 		}
-		tile.Splits = most
-		if shapes == nil {
-			shapes = map[string]kernels.Tile{}
+		if i == 0 && c.Packed != nil && c.Packed.Splits > most {
+			tile := *c.Packed
+			tile.Splits = most
+			c.Packed = &tile
 		}
-		shapes[kernels.Key(kernels.OpWeightGradient, n, p)] = tile
 	}
-	return shapes
+	return c
 }
 
 // Configure takes the tiles from a plan.

@@ -56,6 +56,7 @@ func configs(d Device) map[string]kernels.Config {
 	odd.Forward = kernels.Tile{Variant: kernels.Register, ItemRows: 5, ItemCols: 48, Width: 16}
 	odd.InputGradient = kernels.Tile{Variant: kernels.Register, ItemRows: 3, ItemCols: 24, Width: 8}
 	odd.WeightGradient = kernels.Tile{Variant: kernels.Register, ItemRows: 3, ItemCols: 12, Width: 4, Depth: 7, Splits: 5}
+	odd.Packed = &kernels.Tile{Variant: kernels.Packed, ItemRows: 3, ItemCols: 24, Width: 8, Splits: 3}
 	odd.SoftmaxRows, odd.RecordGroup = 3, 4
 	narrow := kernels.Default(kernels.GPU, 1)
 	narrow.Forward = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 2, ItemCols: 3, GroupRows: 4, GroupCols: 8, Depth: 5}
@@ -97,7 +98,7 @@ func train(t *testing.T, d Device, s network.Samples, blockRows, iterations int)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan, err := network.SingleShard(b, l.Sizes, s.Rows)
+	plan, err := network.SingleShard(b, l.Sizes, s)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -142,24 +143,157 @@ func noise(rows, features int) network.Samples {
 	return s
 }
 
+// sparse returns noise of which most is 0 and stays 0.
+func sparse(rows, features int) network.Samples {
+	s := noise(rows, features)
+	for i := range s.Bytes {
+		if i%features > 0 && (i*7919>>4)%12 > 0 {
+			s.Bytes[i] = 0
+		}
+	}
+	s.Scaling.Shift[0] = 0
+	return s
+}
+
 // The input's division into buffers is invisible: a device that must hold it in
 // many gives the same bits, and so does a second run.
 func TestInputInSeveralBuffers(t *testing.T) {
-	s := noise(1000, 50)
-	for _, d := range usableDevices(t) {
-		losses, theta := train(t, d, s, 64, 20)
-		if losses[19] >= losses[0] {
-			t.Errorf("%s: loss went from %g to %g", d.ID(), losses[0], losses[19])
-		}
-		small := d
-		small.MaxBuffer = 3 * 64 * 64 * 4 // three blocks of 64 rows × 64 floats
-		for what, other := range map[string]Device{"smaller buffers": small, "a second run": d} {
-			l, th := train(t, other, s, 64, 20)
-			if diff := cmp.Diff(losses, l) + cmp.Diff(theta, th); diff != "" {
-				t.Errorf("%s: %s give other bits:\n%s", d.ID(), what, diff)
+	for what, s := range map[string]network.Samples{"dense": noise(1000, 50), "sparse": sparse(1000, 50)} {
+		for _, d := range usableDevices(t) {
+			losses, theta := train(t, d, s, 64, 20)
+			if losses[19] >= losses[0] {
+				t.Errorf("%s, %s: loss went from %g to %g", d.ID(), what, losses[0], losses[19])
+			}
+			small := d
+			small.MaxBuffer = 3 * 64 * 64 * 4 // three blocks of 64 rows × 64 floats
+			if what == "sparse" {
+				small.MaxBuffer = 20000 // two partial gradients of the first layer
+			}
+			for which, other := range map[string]Device{"smaller buffers": small, "a second run": d} {
+				l, th := train(t, other, s, 64, 20)
+				if diff := cmp.Diff(losses, l) + cmp.Diff(theta, th); diff != "" {
+					t.Errorf("%s, %s: %s give other bits:\n%s", d.ID(), what, which, diff)
+				}
 			}
 		}
 	}
+}
+
+// Packed input is chosen by what it leaves out, needs several chunks where
+// buffers are small, and gives the bits of dense input where splits are equal.
+func TestPackedInput(t *testing.T) {
+	d := fakeDevice
+	for _, c := range []struct {
+		name    string
+		samples network.Samples
+		packed  bool
+	}{
+		{"sparse", sparse(1000, 50), true},
+		{"full", func() network.Samples {
+			s := noise(1000, 50)
+			s.Scaling.Shift[0] = 0
+			return s
+		}(), false},
+		{"shifted", noise(1000, 50), false},
+		{"floats", network.Samples{Rows: 3, Features: 2, Floats: make([]float32, 6)}, false},
+	} {
+		b, err := open(newFake(), d, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := network.SingleShard(b, []int{c.samples.Features, 3}, c.samples)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if packed := strings.Contains(string(plan.Shards[0].Settings), `"packed":`); packed != c.packed {
+			t.Errorf("%s: packed is %v: %s", c.name, packed, plan.Shards[0].Settings)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+
+	d.MaxBuffer = 4000
+	b, err := open(newFake(), d, Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	x, err := b.Load(sparse(1000, 50), 64)
+	if err != nil {
+		t.Fatal(err)
+	}
+	p := x.(*input).packed
+	if p == nil || len(p.chunks) < 3 || p.chunkOf[15] != len(p.chunks)-1 || p.groupOf[0] != 0 {
+		t.Errorf("%+v", p)
+	}
+	if _, err := b.Load(sparse(1000, 50), 1000); err == nil || !strings.Contains(err.Error(), "the device's largest buffer is 4000") {
+		t.Errorf("a block that no buffer holds: %v", err)
+	}
+}
+
+// Over packed and over dense input the sums are the same, term by term.
+func TestPackedEqualsDense(t *testing.T) {
+	s := sparse(1000, 50)
+	for _, device := range usableDevices(t) {
+		packed := kernels.Default(kernels.CPU, 1)
+		dense := packed
+		dense.Packed = nil
+		var results [2][]float64
+		for i, c := range []kernels.Config{packed, dense} {
+			b, err := opener(device, c)()
+			if err != nil {
+				t.Fatal(err)
+			}
+			results[i] = firstLayer(t, b, s)
+			if err := b.Close(); err != nil {
+				t.Error(err)
+			}
+		}
+		if diff := cmp.Diff(results[0], results[1]); diff != "" {
+			t.Errorf("%s: packed and dense differ:\n%s", device.ID(), diff)
+		}
+	}
+}
+
+// firstLayer returns the outputs and the gradient of a first layer of 20 units.
+func firstLayer(t *testing.T, b network.Backend, s network.Samples) []float64 {
+	t.Helper()
+	l, err := network.NewLayout([]int{s.Features, 20})
+	if err != nil {
+		t.Fatal(err)
+	}
+	start, err := l.Initial(network.He, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := b.Load(s, s.Rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var buffers []network.Buffer
+	for _, n := range []int{l.Len, l.Len, s.Rows * 32} {
+		f, err := b.NewBuffer(n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		buffers = append(buffers, f)
+	}
+	w, bias := l.Layer(0)
+	h := network.Matrix{Buffer: buffers[2], Rows: s.Rows, Cols: 20, Stride: 32}
+	all := make([]float64, l.Len+s.Rows*32)
+	for _, err := range []error{
+		b.Write(buffers[0], 0, start),
+		b.ForwardInput(x, 0, w.In(buffers[0]), bias.In(buffers[0]), network.Identity, h),
+		b.WeightGradientInput(x, 0, h, w.In(buffers[1]), bias.In(buffers[1])),
+		b.Read(buffers[1], 0, all[:l.Len]),
+		b.Read(buffers[2], 0, all[l.Len:]),
+	} {
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	return all
 }
 
 // Profiling tells the time of every operation of an iteration.
@@ -210,7 +344,8 @@ func TestBrokenKernels(t *testing.T) {
 	register := kernels.Default(kernels.CPU, 2)
 	local := kernels.Default(kernels.GPU, 2)
 	local.RecordGroup = 64
-	const round = "#define BF16(x) as_float((as_uint(x) + 0x7fffu + ((as_uint(x) >> 16) & 1u)) & 0xffff0000u)\n"
+	const round = "float __attribute__((overloadable)) BF16(float x) { return as_float((as_uint(x) + 0x7fffu + ((as_uint(x) >> 16) & 1u)) & 0xffff0000u); }\n" +
+		"float16 __attribute__((overloadable)) BF16(float16 x) { return as_float16((as_uint16(x) + 0x7fffu + ((as_uint16(x) >> 16) & 1u)) & 0xffff0000u); }\n"
 	for _, c := range []struct {
 		name      string
 		config    kernels.Config
@@ -241,6 +376,16 @@ func TestBrokenKernels(t *testing.T) {
 			"\n#pragma unroll\n        for (int k = 0; k < DEPTH; k++) {", "forward"},
 		{"missing barrier in the sum of losses", local, "reduce.cl",
 			"        barrier(CLK_LOCAL_MEM_FENCE);\n", "", "softmax-cross-entropy"},
+		{"dropped term, packed", register, "packed_register.cl",
+			"const ulong end = starts[group_at + g + 1];\n    for (ulong q = starts[group_at + g]; q < end; q++) {\n        global const",
+			"const ulong end = starts[group_at + g + 1];\n    for (ulong q = starts[group_at + g] + 1; q < end; q++) {\n        global const",
+			"forward-input"},
+		{"last group of the batch, packed", register, "packed_register.cl",
+			"row < B ? LOAD", "row + 1 < B ? LOAD", "weight-gradient-input"},
+		{"stale row, packed", register, "packed_register.cl",
+			"STORE((vector)0.0f, v, part + (ulong)i * p);", ";", "weight-gradient-input"},
+		{"bfloat16 values, packed", register, "packed_register.cl",
+			"sum[v] = fma(x, d[i][v], sum[v]);", "sum[v] = fma(x, BF16(d[i][v]), sum[v]);", "weight-gradient-input"},
 		{"mask of the derivative", register, "matmul_register.cl",
 			"mask > 0.0f", "mask >= 0.0f", "input-gradient"},
 		{"ReLU hides NaN", register, "matmul_register.cl",

@@ -271,7 +271,7 @@ func life(a api, d Device, profiling bool) (err error) {
 		return err
 	}
 	s := tiny()
-	plan, err := network.SingleShard(b, l.Sizes, s.Rows)
+	plan, err := network.SingleShard(b, l.Sizes, s)
 	if err != nil {
 		return err
 	}
@@ -430,7 +430,7 @@ func TestTooSmall(t *testing.T) {
 	if _, err := b.Load(tiny(), 23); err == nil || !strings.Contains(err.Error(), "use smaller blocks") {
 		t.Errorf("load: %v", err)
 	}
-	plan, err := b.DefaultPlan([]int{16, 6, 3}, 1000)
+	plan, err := b.DefaultPlan([]int{16, 6, 3}, network.Samples{Rows: 1000, Features: 16, Floats: make([]float32, 16000)})
 	if err != nil || plan.BlockRows != 15 {
 		t.Errorf("plan: blocks of %d rows, %v; 15 rows of 16 floats fit", plan.BlockRows, err)
 	}

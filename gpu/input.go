@@ -2,21 +2,21 @@ package gpu
 
 import (
 	"fmt"
+	"slices"
 	"unsafe"
 
+	"clgrad/kernels"
 	"clgrad/network"
 )
 
-// input holds scaled samples as dense float32 rows, in as many buffers as the
-// device's largest one asks for. A block lies in one of them.
+// input holds samples for the first layer, packed or dense, and their labels.
 type input struct {
 	b              *state
 	rows, features int
-	stride         int
 	blockRows      int
-	chunkBlocks    int       // blocks of a chunk
-	chunks         []*object // rows×stride float32
-	labels         *object   // int32, nil where there are none
+	packed         *packedRows // nil where the rows are dense
+	dense          *denseRows  // nil where they are packed
+	labels         *object     // int32, nil where there are none
 }
 
 func (x *input) Rows() int      { return x.rows }
@@ -27,18 +27,13 @@ func (x *input) Close() error {
 	if x.labels != nil {
 		x.b.s.free(x.labels)
 	}
-	for i := len(x.chunks) - 1; i >= 0; i-- {
-		x.b.s.free(x.chunks[i])
+	if x.packed != nil {
+		x.packed.free(x.b.s)
+	}
+	if x.dense != nil {
+		x.dense.free(x.b.s)
 	}
 	return nil
-}
-
-// block returns a block's rows as a matrix operand.
-func (x *input) block(i int) operand {
-	return operand{
-		o: x.chunks[i/x.chunkBlocks], offset: i % x.chunkBlocks * x.blockRows * x.stride,
-		rows: network.BlockLen(x, i), cols: x.features, stride: x.stride,
-	}
 }
 
 func (b *Backend) ownInput(x network.Input) *input {
@@ -49,10 +44,8 @@ func (b *Backend) ownInput(x network.Input) *input {
 	return mine
 }
 
-// stagingBytes bounds the host memory that a Load converts rows in.
-const stagingBytes = 8 << 20
-
-// Load scales samples and copies them to the device.
+// Load brings samples to the device: packed where the configuration asks for it
+// and the samples can be, otherwise as dense float32 rows.
 func (b *Backend) Load(s network.Samples, blockRows int) (network.Input, error) {
 	if err := b.check("load"); err != nil {
 		return nil, err
@@ -63,48 +56,25 @@ func (b *Backend) Load(s network.Samples, blockRows int) (network.Input, error) 
 	if blockRows < 1 {
 		return nil, b.s.fail("load", fmt.Errorf("blocks of %d rows: at least 1 is needed", blockRows))
 	}
-	x := &input{
-		b: b.state, rows: s.Rows, features: s.Features,
-		stride: network.AlignUp(s.Features), blockRows: blockRows,
-	}
-	if err := x.load(s); err != nil {
+	x := &input{b: b.state, rows: s.Rows, features: s.Features, blockRows: blockRows}
+	if err := x.load(s, b.config.Packed); err != nil {
 		x.Close()
 		return nil, err
 	}
 	return x, nil
 }
 
-func (x *input) load(s network.Samples) error {
+func (x *input) load(s network.Samples, tile *kernels.Tile) error {
 	session := x.b.s
-	blocks := network.Blocks(x)
-	blockBytes := 4 * min(x.blockRows, x.rows) * x.stride
-	x.chunkBlocks = blocks
-	if limit := session.device.MaxBuffer; limit > 0 {
-		if int64(blockBytes) > limit {
-			return session.fail("load", fmt.Errorf("a block of %d rows needs %d bytes, the device's largest buffer is %d: use smaller blocks",
-				x.blockRows, blockBytes, limit))
-		}
-		x.chunkBlocks = min(blocks, int(limit)/blockBytes)
-	}
-	// The elements between a row's features and its stride stay zero.
-	staging := make([]float32, max(1, stagingBytes/(4*x.stride))*x.stride)
-	scaled := s.ScaledRows()
-	for first := 0; first < x.rows; first += x.chunkBlocks * x.blockRows {
-		rows := min(x.chunkBlocks*x.blockRows, x.rows-first)
-		o, err := session.buffer(fmt.Sprintf("input of %d rows", rows), 4*rows*x.stride)
-		if err != nil {
+	if tile != nil && packable(s) {
+		x.packed = &packedRows{tile: *tile}
+		if err := x.packed.load(session, x, s); err != nil {
 			return err
 		}
-		x.chunks = append(x.chunks, o)
-		for done := 0; done < rows; {
-			n := min(rows-done, len(staging)/x.stride)
-			for i := range n {
-				scaled(first+done+i, staging[i*x.stride:i*x.stride+x.features])
-			}
-			if err := session.write(o, 4*done*x.stride, unsafe.Pointer(&staging[0]), 4*n*x.stride); err != nil {
-				return err
-			}
-			done += n
+	} else {
+		x.dense = &denseRows{stride: network.AlignUp(s.Features)}
+		if err := x.dense.load(session, x, s); err != nil {
+			return err
 		}
 	}
 	if s.Labels == nil {
@@ -115,4 +85,65 @@ func (x *input) load(s network.Samples) error {
 		return err
 	}
 	return session.write(x.labels, 0, unsafe.Pointer(&s.Labels[0]), 4*x.rows)
+}
+
+// denseRows holds scaled rows in as many buffers as the device's largest one
+// asks for. A block lies in one of them.
+type denseRows struct {
+	stride      int
+	chunkBlocks int       // blocks of a chunk
+	chunks      []*object // rows×stride float32
+}
+
+func (d *denseRows) free(s *session) {
+	for _, o := range slices.Backward(d.chunks) {
+		s.free(o)
+	}
+}
+
+// block returns a block's rows as a matrix operand.
+func (d *denseRows) block(x *input, i int) operand {
+	rows := network.BlockLen(x, i)
+	return operand{
+		o: d.chunks[i/d.chunkBlocks], offset: i % d.chunkBlocks * x.blockRows * d.stride,
+		rows: rows, cols: x.features, stride: d.stride,
+	}
+}
+
+// stagingBytes bounds the host memory that a Load converts rows in.
+const stagingBytes = 8 << 20
+
+func (d *denseRows) load(s *session, x *input, samples network.Samples) error {
+	blocks := network.Blocks(x)
+	blockBytes := 4 * min(x.blockRows, x.rows) * d.stride
+	d.chunkBlocks = blocks
+	if limit := s.device.MaxBuffer; limit > 0 {
+		if int64(blockBytes) > limit {
+			return s.fail("load", fmt.Errorf("a block of %d rows needs %d bytes, the device's largest buffer is %d: use smaller blocks",
+				x.blockRows, blockBytes, limit))
+		}
+		d.chunkBlocks = min(blocks, int(limit)/blockBytes)
+	}
+	// The elements between a row's features and its stride stay zero.
+	staging := make([]float32, min(x.rows, max(1, stagingBytes/(4*d.stride)))*d.stride)
+	scaled := samples.ScaledRows()
+	for first := 0; first < x.rows; first += d.chunkBlocks * x.blockRows {
+		rows := min(d.chunkBlocks*x.blockRows, x.rows-first)
+		o, err := s.buffer(fmt.Sprintf("input of %d rows", rows), 4*rows*d.stride)
+		if err != nil {
+			return err
+		}
+		d.chunks = append(d.chunks, o)
+		for done := 0; done < rows; {
+			n := min(rows-done, len(staging)/d.stride)
+			for i := range n {
+				scaled(first+done+i, staging[i*d.stride:i*d.stride+x.features])
+			}
+			if err := s.write(o, 4*done*d.stride, unsafe.Pointer(&staging[0]), 4*n*d.stride); err != nil {
+				return err
+			}
+			done += n
+		}
+	}
+	return nil
 }

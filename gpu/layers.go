@@ -48,8 +48,11 @@ func ints(values ...int) []any {
 
 // ForwardInput computes h = act(x·W + b) for a block of the input.
 func (b *Backend) ForwardInput(x network.Input, block int, w, bias network.Matrix, act network.Activation, h network.Matrix) error {
-	rows := b.ownInput(x).block(block)
-	return b.forward(rows, w, bias, act, h)
+	in := b.ownInput(x)
+	if in.packed != nil {
+		return b.forwardPacked(in, block, w, bias, act, h)
+	}
+	return b.forward(in.dense.block(in, block), w, bias, act, h)
 }
 
 // Forward computes h = act(x·W + b).
@@ -66,18 +69,22 @@ func (b *Backend) forward(x operand, wm, bm network.Matrix, act network.Activati
 	tile := b.config.Tile(kernels.OpForward, w.rows, w.cols)
 	name := operation(kernels.OpForward, w.rows, w.cols)
 	if tile.Variant == kernels.NaiveVariant {
-		relu := 0
-		if act == network.ReLU {
-			relu = 1
-		}
 		return b.s.launch(name, kernels.Naive(), "forward", []int{h.cols, h.rows}, b.group2(),
-			arguments(ints(h.rows, w.rows, h.cols, relu), x.args(), w.args(), bias.args()[:2], h.args())...)
+			arguments(ints(h.rows, w.rows, h.cols, relu(act)), x.args(), w.args(), bias.args()[:2], h.args())...)
 	}
 	epilogue := kernels.Bias
 	if act == network.ReLU {
 		epilogue = kernels.BiasReLU
 	}
 	return b.matmul(name, tile, epilogue, x, w, bias, h)
+}
+
+// relu is the kernels' argument that asks for ReLU.
+func relu(act network.Activation) int {
+	if act == network.ReLU {
+		return 1
+	}
+	return 0
 }
 
 // operation names an operation with its shape, for errors and profiles.
@@ -109,8 +116,11 @@ func groups(n, size int) int { return (n + size - 1) / size }
 // WeightGradientInput adds xᵀ·dz and the column sums of dz for a block of the
 // input.
 func (b *Backend) WeightGradientInput(x network.Input, block int, dz, dw, db network.Matrix) error {
-	rows := b.ownInput(x).block(block)
-	return b.weightGradient(rows, dz, dw, db)
+	in := b.ownInput(x)
+	if in.packed != nil {
+		return b.weightGradientPacked(in, block, dz, dw, db)
+	}
+	return b.weightGradient(in.dense.block(in, block), dz, dw, db)
 }
 
 // WeightGradient adds xᵀ·dz and the column sums of dz.
@@ -152,9 +162,15 @@ func (b *Backend) weightGradient(x operand, dzm, dwm, dbm network.Matrix) error 
 	if err != nil {
 		return err
 	}
+	return b.addPartials(part.o, splits, dw, db)
+}
+
+// addPartials adds partial gradients to the gradient.
+func (b *Backend) addPartials(part *object, splits int, dw, db operand) error {
+	n, p := dw.rows, dw.cols
 	return b.s.launch(operation("add_partials", n, p), kernels.Reduce(b.config.RecordGroup), "add_partials",
 		[]int{p, n + 1}, b.group2(),
-		arguments(ints(splits, n, p), []any{part.o, int32(stride)}, dw.args(), db.args()[:2])...)
+		arguments(ints(splits, n, p), []any{part, int32(network.AlignUp(p))}, dw.args(), db.args()[:2])...)
 }
 
 // scratch returns shared memory of at least the given number of elements. Work

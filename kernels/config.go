@@ -19,6 +19,9 @@ type Config struct {
 	InputGradient  Tile `json:"input_gradient"`
 	// Shapes overrides a tile for one shape: the key is Key's.
 	Shapes map[string]Tile `json:"shapes,omitempty"`
+	// Packed is the tile of both products of the first layer over packed input;
+	// nil keeps the input dense.
+	Packed *Tile `json:"packed,omitempty"`
 	// SoftmaxRows is how many rows a work-item takes; 0 asks for the naive kernel.
 	SoftmaxRows int `json:"softmax_rows"`
 	// RecordGroup is the work-group that adds loss and correct rows.
@@ -62,6 +65,14 @@ func (c Config) Check(l Limits) error {
 			return err
 		}
 	}
+	if c.Packed != nil {
+		if c.Packed.Variant != Packed {
+			return fmt.Errorf("tile %s for packed input: variant %s is expected", c.Packed, Packed)
+		}
+		if err := c.Packed.Check(l); err != nil {
+			return err
+		}
+	}
 	for key, t := range c.Shapes {
 		if err := t.Check(l); err != nil {
 			return fmt.Errorf("%s: %w", key, err)
@@ -87,6 +98,7 @@ func Default(class Class, units int) Config {
 			Forward:        Tile{Variant: Register, ItemRows: 12, ItemCols: 32, Width: 16},
 			InputGradient:  Tile{Variant: Register, ItemRows: 12, ItemCols: 32, Width: 16},
 			WeightGradient: Tile{Variant: Register, ItemRows: 7, ItemCols: 64, Width: 16, Depth: 256, Splits: units},
+			Packed:         &Tile{Variant: Packed, ItemRows: 8, ItemCols: 32, Width: 16, Splits: units},
 			SoftmaxRows:    64,
 			RecordGroup:    1,
 			BlockRows:      4096,

@@ -16,7 +16,9 @@
 //
 // The register variants give each work-item a tile of outputs in registers and
 // use no local memory; the local variants share tiles of the operands through
-// local memory. reduce.cl and update.cl serve all of them.
+// local memory. reduce.cl and update.cl serve all of them. On CPUs the first
+// layer also has kernels over packed input (packed_register.cl), which skip the
+// zeros of the data.
 //
 // Kernels index with 32-bit row and column numbers and 64-bit offsets.
 package kernels

@@ -65,6 +65,12 @@ func (t Tile) Gradient() Program {
 	return Program{File: "gradient_register.cl", Options: t.options()}
 }
 
+// PackedInput returns the program with the kernels forward_packed and
+// weight_gradient_packed of the packed variant.
+func (t Tile) PackedInput() Program {
+	return Program{File: "packed_register.cl", Options: t.options()}
+}
+
 // Softmax returns the program with the kernels softmax_cross_entropy and
 // softmax_cross_entropy_register, whose work-items take rows rows each.
 func Softmax(rows int) Program {

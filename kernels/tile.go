@@ -10,6 +10,7 @@ const (
 	NaiveVariant Variant = "naive"    // one output a work-item
 	Register     Variant = "register" // a tile in the registers of one work-item, for CPUs
 	LocalMemory  Variant = "local"    // tiles of the operands in local memory, for GPUs
+	Packed       Variant = "packed"   // the first layer over packed input, for CPUs
 )
 
 // A Tile holds the parameters of one matrix product. The kernel sources say what
@@ -34,6 +35,8 @@ func (t Tile) String() string {
 			s += fmt.Sprintf("d%ds%d", t.Depth, t.Splits)
 		}
 		return s
+	case Packed:
+		return fmt.Sprintf("packed:%dx%dv%ds%d", t.ItemRows, t.ItemCols, t.Width, t.Splits)
 	case LocalMemory:
 		s := fmt.Sprintf("local:%dx%d@%dx%dd%d", t.ItemRows, t.ItemCols, t.GroupRows, t.GroupCols, t.Depth)
 		if t.Splits > 0 {
@@ -67,7 +70,7 @@ func (t Tile) Check(l Limits) error {
 	and("splits", t.Splits, 0, 4096)
 	switch t.Variant {
 	case NaiveVariant:
-	case Register:
+	case Register, Packed:
 		if t.Width != 4 && t.Width != 8 && t.Width != 16 {
 			return fmt.Errorf("tile %s: width is %d: 4, 8 or 16 are possible", t, t.Width)
 		}
@@ -91,7 +94,7 @@ func (t Tile) Check(l Limits) error {
 			return fmt.Errorf("tile %s: needs %d bytes of local memory, the device has %d", t, need, l.LocalMemory)
 		}
 	default:
-		return fmt.Errorf("variant %q is unknown: %s, %s or %s is expected", t.Variant, NaiveVariant, Register, LocalMemory)
+		return fmt.Errorf("variant %q is unknown: %s, %s, %s or %s is expected", t.Variant, NaiveVariant, Register, LocalMemory, Packed)
 	}
 	return err
 }
@@ -113,6 +116,15 @@ func (t Tile) options() string {
 		}
 	}
 	return s
+}
+
+// FitColumns returns the tile with the most columns, up to its own, that divide
+// n, which is padded to the width.
+func (t Tile) FitColumns(n int) Tile {
+	for t.ItemCols = min(t.ItemCols, n); n%t.ItemCols != 0; {
+		t.ItemCols -= t.Width
+	}
+	return t
 }
 
 // maxItemRows bounds how tall Fit makes a register tile: more rows than this

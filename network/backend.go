@@ -32,9 +32,9 @@ type Backend interface {
 	Info() Info
 
 	// DefaultPlan proposes how this backend would run a network of the given
-	// sizes on rows samples: block rows, kernel variants, splits. The shard's
-	// range of samples is left to the caller.
-	DefaultPlan(sizes []int, rows int) (ShardPlan, error)
+	// sizes on these samples: block rows, kernel variants, splits, the form of
+	// the input. The shard's range is all of them.
+	DefaultPlan(sizes []int, s Samples) (ShardPlan, error)
 
 	// Configure makes the backend compute exactly as the plan says from here
 	// on, or reports in one line why it cannot (another device or driver,

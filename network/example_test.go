@@ -23,7 +23,7 @@ func Example() {
 	backend := cpu.New[float32]() // or gpu.Open(device, gpu.Options{})
 	defer backend.Close()
 
-	plan, err := network.SingleShard(backend, layout.Sizes, samples.Rows)
+	plan, err := network.SingleShard(backend, layout.Sizes, samples)
 	if err != nil {
 		log.Fatal(err)
 	}

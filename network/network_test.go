@@ -61,7 +61,7 @@ func trainer(t *testing.T, l network.Layout, s network.Samples, blockRows int, r
 		b := cpu.New[float64]()
 		t.Cleanup(func() { b.Close() })
 		backends = append(backends, b)
-		shard, err := b.DefaultPlan(l.Sizes, rows)
+		shard, err := b.DefaultPlan(l.Sizes, s.Slice(first, rows))
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -290,7 +290,7 @@ func TestTrainerRefuses(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), blobs(60, 5, 3, 7)
 	b := cpu.New[float64]()
 	defer b.Close()
-	good, err := network.SingleShard(b, l.Sizes, s.Rows)
+	good, err := network.SingleShard(b, l.Sizes, s)
 	if err != nil {
 		t.Fatal(err)
 	}

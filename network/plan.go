@@ -27,12 +27,11 @@ type ShardPlan struct {
 
 // SingleShard returns the plan that runs everything on one backend as it
 // proposes itself.
-func SingleShard(b Backend, sizes []int, rows int) (Plan, error) {
-	shard, err := b.DefaultPlan(sizes, rows)
+func SingleShard(b Backend, sizes []int, s Samples) (Plan, error) {
+	shard, err := b.DefaultPlan(sizes, s)
 	if err != nil {
 		return Plan{}, err
 	}
-	shard.First, shard.Rows = 0, rows
 	return Plan{Sizes: sizes, Shards: []ShardPlan{shard}}, nil
 }
 

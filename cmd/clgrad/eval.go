@@ -53,7 +53,7 @@ func (c evalCommand) Run(a *app) (err error) {
 		return err
 	}
 	defer closing(&err, b)
-	plan, err := b.DefaultPlan(l.Sizes, set.Train.Rows)
+	plan, err := b.DefaultPlan(l.Sizes, set.Train)
 	if err != nil {
 		return err
 	}

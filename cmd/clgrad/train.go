@@ -106,7 +106,7 @@ func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) 
 
 // start returns a trainer with initial parameters, on one backend.
 func (f modelFlags) start(set dataset.Set, l network.Layout, b network.Backend) (*network.Trainer, network.Plan, error) {
-	plan, err := network.SingleShard(b, l.Sizes, set.Train.Rows)
+	plan, err := network.SingleShard(b, l.Sizes, set.Train)
 	if err != nil {
 		return nil, plan, err
 	}

@@ -62,6 +62,7 @@ type productCase struct {
 	inPlace   bool // dx is x
 	roomy     bool // strides larger than needed
 	bytes     bool // integers as bytes
+	unsigned  bool // such bytes, unshifted: 0 stays 0, as in data that can be packed
 }
 
 // verb returns the operation without regard to the form of x.
@@ -77,6 +78,9 @@ func (c productCase) String() string {
 	text := fmt.Sprintf("%dx%dx%d %s", c.shape.rows, c.shape.n, c.shape.p, c.kind)
 	if c.bytes {
 		text += " as bytes"
+	}
+	if c.unsigned {
+		text += " from 0"
 	}
 	if c.blockRows != c.shape.rows {
 		text += fmt.Sprintf(" in blocks of %d", c.blockRows)
@@ -133,6 +137,10 @@ func productCases(op string, quick bool) []productCase {
 				c.blockRows = shape.rows // all terms in one call, where most can get lost
 			}
 			cases = append(cases, c)
+			if kind == integers && base.input() {
+				c.bytes, c.unsigned = true, true
+				cases = append(cases, c)
+			}
 		}
 	}
 	return cases

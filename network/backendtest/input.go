@@ -9,7 +9,8 @@ import (
 )
 
 // byteStep and byteShift are the scaling of integers that come as bytes:
-// x = (v − 128)·31, so that 127·31 = 3937 has 12 bits.
+// x = (v − 128)·31, or v·31 where they are unsigned, so that 127·31 = 3937 has
+// 12 bits.
 const (
 	byteStep  = 31
 	byteShift = 128
@@ -26,6 +27,12 @@ func (c productCase) samples(r *rand.Rand, x dense) network.Samples {
 	case c.kind == standard:
 		s.Bytes = pixelBytes(r, len(x.v))
 		s.Scaling = perFeature(x.cols)
+	case c.unsigned:
+		s.Scaling = network.Scaling{Shift: []float64{0}, Factor: []float64{byteStep}}
+		s.Bytes = make([]uint8, len(x.v))
+		for i, v := range x.v {
+			s.Bytes[i] = uint8(math.Abs(v) / byteStep)
+		}
 	case c.bytes:
 		s.Scaling = network.Scaling{Shift: []float64{byteShift}, Factor: []float64{byteStep}}
 		s.Bytes = make([]uint8, len(x.v))

@@ -51,8 +51,8 @@ func (n *naive) Info() network.Info {
 	return info
 }
 
-func (n *naive) DefaultPlan(sizes []int, rows int) (network.ShardPlan, error) {
-	return network.ShardPlan{Backend: "naive", Device: "loops", Driver: "Go", Rows: rows, BlockRows: 100}, nil
+func (n *naive) DefaultPlan(sizes []int, samples network.Samples) (network.ShardPlan, error) {
+	return network.ShardPlan{Backend: "naive", Device: "loops", Driver: "Go", Rows: samples.Rows, BlockRows: 100}, nil
 }
 
 func (n *naive) Configure(p network.ShardPlan) error { return p.CheckDevice(n.Info()) }

@@ -22,7 +22,7 @@ func plans(s *sheet) {
 		}
 	})
 	for _, sizes := range [][]int{{1, 1}, {784, 10}, {784, 128, 10}, {17, 33, 5, 3}} {
-		for _, rows := range []int{1, 257, 60000} {
+		for _, rows := range []int{1, 257, 5000} {
 			name := fmt.Sprintf("sizes %v, %d rows", sizes, rows)
 			s.try(name, func() { planned(s, name, sizes, rows) })
 		}
@@ -30,12 +30,17 @@ func plans(s *sheet) {
 }
 
 func planned(s *sheet, name string, sizes []int, rows int) {
-	plan, again := s.plan(sizes, rows), s.plan(sizes, rows)
+	r := source(name)
+	samples := network.Samples{Rows: rows, Features: sizes[0], Bytes: pixelBytes(r, rows*sizes[0])}
+	plan, again := s.plan(sizes, samples), s.plan(sizes, samples)
 	if s.err != nil {
 		return
 	}
 	if !reflect.DeepEqual(plan, again) {
 		s.fail(name, gateRepeat, fmt.Sprintf("the default plan is %+v, and %+v when asked again", plan, again))
+	}
+	if plan.First != 0 || plan.Rows != rows {
+		s.fail(name, gateExact, fmt.Sprintf("the default plan has %d samples from %d where all %d are expected", plan.Rows, plan.First, rows))
 	}
 	if plan.BlockRows < 1 {
 		s.fail(name, gateExact, fmt.Sprintf("the default plan has blocks of %d rows", plan.BlockRows))
@@ -61,9 +66,8 @@ func planned(s *sheet, name string, sizes []int, rows int) {
 	}
 }
 
-// plan returns the default plan for a single shard.
-func (e *env) plan(sizes []int, rows int) (p network.ShardPlan) {
-	e.do(func() (err error) { p, err = e.b.DefaultPlan(sizes, rows); return err })
-	p.First, p.Rows = 0, rows
+// plan returns the default plan for samples, on which a plan may depend.
+func (e *env) plan(sizes []int, samples network.Samples) (p network.ShardPlan) {
+	e.do(func() (err error) { p, err = e.b.DefaultPlan(sizes, samples); return err })
 	return p
 }

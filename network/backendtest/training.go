@@ -228,7 +228,7 @@ func training(s *sheet) {
 // one after the other.
 func freshBackends(s *sheet, name string) {
 	t := newTask(name, []int{31, 20, 10}, 500, 0)
-	plan := s.plan(t.layout.Sizes, t.samples.Rows)
+	plan := s.plan(t.layout.Sizes, t.samples)
 	if s.err != nil {
 		return
 	}

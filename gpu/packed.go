@@ -1,0 +1,261 @@
+package gpu
+
+import (
+	"fmt"
+	"math"
+	"slices"
+	"unsafe"
+
+	"clgrad/kernels"
+	"clgrad/network"
+)
+
+// packedRows holds the input as kernels/packed_register.cl describes it: groups
+// of rows with the features that are not 0 in all of them. A group belongs to one
+// block, a block to one chunk, and a chunk fits the device's largest buffer.
+type packedRows struct {
+	tile   kernels.Tile
+	table  *object // 256 float32: the scaled value of each byte
+	chunks []packedChunk
+	// chunkOf and groupOf are, for each block, its chunk and the number of its
+	// first group there.
+	chunkOf, groupOf []int
+}
+
+// packedChunk is what one set of buffers holds.
+type packedChunk struct {
+	starts *object // uint32: where each group's entries begin, and where the last one's end
+	index  *object // uint16: the feature of each entry
+	values *object // uint8: the rows' bytes of each entry
+}
+
+// maxPackedFeatures is how many features the entries of a group can name.
+const maxPackedFeatures = math.MaxUint16 + 1
+
+// packable reports whether samples can be packed: bytes, of which 0 stays 0
+// under one scaling for all features.
+func packable(s network.Samples) bool {
+	return s.Bytes != nil && s.Features <= maxPackedFeatures && len(s.Scaling.Shift) <= 1 && s.Scaling.Apply(0, 0) == 0
+}
+
+// Packed products cost more a product than dense ones: they pay where no more
+// than this share of (group, feature) pairs has entries.
+const maxPackedDensity = 0.7
+
+// groupsSampled is how many groups packedDensity looks at, evenly spread.
+const groupsSampled = 512
+
+// packedDensity returns the share of (group, feature) pairs that have entries in
+// groups of the given number of rows.
+func packedDensity(s network.Samples, rows int) float64 {
+	groups := (s.Rows + rows - 1) / rows
+	step := max(1, groups/groupsSampled)
+	seen, entries := 0, 0
+	for g := 0; g < groups; g += step {
+		entries += countEntries(s, g*rows, min((g+1)*rows, s.Rows), make([]bool, s.Features))
+		seen++
+	}
+	return float64(entries) / (float64(seen) * float64(s.Features))
+}
+
+// countEntries marks the features that are not 0 in all of rows first … end−1
+// and returns their number.
+func countEntries(s network.Samples, first, end int, active []bool) (n int) {
+	clear(active)
+	for i := first; i < end; i++ {
+		for j, v := range s.Bytes[i*s.Features : (i+1)*s.Features] {
+			if v != 0 {
+				active[j] = true
+			}
+		}
+	}
+	for _, a := range active {
+		if a {
+			n++
+		}
+	}
+	return n
+}
+
+func (p *packedRows) free(s *session) {
+	for _, c := range slices.Backward(p.chunks) {
+		for _, o := range []*object{c.values, c.index, c.starts} {
+			if o != nil {
+				s.free(o)
+			}
+		}
+	}
+	if p.table != nil {
+		s.free(p.table)
+	}
+}
+
+// load counts the entries of every group, divides the blocks into chunks that
+// fit, and packs each.
+func (p *packedRows) load(s *session, x *input, samples network.Samples) (err error) {
+	table := make([]float32, 256)
+	for v := range table {
+		table[v] = samples.Scaling.Apply(float64(v), 0)
+	}
+	if p.table, err = s.buffer("table of scaled bytes", 4*len(table)); err != nil {
+		return err
+	}
+	if err := s.write(p.table, 0, unsafe.Pointer(&table[0]), 4*len(table)); err != nil {
+		return err
+	}
+
+	r := p.tile.ItemRows
+	active := make([]bool, x.features)
+	// starts of the chunk at hand, and the block that it began with.
+	starts, from := []uint32{0}, 0
+	flush := func(blocks int) error {
+		if err := p.pack(s, x, samples, from, blocks, starts); err != nil {
+			return err
+		}
+		starts, from = []uint32{0}, blocks
+		return nil
+	}
+	limit := s.device.MaxBuffer
+	if limit <= 0 || limit > math.MaxInt32 {
+		limit = math.MaxInt32 // entries are counted in 32 bits
+	}
+	for block := range network.Blocks(x) {
+		before := len(starts)
+		first := block * x.blockRows
+		end := first + network.BlockLen(x, block)
+		for i := first; i < end; i += r {
+			n := countEntries(samples, i, min(i+r, end), active)
+			starts = append(starts, starts[len(starts)-1]+uint32(n))
+		}
+		if need := int64(starts[len(starts)-1]) * int64(max(r, 2)); need > limit && before > 1 {
+			// The block goes to the next chunk.
+			own := slices.Clone(starts[before:])
+			base := starts[before-1]
+			starts = starts[:before]
+			if err := flush(block); err != nil {
+				return err
+			}
+			for _, v := range own {
+				starts = append(starts, v-base)
+			}
+			before = 1
+		}
+		p.chunkOf = append(p.chunkOf, len(p.chunks))
+		p.groupOf = append(p.groupOf, before-1)
+	}
+	return flush(network.Blocks(x))
+}
+
+// pack writes blocks from … end−1, whose groups begin at starts, to a chunk of
+// their own.
+func (p *packedRows) pack(s *session, x *input, samples network.Samples, from, end int, starts []uint32) (err error) {
+	r := p.tile.ItemRows
+	entries := int(starts[len(starts)-1])
+	p.chunks = append(p.chunks, packedChunk{})
+	c := &p.chunks[len(p.chunks)-1]
+	if c.starts, err = s.buffer("packed input: starts", 4*len(starts)); err != nil {
+		return err
+	}
+	// A chunk of zeros has no entries, but a buffer has at least one.
+	if c.index, err = s.buffer("packed input: index", 2*max(1, entries)); err != nil {
+		return err
+	}
+	if c.values, err = s.buffer("packed input: values", r*max(1, entries)); err != nil {
+		return err
+	}
+	if err := s.write(c.starts, 0, unsafe.Pointer(&starts[0]), 4*len(starts)); err != nil {
+		return err
+	}
+	room := max(x.features, stagingBytes/(r+2)) // entries that are staged at a time
+	index, values := make([]uint16, 0, room), make([]uint8, 0, room*r)
+	done := 0
+	send := func() error {
+		if len(index) == 0 {
+			return nil
+		}
+		if err := s.write(c.index, 2*done, unsafe.Pointer(&index[0]), 2*len(index)); err != nil {
+			return err
+		}
+		if err := s.write(c.values, r*done, unsafe.Pointer(&values[0]), len(values)); err != nil {
+			return err
+		}
+		done += len(index)
+		index, values = index[:0], values[:0]
+		return nil
+	}
+	active := make([]bool, x.features)
+	for block := from; block < end; block++ {
+		first := block * x.blockRows
+		last := first + network.BlockLen(x, block)
+		for i := first; i < last; i += r {
+			rows := min(r, last-i)
+			if n := countEntries(samples, i, i+rows, active); len(index)+n > room {
+				if err := send(); err != nil {
+					return err
+				}
+			}
+			for j, a := range active {
+				if !a {
+					continue
+				}
+				index = append(index, uint16(j))
+				for k := range r {
+					var v uint8
+					if k < rows {
+						v = samples.Bytes[(i+k)*x.features+j]
+					}
+					values = append(values, v)
+				}
+			}
+		}
+	}
+	if err := send(); err != nil {
+		return err
+	}
+	if done != entries {
+		return s.fail("load", fmt.Errorf("packed %d entries where %d were counted: the samples changed", done, entries))
+	}
+	return nil
+}
+
+// args returns the kernel arguments of a block.
+func (p *packedRows) args(block int) []any {
+	c := p.chunks[p.chunkOf[block]]
+	return []any{c.starts, uint64(p.groupOf[block]), c.index, c.values, p.table}
+}
+
+func (b *Backend) forwardPacked(x *input, block int, wm, bm network.Matrix, act network.Activation, hm network.Matrix) error {
+	rows := network.BlockLen(x, block)
+	network.CheckForward(rows, x.features, wm, bm, hm)
+	w, bias, h := b.operand(wm), b.operand(bm), b.operand(hm)
+	if err := b.check("forward"); err != nil {
+		return err
+	}
+	cols := network.AlignUp(h.cols)
+	tile := x.packed.tile.FitColumns(cols)
+	return b.s.launch(operation(kernels.OpForward+" packed", w.rows, w.cols), tile.PackedInput(), "forward_packed",
+		[]int{groups(rows, tile.ItemRows), cols / tile.ItemCols}, []int{1, 1},
+		arguments(ints(rows, cols, relu(act)), x.packed.args(block), w.args(), bias.args()[:2], h.args())...)
+}
+
+func (b *Backend) weightGradientPacked(x *input, block int, dzm, dwm, dbm network.Matrix) error {
+	rows := network.BlockLen(x, block)
+	network.CheckWeightGradient(rows, x.features, dzm, dwm, dbm)
+	dz, dw, db := b.operand(dzm), b.operand(dwm), b.operand(dbm)
+	if err := b.check("weight gradient"); err != nil {
+		return err
+	}
+	n, cols := dw.rows, network.AlignUp(dw.cols)
+	tile := x.packed.tile.FitColumns(cols)
+	splits := max(1, min(tile.Splits, groups(rows, tile.ItemRows)))
+	part, err := b.scratch(&b.partial, "partial gradients", splits*(n+1)*cols)
+	if err != nil {
+		return err
+	}
+	if err := b.s.launch(operation(kernels.OpWeightGradient+" packed", n, dw.cols), tile.PackedInput(), "weight_gradient_packed",
+		[]int{splits, cols / tile.ItemCols}, []int{1, 1},
+		arguments(ints(rows, n, cols), x.packed.args(block), dz.args(), []any{part})...); err != nil {
+		return err
+	}
+	return b.addPartials(part, splits, dw, db)
+}
