@@ -19,6 +19,8 @@ var ErrClosed = errors.New("cpu: backend is closed")
 type Backend[T Float] struct {
 	settings settings
 	partial  []T // partial weight gradients, one a split
+	memory   int64
+	used     int64 // bytes of buffers and inputs
 	closed   bool
 }
 
@@ -28,12 +30,47 @@ type settings struct {
 }
 
 // defaultBlockRows keeps a block of activations in the second-level cache while
-// a block's products are long enough to occupy all cores.
-const defaultBlockRows = 2048
+// a block's products are long enough to occupy all cores. blockElements bounds
+// the activations of wide networks.
+const (
+	defaultBlockRows = 2048
+	blockElements    = 16 << 20
+)
+
+// blockRows returns the rows of a block for a network of the given sizes.
+func blockRows(sizes []int, rows int) int {
+	perRow := 0
+	for _, n := range sizes[1:] {
+		perRow += n
+	}
+	return max(1, min(rows, defaultBlockRows, blockElements/perRow))
+}
 
 // New returns a backend. T is float32, the fall-back, or float64, the reference.
 func New[T Float]() *Backend[T] {
-	return &Backend[T]{settings: defaultSettings()}
+	return &Backend[T]{settings: defaultSettings(), memory: memory()}
+}
+
+// take counts memory that is about to be allocated, and refuses what the host
+// does not have: Go would end the process.
+func (b *Backend[T]) take(what string, elements int64) error {
+	bytes := elements * b.width()
+	if b.memory > 0 && b.used+bytes > b.memory {
+		return fmt.Errorf("cpu: %s needs %d bytes beside the %d in use, this machine has %d", what, bytes, b.used, b.memory)
+	}
+	b.used += bytes
+	return nil
+}
+
+// give counts memory that is no longer used.
+func (b *Backend[T]) give(elements int) { b.used -= int64(elements) * b.width() }
+
+// width returns the bytes of an element.
+func (b *Backend[T]) width() int64 {
+	if b.double() {
+		return 8
+	}
+	return 4
 }
 
 func defaultSettings() settings {
@@ -56,7 +93,7 @@ func (b *Backend[T]) Info() network.Info {
 		Device:       processor(),
 		Driver:       library,
 		ComputeUnits: runtime.GOMAXPROCS(0),
-		Memory:       memory(),
+		Memory:       b.memory,
 		Roundoff:     0x1p-24,
 	}
 	if b.double() {
@@ -83,7 +120,7 @@ func (b *Backend[T]) DefaultPlan(sizes []int, s network.Samples) (network.ShardP
 	info := b.Info()
 	return network.ShardPlan{
 		Backend: info.Backend, Device: info.Device, Driver: info.Driver,
-		Rows: s.Rows, BlockRows: max(1, min(s.Rows, defaultBlockRows)), Settings: text,
+		Rows: s.Rows, BlockRows: blockRows(sizes, s.Rows), Settings: text,
 	}, nil
 }
 
@@ -113,11 +150,15 @@ func (b *Backend[T]) Close() error {
 }
 
 // buffer is memory of a Backend[T].
-type buffer[T Float] struct{ data []T }
+type buffer[T Float] struct {
+	owner *Backend[T]
+	data  []T
+}
 
-func (b *buffer[T]) Len() int { return len(b.data) }
-func (b *buffer[T]) Close() error {
-	b.data = nil
+func (f *buffer[T]) Len() int { return len(f.data) }
+func (f *buffer[T]) Close() error {
+	f.owner.give(len(f.data))
+	f.data = nil
 	return nil
 }
 
@@ -129,22 +170,25 @@ func (b *Backend[T]) NewBuffer(elements int) (network.Buffer, error) {
 	if elements < 1 {
 		return nil, fmt.Errorf("cpu: buffer of %d elements: at least 1 is needed", elements)
 	}
-	return &buffer[T]{make([]T, elements)}, nil
+	if err := b.take("buffer", int64(elements)); err != nil {
+		return nil, err
+	}
+	return &buffer[T]{b, make([]T, elements)}, nil
 }
 
-// own returns the memory of a buffer that this kind of backend made.
-func own[T Float](b network.Buffer) []T {
-	mine, ok := b.(*buffer[T])
-	if !ok {
+// own returns the memory of a buffer that this backend made.
+func (b *Backend[T]) own(f network.Buffer) []T {
+	mine, ok := f.(*buffer[T])
+	if !ok || mine.owner != b {
 		panic(foreign)
 	}
 	return mine.data
 }
 
 // view returns the host matrix of a checked view.
-func view[T Float](m network.Matrix) dense[T] {
+func (b *Backend[T]) view(m network.Matrix) dense[T] {
 	end := m.Offset + (m.Rows-1)*m.Stride + m.Cols
-	return dense[T]{own[T](m.Buffer)[m.Offset:end], m.Rows, m.Cols, m.Stride}
+	return dense[T]{b.own(m.Buffer)[m.Offset:end], m.Rows, m.Cols, m.Stride}
 }
 
 // Write rounds src into dst.
@@ -152,7 +196,7 @@ func (b *Backend[T]) Write(dst network.Buffer, offset int, src []float64) error 
 	if b.closed {
 		return ErrClosed
 	}
-	d := own[T](dst)
+	d := b.own(dst)
 	if offset < 0 || offset+len(src) > len(d) {
 		panic(badRange)
 	}
@@ -167,7 +211,7 @@ func (b *Backend[T]) Read(src network.Buffer, offset int, dst []float64) error {
 	if b.closed {
 		return ErrClosed
 	}
-	s := own[T](src)
+	s := b.own(src)
 	if offset < 0 || offset+len(dst) > len(s) {
 		panic(badRange)
 	}
@@ -182,7 +226,7 @@ func (b *Backend[T]) Clear(dst network.Buffer) error {
 	if b.closed {
 		return ErrClosed
 	}
-	clear(own[T](dst))
+	clear(b.own(dst))
 	return nil
 }
 
@@ -247,7 +291,7 @@ func (b *Backend[T]) Update(theta, g network.Buffer, alpha float64, iteration in
 	if b.closed {
 		return ErrClosed
 	}
-	x, d, mine := own[T](theta), own[T](g), ownTally(t)
+	x, d, mine := b.own(theta), b.own(g), ownTally(t)
 	if len(x) != len(d) {
 		panic(badLength)
 	}

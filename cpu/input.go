@@ -8,6 +8,7 @@ import (
 
 // input holds scaled samples as one dense matrix.
 type input[T Float] struct {
+	owner *Backend[T]
 	dense[T]
 	labels    []int32
 	blockRows int
@@ -17,6 +18,7 @@ func (x *input[T]) Rows() int      { return x.rows }
 func (x *input[T]) Features() int  { return x.cols }
 func (x *input[T]) BlockRows() int { return x.blockRows }
 func (x *input[T]) Close() error {
+	x.owner.give(len(x.data))
 	x.data, x.labels = nil, nil
 	return nil
 }
@@ -32,9 +34,9 @@ func (x *input[T]) block(i int) (dense[T], []int32) {
 	return x.slice(lo, lo+n), labels
 }
 
-func ownInput[T Float](x network.Input) *input[T] {
+func (b *Backend[T]) ownInput(x network.Input) *input[T] {
 	mine, ok := x.(*input[T])
-	if !ok {
+	if !ok || mine.owner != b {
 		panic(foreign)
 	}
 	return mine
@@ -51,7 +53,11 @@ func (b *Backend[T]) Load(s network.Samples, blockRows int) (network.Input, erro
 	if blockRows < 1 {
 		return nil, fmt.Errorf("cpu: load: blocks of %d rows: at least 1 is needed", blockRows)
 	}
+	if err := b.take("input", int64(s.Rows)*int64(s.Features)); err != nil {
+		return nil, err
+	}
 	x := &input[T]{
+		owner:     b,
 		dense:     dense[T]{make([]T, s.Rows*s.Features), s.Rows, s.Features, s.Features},
 		labels:    append([]int32(nil), s.Labels...),
 		blockRows: blockRows,

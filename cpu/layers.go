@@ -18,9 +18,9 @@ func (b *Backend[T]) ForwardInput(x network.Input, block int, w, bias network.Ma
 	if b.closed {
 		return ErrClosed
 	}
-	rows, _ := ownInput[T](x).block(block)
+	rows, _ := b.ownInput(x).block(block)
 	network.CheckForward(rows.rows, rows.cols, w, bias, h)
-	forward(rows, view[T](w), view[T](bias), act, view[T](h))
+	forward(rows, b.view(w), b.view(bias), act, b.view(h))
 	return nil
 }
 
@@ -31,7 +31,7 @@ func (b *Backend[T]) Forward(x, w, bias network.Matrix, act network.Activation, 
 	}
 	x.Check()
 	network.CheckForward(x.Rows, x.Cols, w, bias, h)
-	forward(view[T](x), view[T](w), view[T](bias), act, view[T](h))
+	forward(b.view(x), b.view(w), b.view(bias), act, b.view(h))
 	return nil
 }
 
@@ -62,9 +62,9 @@ func (b *Backend[T]) WeightGradientInput(x network.Input, block int, dz, dw, db 
 	if b.closed {
 		return ErrClosed
 	}
-	rows, _ := ownInput[T](x).block(block)
+	rows, _ := b.ownInput(x).block(block)
 	network.CheckWeightGradient(rows.rows, rows.cols, dz, dw, db)
-	b.weightGradient(rows, view[T](dz), view[T](dw), view[T](db))
+	b.weightGradient(rows, b.view(dz), b.view(dw), b.view(db))
 	return nil
 }
 
@@ -75,7 +75,7 @@ func (b *Backend[T]) WeightGradient(x, dz, dw, db network.Matrix) error {
 	}
 	x.Check()
 	network.CheckWeightGradient(x.Rows, x.Cols, dz, dw, db)
-	b.weightGradient(view[T](x), view[T](dz), view[T](dw), view[T](db))
+	b.weightGradient(b.view(x), b.view(dz), b.view(dw), b.view(db))
 	return nil
 }
 
@@ -127,7 +127,7 @@ func (b *Backend[T]) InputGradient(dz, w, x, dx network.Matrix) error {
 		return ErrClosed
 	}
 	network.CheckInputGradient(dz, w, x, dx)
-	mask, to := view[T](x), view[T](dx)
+	mask, to := b.view(x), b.view(dx)
 	product := to
 	inPlace := &mask.data[0] == &to.data[0]
 	if inPlace {
@@ -137,7 +137,7 @@ func (b *Backend[T]) InputGradient(dz, w, x, dx network.Matrix) error {
 		}
 		product = dense[T]{b.partial[:to.rows*to.cols], to.rows, to.cols, to.cols}
 	}
-	gemm(blas.NoTrans, blas.Trans, view[T](dz), view[T](w), 0, product)
+	gemm(blas.NoTrans, blas.Trans, b.view(dz), b.view(w), 0, product)
 	parallel(to.rows, rowsAtOnce, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			from, m, t := product.row(i), mask.row(i), to.row(i)
@@ -160,7 +160,7 @@ func (b *Backend[T]) SoftmaxCrossEntropy(z network.Matrix, x network.Input, bloc
 		return ErrClosed
 	}
 	network.CheckSoftmax(z, x, block)
-	_, labels := ownInput[T](x).block(block)
+	_, labels := b.ownInput(x).block(block)
 	if labels == nil {
 		return fmt.Errorf("cpu: softmax cross-entropy: %w", network.ErrNoLabels)
 	}
@@ -168,7 +168,7 @@ func (b *Backend[T]) SoftmaxCrossEntropy(z network.Matrix, x network.Input, bloc
 	if record < 0 || record >= len(mine.records) {
 		panic(badRange)
 	}
-	logits := view[T](z)
+	logits := b.view(z)
 	parts := make([]network.Record, (logits.rows+rowsAtOnce-1)/rowsAtOnce)
 	parallel(logits.rows, rowsAtOnce, func(lo, hi int) {
 		part := &parts[lo/rowsAtOnce]

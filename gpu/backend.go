@@ -124,28 +124,33 @@ func (b *Backend) Info() network.Info {
 	}
 }
 
+// blockBytes and partialBytes bound, for each class of device, the activations
+// of one block and the partial gradients of one layer. They do not depend on the
+// device's memory: drivers report what happens to be free, and a plan made twice
+// should be the same plan. Only a device that is too small gets less.
+var (
+	blockBytes   = map[kernels.Class]int64{kernels.CPU: 64 << 20, kernels.GPU: 1 << 30}
+	partialBytes = map[kernels.Class]int64{kernels.CPU: 256 << 20, kernels.GPU: 1 << 30}
+)
+
 // DefaultPlan proposes the tiles in use and the largest blocks, up to their
-// BlockRows, whose activations take no more than an eighth of the device's
-// memory and fit its largest buffer. Partial gradients are held to the same. The
-// input is packed where that leaves out enough.
+// BlockRows, whose activations stay within blockBytes. The input is packed where
+// that leaves out enough.
 func (b *Backend) DefaultPlan(sizes []int, s network.Samples) (network.ShardPlan, error) {
 	if _, err := network.NewLayout(sizes); err != nil {
 		return network.ShardPlan{}, err
 	}
-	c := b.config
-	perRow, widest := 0, network.AlignUp(sizes[0])
+	c, d := b.config, b.s.device
+	perRow, widest := int64(0), int64(network.AlignUp(sizes[0]))
 	for _, n := range sizes[1:] {
-		perRow += 4 * network.AlignUp(n)
-		widest = max(widest, network.AlignUp(n))
+		perRow += 4 * int64(network.AlignUp(n))
+		widest = max(widest, int64(network.AlignUp(n)))
 	}
-	c.BlockRows = min(c.BlockRows, s.Rows)
-	if m := b.s.device.Memory; m > 0 {
-		c.BlockRows = min(c.BlockRows, int(m/8)/perRow)
+	rows := min(int64(c.BlockRows), int64(s.Rows), blockBytes[d.Class()]/perRow)
+	if m := d.MaxBuffer; m > 0 {
+		rows = min(rows, m/(4*widest))
 	}
-	if m := b.s.device.MaxBuffer; m > 0 {
-		c.BlockRows = min(c.BlockRows, int(m)/(4*widest))
-	}
-	c.BlockRows = max(c.BlockRows, 1)
+	c.BlockRows = int(max(rows, 1))
 	c = b.fewerSplits(c, sizes)
 	if c.Packed != nil && (!packable(s) || packedDensity(s, c.Packed.ItemRows) > maxPackedDensity) {
 		c.Packed = nil
@@ -164,12 +169,9 @@ func (b *Backend) DefaultPlan(sizes []int, s network.Samples) (network.ShardPlan
 // fewerSplits returns c with fewer splits for the layers whose partial gradients
 // would be too large for the device.
 func (b *Backend) fewerSplits(c kernels.Config, sizes []int) kernels.Config {
-	limit := b.s.device.Memory / 8
-	if m := b.s.device.MaxBuffer; m > 0 && (limit == 0 || m < limit) {
-		limit = m
-	}
-	if limit == 0 {
-		return c
+	limit := partialBytes[b.s.device.Class()]
+	if m := b.s.device.MaxBuffer; m > 0 {
+		limit = min(limit, m)
 	}
 	c.Shapes = maps.Clone(c.Shapes)
 	for i, n := range sizes[:len(sizes)-1] {
@@ -325,13 +327,14 @@ func (m *marker) Wait() (time.Time, error) {
 	return now, nil
 }
 
-// Profile returns the device time of each operation since the last call.
+// Profile returns the device time of each operation since the last call, nothing
+// where the backend was opened without profiling.
 func (b *Backend) Profile() ([]network.OperationTime, error) {
 	if err := b.check("profile"); err != nil {
 		return nil, err
 	}
 	if !b.s.profiling {
-		return nil, b.s.fail("profile", fmt.Errorf("the backend was opened without profiling"))
+		return nil, nil
 	}
 	if err := b.s.collect(); err != nil {
 		return nil, err

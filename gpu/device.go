@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"strconv"
@@ -23,7 +24,8 @@ type Device struct {
 	PlatformName    string `json:"platform_name"`
 	PlatformVersion string `json:"platform_version"`
 	Driver          string `json:"driver"`
-	Version         string `json:"version"` // OpenCL version
+	Version         string `json:"version"`       // OpenCL version
+	SharesMemory    bool   `json:"shares_memory"` // with the host, as integrated GPUs do
 	ComputeUnits    int    `json:"compute_units"`
 	ClockMHz        int    `json:"clock_mhz"`
 	Memory          int64  `json:"memory_bytes"`
@@ -62,8 +64,9 @@ func Devices() ([]Device, error) {
 
 // Select returns the device that spec names: "P.D" by number, another text by a
 // part of its name in any case, and "" the best: a GPU before an accelerator
-// before a CPU, then the one with most compute units × clock. why says what
-// decided.
+// before a CPU, then one with memory of its own, then the one with most memory,
+// then most compute units × clock (a unit is not the same thing from one vendor
+// to the next). why says what decided.
 func Select(devices []Device, spec string) (d Device, why string, err error) {
 	if spec == "" {
 		return best(devices)
@@ -103,7 +106,13 @@ func best(devices []Device) (Device, string, error) {
 			continue
 		}
 		b := devices[found]
-		if r, s := rank[d.Type], rank[b.Type]; r > s || r == s && d.ComputeUnits*d.ClockMHz > b.ComputeUnits*b.ClockMHz {
+		better := cmp.Or(
+			cmp.Compare(rank[d.Type], rank[b.Type]),
+			-compareBool(d.SharesMemory, b.SharesMemory),
+			cmp.Compare(d.Memory, b.Memory),
+			cmp.Compare(d.ComputeUnits*d.ClockMHz, b.ComputeUnits*b.ClockMHz),
+		)
+		if better > 0 {
 			found = i
 		}
 	}
@@ -114,8 +123,22 @@ func best(devices []Device) (Device, string, error) {
 	if len(devices) == 1 {
 		return d, "the only OpenCL device", nil
 	}
-	return d, fmt.Sprintf("best of %d OpenCL devices: %s with %d compute units at %d MHz",
-		len(devices), d.Type, d.ComputeUnits, d.ClockMHz), nil
+	memory := "memory of its own"
+	if d.SharesMemory {
+		memory = "memory shared with the host"
+	}
+	return d, fmt.Sprintf("best of %d OpenCL devices: %s with %.1f GiB of %s", len(devices), d.Type, float64(d.Memory)/(1<<30), memory), nil
+}
+
+// compareBool orders false before true.
+func compareBool(a, b bool) int {
+	switch {
+	case a == b:
+		return 0
+	case b:
+		return -1
+	}
+	return 1
 }
 
 // number parses "P.D".

@@ -304,7 +304,7 @@ func TestProfile(t *testing.T) {
 			if err != nil {
 				return err
 			}
-			return life(a, d, true)
+			return life(a, d, tiny(), true)
 		}(); err != nil {
 			t.Errorf("%s: %v", d.ID(), err)
 		}
@@ -319,7 +319,7 @@ func TestBuildError(t *testing.T) {
 		return p.Source() + "\nkernel void broken(global float *x) { undeclared = 1; }\n"
 	}
 	for _, d := range usableDevices(t) {
-		err := life(must(openCL()), d, false)
+		err := life(must(openCL()), d, tiny(), false)
 		for _, want := range []string{"opencl:" + d.ID(), "build matmul_", "-DITEM_ROWS=", "undeclared"} {
 			if err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: error %q does not name %q", d.ID(), err, want)

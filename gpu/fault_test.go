@@ -249,8 +249,16 @@ func (f *faultyAPI) finish(q handle) error {
 	return f.api.finish(q)
 }
 
-// tiny is a batch in several chunks of several blocks.
+// tiny is a batch in several chunks of several blocks, whose scaling keeps it
+// from being packed.
 func tiny() network.Samples {
+	s := tinyPacked()
+	s.Scaling = network.Scaling{Shift: []float64{1}, Factor: []float64{1}}
+	return s
+}
+
+// tinyPacked is a batch of zeros, which is packed.
+func tinyPacked() network.Samples {
 	s := network.Samples{Rows: 23, Features: 100, Bytes: make([]byte, 23*100), Labels: make([]int32, 23)}
 	for i := range s.Labels {
 		s.Labels[i] = int32(i % 3)
@@ -260,7 +268,7 @@ func tiny() network.Samples {
 
 // life opens a backend, trains, scores, profiles and closes, and returns the
 // first error.
-func life(a api, d Device, profiling bool) (err error) {
+func life(a api, d Device, s network.Samples, profiling bool) (err error) {
 	b, err := open(a, d, Options{Profiling: profiling})
 	if err != nil {
 		return err
@@ -270,7 +278,6 @@ func life(a api, d Device, profiling bool) (err error) {
 	if err != nil {
 		return err
 	}
-	s := tiny()
 	plan, err := network.SingleShard(b, l.Sizes, s)
 	if err != nil {
 		return err
@@ -309,16 +316,20 @@ func life(a api, d Device, profiling bool) (err error) {
 func TestEveryCallFailing(t *testing.T) {
 	d := fakeDevice
 	d.MaxBuffer = 8192 // two blocks of the input a buffer
-	for _, profiling := range []bool{false, true} {
+	for _, c := range []struct {
+		samples   network.Samples
+		profiling bool
+	}{{tiny(), false}, {tinyPacked(), true}} {
+		profiling := c.profiling
 		good := &faultyAPI{api: newFake()}
-		if err := life(good, d, profiling); err != nil {
+		if err := life(good, d, c.samples, profiling); err != nil {
 			t.Fatal(err)
 		}
 		seen := map[string]bool{}
 		for i := 1; i <= len(good.calls); i++ {
 			fake := newFake()
 			faulty := &faultyAPI{api: fake, fail: i}
-			err := life(faulty, d, profiling)
+			err := life(faulty, d, c.samples, profiling)
 			name := good.calls[i-1]
 			seen[name] = true
 			if !errors.Is(err, errInjected) || !strings.Contains(err.Error(), "opencl:0.0: ") {
@@ -349,11 +360,11 @@ func TestEveryCallFailing(t *testing.T) {
 // A fault that surfaces at a wait names the operations since the last one.
 func TestFaultNamesOperations(t *testing.T) {
 	good := &faultyAPI{api: newFake()}
-	if err := life(good, fakeDevice, false); err != nil {
+	if err := life(good, fakeDevice, tiny(), false); err != nil {
 		t.Fatal(err)
 	}
 	faulty := &faultyAPI{api: newFake(), fail: slices.Index(good.calls, "wait") + 1}
-	err := life(faulty, fakeDevice, false)
+	err := life(faulty, fakeDevice, tiny(), false)
 	for _, want := range []string{"iteration 2", "wait", "forward 100x6", "weight_gradient 6x3", "input_gradient 6x3", "update", "injected"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q does not name %q", err, want)

@@ -91,8 +91,12 @@ func relu(act network.Activation) int {
 func operation(op string, n, p int) string { return kernels.Key(op, n, p) }
 
 // group2 returns a two-dimensional work-group for kernels with one element a
-// work-item.
-func (b *Backend) group2() []int { return []int{b.group(vectorGroup), 1} }
+// work-item. Several rows a group keep their number below the 65535 groups that
+// some drivers allow along the second dimension.
+func (b *Backend) group2() []int {
+	cols := b.group(16)
+	return []int{cols, min(4, b.group(vectorGroup)/cols)}
+}
 
 // matmul launches c = epilogue(a·b) with a register or local tile. w is stored
 // n×p; for the mask epilogue the register tile takes it transposed.

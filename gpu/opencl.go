@@ -116,6 +116,7 @@ const (
 	deviceName         = 0x102B
 	deviceVendor       = 0x102C
 	deviceDriver       = 0x102D
+	deviceUnified      = 0x1035
 	deviceVersion      = 0x102F
 )
 
@@ -158,6 +159,8 @@ func describe(d *cl.Device, platform, index int, platformName, platformVersion s
 	note("memory", err)
 	r.MaxBuffer, err = d.GetInfoUlong(deviceMaxBuffer)
 	note("largest buffer", err)
+	r.SharesMemory, err = d.GetInfoBool(deviceUnified)
+	note("kind of memory", err)
 	r.LocalMemory, err = d.GetInfoUlong(deviceLocalMemory)
 	note("local memory", err)
 	must := func(is bool, err error, problem string) {

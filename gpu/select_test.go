@@ -35,8 +35,8 @@ func collect(t *testing.T, places chan string) {
 
 func TestSelect(t *testing.T) {
 	cpu := Device{Platform: 0, Index: 0, Name: "pthread-cpu", Type: "CPU", ComputeUnits: 64, ClockMHz: 5000}
-	small := Device{Platform: 1, Index: 0, Name: "Small GPU", Type: "GPU", ComputeUnits: 8, ClockMHz: 1000}
-	big := Device{Platform: 1, Index: 1, Name: "Big GPU", Type: "GPU", ComputeUnits: 100, ClockMHz: 1500}
+	small := Device{Platform: 1, Index: 0, Name: "Small GPU", Type: "GPU", SharesMemory: true, Memory: 64 << 30, ComputeUnits: 128, ClockMHz: 1600}
+	big := Device{Platform: 1, Index: 1, Name: "Big GPU", Type: "GPU", Memory: 8 << 30, ComputeUnits: 14, ClockMHz: 1500}
 	broken := Device{Platform: 2, Index: 0, Name: "Huge GPU", Type: "GPU", ComputeUnits: 500, ClockMHz: 2000, Problem: "the driver has no compiler"}
 	all := []Device{cpu, small, big, broken}
 	for _, c := range []struct {

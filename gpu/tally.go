@@ -54,21 +54,16 @@ func (b *Backend) ReadTally(t network.Tally, first int, dst []network.Record) (i
 	if err := b.check("read tally"); err != nil {
 		return 0, err
 	}
-	var head int32
-	if err := b.s.read(mine.o, 0, unsafe.Pointer(&head), 4); err != nil {
-		return 0, err
-	}
-	if len(dst) == 0 {
-		return int(head), nil
-	}
-	words := make([]uint32, 2*len(dst))
-	if err := b.s.read(mine.o, 8*(first+1), unsafe.Pointer(&words[0]), 4*len(words)); err != nil {
+	// One read from the start: it costs less than a second one.
+	words := make([]uint32, 2*(1+first+len(dst)))
+	if err := b.s.read(mine.o, 0, unsafe.Pointer(&words[0]), 4*len(words)); err != nil {
 		return 0, err
 	}
 	for i := range dst {
-		dst[i] = network.Record{Loss: float64(math.Float32frombits(words[2*i])), Correct: int(words[2*i+1])}
+		w := words[2*(1+first+i):]
+		dst[i] = network.Record{Loss: float64(math.Float32frombits(w[0])), Correct: int(w[1])}
 	}
-	return int(head), nil
+	return int(words[0]), nil
 }
 
 // vectorGroup is the work-group of kernels with one element a work-item.

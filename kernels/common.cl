@@ -4,3 +4,19 @@
 
 // ReLU(x) = x < 0 ? 0 : x. fmax(x, 0) and x > 0 ? x : 0 would turn a NaN into 0.
 #define RELU(x) ((x) < 0.0f ? 0.0f : (x))
+
+// The epilogues of the matrix products.
+#define BIAS 1
+#define BIAS_RELU 2
+#define MASK 3
+#define PARTIAL 4
+
+// Vectors of WIDTH elements, VECTORS of them to a tile's columns.
+#ifdef WIDTH
+#define CAT_(a, b) a##b
+#define CAT(a, b) CAT_(a, b)
+#define vector CAT(float, WIDTH)
+#define LOAD CAT(vload, WIDTH)
+#define STORE CAT(vstore, WIDTH)
+#define VECTORS (ITEM_COLS / WIDTH)
+#endif

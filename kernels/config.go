@@ -1,6 +1,9 @@
 package kernels
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // A Class is the kind of device that defaults are chosen for.
 type Class string
@@ -64,6 +67,14 @@ func (c Config) Check(l Limits) error {
 		if err := t.Check(l); err != nil {
 			return err
 		}
+	}
+	for key, t := range c.Shapes {
+		if strings.HasPrefix(key, OpWeightGradient+" ") && t.Variant == Register && t.Depth < 1 {
+			return fmt.Errorf("%s: tile %s needs a depth", key, t)
+		}
+	}
+	if t := c.WeightGradient; t.Variant == Register && t.Depth < 1 {
+		return fmt.Errorf("%s: tile %s needs a depth", OpWeightGradient, t)
 	}
 	if c.Packed != nil {
 		if c.Packed.Variant != Packed {

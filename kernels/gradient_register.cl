@@ -28,13 +28,6 @@
 //   WIDTH      elements of a vector: 4, 8 or 16
 //   DEPTH      rows of the block that are taken at a time
 
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define vector CAT(float, WIDTH)
-#define LOAD CAT(vload, WIDTH)
-#define STORE CAT(vstore, WIDTH)
-#define VECTORS (ITEM_COLS / WIDTH)
-
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void weight_gradient_partial(
     const int B, const int n, const int p,                               // p is padded

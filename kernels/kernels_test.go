@@ -71,6 +71,7 @@ func TestCheckRefuses(t *testing.T) {
 	for want, change := range map[string]func(*Config){
 		"block rows":    func(c *Config) { c.BlockRows = 0 },
 		"record group":  func(c *Config) { c.RecordGroup = 48 },
+		"needs a depth": func(c *Config) { c.WeightGradient.Depth = 0 },
 		"softmax rows":  func(c *Config) { c.SoftmaxRows = -1 },
 		"forward 3x4: ": func(c *Config) { c.Shapes = map[string]Tile{"forward 3x4": {Variant: "magic"}} },
 	} {

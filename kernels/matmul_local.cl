@@ -32,11 +32,6 @@
 #define TILE_COLS (ITEM_COLS * GROUP_COLS)
 #define GROUP_SIZE (GROUP_ROWS * GROUP_COLS)
 
-#define BIAS 1
-#define BIAS_RELU 2
-#define MASK 3
-#define PARTIAL 4
-
 kernel __attribute__((reqd_work_group_size(GROUP_COLS, GROUP_ROWS, 1)))
 void matmul(
     const int M, const int N, const int K,

@@ -26,17 +26,6 @@
 //              BIAS_RELU: C = ReLU(A·B + e)
 //              MASK: C = (A·B) ⊙ [E > 0] (E: M×N; may be C itself)
 
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define vector CAT(float, WIDTH)
-#define LOAD CAT(vload, WIDTH)
-#define STORE CAT(vstore, WIDTH)
-#define VECTORS (ITEM_COLS / WIDTH)
-
-#define BIAS 1
-#define BIAS_RELU 2
-#define MASK 3
-
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void matmul(
     const int M, const int N, const int K,                      // N is padded: a multiple of WIDTH

@@ -19,13 +19,6 @@
 //   ITEM_COLS  columns of a tile, a multiple of WIDTH that divides the padded p
 //   WIDTH      elements of a vector: 4, 8 or 16
 
-#define CAT_(a, b) a##b
-#define CAT(a, b) CAT_(a, b)
-#define vector CAT(float, WIDTH)
-#define LOAD CAT(vload, WIDTH)
-#define STORE CAT(vstore, WIDTH)
-#define VECTORS (ITEM_COLS / WIDTH)
-
 // h = act(x·W + b). Work-items along dimension 0 take groups, along dimension 1
 // tiles of columns.
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))

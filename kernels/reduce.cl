@@ -32,7 +32,7 @@ kernel void add_partials(
 kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1)))
 void sum_record(
     const int count,
-    global const float2 *part,  // count: loss, correct as int bits
+    global const int2 *part,  // count: loss as float bits, correct
     global int *tally, const int record)
 {
     local float losses[GROUP_SIZE];
@@ -41,8 +41,8 @@ void sum_record(
     float loss = 0.0f;
     int correct = 0;
     for (int i = t; i < count; i += GROUP_SIZE) {
-        loss += part[i].x;
-        correct += as_int(part[i].y);
+        loss += as_float(part[i].x);
+        correct += part[i].y;
     }
     losses[t] = loss;
     corrects[t] = correct;

@@ -6,7 +6,8 @@
 //   correct_i = [y_i is the lowest class with the largest logit]
 //
 // Each work-item writes the sums of its rows to part; sum_record (reduce.cl)
-// adds them.
+// adds them. Floats travel as the bits of integers and never the other way
+// round: small integers are denormal floats, which a device may flush to zero.
 //
 // A NaN among the logits reaches loss and derivative: the largest logit is found
 // by comparisons, which a NaN fails, and exp and the sum keep it.
@@ -16,7 +17,7 @@ kernel void softmax_cross_entropy(
     const int B, const int p, const float scale,     // scale = 1/m
     global float *z, const ulong z_at, const int ldz,  // B×p: logits, then dz
     global const int *labels, const ulong labels_at,   // B
-    global float2 *part)                               // B: loss, correct as int bits
+    global int2 *part)                                 // B: loss as float bits, correct
 {
     const int i = get_global_id(0);
     if (i >= B)
@@ -34,7 +35,7 @@ kernel void softmax_cross_entropy(
         sum += exp(z[j] - top);
     for (int j = 0; j < p; j++)
         z[j] = (exp(z[j] - top) / sum - (j == y ? 1.0f : 0.0f)) * scale;
-    part[i] = (float2)(log(sum) - own, as_float(best == y ? 1 : 0));
+    part[i] = (int2)(as_int(log(sum) - own), best == y ? 1 : 0);
 }
 
 // ITEM_ROWS rows a work-item, 16 classes at a time in vector registers, for
@@ -44,7 +45,7 @@ void softmax_cross_entropy_register(
     const int B, const int p, const float scale,
     global float *z, const ulong z_at, const int ldz,  // B×p: logits, then dz
     global const int *labels, const ulong labels_at,   // B
-    global float2 *part)                               // ⌈B/ITEM_ROWS⌉
+    global int2 *part)                                 // ⌈B/ITEM_ROWS⌉
 {
     const int16 lane = (int16)(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
     const int first = get_global_id(0) * ITEM_ROWS;
@@ -91,5 +92,5 @@ void softmax_cross_entropy_register(
         loss += log(sum) - own;
         correct += best == y;
     }
-    part[get_global_id(0)] = (float2)(loss, as_float(correct));
+    part[get_global_id(0)] = (int2)(as_int(loss), correct);
 }

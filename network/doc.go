@@ -27,8 +27,9 @@
 // and its own parameters and gradient; every shard walks its rows block by
 // block, and each block adds to the shard's gradient; then the shards'
 // gradients are added in the order of the list. The activations of one block
-// are all that is ever held, so memory does not grow with the number of
-// samples, and data of any size can be trained on several devices.
+// are all that is ever held of what is computed, so beside the input itself
+// memory does not grow with the number of samples, and data can be divided among
+// several devices.
 //
 // # The same bits every run
 //

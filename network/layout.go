@@ -36,23 +36,31 @@ func (s Span) Row(v []float64, i int) []float64 {
 // every offset a kernel sees within 32 bits.
 const maxParameters = math.MaxInt32
 
+// maxLayers bounds a network's depth, far beyond what descent can train.
+const maxLayers = 10000
+
 // NewLayout returns the layout of a network with the given sizes: inputs,
 // hidden layers, classes.
 func NewLayout(sizes []int) (Layout, error) {
 	if len(sizes) < 2 {
 		return Layout{}, fmt.Errorf("a network needs at least its inputs and its classes, got sizes %v", sizes)
 	}
+	if len(sizes) > maxLayers+1 {
+		return Layout{}, fmt.Errorf("a network of %d layers: up to %d are possible", len(sizes)-1, maxLayers)
+	}
 	l := Layout{Sizes: sizes}
+	total := int64(0)
 	for i, n := range sizes {
 		if n < 1 || n > maxParameters {
 			return Layout{}, fmt.Errorf("layer %d of %v has size %d: 1 to %d are possible", i, sizes, n, maxParameters)
 		}
 		if i > 0 {
 			l.starts = append(l.starts, l.Len)
-			// Both factors are below 2³¹, so the product fits.
-			if l.Len += (sizes[i-1] + 1) * AlignUp(n); l.Len > maxParameters {
+			// Both factors are at most 2³¹, so the product fits 64 bits.
+			if total += (int64(sizes[i-1]) + 1) * int64(AlignUp(n)); total > maxParameters {
 				return Layout{}, fmt.Errorf("network %v has more than %d parameters", sizes, maxParameters)
 			}
+			l.Len = int(total)
 		}
 	}
 	return l, nil

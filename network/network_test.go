@@ -237,7 +237,7 @@ func TestGoOn(t *testing.T) {
 	if err := tr.Descend(ctx, d, note); !errors.Is(err, context.Canceled) {
 		t.Fatalf("a cancelled run returned %v", err)
 	}
-	if tr.Done() != 13 { // the iteration at hand is finished
+	if tr.Done() != 12 {
 		t.Fatalf("Done() = %d after cancelling at 12", tr.Done())
 	}
 	theta, err := tr.Parameters()

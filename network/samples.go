@@ -40,8 +40,8 @@ func (s Scaling) Apply(v float64, j int) float32 {
 	return float32((v - s.Shift[j]) * s.Factor[j])
 }
 
-// check reports a Scaling of the wrong length.
-func (s Scaling) check(features int) error {
+// Check reports a Scaling of the wrong length.
+func (s Scaling) Check(features int) error {
 	if n := len(s.Shift); len(s.Factor) != n || n > 1 && n != features {
 		return fmt.Errorf("scaling has %d shifts and %d factors for %d features: 0, 1 or %[3]d of each are expected",
 			len(s.Shift), len(s.Factor), features)
@@ -80,7 +80,7 @@ func (s Samples) Check(classes int) error {
 			}
 		}
 	}
-	return s.Scaling.check(s.Features)
+	return s.Scaling.Check(s.Features)
 }
 
 // Slice returns the samples first … first+rows−1, sharing memory.

@@ -19,7 +19,7 @@ type Trainer struct {
 	records []Record
 	reducer Reducer
 	window  int
-	done    int // iterations finished and reported
+	done    int // iterations finished
 }
 
 // window is how many iterations a tally holds before it has to be read.
@@ -59,16 +59,16 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend) (
 		part := samples.Slice(p.First, p.Rows)
 		s, err := newShard(b, layout, &part, p.BlockRows)
 		if err != nil {
-			return nil, fmt.Errorf("%s: %w", p.Backend, err)
+			return nil, err
 		}
 		t.shards = append(t.shards, s)
 		t.parts = append(t.parts, Part{b, s.gradient})
 		tally, err := b.NewTally(Blocks(s.input) * t.window)
 		if err != nil {
-			return nil, fmt.Errorf("%s: tally: %w", p.Backend, err)
+			return nil, fmt.Errorf("tally: %w", err)
 		}
 		t.tallies = append(t.tallies, tally)
-		t.records = append(t.records, make([]Record, max(0, Blocks(s.input)-len(t.records)))...)
+		t.records = append(t.records, make([]Record, max(0, Blocks(s.input)*t.window-len(t.records)))...)
 	}
 	return t, nil
 }
@@ -93,12 +93,17 @@ func (t *Trainer) Close() error {
 	return errors.Join(errs...)
 }
 
+var errClosed = errors.New("the trainer is closed")
+
 // Layout returns the layout of the parameters.
 func (t *Trainer) Layout() Layout { return t.layout }
 
 // SetParameters sets θ, as it is after done iterations, on every shard, rounded
 // to its precision.
 func (t *Trainer) SetParameters(theta []float64, done int) error {
+	if len(t.shards) == 0 {
+		return errClosed
+	}
 	if len(theta) != t.layout.Len {
 		return fmt.Errorf("%d parameters given where the layout has %d", len(theta), t.layout.Len)
 	}
@@ -124,6 +129,9 @@ func (t *Trainer) SetParameters(theta []float64, done int) error {
 // Parameters returns θ of the first shard; all shards' are equal where their
 // precision is.
 func (t *Trainer) Parameters() ([]float64, error) {
+	if len(t.shards) == 0 {
+		return nil, errClosed
+	}
 	theta := make([]float64, t.layout.Len)
 	if err := t.shards[0].backend.Read(t.shards[0].theta, 0, theta); err != nil {
 		return nil, fmt.Errorf("read parameters: %w", err)
@@ -135,16 +143,20 @@ func (t *Trainer) Parameters() ([]float64, error) {
 // present parameters and writes the gradient to gradient, which has the
 // layout's length. Parameters stay as they are.
 func (t *Trainer) Evaluate(gradient []float64) (loss float64, correct int, err error) {
+	if len(t.shards) == 0 {
+		return 0, 0, errClosed
+	}
 	if len(gradient) != t.layout.Len {
 		return 0, 0, fmt.Errorf("gradient of %d elements where the layout has %d", len(gradient), t.layout.Len)
 	}
 	if err := t.enqueue(0); err != nil {
 		return 0, 0, err
 	}
-	sum, _, err := t.read(0)
+	sums, _, err := t.read()
 	if err != nil {
 		return 0, 0, err
 	}
+	sum := sums[0]
 	if err := t.parts[0].Backend.Read(t.parts[0].Gradient, 0, gradient); err != nil {
 		return 0, 0, fmt.Errorf("read gradient: %w", err)
 	}
@@ -172,23 +184,27 @@ func (t *Trainer) update(alpha float64, iteration int) error {
 	return nil
 }
 
-// read waits for a slot of the tallies' window and returns what all shards
-// recorded there, and the first iteration that was not finite.
-func (t *Trainer) read(slot int) (sum Record, nonFinite int, err error) {
+// read waits for all work and returns what all shards recorded in each slot of
+// the tallies' window, and the first iteration that was not finite.
+func (t *Trainer) read() (sums []Record, nonFinite int, err error) {
+	sums = make([]Record, t.window)
 	for i, s := range t.shards {
 		n := Blocks(s.input)
-		bad, err := s.backend.ReadTally(t.tallies[i], slot*n, t.records[:n])
+		records := t.records[:n*t.window]
+		bad, err := s.backend.ReadTally(t.tallies[i], 0, records)
 		if err != nil {
-			return sum, 0, fmt.Errorf("shard %d: %w", i, err)
+			return nil, 0, fmt.Errorf("shard %d: %w", i, err)
 		}
 		if bad > 0 && (nonFinite == 0 || bad < nonFinite) {
 			nonFinite = bad
 		}
-		r := addRecords(t.records[:n])
-		sum.Loss += r.Loss
-		sum.Correct += r.Correct
+		for slot := range sums {
+			r := addRecords(records[slot*n : (slot+1)*n])
+			sums[slot].Loss += r.Loss
+			sums[slot].Correct += r.Correct
+		}
 	}
-	return sum, nonFinite, nil
+	return sums, nonFinite, nil
 }
 
 // Descent says how to descend.
@@ -228,6 +244,9 @@ func (e *NonFiniteError) Error() string {
 // hand when ctx is done and returns its error, and at a [NonFiniteError]. At
 // most two iterations are on their way at any time.
 func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration) error) error {
+	if len(t.shards) == 0 {
+		return errClosed
+	}
 	if d.Iterations < t.done {
 		return fmt.Errorf("%d iterations asked for where %d are done", d.Iterations, t.done)
 	}
@@ -260,6 +279,9 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 		return nil
 	}
 	for i := first; i <= d.Iterations; i++ {
+		if i == first && ctx.Err() != nil {
+			return ctx.Err() // before any work of this window
+		}
 		if err := t.enqueue((i - 1) % t.window); err != nil {
 			return fmt.Errorf("iteration %d: %w", i, err)
 		}
@@ -285,11 +307,12 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 		if !due {
 			continue
 		}
+		// θ is that of iteration i, whatever becomes of the report.
+		t.done = i
 		if err := t.report(d, first, i, start, ended, report); err != nil {
 			return err
 		}
 		first, start, ended = i+1, ended[len(ended)-1], ended[:0]
-		t.done = i
 		if stop != nil {
 			return stop
 		}
@@ -300,11 +323,12 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 // report reads iterations first … last, which ended at the given times, and
 // passes them on.
 func (t *Trainer) report(d Descent, first, last int, start time.Time, ended []time.Time, report func(Iteration) error) error {
+	sums, nonFinite, err := t.read()
+	if err != nil {
+		return fmt.Errorf("iteration %d: %w", last, err)
+	}
 	for i := first; i <= last; i++ {
-		sum, nonFinite, err := t.read((i - 1) % t.window)
-		if err != nil {
-			return fmt.Errorf("iteration %d: %w", i, err)
-		}
+		sum := sums[(i-1)%t.window]
 		if nonFinite > 0 && nonFinite <= i || math.IsNaN(sum.Loss) || math.IsInf(sum.Loss, 0) {
 			return &NonFiniteError{Iteration: i, LearningRate: d.LearningRate}
 		}
@@ -317,18 +341,24 @@ func (t *Trainer) report(d Descent, first, last int, start time.Time, ended []ti
 	return nil
 }
 
-// Done returns the number of the last iteration that was run and reported.
+// Done returns the number of the iteration after which the parameters stand.
 func (t *Trainer) Done() int { return t.done }
 
 // Score returns the mean loss and the share of correct rows of other samples
 // under the present parameters. The samples are loaded for the call.
 func (t *Trainer) Score(samples Samples) (loss, accuracy float64, err error) {
+	if len(t.shards) == 0 {
+		return 0, 0, errClosed
+	}
 	return t.shards[0].scoreSamples(samples)
 }
 
 // ScoreTraining returns the mean loss and the share of correct rows of the
 // training samples under the present parameters.
 func (t *Trainer) ScoreTraining() (loss, accuracy float64, err error) {
+	if len(t.shards) == 0 {
+		return 0, 0, errClosed
+	}
 	var sum Record
 	for _, s := range t.shards {
 		r, err := s.score(s.input)

@@ -17,12 +17,13 @@ type benchCommand struct {
 	modelFlags
 	Backend    []backendName `placeholder:"NAME" help:"Backends to time, in place of every one that is found."`
 	Iterations count         `default:"10" help:"Iterations to time on each backend, after one that is not."`
+	Profile    bool          `help:"Also the device time of every operation, which slows some devices down."`
 	JSON       bool          `name:"json" help:"One JSON object."`
 }
 
 // Help is shown by clgrad bench --help.
 func (benchCommand) Help() string {
-	return "The backends take turns, an iteration each, so that a change of the machine's speed meets all of them alike."
+	return "The backends take turns of about 0.2 s, or an iteration, so that a change of the machine's speed meets all of them alike."
 }
 
 // benchReport is the output of --json.
@@ -49,7 +50,16 @@ type benchResult struct {
 	GFlops     float64 `json:"gflops"`
 	Loss       float64 `json:"loss"` // of the last iteration
 	Iterations int     `json:"iterations"`
-	Problem    string  `json:"problem,omitempty"` // why there are no times
+	// Profile is the device time of the operations of an iteration, with --profile.
+	Profile []operationShare `json:"profile,omitempty"`
+	Problem string           `json:"problem,omitempty"` // why there are no times
+}
+
+// operationShare is an operation's part of an iteration.
+type operationShare struct {
+	Operation string  `json:"operation"`
+	Launches  float64 `json:"launches_per_iteration"`
+	Seconds   float64 `json:"seconds_per_iteration"`
 }
 
 // A contestant is a backend that takes its turns.
@@ -93,13 +103,22 @@ func (c benchCommand) Run(a *app) (err error) {
 			x.Problem = oneLine(err)
 		}
 	}
-	for i := range int(c.Iterations) + 1 {
+	for left := true; left; {
+		left = false
 		for _, x := range all {
-			if x.Problem != "" {
+			if x.Problem != "" || x.trainer.Done() > int(c.Iterations) {
 				continue
 			}
-			if err := x.turn(a, i+1, float64(c.LR)); err != nil {
+			if err := x.turn(a, int(c.Iterations)+1, float64(c.LR)); err != nil {
 				return fmt.Errorf("%s: %w", x.Backend, err)
+			}
+			left = true
+			// The first turn is an iteration that is not timed: its profile is
+			// dropped. The last one sees all that came between.
+			if done := x.trainer.Done(); c.Profile && (done == 1 || done > int(c.Iterations)) {
+				if err := x.profile(max(1, done-1)); err != nil {
+					return fmt.Errorf("%s: %w", x.Backend, err)
+				}
 			}
 		}
 	}
@@ -116,7 +135,7 @@ func (c benchCommand) Run(a *app) (err error) {
 // enter opens a backend and loads the data into it.
 func (c benchCommand) enter(a *app, x *contestant, name backendName, set dataset.Set, l network.Layout) (err error) {
 	begin := time.Now()
-	if x.backend, err = name.open(a, gpu.Options{}); err != nil {
+	if x.backend, err = name.open(a, gpu.Options{Profiling: c.Profile}); err != nil {
 		return err
 	}
 	info := x.backend.Info()
@@ -126,14 +145,43 @@ func (c benchCommand) enter(a *app, x *contestant, name backendName, set dataset
 	return err
 }
 
-// turn runs one iteration.
-func (x *contestant) turn(a *app, number int, rate float64) error {
-	return x.trainer.Descend(a, network.Descent{Iterations: number, LearningRate: rate, Every: 1},
+// turnTime is how long a turn may take: several iterations of a fast device, so
+// that two are on their way as in a training run, and one of a slow one.
+const turnTime = 200 * time.Millisecond
+
+// turn runs some iterations, up to the given number in all.
+func (x *contestant) turn(a *app, last int, rate float64) error {
+	n := 1
+	if len(x.times) > 1 { // the first says nothing: drivers compile in it
+		n = max(1, int(turnTime/max(1, x.times[len(x.times)-1])))
+	}
+	to := min(last, x.trainer.Done()+n)
+	return x.trainer.Descend(a, network.Descent{Iterations: to, LearningRate: rate},
 		func(i network.Iteration) error {
 			x.times = append(x.times, i.Elapsed)
 			x.Loss = i.Loss
 			return nil
 		})
+}
+
+// profile takes the time of each operation since the last call into the result,
+// in seconds an iteration.
+func (x *contestant) profile(iterations int) error {
+	p, ok := x.backend.(network.Profiler)
+	if !ok {
+		return nil
+	}
+	times, err := p.Profile()
+	if err != nil {
+		return err
+	}
+	x.Profile = nil
+	for _, o := range times {
+		x.Profile = append(x.Profile, operationShare{
+			o.Operation, float64(o.Launches) / float64(iterations), o.Total.Seconds() / float64(iterations),
+		})
+	}
+	return nil
 }
 
 // result returns the statistics of the times without the first.
@@ -174,5 +222,26 @@ func (r benchReport) show(a *app) error {
 			fmt.Fprintf(a.out, "%s: %s, %s\n", x.Backend, x.Device, x.Driver)
 		}
 	}
+	for _, x := range r.Results {
+		errs = append(errs, x.showProfile(a))
+	}
 	return errors.Join(errs...)
+}
+
+// showProfile writes the operations of an iteration, and what is left of its
+// time: launches, waiting and reading.
+func (x benchResult) showProfile(a *app) error {
+	if len(x.Profile) == 0 {
+		return nil
+	}
+	fmt.Fprintf(a.out, "\n%s, an iteration of %.4f s:\n", x.Backend, x.Median)
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "operation\tlaunches\tms\tshare")
+	left := x.Median
+	for _, o := range x.Profile {
+		fmt.Fprintf(w, "%s\t%.0f\t%.3f\t%.1f %%\n", o.Operation, o.Launches, 1e3*o.Seconds, 100*o.Seconds/x.Median)
+		left -= o.Seconds
+	}
+	fmt.Fprintf(w, "not in operations\t\t%.3f\t%.1f %%\n", 1e3*left, 100*left/x.Median)
+	return w.Flush()
 }

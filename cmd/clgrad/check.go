@@ -41,30 +41,37 @@ func (c checkCommand) Run(a *app) error {
 	for _, o := range c.Operation {
 		options = append(options, backendtest.Only(string(o)))
 	}
-	told := false
-	report, failed := backendtest.Check(func() (network.Backend, error) {
-		to := a
-		if told {
-			quiet := *a
-			quiet.err = io.Discard
-			to = &quiet
-		}
-		told = true
-		return c.Backend.open(to, gpu.Options{})
-	}, options...)
+	options = append(options, backendtest.Until(a))
+	// Opened once to see that it can be, and to say which it is.
+	b, err := c.Backend.open(a, gpu.Options{})
+	if err != nil {
+		return err
+	}
+	if err := b.Close(); err != nil {
+		return err
+	}
+	quiet := *a
+	quiet.err = io.Discard
+	report, failed := backendtest.Check(func() (network.Backend, error) { return c.Backend.open(&quiet, gpu.Options{}) }, options...)
+	if err := a.Err(); err != nil {
+		return err
+	}
 	if c.JSON {
 		if err := json.NewEncoder(a.out).Encode(report); err != nil {
 			return err
 		}
-	} else if len(report.Operations) > 0 {
+	} else {
 		fmt.Fprint(a.out, report)
 	}
 	if failed == nil {
 		return nil
 	}
-	lines := strings.Split(failed.Error(), "\n")
-	for _, line := range lines {
-		a.note("%s", line)
+	count := 0
+	for _, o := range report.Operations {
+		for _, f := range o.Failures {
+			a.note("%v", f)
+			count++
+		}
 	}
-	return fmt.Errorf("%d checks failed", len(lines))
+	return fmt.Errorf("%d checks failed", count)
 }

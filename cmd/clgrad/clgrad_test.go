@@ -278,10 +278,12 @@ func TestErrors(t *testing.T) {
 		{"train --layers 5,x", usage, "500,150"},
 		{"train --layers 0", usage, "500,150"},
 		{"train --iterations 0", usage, "at least 1"},
-		{"train --log-every -1", usage, "at least 1"},
+		{"train --log-every=-1", usage, "at least 1"},
+		{"train --out --json", usage, "--out"},
 		{"train --lr 0", usage, "above 0"},
 		{"train --lr nan", usage, "above 0"},
-		{"train --lr 1e39", usage, "above 0"},
+		{"train --lr 1e39", usage, "to 3.4e+38"},
+		{"train --lr 1e-50", usage, "from 1.4e-45"},
 		{"train --seed -1", usage, "seed"},
 		{"train --backend cuda", usage, "opencl:P.D"},
 		{"train --backend cpu:0", usage, "opencl:P.D"},
@@ -295,10 +297,12 @@ func TestErrors(t *testing.T) {
 		{"train --data " + dir + " --backend cpu --lr 1e38 --iterations 9", failure, "lower the learning rate"},
 		{"eval nowhere", failure, "nowhere"},
 		{"eval " + plainFile, failure, plainFile},
-		{"eval " + used, failure, "is unknown and no directory"},
+		{"eval " + used, failure, "give --data"},
 		{"check --operation fly --backend cpu", usage, "weight-gradient"},
 		{"bench --data nowhere", failure, "nowhere"},
-		{"data verify fly", failure, "fly"},
+		{"data verify fly", usage, "mnist is expected"},
+		{"data fetch fly", usage, "mnist is expected"},
+		{"check --backend opencl:97.3", failure, "no OpenCL device"},
 	} {
 		status, out, err := clgrad(t, strings.Fields(c.args)...)
 		if status != c.status || !strings.Contains(err, c.want) || strings.Count(err, "\n") != 1 || out != "" {
@@ -343,11 +347,51 @@ func TestSignal(t *testing.T) {
 	})}
 	status := a.run([]string{"train", "--data", dir, "--backend", "cpu", "--iterations", "100000", "--log-every", "5", "--out", run})
 	notes := a.err.(*bytes.Buffer).String()
-	if status != 143 || !strings.Contains(notes, "stopped after iteration 6: saved in "+run) {
+	if status != 143 || !strings.Contains(notes, "stopped after iteration 5: saved in "+run) {
 		t.Errorf("status %d, %q", status, notes)
 	}
-	if m, err := checkpoint.Load(run); err != nil || m.Run.Iterations != 6 {
+	if m, err := checkpoint.Load(run); err != nil || m.Run.Iterations != 5 {
 		t.Errorf("model after the signal: %+v, %v", m.Run, err)
+	}
+}
+
+// What a run came to is saved where its output cannot be written, and before the
+// first iteration there is nothing to save and the directory stays usable.
+func TestOutSurvives(t *testing.T) {
+	dir, run := images(t, 200, 10), t.TempDir()
+	args := []string{"train", "--data", dir, "--backend", "cpu", "--iterations", "4", "--log-every", "2", "--out", run}
+	full := writer(func([]byte) (int, error) { return 0, errors.New("no space left") })
+	a := &app{Context: t.Context(), err: &bytes.Buffer{}, out: full}
+	status := a.run(args)
+	notes := a.err.(*bytes.Buffer).String()
+	if status != failure || !strings.Contains(notes, "no space left") || !strings.Contains(notes, "saved in "+run) {
+		t.Errorf("status %d, %q", status, notes)
+	}
+	if m, err := checkpoint.Load(run); err != nil || m.Run.Iterations != 2 {
+		t.Errorf("%+v, %v", m.Run, err)
+	}
+
+	args[len(args)-1] = t.TempDir()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	cancel(signalError{syscall.SIGINT})
+	if status, _, notes := clgradIn(ctx, args...); status != 130 || strings.Count(notes, "\n") != 1 {
+		t.Errorf("stopped at once: status %d, %q", status, notes)
+	}
+	good(t, args...)
+}
+
+// A signal ends check and eval as it ends train.
+func TestSignalElsewhere(t *testing.T) {
+	dir, run := images(t, 200, 10), t.TempDir()
+	good(t, "train", "--data", dir, "--backend", "cpu", "--iterations", "1", "--out", run)
+	for _, args := range [][]string{
+		{"check", "--backend", "cpu"}, {"eval", run, "--data", dir, "--backend", "cpu"}, {"bench", "--data", dir, "--backend", "cpu"},
+	} {
+		ctx, cancel := context.WithCancelCause(t.Context())
+		cancel(signalError{syscall.SIGTERM})
+		if status, out, _ := clgradIn(ctx, args...); status != 143 || out != "" {
+			t.Errorf("%v: status %d, %q", args, status, out)
+		}
 	}
 }
 

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
+	"strings"
 	"text/tabwriter"
 
 	"clgrad/network/dataset"
@@ -21,13 +23,25 @@ type dataListCommand struct {
 }
 
 type dataFetchCommand struct {
-	Names []string `arg:"" optional:"" help:"Named sets; all without one."`
-	JSON  bool     `name:"json" help:"One JSON object a set and line."`
+	Names []setName `arg:"" optional:"" help:"Named sets; all without one."`
+	JSON  bool      `name:"json" help:"One JSON object a set and line."`
 }
 
 type dataVerifyCommand struct {
-	Names []string `arg:"" optional:"" help:"Named sets; all without one."`
-	JSON  bool     `name:"json" help:"One JSON object a set and line."`
+	Names []setName `arg:"" optional:"" help:"Named sets; all without one."`
+	JSON  bool      `name:"json" help:"One JSON object a set and line."`
+}
+
+// setName is the name of a named data set.
+type setName string
+
+// UnmarshalText reports a name that is none of them.
+func (n *setName) UnmarshalText(text []byte) error {
+	if all := dataset.Names(); !slices.Contains(all, string(text)) {
+		return fmt.Errorf("data set %q is unknown: one of %s is expected", text, strings.Join(all, ", "))
+	}
+	*n = setName(text)
+	return nil
 }
 
 // dataOptions says how commands find data sets.
@@ -53,13 +67,15 @@ type statusOf func(context.Context, string, dataset.Options) (dataset.Status, er
 
 // dataStatus shows what get finds of each set. strict makes a set that is not
 // whole an error.
-func (a *app) dataStatus(names []string, asJSON bool, get statusOf, strict bool) error {
+func (a *app) dataStatus(names []setName, asJSON bool, get statusOf, strict bool) error {
 	if len(names) == 0 {
-		names = dataset.Names()
+		for _, name := range dataset.Names() {
+			names = append(names, setName(name))
+		}
 	}
 	var errs []error
 	for _, name := range names {
-		s, err := get(a, name, a.dataOptions())
+		s, err := get(a, string(name), a.dataOptions())
 		if err != nil {
 			errs = append(errs, err)
 			continue

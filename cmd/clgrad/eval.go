@@ -3,6 +3,7 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 
 	"clgrad/gpu"
 	"clgrad/network"
@@ -11,8 +12,8 @@ import (
 )
 
 type evalCommand struct {
-	Model   string      `arg:"" help:"A safetensors file, or the directory that train --out wrote."`
-	Data    string      `help:"Data set: a name or a directory of IDX files; the one the model was trained on if not given."`
+	Model   path        `arg:"" help:"A safetensors file, or the directory that train --out wrote."`
+	Data    path        `placeholder:"DATA" help:"Data set: a name or a directory of IDX files; the one the model was trained on if not given."`
 	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
 	JSON    bool        `name:"json" help:"One JSON object."`
 }
@@ -32,7 +33,7 @@ type evaluation struct {
 
 // Run loads a model and scores it on a training and a test set.
 func (c evalCommand) Run(a *app) (err error) {
-	m, err := checkpoint.Load(c.Model)
+	m, err := checkpoint.Load(string(c.Model))
 	if err != nil {
 		return err
 	}
@@ -62,17 +63,24 @@ func (c evalCommand) Run(a *app) (err error) {
 		return err
 	}
 	defer closing(&err, model)
-	loss, accuracy, err := model.Score(set.Train)
-	if err != nil {
-		return err
+	var loss, accuracy, testLoss, testAccuracy float64
+	for _, part := range []struct {
+		samples        network.Samples
+		loss, accuracy *float64
+	}{{set.Train, &loss, &accuracy}, {set.Test, &testLoss, &testAccuracy}} {
+		if err := a.Err(); err != nil {
+			return err
+		}
+		if *part.loss, *part.accuracy, err = model.Score(part.samples); err != nil {
+			return err
+		}
 	}
-	testLoss, testAccuracy, err := model.Score(set.Test)
-	if err != nil {
-		return err
+	if sum := loss + testLoss; math.IsNaN(sum) || math.IsInf(sum, 0) {
+		return fmt.Errorf("%s: the loss is not finite: its parameters or its scaling do not fit the data", c.Model)
 	}
 	info := b.Info()
 	e := evaluation{
-		c.Model, set.Name, info.Backend, info.Device, l.Sizes, network.Number(loss), network.Number(accuracy),
+		string(c.Model), set.Name, info.Backend, info.Device, l.Sizes, network.Number(loss), network.Number(accuracy),
 		network.Number(testLoss), network.Number(testAccuracy),
 	}
 	if c.JSON {
@@ -85,12 +93,15 @@ func (c evalCommand) Run(a *app) (err error) {
 
 // load returns the data set with the model's own scaling.
 func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
-	name := c.Data
+	name := string(c.Data)
 	if name == "" {
 		if m.Run == nil {
 			return dataset.Set{}, fmt.Errorf("%s does not say what it was trained on: give --data", c.Model)
 		}
 		name = m.Run.Data
+		if m.Run.Directory {
+			return dataset.Set{}, fmt.Errorf("%s was trained on a directory named %s: give --data", c.Model, name)
+		}
 	}
 	set, err := dataset.Load(a, name, a.dataOptions())
 	if err != nil {

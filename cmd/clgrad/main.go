@@ -74,6 +74,9 @@ func main() {
 		// A second signal ends the process at once.
 		signal.Reset(syscall.SIGINT, syscall.SIGTERM)
 	}()
+	// Writing to a pipe that nobody reads is then an error, which a run that has
+	// something to save can deal with.
+	signal.Ignore(syscall.SIGPIPE)
 	a := &app{Context: ctx, out: os.Stdout, err: os.Stderr, terminal: term.IsTerminal(int(os.Stderr.Fd()))}
 	os.Exit(a.run(os.Args[1:]))
 }
@@ -83,6 +86,14 @@ type exited int
 
 // run parses and runs a command line and returns the exit status.
 func (a *app) run(args []string) (status int) {
+	out := &output{w: a.out}
+	a.out = out
+	defer func() {
+		if status == success && out.err != nil {
+			a.note("standard output: %v", out.err)
+			status = failure
+		}
+	}()
 	defer func() {
 		if r := recover(); r != nil {
 			code, ok := r.(exited)
@@ -110,16 +121,32 @@ func (a *app) run(args []string) (status int) {
 		return usage
 	}
 	err = parsed.Run(a)
+	// Whatever a signal interrupted, and whatever a driver made of it (compilers
+	// inside drivers clean up on signals of their own), it was the signal.
 	var stopped signalError
-	switch {
-	case err == nil:
-		return success
-	case errors.Is(err, context.Canceled) && errors.As(context.Cause(a), &stopped):
+	if errors.As(context.Cause(a), &stopped) {
 		a.note("%v", stopped)
 		return signalled + int(stopped.Signal)
 	}
-	a.note("%s", oneLine(err))
-	return failure
+	if err != nil {
+		a.note("%s", oneLine(err))
+		return failure
+	}
+	return success
+}
+
+// output is standard output, which remembers its first error.
+type output struct {
+	w   io.Writer
+	err error
+}
+
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.w.Write(p)
+	if o.err == nil {
+		o.err = err
+	}
+	return n, err
 }
 
 // oneLine returns an error's text in one line.

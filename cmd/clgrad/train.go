@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"slices"
@@ -21,7 +22,7 @@ import (
 
 // modelFlags are the flags that say what is trained on what.
 type modelFlags struct {
-	Data       string             `default:"mnist" help:"Data set: a name (clgrad data list) or a directory of IDX files."`
+	Data       path               `default:"mnist" help:"Data set: a name (clgrad data list) or a directory of IDX files."`
 	Layers     hiddenLayers       `default:"128" help:"Sizes of the hidden layers, as in 500,150; none for no hidden layer."`
 	Preprocess dataset.Preprocess `default:"max" enum:"max,standard,feature,column,none" help:"Scaling of the features: ${enum}. standard takes one mean and deviation over all, feature one a feature, column one a column of the image."`
 	Init       network.Init       `default:"normal" enum:"normal,he" help:"Initial weights: ${enum}."`
@@ -34,13 +35,25 @@ type trainCommand struct {
 	Iterations count       `default:"100" help:"Iterations of descent over the whole training set."`
 	Backend    backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
 	LogEvery   count       `default:"10" help:"Report every this many iterations."`
-	Out        string      `placeholder:"DIR" help:"Save the model in this directory, which is made if need be."`
+	Out        path        `placeholder:"DIR" help:"Save the model in this directory, which is made if need be."`
 	JSON       bool        `name:"json" help:"One JSON object a line."`
 }
 
 // Help is shown by clgrad train --help.
 func (trainCommand) Help() string {
 	return "Examples: clgrad train --layers 500,150 --iterations 1000 --out run1; clgrad train --preprocess standard --backend cpu --json"
+}
+
+// path names a file or directory, or a data set.
+type path string
+
+// UnmarshalText refuses what is more likely a flag than a name.
+func (p *path) UnmarshalText(text []byte) error {
+	if s := string(text); s == "" || s[0] == '-' {
+		return fmt.Errorf("%q: a name is expected (./%s for one that begins with a dash)", s, s)
+	}
+	*p = path(text)
+	return nil
 }
 
 // hiddenLayers is a list of sizes, as in "500,150"; "none" or "" is empty.
@@ -76,25 +89,23 @@ func (c *count) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// learningRate is a positive finite number.
+// learningRate is a positive finite float32.
 type learningRate float64
 
-// UnmarshalText parses a positive finite number.
+// UnmarshalText parses a number that is positive and finite in the precision of
+// every backend.
 func (l *learningRate) UnmarshalText(text []byte) error {
 	v, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || !(v > 0) || v > maxRate {
-		return fmt.Errorf("%q: a learning rate above 0 is expected", text)
+	if err != nil || !(float32(v) > 0) || v > math.MaxFloat32 {
+		return fmt.Errorf("%q: a learning rate above 0 is expected, from %.2g to %.2g", text, math.SmallestNonzeroFloat32, math.MaxFloat32)
 	}
 	*l = learningRate(v)
 	return nil
 }
 
-// maxRate is the largest float32: backends scale by the rate in their precision.
-const maxRate = 0x1p127 * (1 + (1 - 0x1p-23))
-
 // load returns the data set, scaled, and the layout of the network on it.
 func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) {
-	if set, err = dataset.Load(a, f.Data, a.dataOptions()); err != nil {
+	if set, err = dataset.Load(a, string(f.Data), a.dataOptions()); err != nil {
 		return set, l, err
 	}
 	if set, err = set.Preprocess(f.Preprocess); err != nil {
@@ -110,15 +121,16 @@ func (f modelFlags) start(set dataset.Set, l network.Layout, b network.Backend) 
 	if err != nil {
 		return nil, plan, err
 	}
-	theta, err := l.Initial(f.Init, f.Seed)
-	if err != nil {
-		return nil, plan, err
-	}
+	// The trainer first: it finds out whether the network fits the device.
 	t, err := network.NewTrainer(l, set.Train, plan, []network.Backend{b})
 	if err != nil {
 		return nil, plan, err
 	}
-	if err := t.SetParameters(theta, 0); err != nil {
+	theta, err := l.Initial(f.Init, f.Seed)
+	if err == nil {
+		err = t.SetParameters(theta, 0)
+	}
+	if err != nil {
 		return nil, plan, errors.Join(err, t.Close())
 	}
 	return t, plan, nil
@@ -154,11 +166,23 @@ type summary struct {
 
 // Run trains, scores and saves.
 func (c trainCommand) Run(a *app) (err error) {
-	if err := c.prepareOut(); err != nil {
-		return err
+	file := ""
+	if c.Out != "" {
+		release, err := c.claimOut()
+		if err != nil {
+			return err
+		}
+		defer func() {
+			if file == "" {
+				release()
+			}
+		}()
 	}
 	set, l, err := c.load(a)
 	if err != nil {
+		return err
+	}
+	if err := a.Err(); err != nil {
 		return err
 	}
 	b, err := c.Backend.open(a, gpu.Options{})
@@ -175,18 +199,21 @@ func (c trainCommand) Run(a *app) (err error) {
 	begin := time.Now()
 	times, stopped := c.descend(a, t, set.Train.Rows)
 	seconds := time.Since(begin).Seconds()
-	if stopped != nil && a.Err() == nil {
+	var bad *network.NonFiniteError
+	if errors.As(stopped, &bad) {
 		return stopped
 	}
 	// An interrupted run is worth as much as it came to.
-	file, err := c.save(t, plan, set, b.Info())
-	if err != nil {
-		return errors.Join(err, stopped)
+	if file, err = c.save(t, plan, set, b.Info()); err != nil {
+		return errors.Join(stopped, err)
 	}
 	if stopped != nil {
 		what := "nothing is saved without --out"
-		if file != "" {
+		switch {
+		case file != "":
 			what = "saved in " + file
+		case c.Out != "":
+			what = "nothing to save"
 		}
 		a.note("stopped after iteration %d: %s", t.Done(), what)
 		return stopped
@@ -208,24 +235,51 @@ func (c trainCommand) Run(a *app) (err error) {
 	}, times)
 }
 
-// prepareOut makes the output directory, before any work is done that it could
-// lose.
-func (c trainCommand) prepareOut() error {
-	if c.Out == "" {
-		return nil
+// runConfig is what a run directory says of the run, in the words of the flags.
+type runConfig struct {
+	Data       string             `json:"data"`
+	Layers     []int              `json:"layers"`
+	Preprocess dataset.Preprocess `json:"preprocess"`
+	Init       network.Init       `json:"init"`
+	Seed       uint64             `json:"seed"`
+	LR         float64            `json:"lr"`
+	Iterations int                `json:"iterations"`
+	Backend    string             `json:"backend"`
+}
+
+// configName is the file of a run directory that holds its runConfig.
+const configName = "config.json"
+
+// claimOut makes the output directory and writes the run's configuration there,
+// before any work is done that it could lose. The file is made exclusively, so
+// that no two runs write to one directory. release takes the claim back.
+func (c trainCommand) claimOut() (release func(), err error) {
+	if err := os.MkdirAll(string(c.Out), 0o777); err != nil {
+		return nil, fmt.Errorf("--out: %w", err)
 	}
-	file := filepath.Join(c.Out, checkpoint.FileName)
-	if _, err := os.Lstat(file); err == nil {
-		return fmt.Errorf("%s is there already: choose another directory for --out", file)
+	name := filepath.Join(string(c.Out), configName)
+	for _, there := range []string{filepath.Join(string(c.Out), checkpoint.FileName), name} {
+		if _, err := os.Lstat(there); err == nil {
+			return nil, fmt.Errorf("%s is there already: choose another directory for --out", there)
+		}
 	}
-	if err := os.MkdirAll(c.Out, 0o777); err != nil {
-		return fmt.Errorf("--out: %w", err)
+	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if errors.Is(err, os.ErrExist) {
+		return nil, fmt.Errorf("%s is there already: choose another directory for --out", name)
 	}
-	probe, err := os.CreateTemp(c.Out, ".probe")
 	if err != nil {
-		return fmt.Errorf("--out: %w", err)
+		return nil, fmt.Errorf("--out: %w", err)
 	}
-	return errors.Join(probe.Close(), os.Remove(probe.Name()))
+	release = func() { os.Remove(name) }
+	e := json.NewEncoder(f)
+	e.SetIndent("", "  ")
+	if err := errors.Join(e.Encode(runConfig{
+		string(c.Data), append([]int{}, c.Layers...), c.Preprocess, c.Init, c.Seed, float64(c.LR), int(c.Iterations), string(c.Backend),
+	}), f.Sync(), f.Close()); err != nil {
+		release()
+		return nil, fmt.Errorf("--out: %w", err)
+	}
+	return release, nil
 }
 
 // descend runs the iterations, reports them, and returns their times.
@@ -235,7 +289,7 @@ func (c trainCommand) descend(a *app, t *network.Trainer, samples int) (times []
 		bar = progressbar.NewOptions(int(c.Iterations), progressbar.OptionSetWriter(a.err),
 			progressbar.OptionSetDescription("training"), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
 			progressbar.OptionSetItsString("it"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
-		defer bar.Exit()
+		defer bar.Clear()
 	}
 	d := network.Descent{Iterations: int(c.Iterations), LearningRate: float64(c.LR), Every: int(c.LogEvery)}
 	err = t.Descend(a, d, func(i network.Iteration) error {
@@ -261,7 +315,7 @@ func (c trainCommand) descend(a *app, t *network.Trainer, samples int) (times []
 
 // save writes the model and returns its file, "" without --out.
 func (c trainCommand) save(t *network.Trainer, plan network.Plan, set dataset.Set, info network.Info) (string, error) {
-	if c.Out == "" {
+	if c.Out == "" || t.Done() == 0 {
 		return "", nil
 	}
 	theta, err := t.Parameters()
@@ -272,15 +326,19 @@ func (c trainCommand) save(t *network.Trainer, plan network.Plan, set dataset.Se
 	if info.Roundoff < 0x1p-24 {
 		precision = checkpoint.F64
 	}
-	file := filepath.Join(c.Out, checkpoint.FileName)
-	return file, checkpoint.Save(file, checkpoint.Model{
+	file := filepath.Join(string(c.Out), checkpoint.FileName)
+	err = checkpoint.Save(file, checkpoint.Model{
 		Sizes: t.Layout().Sizes, Parameters: theta, Precision: precision,
 		Scaling: set.Train.Scaling, Preprocess: string(c.Preprocess), Shape: set.Shape,
 		Run: &checkpoint.Run{
 			Init: c.Init, Seed: c.Seed, LearningRate: float64(c.LR), Iterations: t.Done(),
-			Data: set.Name, Digest: set.Digest, Plan: &plan,
+			Data: set.Name, Directory: !set.Named, Digest: set.Digest, Plan: &plan,
 		},
 	})
+	if err != nil {
+		return "", err
+	}
+	return file, nil
 }
 
 // show writes the summary.

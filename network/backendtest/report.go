@@ -55,7 +55,7 @@ func (f Failure) Error() string {
 	if f.Shape != "" {
 		parts[0] += " " + f.Shape
 	}
-	return strings.Join(append(parts, f.Gate, f.Detail), ": ")
+	return strings.ReplaceAll(strings.Join(append(parts, f.Gate, f.Detail), ": "), "\n", "; ")
 }
 
 // Passed reports whether every operation passed.

@@ -1,6 +1,7 @@
 package backendtest
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -18,6 +19,7 @@ type options struct {
 	quick bool
 	only  []string
 	limit time.Duration
+	ctx   context.Context
 }
 
 // Quick leaves out the large shapes: for runs under the race detector.
@@ -27,6 +29,10 @@ func Quick() Option { return func(o *options) { o.quick = true } }
 func Only(operations ...string) Option {
 	return func(o *options) { o.only = append(o.only, operations...) }
 }
+
+// Until ends the suite after the case at hand when ctx is done; Check then
+// returns the context's error.
+func Until(ctx context.Context) Option { return func(o *options) { o.ctx = ctx } }
 
 // TimeLimit sets the time that one family of operations may take. It is three
 // minutes otherwise, most of it for drivers that compile slowly.
@@ -70,7 +76,7 @@ func Operations() []string {
 
 // selected returns the options and the families that they leave.
 func selected(opts []Option) (options, []family, error) {
-	o := options{limit: 3 * time.Minute}
+	o := options{limit: 3 * time.Minute, ctx: context.Background()}
 	for _, set := range opts {
 		set(&o)
 	}
@@ -97,6 +103,9 @@ func Check(open func() (network.Backend, error), opts ...Option) (Report, error)
 	report := Report{Quick: o.quick, Operations: []Operation{}}
 	var errs []error
 	for _, f := range chosen {
+		if err := o.ctx.Err(); err != nil {
+			return report, err
+		}
 		info, op := runFamily(f, open, o)
 		if info.Backend != "" {
 			report.Info = info
@@ -107,6 +116,9 @@ func Check(open func() (network.Backend, error), opts ...Option) (Report, error)
 		}
 	}
 	report.Seconds = time.Since(begin).Seconds()
+	if err := o.ctx.Err(); err != nil {
+		return report, err
+	}
 	return report, errors.Join(errs...)
 }
 
@@ -145,7 +157,7 @@ func Run(t *testing.T, open func() (network.Backend, error), opts ...Option) {
 // it is left behind.
 func runFamily(f family, open func() (network.Backend, error), o options) (network.Info, Operation) {
 	begin := time.Now()
-	s := &sheet{op: f.name, quick: o.quick, open: open}
+	s := &sheet{op: f.name, quick: o.quick, open: open, ctx: o.ctx}
 	done := make(chan Operation, 1)
 	var info network.Info
 	go func() {
@@ -182,6 +194,7 @@ type sheet struct {
 	*env
 	op       string
 	quick    bool
+	ctx      context.Context
 	open     func() (network.Backend, error)
 	cases    int
 	exact    int
@@ -211,6 +224,9 @@ func (s *sheet) fail(shape, gate, detail string) {
 // try runs one case. An error that the backend returned on the way, a panic,
 // and what cannot be closed afterwards are failures of the case.
 func (s *sheet) try(shape string, f func()) {
+	if s.ctx.Err() != nil {
+		return
+	}
 	s.cases++
 	defer s.guard(shape)
 	defer s.closeAll(func(err error) { s.fail(shape, "close", err.Error()) })

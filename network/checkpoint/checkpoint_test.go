@@ -166,15 +166,15 @@ func TestWriteErrors(t *testing.T) {
 		want   string
 	}{
 		{"no sizes", func(m *Model) { m.Sizes = nil }, "a network needs at least its inputs and its classes"},
-		{"depth", func(m *Model) { m.Sizes = make([]int, maxLayers+2) }, "network has 10001 layers or more where 10000 are possible"},
+		{"depth", func(m *Model) { m.Sizes = make([]int, 10_002) }, "a network of 10001 layers: up to 10000 are possible"},
 		{"parameters", func(m *Model) { m.Parameters = m.Parameters[1:] }, "111 parameters where a network [2 3 2] has 112 with padding"},
 		{"precision", func(m *Model) { m.Precision = "F16" }, `precision "F16" is unknown: F32 or F64 is expected`},
 		{"no float32", func(m *Model) { m.Parameters[17] = 0.1 }, "0.weight[1,1] is 0.1, which is no float32: precision F64 is needed"},
 		{"beyond float32", func(m *Model) { m.Parameters[0] = 1e300 }, "0.weight[0,0] is 1e+300, which is no float32"},
 		{"NaN", func(m *Model) { m.Parameters[34] = math.NaN() }, "0.bias[2] is NaN where a finite number is expected"},
 		{"infinite", func(m *Model) { m.Precision = F64; m.Parameters[1] = math.Inf(1) }, "0.weight[1,0] is +Inf"},
-		{"scaling", func(m *Model) { m.Scaling.Shift = make([]float64, 3) }, "scaling has 3 shifts and 2 factors for 2 inputs"},
-		{"scaling length", func(m *Model) { m.Scaling = network.Scaling{Shift: make([]float64, 3), Factor: make([]float64, 3)} }, "scaling has 3 shifts and 3 factors for 2 inputs"},
+		{"scaling", func(m *Model) { m.Scaling.Shift = make([]float64, 3) }, "scaling has 3 shifts and 2 factors for 2 features"},
+		{"scaling length", func(m *Model) { m.Scaling = network.Scaling{Shift: make([]float64, 3), Factor: make([]float64, 3)} }, "scaling has 3 shifts and 3 factors for 2 features"},
 		{"scaling value", func(m *Model) { m.Scaling.Factor[1] = math.Inf(1) }, "scaling of input 1 has shift 1 and factor +Inf"},
 		{"shape", func(m *Model) { m.Shape = []int{2, 2} }, "shape [2 2] does not fit 2 inputs"},
 		{"shape of zero", func(m *Model) { m.Shape = []int{0, 2} }, "shape [0 2] does not fit 2 inputs"},

@@ -51,17 +51,15 @@ type Run struct {
 	Init         network.Init  `json:"init"`
 	Seed         uint64        `json:"seed"`
 	LearningRate float64       `json:"learning_rate"`
-	Iterations   int           `json:"iterations"` // done
-	Data         string        `json:"data"`       // name of the set
-	Digest       string        `json:"digest"`     // of the set's samples
+	Iterations   int           `json:"iterations"`          // done
+	Data         string        `json:"data"`                // name of the set
+	Directory    bool          `json:"directory,omitempty"` // the set was a directory of that name, not a named set
+	Digest       string        `json:"digest"`              // of the set's samples
 	Plan         *network.Plan `json:"plan,omitempty"`
 }
 
 // check reports what is inconsistent in a model and returns its layout.
 func (m Model) check() (network.Layout, error) {
-	if err := checkDepth(m.Sizes); err != nil {
-		return network.Layout{}, err
-	}
 	layout, err := network.NewLayout(m.Sizes)
 	if err != nil {
 		return network.Layout{}, err
@@ -76,24 +74,12 @@ func (m Model) check() (network.Layout, error) {
 	return layout, m.checkMetadata()
 }
 
-// maxLayers bounds a network's depth: walking over a Layout takes time that
-// grows with its square.
-const maxLayers = 10_000
-
-func checkDepth(sizes []int) error {
-	if n := len(sizes) - 1; n > maxLayers {
-		return fmt.Errorf("network has %d layers or more where %d are possible", n, maxLayers)
-	}
-	return nil
-}
-
 // checkMetadata reports what does not fit the network's sizes.
 func (m Model) checkMetadata() error {
 	inputs, outputs := m.Sizes[0], m.Sizes[len(m.Sizes)-1]
 	shift, factor := m.Scaling.Shift, m.Scaling.Factor
-	if n := len(shift); len(factor) != n || n > 1 && n != inputs {
-		return fmt.Errorf("scaling has %d shifts and %d factors for %d inputs: 0, 1 or %d of each are expected",
-			len(shift), len(factor), inputs, inputs)
+	if err := m.Scaling.Check(inputs); err != nil {
+		return err
 	}
 	for i := range shift {
 		if !finite(shift[i]) || !finite(factor[i]) {

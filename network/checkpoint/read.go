@@ -142,9 +142,6 @@ func (h fileHeader) model() (Model, network.Layout, error) {
 				name, weight.shape[1], sizes[i])
 		}
 		sizes = append(sizes, weight.shape[0])
-		if err := checkDepth(sizes); err != nil {
-			return Model{}, network.Layout{}, err
-		}
 	}
 	layout, err := network.NewLayout(sizes)
 	if err != nil {

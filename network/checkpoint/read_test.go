@@ -147,7 +147,7 @@ func TestReadMetadata(t *testing.T) {
 		{"no scaling", `"clgrad.version":"1","clgrad.sizes":"[2,3,2]"`, "has no clgrad.scaling in its metadata"},
 		{"other sizes", strings.Replace(sound, "[2,3,2]", "[2,4,2]", 1), "clgrad.sizes is [2 4 2] where the tensors have [2 3 2]"},
 		{"no JSON", strings.Replace(sound, "[2,3,2]", "2,3,2", 1), "clgrad.sizes: invalid character"},
-		{"scaling", strings.Replace(sound, "{}", `{\"shift\":[1,2,3],\"factor\":[1,2,3]}`, 1), "scaling has 3 shifts and 3 factors for 2 inputs"},
+		{"scaling", strings.Replace(sound, "{}", `{\"shift\":[1,2,3],\"factor\":[1,2,3]}`, 1), "scaling has 3 shifts and 3 factors for 2 features"},
 		{"shape", sound + `,"clgrad.shape":"[28,28]"`, "shape [28 28] does not fit 2 inputs"},
 		{"classes", sound + `,"clgrad.classes":"[\"a\"]"`, "1 names of classes where the network has 2 classes"},
 		{"run", sound + `,"clgrad.run":"{\"iterations\":-1}"`, "-1 iterations"},
@@ -230,12 +230,12 @@ func TestReadMemory(t *testing.T) {
 func TestReadDepth(t *testing.T) {
 	var head strings.Builder
 	at := 0
-	for i := range maxLayers + 1 {
+	for i := range 10_001 {
 		fmt.Fprintf(&head, `,"%d.weight":{"dtype":"F32","shape":[1,1],"data_offsets":[%d,%d]}`, 2*i, at, at+4)
 		at += 4
 	}
 	_, err := readBytes(file("{"+head.String()[1:]+"}", make([]byte, at)))
-	if err == nil || err.Error() != "file: network has 10001 layers or more where 10000 are possible" {
+	if err == nil || err.Error() != "file: a network of 10001 layers: up to 10000 are possible" {
 		t.Errorf("got %v", err)
 	}
 }

@@ -75,7 +75,9 @@ func checkToy(t *testing.T, l library) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if d := cmp.Diff(toySet("toy"), got); d != "" {
+	want := toySet("toy")
+	want.Named = true
+	if d := cmp.Diff(want, got); d != "" {
 		t.Fatal(d)
 	}
 }

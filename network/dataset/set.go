@@ -21,6 +21,7 @@ import (
 // A Set is a training and a test set of one kind of samples.
 type Set struct {
 	Name    string          // of the named set, or the directory's own name without its path
+	Named   bool            // a named set, no directory
 	Train   network.Samples // raw: the scaling is empty until Preprocess
 	Test    network.Samples
 	Classes int    // 1 + the largest label of both sets, at least 2
@@ -49,8 +50,10 @@ func Load(ctx context.Context, name string, o Options) (Set, error) {
 }
 
 func (l library) load(ctx context.Context, name string) (Set, error) {
-	if set, ok := l.find(name); ok {
-		return l.loadNamed(ctx, set)
+	if named, ok := l.find(name); ok {
+		set, err := l.loadNamed(ctx, named)
+		set.Named = err == nil
+		return set, err
 	}
 	info, err := os.Stat(name)
 	switch {
