@@ -155,13 +155,24 @@ func (x *contestant) turn(a *app, last int, rate float64) error {
 	if len(x.times) > 1 { // the first says nothing: drivers compile in it
 		n = max(1, int(turnTime/max(1, x.times[len(x.times)-1])))
 	}
-	to := min(last, x.trainer.Done()+n)
-	return x.trainer.Descend(a, network.Descent{Iterations: to, LearningRate: rate},
+	from := x.trainer.Done()
+	to := min(last, from+n)
+	var turn time.Duration
+	err := x.trainer.Descend(a, network.Descent{Iterations: to, LearningRate: rate},
 		func(i network.Iteration) error {
-			x.times = append(x.times, i.Elapsed)
+			turn += i.Elapsed
 			x.Loss = i.Loss
 			return nil
 		})
+	if err != nil {
+		return err
+	}
+	// The mean over the turn: with two iterations on their way, a driver that
+	// reports the end of one late makes the next one look short.
+	for range to - from {
+		x.times = append(x.times, turn/time.Duration(to-from))
+	}
+	return nil
 }
 
 // profile takes the time of each operation since the last call into the result,
