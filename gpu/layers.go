@@ -166,15 +166,15 @@ func (b *Backend) weightGradient(x operand, dzm, dwm, dbm network.Matrix) error 
 	if err != nil {
 		return err
 	}
-	return b.addPartials(part.o, splits, dw, db)
+	return b.addPartials(part.o, splits, stride, dw, db)
 }
 
-// addPartials adds partial gradients to the gradient.
-func (b *Backend) addPartials(part *object, splits int, dw, db operand) error {
+// addPartials adds partial gradients, stored in panels, to the gradient.
+func (b *Backend) addPartials(part *object, splits, panel int, dw, db operand) error {
 	n, p := dw.rows, dw.cols
 	return b.s.launch(operation("add_partials", n, p), kernels.Reduce(b.config.RecordGroup), "add_partials",
 		[]int{p, n + 1}, b.group2(),
-		arguments(ints(splits, n, p), []any{part, int32(network.AlignUp(p))}, dw.args(), db.args()[:2])...)
+		arguments(ints(splits, n, p), []any{part}, ints(network.AlignUp(p), panel), dw.args(), db.args()[:2])...)
 }
 
 // scratch returns shared memory of at least the given number of elements. Work

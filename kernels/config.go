@@ -103,16 +103,29 @@ func (c Config) Check(l Limits) error {
 
 // Default returns the configuration for a class of device with the given number
 // of compute units, before any tuning.
+//
+// The CPU's were found on two Sapphire Rapids cores with PoCL 3.1, MNIST's 60000
+// rows, milliseconds of the first layer's forward + weight gradient an iteration:
+//
+//	packed tile, blocks    784×128     784×500       784×10
+//	6×64, 8192 rows        33 + 39     108 + 133     6.5 + 7.5
+//	6×64, 4096 rows        24 + 36     113 + 133     8.8 + 12
+//	8×32, 8192 rows        37 + 40     120 + 156     8.2 + 9.4
+//	12×32, 8192 rows       38 + 44     162 + 184     8.9 + 13
+//
+// Larger blocks halve the time of add_partials (16 to 8 ms for 784×500). Before
+// partials were stored in panels, 8×32 took 57 ms for the weight gradient of
+// 784×128 where it takes 40.
 func Default(class Class, units int) Config {
 	if class == CPU {
 		return Config{
 			Forward:        Tile{Variant: Register, ItemRows: 12, ItemCols: 32, Width: 16},
 			InputGradient:  Tile{Variant: Register, ItemRows: 12, ItemCols: 32, Width: 16},
 			WeightGradient: Tile{Variant: Register, ItemRows: 7, ItemCols: 64, Width: 16, Depth: 256, Splits: units},
-			Packed:         &Tile{Variant: Packed, ItemRows: 8, ItemCols: 32, Width: 16, Splits: units},
+			Packed:         &Tile{Variant: Packed, ItemRows: 6, ItemCols: 64, Width: 16, Splits: units},
 			SoftmaxRows:    64,
 			RecordGroup:    1,
-			BlockRows:      4096,
+			BlockRows:      8192,
 		}
 	}
 	tile := Tile{Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 16, GroupCols: 16, Depth: 16}

@@ -73,10 +73,15 @@ void forward_packed(
     }
 }
 
-// Partial sums of the weight gradient, as those of gradient_register.cl.
-// Work-items along dimension 0 take ranges of groups, one partial each, along
-// dimension 1 tiles of columns. A group's rows of dz stay in registers while the
-// partial's rows pass by, in the second-level cache.
+// Partial sums of the weight gradient, as those of gradient_register.cl, but
+// stored in panels of ITEM_COLS columns (see add_partials). Work-items along
+// dimension 0 take ranges of groups, one partial each, along dimension 1 tiles of
+// columns. A group's rows of dz stay in registers while the panel's rows pass by.
+//
+// Why panels: the rows of a row-major partial with p = 128 lie 512 bytes apart, so
+// that a tile of 32 columns falls into a quarter of the sets of a first-level
+// cache; as a panel its rows lie side by side and most of the active ones stay
+// there.
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void weight_gradient_packed(
     const int B, const int n, const int p,  // p is padded
@@ -84,7 +89,7 @@ void weight_gradient_packed(
     global const ushort *restrict index, global const uchar *restrict values,
     global const float *restrict table,
     global const float *restrict dz, const ulong dz_at, const int lddz,  // B×p
-    global float *restrict part)                                         // S×(n+1)×p
+    global float *restrict part)                                         // S×p/ITEM_COLS×(n+1)×ITEM_COLS
 {
     const int s = get_global_id(0);
     const int splits = get_global_size(0);
@@ -93,12 +98,12 @@ void weight_gradient_packed(
     const int first = (int)((long)s * groups / splits);
     const int last = (int)((long)(s + 1) * groups / splits);
     dz += dz_at + col;
-    part += (ulong)s * (n + 1) * p + col;
+    part += ((ulong)s * p + col) * (n + 1);
 
     for (int i = 0; i < n; i++)
 #pragma unroll
         for (int v = 0; v < VECTORS; v++)
-            STORE((vector)0.0f, v, part + (ulong)i * p);
+            STORE((vector)0.0f, v, part + (ulong)i * ITEM_COLS);
     vector bias[VECTORS];
 #pragma unroll
     for (int v = 0; v < VECTORS; v++)
@@ -117,7 +122,7 @@ void weight_gradient_packed(
         }
         const ulong end = starts[group_at + g + 1];
         for (ulong q = starts[group_at + g]; q < end; q++) {
-            global float *to = part + (ulong)index[q] * p;
+            global float *to = part + (ulong)index[q] * ITEM_COLS;
             vector sum[VECTORS];
 #pragma unroll
             for (int v = 0; v < VECTORS; v++)
@@ -136,5 +141,5 @@ void weight_gradient_packed(
     }
 #pragma unroll
     for (int v = 0; v < VECTORS; v++)
-        STORE(bias[v], v, part + (ulong)n * p);
+        STORE(bias[v], v, part + (ulong)n * ITEM_COLS);
 }

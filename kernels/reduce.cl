@@ -1,11 +1,13 @@
 // Sums in a fixed order.
 
 // g[i][j] += Σ_s part[s][i][j] for i < n, and gb[j] += Σ_s part[s][n][j]: adds
-// the partial gradients of weight_gradient_partial or matmul_local to the
-// gradient, split after split.
+// partial gradients to the gradient, split after split. A partial is stored in
+// panels of some columns, one after the other: element (i, j) stands at
+// (j/panel)·(n+1)·panel + i·panel + j%panel; a panel as wide as its rows is the
+// ordinary row-major order.
 kernel void add_partials(
     const int splits, const int n, const int p,
-    global const float *part, const int ldp,           // splits×(n+1)×p
+    global const float *part, const int ldp, const int panel,  // splits×(n+1)×ldp
     global float *g, const ulong g_at, const int ldg,  // n×p
     global float *gb, const ulong gb_at)               // p
 {
@@ -14,7 +16,7 @@ kernel void add_partials(
     if (i > n || j >= p)
         return;
     const ulong size = (ulong)(n + 1) * ldp;
-    part += (ulong)i * ldp + j;
+    part += ((ulong)(j / panel) * (n + 1) + i) * panel + j % panel;
     float sum = part[0];
     for (int s = 1; s < splits; s++)
         sum += part[s * size];
