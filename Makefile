@@ -8,7 +8,7 @@ export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
 
 GO ?= go
 
-.PHONY: train test lint build deps openblas-deps openblas-test clean
+.PHONY: train test lint build compare deps openblas-deps openblas-test clean
 
 train: build
 	@bin/clgrad train $(TRAIN)
@@ -33,6 +33,11 @@ lint:
 
 deps:
 	@./cmd/install-deps.sh pkg-config opencl
+
+# clgrad against NumPy and PyTorch, as a table. Nothing else should be running.
+compare: build
+	@./cmd/install-deps.sh peers
+	@$(GO) run ./cmd/compare
 
 # The CPU backend over OpenBLAS.
 openblas-deps: deps

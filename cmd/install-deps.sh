@@ -3,6 +3,7 @@
 #   pkg-config  a C compiler and pkg-config
 #   opencl      OpenCL headers, the loader, and PoCL where no driver is there
 #   openblas    OpenBLAS
+#   peers       NumPy over OpenBLAS, and PyTorch
 # Debian and Ubuntu are served by apt-get; elsewhere it says what to install.
 set -eu
 
@@ -22,6 +23,11 @@ for part in "$@"; do
 		;;
 	openblas)
 		[ -e /usr/include/cblas.h ] || ls /usr/include/*/cblas.h >/dev/null 2>&1 || missing="$missing libopenblas-dev"
+		;;
+	peers)
+		/usr/bin/python3 -c 'import numpy' 2>/dev/null || missing="$missing python3-numpy"
+		/usr/bin/python3 -c 'import torch' 2>/dev/null || missing="$missing python3-torch"
+		ls /usr/lib/*/openblas-pthread/libblas.so.3 >/dev/null 2>&1 || missing="$missing libopenblas0-pthread"
 		;;
 	*)
 		echo "install-deps: unknown part $part" >&2

@@ -20,6 +20,7 @@ var allowed = map[string][]string{
 	"network/backendtest": {"network"},
 	"cpu":                 {"network"},
 	"gpu":                 {"network", "kernels"},
+	"cmd/compare":         {},
 	"cmd/clgrad":          {"network", "network/dataset", "network/checkpoint", "network/backendtest", "cpu", "gpu", "kernels"},
 }
 

@@ -1,0 +1,150 @@
+// Compare times clgrad against NumPy and PyTorch on this machine: the same
+// networks on MNIST, one after the other in turns, and writes a table in
+// Markdown to standard output.
+//
+//	go run ./cmd/compare [-clgrad bin/clgrad] [-python python3] [-data DIR] [-rounds 3]
+//
+// A figure is the median over the rounds of each round's median iteration, the
+// first iteration left out. NumPy runs twice: as its BLAS chooses its kernels, and
+// with OPENBLAS_CORETYPE=SkylakeX where the processor has AVX-512, because an
+// OpenBLAS that does not know a processor falls back to slow ones.
+package main
+
+import (
+	"encoding/json"
+	"flag"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// networks are what is compared, as their hidden layers.
+var networks = []string{"128", "500,150", "10"}
+
+// result is what both clgrad train --json and peer.py end with.
+type result struct {
+	Median  float64 `json:"median_iteration_seconds"`
+	PeakRSS int64   `json:"peak_rss_bytes"`
+	Device  string  `json:"device"`
+	Version string  `json:"version"`
+}
+
+// An engine is one way to do the work.
+type engine struct {
+	name    string
+	version string // once it has run
+	command func(hidden string) *exec.Cmd
+}
+
+func main() {
+	clgrad := flag.String("clgrad", "bin/clgrad", "the clgrad binary")
+	backend := flag.String("backend", "opencl", "its backend")
+	python := flag.String("python", "/usr/bin/python3", "a Python with NumPy and PyTorch")
+	data := flag.String("data", "", "directory with MNIST's gzip-compressed files (default: clgrad's cache)")
+	rounds := flag.Int("rounds", 3, "rounds of turns")
+	iterations := flag.Int("iterations", 6, "iterations a turn")
+	flag.Parse()
+	if err := run(*clgrad, *backend, *python, *data, *rounds, *iterations); err != nil {
+		fmt.Fprintf(os.Stderr, "compare: %v\n", err)
+		os.Exit(1)
+	}
+}
+
+func run(clgrad, backend, python, data string, rounds, iterations int) error {
+	if rounds < 1 || iterations < 2 {
+		return fmt.Errorf("%d rounds of %d iterations: at least 1 of 2 are needed", rounds, iterations)
+	}
+	if data == "" {
+		var err error
+		if data, err = cached(clgrad); err != nil {
+			return err
+		}
+	}
+	peer := func(name string, environment ...string) func(string) *exec.Cmd {
+		return func(hidden string) *exec.Cmd {
+			c := exec.Command(python, filepath.Join("cmd", "compare", "peer.py"), name, data, "784,"+hidden+",10", fmt.Sprint(iterations))
+			c.Env = append(os.Environ(), environment...)
+			return c
+		}
+	}
+	engines := []engine{
+		{name: "clgrad", command: func(hidden string) *exec.Cmd {
+			return exec.Command(clgrad, "train", "--layers", hidden, "--iterations", fmt.Sprint(2*iterations), "--backend", backend, "--json")
+		}},
+		{name: "NumPy", command: peer("numpy")},
+	}
+	if wide() {
+		engines = append(engines, engine{name: "OPENBLAS_CORETYPE=SkylakeX, NumPy", command: peer("numpy", "OPENBLAS_CORETYPE=SkylakeX")})
+	}
+	engines = append(engines, engine{name: "PyTorch", command: peer("torch")})
+
+	fmt.Println("| network | engine | seconds an iteration | clgrad is | peak memory |")
+	fmt.Println("|---|---|---|---|---|")
+	for _, hidden := range networks {
+		times, memory := make([][]float64, len(engines)), make([]int64, len(engines))
+		for range rounds {
+			for i := range engines {
+				r, err := engines[i].measure(hidden)
+				if err != nil {
+					return err
+				}
+				times[i] = append(times[i], r.Median)
+				memory[i] = max(memory[i], r.PeakRSS)
+				engines[i].version = r.Version
+			}
+		}
+		for i, e := range engines {
+			ratio := "" // of medians, both sides measured in the same turns
+			if i > 0 {
+				ratio = fmt.Sprintf("%.1f× faster", median(times[i])/median(times[0]))
+			}
+			fmt.Printf("| 784-%s-10 | %s | %.4f | %s | %.0f MB |\n",
+				strings.ReplaceAll(hidden, ",", "-"), strings.TrimSpace(e.name+" "+e.version), median(times[i]), ratio, float64(memory[i])/1e6)
+		}
+	}
+	return nil
+}
+
+// measure runs an engine and returns the last line of its output.
+func (e engine) measure(hidden string) (r result, err error) {
+	c := e.command(hidden)
+	c.Stderr = os.Stderr
+	out, err := c.Output()
+	if err != nil {
+		return r, fmt.Errorf("%s: %s: %w", e.name, c, err)
+	}
+	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
+	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &r); err != nil || r.Median <= 0 {
+		return r, fmt.Errorf("%s: no times in %q", e.name, lines[len(lines)-1])
+	}
+	return r, nil
+}
+
+// cached returns the directory in which clgrad keeps MNIST, after fetching it.
+func cached(clgrad string) (string, error) {
+	c := exec.Command(clgrad, "data", "fetch", "mnist", "--json")
+	c.Stderr = os.Stderr
+	out, err := c.Output()
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", c, err)
+	}
+	var s struct {
+		Dir string `json:"dir"`
+	}
+	return s.Dir, json.Unmarshal(out, &s)
+}
+
+// wide reports whether the processor has AVX-512.
+func wide() bool {
+	text, err := os.ReadFile("/proc/cpuinfo")
+	return err == nil && strings.Contains(string(text), "avx512f")
+}
+
+func median(v []float64) float64 {
+	sorted := slices.Sorted(slices.Values(v))
+	n := len(sorted)
+	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+}
