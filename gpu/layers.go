@@ -67,7 +67,7 @@ func (b *Backend) forward(x operand, wm, bm network.Matrix, act network.Activati
 		return err
 	}
 	tile := b.config.Tile(kernels.OpForward, w.rows, w.cols)
-	name := operation(kernels.OpForward, w.rows, w.cols)
+	name := kernels.Key(kernels.OpForward, w.rows, w.cols)
 	if tile.Variant == kernels.NaiveVariant {
 		return b.s.launch(name, kernels.Naive(), "forward", []int{h.cols, h.rows}, b.group2(),
 			arguments(ints(h.rows, w.rows, h.cols, relu(act)), x.args(), w.args(), bias.args()[:2], h.args())...)
@@ -86,9 +86,6 @@ func relu(act network.Activation) int {
 	}
 	return 0
 }
-
-// operation names an operation with its shape, for errors and profiles.
-func operation(op string, n, p int) string { return kernels.Key(op, n, p) }
 
 // group2 returns a two-dimensional work-group for kernels with one element a
 // work-item. Several rows a group keep their number below the 65535 groups that
@@ -140,7 +137,7 @@ func (b *Backend) weightGradient(x operand, dzm, dwm, dbm network.Matrix) error 
 	}
 	rows, n, p := x.rows, dw.rows, dw.cols
 	tile := b.config.Tile(kernels.OpWeightGradient, n, p)
-	name := operation(kernels.OpWeightGradient, n, p)
+	name := kernels.Key(kernels.OpWeightGradient, n, p)
 	if tile.Variant == kernels.NaiveVariant {
 		return b.s.launch(name, kernels.Naive(), "weight_gradient", []int{p, n + 1}, b.group2(),
 			arguments(ints(rows, n, p), x.args(), dz.args(), dw.args(), db.args()[:2])...)
@@ -172,7 +169,7 @@ func (b *Backend) weightGradient(x operand, dzm, dwm, dbm network.Matrix) error 
 // addPartials adds partial gradients, stored in panels, to the gradient.
 func (b *Backend) addPartials(part *object, splits, panel int, dw, db operand) error {
 	n, p := dw.rows, dw.cols
-	return b.s.launch(operation("add_partials", n, p), kernels.Reduce(b.config.RecordGroup), "add_partials",
+	return b.s.launch(kernels.Key("add_partials", n, p), kernels.Reduce(b.config.RecordGroup), "add_partials",
 		[]int{p, n + 1}, b.group2(),
 		arguments(ints(splits, n, p), []any{part}, ints(network.AlignUp(p), panel), dw.args(), db.args()[:2])...)
 }
@@ -206,7 +203,7 @@ func (b *Backend) InputGradient(dzm, wm, xm, dxm network.Matrix) error {
 		return err
 	}
 	tile := b.config.Tile(kernels.OpInputGradient, w.rows, w.cols)
-	name := operation(kernels.OpInputGradient, w.rows, w.cols)
+	name := kernels.Key(kernels.OpInputGradient, w.rows, w.cols)
 	switch tile.Variant {
 	case kernels.NaiveVariant:
 		return b.s.launch(name, kernels.Naive(), "input_gradient", []int{dx.cols, dx.rows}, b.group2(),
@@ -217,7 +214,7 @@ func (b *Backend) InputGradient(dzm, wm, xm, dxm network.Matrix) error {
 		if err != nil {
 			return err
 		}
-		if err := b.s.launch(operation("transpose", w.rows, w.cols), kernels.Transpose(), "transpose",
+		if err := b.s.launch(kernels.Key("transpose", w.rows, w.cols), kernels.Transpose(), "transpose",
 			[]int{stride, w.cols}, b.group2(),
 			arguments(ints(w.rows, w.cols), w.args(), []any{o, int32(stride)})...); err != nil {
 			return err

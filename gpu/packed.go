@@ -233,7 +233,7 @@ func (b *Backend) forwardPacked(x *input, block int, wm, bm network.Matrix, act 
 	}
 	cols := network.AlignUp(h.cols)
 	tile := x.packed.tile.FitColumns(cols)
-	return b.s.launch(operation(kernels.OpForward+" packed", w.rows, w.cols), tile.PackedInput(), "forward_packed",
+	return b.s.launch(kernels.Key(kernels.OpForward+" packed", w.rows, w.cols), tile.PackedInput(), "forward_packed",
 		[]int{groups(rows, tile.ItemRows), cols / tile.ItemCols}, []int{1, 1},
 		arguments(ints(rows, cols, relu(act)), x.packed.args(block), w.args(), bias.args()[:2], h.args())...)
 }
@@ -252,7 +252,7 @@ func (b *Backend) weightGradientPacked(x *input, block int, dzm, dwm, dbm networ
 	if err != nil {
 		return err
 	}
-	if err := b.s.launch(operation(kernels.OpWeightGradient+" packed", n, dw.cols), tile.PackedInput(), "weight_gradient_packed",
+	if err := b.s.launch(kernels.Key(kernels.OpWeightGradient+" packed", n, dw.cols), tile.PackedInput(), "weight_gradient_packed",
 		[]int{splits, cols / tile.ItemCols}, []int{1, 1},
 		arguments(ints(rows, n, cols), x.packed.args(block), dz.args(), []any{part})...); err != nil {
 		return err

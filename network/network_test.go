@@ -280,10 +280,62 @@ func TestNonFinite(t *testing.T) {
 	if bad.Iteration != last+1 || !strings.Contains(err.Error(), "lower the learning rate") {
 		t.Errorf("%v, after iteration %d", err, last)
 	}
+	if _, err := tr.Parameters(); !errors.Is(err, network.ErrUnsettled) {
+		t.Errorf("parameters after a failed descent: %v", err)
+	}
 	if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
 		t.Fatal(err)
 	}
 	descend(t, tr, 5, 1)
+	if _, err := tr.Parameters(); err != nil {
+		t.Errorf("parameters of a descent that went well: %v", err)
+	}
+}
+
+// breaking is a backend whose updates fail after some have gone well.
+type breaking struct {
+	network.Backend
+	left int
+}
+
+var errBroken = errors.New("broken")
+
+func (b *breaking) Update(theta, g network.Buffer, alpha float64, i int, t network.Tally) error {
+	if b.left--; b.left < 0 {
+		return errBroken
+	}
+	return b.Backend.Update(theta, g, alpha, i, t)
+}
+
+// Where a backend fails between two reports, the parameters have moved on from
+// the last iteration that is known, and nobody may take them for it.
+func TestBackendFails(t *testing.T) {
+	l, s := layout(t, 5, 6, 3), blobs(60, 5, 3, 7)
+	b := &breaking{Backend: cpu.New[float64](), left: 13}
+	defer b.Close()
+	plan, err := network.SingleShard(b, l.Sizes, s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := network.NewTrainer(l, s, plan, []network.Backend{b})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer tr.Close()
+	if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
+		t.Fatal(err)
+	}
+	d := network.Descent{Iterations: 30, LearningRate: 0.2, Every: 10}
+	err = tr.Descend(context.Background(), d, func(network.Iteration) error { return nil })
+	if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "iteration 14") || tr.Done() != 10 {
+		t.Errorf("%v, Done() = %d", err, tr.Done())
+	}
+	if _, err := tr.Parameters(); !errors.Is(err, network.ErrUnsettled) || tr.Settled() {
+		t.Errorf("parameters: %v, settled %v", err, tr.Settled())
+	}
+	if err := tr.Descend(context.Background(), d, nil); !errors.Is(err, network.ErrUnsettled) {
+		t.Errorf("going on: %v", err)
+	}
 }
 
 func TestTrainerRefuses(t *testing.T) {

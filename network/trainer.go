@@ -20,6 +20,9 @@ type Trainer struct {
 	reducer Reducer
 	window  int
 	done    int // iterations finished
+	// unsettled says that iterations were begun after done and did not end well:
+	// the parameters are those of no iteration.
+	unsettled bool
 }
 
 // window is how many iterations a tally holds before it has to be read.
@@ -93,6 +96,11 @@ func (t *Trainer) Close() error {
 	return errors.Join(errs...)
 }
 
+// ErrUnsettled reports parameters that stand after no known iteration, because a
+// descent failed on its way: at a backend's error, or at numbers that are not
+// finite. New parameters settle them.
+var ErrUnsettled = errors.New("the parameters are those of no finished iteration: the descent failed")
+
 var errClosed = errors.New("the trainer is closed")
 
 // Layout returns the layout of the parameters.
@@ -122,15 +130,18 @@ func (t *Trainer) SetParameters(theta []float64, done int) error {
 			return fmt.Errorf("set parameters: %w", err)
 		}
 	}
-	t.done = done
+	t.done, t.unsettled = done, false
 	return nil
 }
 
-// Parameters returns θ of the first shard; all shards' are equal where their
-// precision is.
+// Parameters returns θ of the first shard, as it is after iteration Done(), or
+// [ErrUnsettled]; all shards' are equal where their precision is.
 func (t *Trainer) Parameters() ([]float64, error) {
 	if len(t.shards) == 0 {
 		return nil, errClosed
+	}
+	if t.unsettled {
+		return nil, ErrUnsettled
 	}
 	theta := make([]float64, t.layout.Len)
 	if err := t.shards[0].backend.Read(t.shards[0].theta, 0, theta); err != nil {
@@ -247,6 +258,9 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 	if len(t.shards) == 0 {
 		return errClosed
 	}
+	if t.unsettled {
+		return ErrUnsettled
+	}
 	if d.Iterations < t.done {
 		return fmt.Errorf("%d iterations asked for where %d are done", d.Iterations, t.done)
 	}
@@ -282,6 +296,7 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 		if i == first && ctx.Err() != nil {
 			return ctx.Err() // before any work of this window
 		}
+		t.unsettled = true
 		if err := t.enqueue((i - 1) % t.window); err != nil {
 			return fmt.Errorf("iteration %d: %w", i, err)
 		}
@@ -308,7 +323,7 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 			continue
 		}
 		// θ is that of iteration i, whatever becomes of the report.
-		t.done = i
+		t.done, t.unsettled = i, false
 		if err := t.report(d, first, i, start, ended, report); err != nil {
 			return err
 		}
@@ -330,6 +345,7 @@ func (t *Trainer) report(d Descent, first, last int, start time.Time, ended []ti
 	for i := first; i <= last; i++ {
 		sum := sums[(i-1)%t.window]
 		if nonFinite > 0 && nonFinite <= i || math.IsNaN(sum.Loss) || math.IsInf(sum.Loss, 0) {
+			t.unsettled = true
 			return &NonFiniteError{Iteration: i, LearningRate: d.LearningRate}
 		}
 		at := ended[i-first]
@@ -343,6 +359,10 @@ func (t *Trainer) report(d Descent, first, last int, start time.Time, ended []ti
 
 // Done returns the number of the iteration after which the parameters stand.
 func (t *Trainer) Done() int { return t.done }
+
+// Settled reports whether the parameters are those after iteration Done(); see
+// [ErrUnsettled].
+func (t *Trainer) Settled() bool { return !t.unsettled }
 
 // Score returns the mean loss and the share of correct rows of other samples
 // under the present parameters. The samples are loaded for the call.

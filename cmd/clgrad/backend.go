@@ -72,7 +72,7 @@ func openDevice(which string, o gpu.Options) (*gpu.Backend, gpu.Device, string, 
 	return b, d, why, err
 }
 
-// all returns the names of every backend that can be used here: those on the
+// allBackends returns the names of every backend that can be used here: those on the
 // CPU and every OpenCL device.
 func allBackends(a *app) []backendName {
 	names := []backendName{"cpu", "cpu64"}

@@ -199,8 +199,7 @@ func (c trainCommand) Run(a *app) (err error) {
 	begin := time.Now()
 	times, stopped := c.descend(a, t, set.Train.Rows)
 	seconds := time.Since(begin).Seconds()
-	var bad *network.NonFiniteError
-	if errors.As(stopped, &bad) {
+	if !t.Settled() {
 		return stopped
 	}
 	// An interrupted run is worth as much as it came to.

@@ -40,13 +40,9 @@ func Verify(ctx context.Context, name string, o Options) (Status, error) {
 }
 
 func (l library) verify(ctx context.Context, name string) (Status, error) {
-	set, err := l.findNamed(name)
+	set, dir, err := l.place(name)
 	if err != nil {
 		return Status{}, err
-	}
-	dir, err := l.dir(set)
-	if err != nil {
-		return Status{}, fmt.Errorf("%s: %w", name, err)
 	}
 	status := Status{Name: set.name, Description: set.description, Dir: dir, OK: true}
 	for _, f := range set.files {
@@ -58,6 +54,17 @@ func (l library) verify(ctx context.Context, name string) (Status, error) {
 		status.OK = status.OK && s.OK
 	}
 	return status, nil
+}
+
+// place returns a named set and its folder in the cache.
+func (l library) place(name string) (set namedSet, dir string, err error) {
+	if set, err = l.findNamed(name); err != nil {
+		return set, "", err
+	}
+	if dir, err = l.dir(set); err != nil {
+		return set, "", fmt.Errorf("%s: %w", name, err)
+	}
+	return set, dir, nil
 }
 
 // inspect describes the file at path, which should be f.
@@ -97,13 +104,9 @@ func Fetch(ctx context.Context, name string, o Options) (Status, error) {
 }
 
 func (l library) fetch(ctx context.Context, name string) (Status, error) {
-	set, err := l.findNamed(name)
+	set, dir, err := l.place(name)
 	if err != nil {
 		return Status{}, err
-	}
-	dir, err := l.dir(set)
-	if err != nil {
-		return Status{}, fmt.Errorf("%s: %w", name, err)
 	}
 	files, err := l.obtain(ctx, set)
 	if err != nil {
