@@ -38,6 +38,8 @@ type state struct {
 type Options struct {
 	// Profiling takes the device time of every launch.
 	Profiling bool
+	// Dense keeps the default plan from packing the input.
+	Dense bool
 }
 
 // Open makes a backend on a device. Without a plan ([Backend.Configure]) it uses
@@ -57,6 +59,9 @@ func open(a api, d Device, o Options) (*Backend, error) {
 	}
 	b := &Backend{state: &state{s: s, config: kernels.Default(d.Class(), d.ComputeUnits)}}
 	b.config = fitConfig(b.config, d.limits())
+	if o.Dense {
+		b.config.Packed = nil
+	}
 	_, file, line, _ := runtime.Caller(2)
 	b.cleanup = runtime.AddCleanup(b, reportLeak, fmt.Sprintf("%s:%d", file, line))
 	return b, nil
@@ -176,7 +181,7 @@ func (b *Backend) fewerSplits(c kernels.Config, sizes []int) kernels.Config {
 	c.Shapes = maps.Clone(c.Shapes)
 	for i, n := range sizes[:len(sizes)-1] {
 		p := sizes[i+1]
-		most := max(1, int(limit/(4*int64(n+1)*int64(network.AlignUp(p)))))
+		most := max(1, int(limit/(4*int64(network.AlignUp(n)+network.Align)*int64(network.AlignUp(p)))))
 		if tile := c.Tile(kernels.OpWeightGradient, n, p); tile.Splits > most {
 			tile.Splits = most
 			if c.Shapes == nil {

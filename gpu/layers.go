@@ -107,7 +107,7 @@ func (b *Backend) matmul(name string, tile kernels.Tile, e kernels.Epilogue, a, 
 	cols := network.AlignUp(c.cols)
 	tile = tile.Fit(c.rows, cols)
 	return b.s.launch(name, tile.Matmul(e), "matmul",
-		[]int{groups(c.rows, tile.ItemRows), groups(cols, tile.ItemCols)}, []int{1, 1},
+		[]int{groups(cols, tile.ItemCols), groups(c.rows, tile.ItemRows)}, []int{1, 1},
 		arguments(ints(c.rows, cols, a.cols), a.args(), w.args(), extra.args(), c.args())...)
 }
 
@@ -142,36 +142,44 @@ func (b *Backend) weightGradient(x operand, dzm, dwm, dbm network.Matrix) error 
 		return b.s.launch(name, kernels.Naive(), "weight_gradient", []int{p, n + 1}, b.group2(),
 			arguments(ints(rows, n, p), x.args(), dz.args(), dw.args(), db.args()[:2])...)
 	}
-	stride := network.AlignUp(p)
 	splits := max(1, min(tile.Splits, rows))
-	part := operand{rows: n, cols: p, stride: stride}
-	var err error
-	if part.o, err = b.scratch(&b.partial, "partial gradients", splits*(n+1)*stride); err != nil {
-		return err
-	}
 	if tile.Variant == kernels.LocalMemory {
+		stride := network.AlignUp(p)
+		part, err := b.scratch(&b.partial, "partial gradients", splits*(n+1)*stride)
+		if err != nil {
+			return err
+		}
 		// e is unused: any buffer will do.
-		err = b.s.launch(name, tile.Matmul(kernels.Partial), "matmul",
+		if err := b.s.launch(name, tile.Matmul(kernels.Partial), "matmul",
 			[]int{groups(p, tile.ItemCols), groups(n, tile.ItemRows), splits},
 			[]int{tile.GroupCols, tile.GroupRows, 1},
-			arguments(ints(n, p, rows), x.args(), dz.args(), dz.args(), part.args())...)
-	} else {
-		tile = tile.Fit(n, stride)
-		err = b.s.launch(name, tile.Gradient(), "weight_gradient_partial", []int{splits}, []int{1},
-			arguments(ints(rows, n, stride), x.args(), dz.args(), []any{part.o})...)
+			arguments(ints(n, p, rows), x.args(), dz.args(), dz.args(), []any{part, uint64(0), int32(stride)})...); err != nil {
+			return err
+		}
+		return b.addPartials(part, splits, stride, stride, n+1, dw, db)
 	}
+	// Transposed, with a last column of its own for the bias.
+	cols := network.AlignUp(n)
+	stride := cols + network.Align
+	part, err := b.scratch(&b.partial, "partial gradients", splits*p*stride)
 	if err != nil {
 		return err
 	}
-	return b.addPartials(part.o, splits, stride, dw, db)
+	tile = tile.FitAll(p, cols)
+	if err := b.s.launch(name, tile.Gradient(), "weight_gradient_partial", []int{splits}, []int{1},
+		arguments(ints(rows, cols, p), x.args(), dz.args(), []any{part, int32(stride)})...); err != nil {
+		return err
+	}
+	return b.addPartials(part, splits, p, 1, stride, dw, db)
 }
 
-// addPartials adds partial gradients, stored in panels, to the gradient.
-func (b *Backend) addPartials(part *object, splits, panel int, dw, db operand) error {
+// addPartials adds partial gradients to the gradient: cols columns, stored in
+// panels of the given number of rows.
+func (b *Backend) addPartials(part *object, splits, cols, panel, rows int, dw, db operand) error {
 	n, p := dw.rows, dw.cols
 	return b.s.launch(kernels.Key("add_partials", n, p), kernels.Reduce(b.config.RecordGroup), "add_partials",
 		[]int{p, n + 1}, b.group2(),
-		arguments(ints(splits, n, p), []any{part}, ints(network.AlignUp(p), panel), dw.args(), db.args()[:2])...)
+		arguments(ints(splits, n, p), []any{part}, ints(cols, panel, rows), dw.args(), db.args()[:2])...)
 }
 
 // scratch returns shared memory of at least the given number of elements. Work

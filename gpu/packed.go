@@ -257,5 +257,5 @@ func (b *Backend) weightGradientPacked(x *input, block int, dzm, dwm, dbm networ
 		arguments(ints(rows, n, cols), x.packed.args(block), dz.args(), []any{part})...); err != nil {
 		return err
 	}
-	return b.addPartials(part, splits, tile.ItemCols, dw, db)
+	return b.addPartials(part, splits, cols, tile.ItemCols, n+1, dw, db)
 }

@@ -11,12 +11,15 @@
 #define MASK 3
 #define PARTIAL 4
 
-// Vectors of WIDTH elements, VECTORS of them to a tile's columns.
+// Vectors of WIDTH elements, VECTORS of them to a tile's columns. Every address
+// that is loaded or stored is a multiple of WIDTH elements from the start of a
+// buffer, so they are aligned; of vstore16, which knows no more than a float's
+// alignment, PoCL 3.1 makes four stores of 16 bytes with shuffles before them.
 #ifdef WIDTH
 #define CAT_(a, b) a##b
 #define CAT(a, b) CAT_(a, b)
 #define vector CAT(float, WIDTH)
-#define LOAD CAT(vload, WIDTH)
-#define STORE CAT(vstore, WIDTH)
+#define LOAD(i, from) (((global const vector *)(from))[i])
+#define STORE(value, i, to) (((global vector *)(to))[i] = (value))
 #define VECTORS (ITEM_COLS / WIDTH)
 #endif

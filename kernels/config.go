@@ -119,9 +119,9 @@ func (c Config) Check(l Limits) error {
 func Default(class Class, units int) Config {
 	if class == CPU {
 		return Config{
-			Forward:        Tile{Variant: Register, ItemRows: 12, ItemCols: 32, Width: 16},
-			InputGradient:  Tile{Variant: Register, ItemRows: 12, ItemCols: 32, Width: 16},
-			WeightGradient: Tile{Variant: Register, ItemRows: 7, ItemCols: 64, Width: 16, Depth: 256, Splits: units},
+			Forward:        Tile{Variant: Register, ItemRows: 6, ItemCols: 64, Width: 16},
+			InputGradient:  Tile{Variant: Register, ItemRows: 6, ItemCols: 64, Width: 16},
+			WeightGradient: Tile{Variant: Register, ItemRows: 6, ItemCols: 64, Width: 16, Depth: 256, Splits: units},
 			Packed:         &Tile{Variant: Packed, ItemRows: 6, ItemCols: 64, Width: 16, Splits: units},
 			SoftmaxRows:    64,
 			RecordGroup:    1,

@@ -12,8 +12,12 @@
 // one output runs over k in order, whatever the tile: every tile size gives the
 // same bits.
 //
-// Work-items along dimension 0 take tiles of rows, along dimension 1 tiles of
-// columns. The last tile of either direction is moved back so that it ends at
+// Work-items along dimension 0 take tiles of columns, along dimension 1 tiles of
+// rows: work-groups run with dimension 0 first, so the rows of A that a core has
+// fetched serve all its tiles of columns, and B stays in the second-level cache.
+// The other way round A came from memory once a tile of columns (157 GFLOP/s
+// where this order has 220 to 247, 60000×784·784×128 on two Sapphire Rapids cores
+// with PoCL 3.1). B copied into panels of ITEM_COLS was slower (202). The last tile of either direction is moved back so that it ends at
 // the edge, and stores only what no other tile stores: no masked loads, and no
 // two work-items write one element. So M ≥ ITEM_ROWS and the padded N ≥
 // ITEM_COLS are required of the caller.
@@ -34,8 +38,8 @@ void matmul(
     global const float *e, const ulong e_at, const int lde,     // N, or M×N
     global float *c, const ulong c_at, const int ldc)           // M×N
 {
-    const int own_row = get_global_id(0) * ITEM_ROWS;  // the first row that this tile stores
-    const int own_col = get_global_id(1) * ITEM_COLS;
+    const int own_row = get_global_id(1) * ITEM_ROWS;  // the first row that this tile stores
+    const int own_col = get_global_id(0) * ITEM_COLS;
     const int row = min(own_row, M - ITEM_ROWS);
     const int col = min(own_col, N - ITEM_COLS);
     a += a_at + (ulong)row * lda;

@@ -1,13 +1,14 @@
 // Sums in a fixed order.
 
-// g[i][j] += Σ_s part[s][i][j] for i < n, and gb[j] += Σ_s part[s][n][j]: adds
-// partial gradients to the gradient, split after split. A partial is stored in
-// panels of some columns, one after the other: element (i, j) stands at
-// (j/panel)·(n+1)·panel + i·panel + j%panel; a panel as wide as its rows is the
-// ordinary row-major order.
+// g[i][j] += Σ_s part[s][i][j] for i < n, and gb[j] += Σ_s part[s][rows−1][j]:
+// adds partial gradients to the gradient, split after split. A partial is stored
+// in panels of some columns, one after the other, each with the given number of
+// rows: element (i, j) stands at (j/panel)·rows·panel + i·panel + j%panel. A panel
+// as wide as the rows is the ordinary row-major order; a panel of one column is
+// the transposed.
 kernel void add_partials(
     const int splits, const int n, const int p,
-    global const float *part, const int ldp, const int panel,  // splits×(n+1)×ldp
+    global const float *part, const int ldp, const int panel, const int rows,  // splits×rows×ldp
     global float *g, const ulong g_at, const int ldg,  // n×p
     global float *gb, const ulong gb_at)               // p
 {
@@ -15,8 +16,8 @@ kernel void add_partials(
     const int i = get_global_id(1);
     if (i > n || j >= p)
         return;
-    const ulong size = (ulong)(n + 1) * ldp;
-    part += ((ulong)(j / panel) * (n + 1) + i) * panel + j % panel;
+    const ulong size = (ulong)rows * ldp;
+    part += ((ulong)(j / panel) * rows + (i < n ? i : rows - 1)) * panel + j % panel;
     float sum = part[0];
     for (int s = 1; s < splits; s++)
         sum += part[s * size];

@@ -17,7 +17,7 @@ const (
 // each means; those that a variant does not use are zero.
 type Tile struct {
 	Variant   Variant `json:"variant"`
-	ItemRows  int     `json:"item_rows,omitempty"`  // outputs of a work-item: rows
+	ItemRows  int     `json:"item_rows,omitempty"`  // results of a work-item: rows
 	ItemCols  int     `json:"item_cols,omitempty"`  // and columns
 	GroupRows int     `json:"group_rows,omitempty"` // work-items of a work-group: along rows (local)
 	GroupCols int     `json:"group_cols,omitempty"` // and along columns (local)
@@ -76,7 +76,8 @@ func (t Tile) Check(l Limits) error {
 		}
 		and("item rows", t.ItemRows, 1, 32)
 		and("item columns", t.ItemCols, t.Width, 16*t.Width)
-		and("depth", t.Depth, 0, 1<<20)
+		// gradient_register.cl keeps this many rows of a panel on the stack.
+		and("depth", t.Depth, 0, 512)
 		if err == nil && t.ItemCols%t.Width != 0 {
 			return fmt.Errorf("tile %s: item columns are no multiple of the width", t)
 		}
@@ -139,12 +140,26 @@ func (t Tile) Fit(m, n int) Tile {
 	if t.Variant != Register {
 		return t
 	}
+	if t = t.narrow(n); m < t.ItemRows {
+		t.ItemRows = 1
+	}
+	return t
+}
+
+// FitAll is Fit for products whose m is a layer's and not a block's: the rows are
+// divided evenly, into as few tiles as before.
+func (t Tile) FitAll(m, n int) Tile {
+	t = t.narrow(n)
+	tiles := (m + t.ItemRows - 1) / t.ItemRows
+	t.ItemRows = (m + tiles - 1) / tiles
+	return t
+}
+
+// narrow makes a tile that is wider than n narrower and taller.
+func (t Tile) narrow(n int) Tile {
 	if n < t.ItemCols {
 		t.ItemRows = max(t.ItemRows, min(maxItemRows, t.ItemRows*t.ItemCols/n))
 		t.ItemCols = n
-	}
-	if m < t.ItemRows {
-		t.ItemRows = 1
 	}
 	return t
 }

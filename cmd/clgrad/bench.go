@@ -18,6 +18,7 @@ type benchCommand struct {
 	Backend    []backendName `placeholder:"NAME" help:"Backends to time, in place of every one that is found."`
 	Iterations count         `default:"10" help:"Iterations to time on each backend, after one that is not."`
 	Profile    bool          `help:"Also the device time of every operation, which slows some devices down."`
+	Dense      bool          `help:"Keep OpenCL devices from packing the input."`
 	JSON       bool          `name:"json" help:"One JSON object."`
 }
 
@@ -135,7 +136,7 @@ func (c benchCommand) Run(a *app) (err error) {
 // enter opens a backend and loads the data into it.
 func (c benchCommand) enter(a *app, x *contestant, name backendName, set dataset.Set, l network.Layout) (err error) {
 	begin := time.Now()
-	if x.backend, err = name.open(a, gpu.Options{Profiling: c.Profile}); err != nil {
+	if x.backend, err = name.open(a, gpu.Options{Profiling: c.Profile, Dense: c.Dense}); err != nil {
 		return err
 	}
 	info := x.backend.Info()
