@@ -31,6 +31,7 @@ type state struct {
 	// Scratch memory that verbs share, grown on demand.
 	partial   *object // partial gradients
 	transpose *object // Wᵀ of the register input gradient
+	folded    *object // weights and bias of packed input that scaling shifts
 	losses    *object // partial losses and counts
 }
 

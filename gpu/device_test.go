@@ -342,6 +342,8 @@ func must[T any](v T, err error) T {
 // compile.
 func TestBrokenKernels(t *testing.T) {
 	register := kernels.Default(kernels.CPU, 2)
+	shallow := register // steps of a few rows, so that small shapes have several
+	shallow.WeightGradient.Depth = 4
 	local := kernels.Default(kernels.GPU, 2)
 	local.RecordGroup = 64
 	const round = "float __attribute__((overloadable)) BF16(float x) { return as_float((as_uint(x) + 0x7fffu + ((as_uint(x) >> 16) & 1u)) & 0xffff0000u); }\n" +
@@ -356,19 +358,21 @@ func TestBrokenKernels(t *testing.T) {
 		{"dropped term, register", register, "matmul_register.cl",
 			"k < K; k++", "k < K - 1; k++", "forward"},
 		{"dropped term, gradient", register, "gradient_register.cl",
-			"r < rows; r++) {\n                    vector", "r < rows - 1; r++) {\n                    vector", "weight-gradient"},
+			"r < rows; r++) {\n                        vector", "r < rows - 1; r++) {\n                        vector", "weight-gradient"},
 		{"dropped term, local", local, "matmul_local.cl",
 			"low + k < end ? a[at]", "low + k < end - 1 ? a[at]", "forward"},
 		{"wrong edge tile, rows", register, "matmul_register.cl",
 			"const int row = min(own_row, M - ITEM_ROWS);", "const int row = min(own_row, M - ITEM_ROWS) & ~1;", "forward"},
 		{"wrong edge tile, features", register, "gradient_register.cl",
-			"if (row + i < own_row)", "if (row + i <= own_row && own_row > row)", "weight-gradient"},
+			"if (row + j >= own_row && col + v * WIDTH >= own_col)", "if (row + j >= own_row && col + v * WIDTH > own_col)", "weight-gradient"},
+		{"half done rows, bias", shallow, "gradient_register.cl",
+			"                    if (row + j >= own_row)\n                        last", "                        last", "weight-gradient"},
 		{"edge of the batch", local, "matmul_local.cl",
 			"row0 + i < M && low + k < end ? a[at]", "row0 + i < M - 1 && low + k < end ? a[at]", "forward"},
 		{"bfloat16 inputs, register", register, "matmul_register.cl",
 			"const vector x = a[(ulong)i * lda + k];", "const vector x = BF16(a[(ulong)i * lda + k]);", "forward"},
 		{"bfloat16 inputs, gradient", register, "gradient_register.cl",
-			"const vector xi = f[i];", "const vector xi = BF16(f[i]);", "weight-gradient"},
+			"const vector dj = d[j];", "const vector dj = BF16(d[j]);", "weight-gradient"},
 		{"bfloat16 inputs, local", local, "matmul_local.cl",
 			"x[i] = as[k][ty + i * GROUP_ROWS];", "x[i] = BF16(as[k][ty + i * GROUP_ROWS]);", "forward"},
 		{"missing barrier after loading", local, "matmul_local.cl",
@@ -383,9 +387,17 @@ func TestBrokenKernels(t *testing.T) {
 		{"last group of the batch, packed", register, "packed_register.cl",
 			"row < B ? LOAD", "row + 1 < B ? LOAD", "weight-gradient-input"},
 		{"stale row, packed", register, "packed_register.cl",
-			"STORE((vector)0.0f, v, part + (ulong)i * p);", ";", "weight-gradient-input"},
+			"STORE((vector)0.0f, v, part + (ulong)i * ITEM_COLS);", ";", "weight-gradient-input"},
 		{"bfloat16 values, packed", register, "packed_register.cl",
 			"sum[v] = fma(x, d[i][v], sum[v]);", "sum[v] = fma(x, BF16(d[i][v]), sum[v]);", "weight-gradient-input"},
+		{"weights without their factors", register, "fold.cl",
+			"fold[i].x * v", "v", "forward-input"},
+		{"shift of one feature missing", register, "fold.cl",
+			"sum = fma(fold[i].y, v, sum);", "sum = fma(i == 2 ? 0.0f : fold[i].y, v, sum);", "forward-input"},
+		{"gradient of the shift with the first split's bias", register, "fold.cl",
+			"d += part[s * size + n * panel];", "d += s ? 0.0f : part[n * panel];", "weight-gradient-input"},
+		{"gradient without its factors", register, "fold.cl",
+			"fma(fold[i].x, sum, fold[i].y * d)", "fma(fold[i].y, d, sum)", "weight-gradient-input"},
 		{"mask of the derivative", register, "matmul_register.cl",
 			"mask > 0.0f", "mask >= 0.0f", "input-gradient"},
 		{"ReLU hides NaN", register, "matmul_register.cl",

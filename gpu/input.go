@@ -23,6 +23,10 @@ func (x *input) Rows() int      { return x.rows }
 func (x *input) Features() int  { return x.features }
 func (x *input) BlockRows() int { return x.blockRows }
 
+// Folded reports whether the shift of packed input is held apart
+// ([network.FoldedInput]).
+func (x *input) Folded() bool { return x.packed != nil && x.packed.fold != nil }
+
 func (x *input) Close() error {
 	if x.labels != nil {
 		x.b.s.free(x.labels)

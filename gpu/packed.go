@@ -15,7 +15,8 @@ import (
 // block, a block to one chunk, and a chunk fits the device's largest buffer.
 type packedRows struct {
 	tile   kernels.Tile
-	table  *object // 256 float32: the scaled value of each byte
+	table  *object // 256 float32: the value of each byte
+	fold   *object // factor and shift of each feature (kernels/fold.cl); nil where scaling keeps 0 at 0
 	chunks []packedChunk
 	// chunkOf and groupOf are, for each block, its chunk and the number of its
 	// first group there.
@@ -32,10 +33,50 @@ type packedChunk struct {
 // maxPackedFeatures is how many features the entries of a group can name.
 const maxPackedFeatures = math.MaxUint16 + 1
 
-// packable reports whether samples can be packed: bytes, of which 0 stays 0
-// under one scaling for all features.
+// maxFold bounds what scaling makes of a byte of 0. Folded sums have terms of up
+// to this size more, times the weights, and lose that much precision; a feature
+// that is 0 in half of the rows, and scaled to deviation 1, is at 1.
+const maxFold = 4
+
+// packable reports whether samples can be packed: bytes, of which a 0 stays near
+// 0 under scaling.
 func packable(s network.Samples) bool {
-	return s.Bytes != nil && s.Features <= maxPackedFeatures && len(s.Scaling.Shift) <= 1 && s.Scaling.Apply(0, 0) == 0
+	if s.Bytes == nil || s.Features > maxPackedFeatures {
+		return false
+	}
+	for j := range max(1, len(s.Scaling.Shift)) {
+		if z := s.Scaling.Apply(0, j); !(z >= -maxFold && z <= maxFold) {
+			return false
+		}
+	}
+	return true
+}
+
+// valuesOf returns the table of byte values and, where scaling moves a 0, a
+// factor and a shift for each feature: x = factor·table[v] + shift. With one
+// scaling for all features the factor is in the table.
+func valuesOf(s network.Samples) (table []float32, fold [][2]float32) {
+	table = make([]float32, 256)
+	if columns := len(s.Scaling.Shift); columns > 1 {
+		for v := range table {
+			table[v] = float32(v)
+		}
+		for j := range columns {
+			fold = append(fold, [2]float32{float32(s.Scaling.Factor[j]), s.Scaling.Apply(0, j)})
+		}
+		return table, fold
+	}
+	zero := s.Scaling.Apply(0, 0)
+	for v := range table {
+		table[v] = s.Scaling.Apply(float64(v), 0) - zero
+	}
+	if zero == 0 {
+		return table, nil
+	}
+	for range s.Features {
+		fold = append(fold, [2]float32{1, zero})
+	}
+	return table, fold
 }
 
 // Packed products cost more a product than dense ones: they pay where no more
@@ -85,23 +126,30 @@ func (p *packedRows) free(s *session) {
 			}
 		}
 	}
-	if p.table != nil {
-		s.free(p.table)
+	for _, o := range []*object{p.fold, p.table} {
+		if o != nil {
+			s.free(o)
+		}
 	}
 }
 
 // load counts the entries of every group, divides the blocks into chunks that
 // fit, and packs each.
 func (p *packedRows) load(s *session, x *input, samples network.Samples) (err error) {
-	table := make([]float32, 256)
-	for v := range table {
-		table[v] = samples.Scaling.Apply(float64(v), 0)
-	}
+	table, fold := valuesOf(samples)
 	if p.table, err = s.buffer("table of scaled bytes", 4*len(table)); err != nil {
 		return err
 	}
 	if err := s.write(p.table, 0, unsafe.Pointer(&table[0]), 4*len(table)); err != nil {
 		return err
+	}
+	if fold != nil {
+		if p.fold, err = s.buffer("scaling of features", 8*len(fold)); err != nil {
+			return err
+		}
+		if err := s.write(p.fold, 0, unsafe.Pointer(&fold[0]), 8*len(fold)); err != nil {
+			return err
+		}
 	}
 
 	r := p.tile.ItemRows
@@ -232,6 +280,19 @@ func (b *Backend) forwardPacked(x *input, block int, wm, bm network.Matrix, act 
 		return err
 	}
 	cols := network.AlignUp(h.cols)
+	if x.packed.fold != nil {
+		o, err := b.scratch(&b.folded, "folded weights", w.rows*cols+cols)
+		if err != nil {
+			return err
+		}
+		folded := operand{o: o, rows: w.rows, cols: w.cols, stride: cols}
+		if err := b.s.launch(kernels.Key("fold_weights", w.rows, w.cols), kernels.Fold(), "fold_weights",
+			[]int{cols}, []int{b.group(16)},
+			arguments(ints(w.rows, cols), []any{x.packed.fold}, w.args(), bias.args()[:2], folded.args())...); err != nil {
+			return err
+		}
+		w, bias = folded, operand{o: o, offset: w.rows * cols}
+	}
 	tile := x.packed.tile.FitColumns(cols)
 	return b.s.launch(kernels.Key(kernels.OpForward+" packed", w.rows, w.cols), tile.PackedInput(), "forward_packed",
 		[]int{groups(rows, tile.ItemRows), cols / tile.ItemCols}, []int{1, 1},
@@ -257,5 +318,10 @@ func (b *Backend) weightGradientPacked(x *input, block int, dzm, dwm, dbm networ
 		arguments(ints(rows, n, cols), x.packed.args(block), dz.args(), []any{part})...); err != nil {
 		return err
 	}
-	return b.addPartials(part, splits, cols, tile.ItemCols, n+1, dw, db)
+	if x.packed.fold == nil {
+		return b.addPartials(part, splits, cols, tile.ItemCols, n+1, dw, db)
+	}
+	return b.s.launch(kernels.Key("add_folded_partials", n, dw.cols), kernels.Fold(), "add_folded_partials",
+		[]int{dw.cols, n + 1}, b.group2(),
+		arguments(ints(splits, n, dw.cols), []any{part}, ints(cols, tile.ItemCols), []any{x.packed.fold}, dw.args(), db.args()[:2])...)
 }

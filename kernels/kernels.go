@@ -71,6 +71,9 @@ func (t Tile) PackedInput() Program {
 	return Program{File: "packed_register.cl", Options: t.options()}
 }
 
+// Fold returns the program with the kernels fold_weights and add_folded_partials.
+func Fold() Program { return Program{File: "fold.cl"} }
+
 // Softmax returns the program with the kernels softmax_cross_entropy and
 // softmax_cross_entropy_register, whose work-items take rows rows each.
 func Softmax(rows int) Program {

@@ -9,7 +9,10 @@
 //   starts[g] … starts[g+1]−1   the entries of group g
 //   index[q]                    the feature of entry q, ascending within a group
 //   values[q·ITEM_ROWS + i]     its byte in row i of the group; 0 beyond the batch
-//   table[v]                    the scaled value of byte v; table[0] is 0
+//   table[v]                    the value of byte v; table[0] is 0
+//
+// Where scaling leaves a byte of 0 at 0, the table holds the scaled values and
+// x is what the products are of. Otherwise fold.cl says what they are of.
 //
 // A sum runs over the same products in the same order as that of the dense
 // kernels, less those that are 0.

@@ -133,6 +133,16 @@ type Input interface {
 	Close() error
 }
 
+// A FoldedInput is an Input that can say whether it holds its features in two
+// parts, x = y + z with z the same in every row (the scaled value of a raw 0), and
+// gets its products from those of either part. Their rounding errors are then
+// bounded as those of Σ y·w + Σ z·w, where |y| + |z| may exceed |x|.
+type FoldedInput interface {
+	Input
+	// Folded reports whether this input is held so.
+	Folded() bool
+}
+
 // A Tally is device memory for the results of a training run: records of loss
 // and correct rows, and the first iteration that was not finite.
 type Tally interface {

@@ -63,6 +63,7 @@ type productCase struct {
 	roomy     bool // strides larger than needed
 	bytes     bool // integers as bytes
 	unsigned  bool // such bytes, unshifted: 0 stays 0, as in data that can be packed
+	shifted   bool // unsigned bytes of which 0 becomes −2, as in packed data that is standardised
 }
 
 // verb returns the operation without regard to the form of x.
@@ -81,6 +82,9 @@ func (c productCase) String() string {
 	}
 	if c.unsigned {
 		text += " from 0"
+	}
+	if c.shifted {
+		text += " shifted"
 	}
 	if c.blockRows != c.shape.rows {
 		text += fmt.Sprintf(" in blocks of %d", c.blockRows)
@@ -139,6 +143,8 @@ func productCases(op string, quick bool) []productCase {
 			cases = append(cases, c)
 			if kind == integers && base.input() {
 				c.bytes, c.unsigned = true, true
+				cases = append(cases, c)
+				c.shifted = true
 				cases = append(cases, c)
 			}
 		}

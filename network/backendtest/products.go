@@ -27,12 +27,15 @@ func forward(s *sheet) {
 // check computes one case and puts it through the gates.
 func (c productCase) check(s *sheet) {
 	o := c.operands(s)
-	first, second := c.compute(s, o)
+	first, second, folded := c.compute(s, o)
 	if s.err != nil {
 		return
 	}
 	s.repeated(c.String(), c.at(), first, second)
 	p := c.product(o)
+	if folded {
+		p = c.fold(p, o)
+	}
 	finish := c.finish(o)
 	if c.kind == integers {
 		if largest(p.sums()) >= integerLimit {
@@ -177,6 +180,28 @@ func (c productCase) product(o operands) product {
 	}
 }
 
+// fold returns a product over input as that of its two parts, x = y + z (see
+// [network.FoldedInput]): the sum is as long again, and its terms are y·w and z·w.
+func (c productCase) fold(p product, o operands) product {
+	k := p.a.cols
+	f := product{newDense(p.a.rows, 2*k), newDense(2*k, p.b.cols), p.c0}
+	copy(f.b.v, p.b.v)
+	copy(f.b.v[len(p.b.v):], p.b.v)
+	for i := range p.a.rows {
+		for t, x := range p.a.row(i) {
+			feature, z := t, 0.0
+			if c.verb() == "weight-gradient" {
+				feature = i
+			}
+			if feature < o.samples.Features { // not the row of db
+				z = float64(o.samples.Scaling.Apply(0, feature))
+			}
+			f.a.row(i)[t], f.a.row(i)[k+t] = float64(float32(x-z)), z
+		}
+	}
+	return f
+}
+
 // finish returns the function that applies the activation or the mask. ReLU
 // moves no two values further apart, so a bound on the sum holds for it.
 func (c productCase) finish(o operands) func([]float64) {
@@ -208,9 +233,9 @@ func (c productCase) at() func(int) string {
 	}
 }
 
-// compute runs the case twice, from the same values, and returns both results.
-// It reports what happened around them.
-func (c productCase) compute(s *sheet, o operands) (first, second []float64) {
+// compute runs the case twice, from the same values, and returns both results,
+// and whether the input was folded. It reports what happened around them.
+func (c productCase) compute(s *sheet, o operands) (first, second []float64, folded bool) {
 	var out *region
 	var run func() error
 	results := 1
@@ -224,6 +249,7 @@ func (c productCase) compute(s *sheet, o operands) (first, second []float64) {
 	var x *region
 	if c.input() {
 		input = s.load(o.samples, c.blockRows)
+		folded = isFolded(input)
 	} else if c.verb() != "input-gradient" {
 		x = hold(o.x)
 	}
@@ -278,7 +304,12 @@ func (c productCase) compute(s *sheet, o operands) (first, second []float64) {
 	if problem != "" {
 		s.fail(c.String(), gateAround, problem)
 	}
-	return first, second
+	return first, second, folded
+}
+
+func isFolded(x network.Input) bool {
+	f, ok := x.(network.FoldedInput)
+	return ok && f.Folded()
 }
 
 // eachBlock calls f for the rows of each block, in order.

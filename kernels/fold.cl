@@ -1,0 +1,59 @@
+// The shift of packed input, taken out of the products. Packed input holds only
+// what is not 0, so of x = y + z, z being what a byte of 0 becomes in each
+// feature, it holds y = f·t, t the entries of a table and f a factor a feature:
+//
+//   x·W + b = t·(f ⊙ W) + (b + z·W)
+//   xᵀ·dz   = f ⊙ (tᵀ·dz) + zᵀ ⊗ Σ rows of dz
+//
+// The second terms are of rank one, and cost what one row of the batch costs.
+//
+// fold holds f and z of each feature.
+
+// wf = f ⊙ W and, as its row n, b + z·W: work-item j takes column j, rows in order. p is
+// padded, so that the padding of wf is that of W.
+kernel void fold_weights(
+    const int n, const int p,
+    global const float2 *fold,                                // n
+    global const float *w, const ulong w_at, const int ldw,   // n×p
+    global const float *b, const ulong b_at,                  // p
+    global float *wf, const ulong wf_at, const int ldf)       // n×p, and bf as row n
+{
+    const int j = get_global_id(0);
+    if (j >= p)
+        return;
+    w += w_at + j;
+    wf += wf_at + j;
+    float sum = 0.0f;
+    for (int i = 0; i < n; i++) {
+        const float v = w[(ulong)i * ldw];
+        wf[(ulong)i * ldf] = fold[i].x * v;
+        sum = fma(fold[i].y, v, sum);
+    }
+    wf[(ulong)n * ldf] = b[b_at + j] + sum;
+}
+
+// What add_partials (reduce.cl) does, with the partials of t: gb[j] += d[j] and
+// g[i][j] += f[i]·Σ_s part[s][i][j] + z[i]·d[j], d[j] = Σ_s part[s][n][j].
+kernel void add_folded_partials(
+    const int splits, const int n, const int p,
+    global const float *part, const int ldp, const int panel,  // splits×(n+1)×ldp
+    global const float2 *fold,                                 // n
+    global float *g, const ulong g_at, const int ldg,          // n×p
+    global float *gb, const ulong gb_at)                       // p
+{
+    const int j = get_global_id(0);
+    const int i = get_global_id(1);
+    if (i > n || j >= p)
+        return;
+    const ulong size = (ulong)(n + 1) * ldp;
+    part += (ulong)(j / panel) * (n + 1) * panel + j % panel;
+    float sum = 0.0f, d = 0.0f;
+    for (int s = 0; s < splits; s++) {
+        sum += part[s * size + i * panel];
+        d += part[s * size + n * panel];
+    }
+    if (i < n)
+        g[g_at + (ulong)i * ldg + j] += fma(fold[i].x, sum, fold[i].y * d);
+    else
+        gb[gb_at + j] += d;
+}
