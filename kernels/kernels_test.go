@@ -100,3 +100,29 @@ func TestFit(t *testing.T) {
 		}
 	}
 }
+
+// A search can go from every default, and only to tiles that a device can take.
+func TestNeighbours(t *testing.T) {
+	for _, c := range []Config{Default(CPU, 2), Default(GPU, 132)} {
+		tiles := []Tile{c.Forward, c.WeightGradient}
+		if c.Packed != nil {
+			tiles = append(tiles, *c.Packed)
+		}
+		for _, tile := range tiles {
+			all := tile.Neighbours(roomy)
+			if len(all) < 8 {
+				t.Errorf("%s has the neighbours %v alone", tile, all)
+			}
+			seen := map[Tile]bool{tile: true}
+			for _, n := range all {
+				if err := n.Check(roomy); err != nil {
+					t.Error(err)
+				}
+				if seen[n] || n.Variant != tile.Variant || (n.Splits > 0) != (tile.Splits > 0) || (n.Depth > 0) != (tile.Depth > 0) {
+					t.Errorf("%s has the neighbour %s", tile, n)
+				}
+				seen[n] = true
+			}
+		}
+	}
+}

@@ -42,7 +42,7 @@ func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
 	case "cpu64":
 		return cpu.New[float64](), nil
 	case "auto":
-		b, d, why, err := openDevice("", o)
+		b, d, why, err := openDevice(a, "", o)
 		if err != nil {
 			a.note("computing on the CPU: %s", oneLine(err))
 			return cpu.New[float32](), nil
@@ -51,25 +51,38 @@ func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
 		return b, nil
 	}
 	_, which, _ := strings.Cut(string(n), ":")
-	b, _, _, err := openDevice(which, o)
+	b, _, _, err := openDevice(a, which, o)
 	if err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-// openDevice opens the OpenCL device that which names (see gpu.Select).
-func openDevice(which string, o gpu.Options) (*gpu.Backend, gpu.Device, string, error) {
-	devices, err := gpu.Devices()
-	if err != nil {
-		return nil, gpu.Device{}, "", err
-	}
-	d, why, err := gpu.Select(devices, which)
+// openDevice opens the OpenCL device that which names (see gpu.Select), with what
+// clgrad tune found for it.
+func openDevice(a *app, which string, o gpu.Options) (*gpu.Backend, gpu.Device, string, error) {
+	d, why, err := selectDevice(which)
 	if err != nil {
 		return nil, d, "", err
 	}
+	dir, err := gpu.TuningDir()
+	if err == nil {
+		o.Tuning, err = gpu.LoadTuning(dir, d)
+	}
+	if err != nil {
+		a.note("the tuning of opencl:%s is ignored (clgrad tune makes another): %s", d.ID(), oneLine(err))
+	}
 	b, err := gpu.Open(d, o)
 	return b, d, why, err
+}
+
+// selectDevice returns the OpenCL device that which names, and why that one.
+func selectDevice(which string) (gpu.Device, string, error) {
+	devices, err := gpu.Devices()
+	if err != nil {
+		return gpu.Device{}, "", err
+	}
+	return gpu.Select(devices, which)
 }
 
 // allBackends returns the names of every backend that can be used here: those on the

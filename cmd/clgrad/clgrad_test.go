@@ -472,3 +472,35 @@ func TestHelp(t *testing.T) {
 		}
 	}
 }
+
+// What tune finds is used by later runs; what is no tuning is ignored and said
+// so.
+func TestTune(t *testing.T) {
+	names := backends(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	if status, _, err := clgrad(t, "tune", "--backend", "cpu"); status != failure || !strings.Contains(err, "--backend cpu: an OpenCL device is expected") {
+		t.Errorf("status %d, %s", status, err)
+	}
+	if len(names) == 2 {
+		return // backends has said why
+	}
+	dir := images(t, 300, 50)
+	var r tuneReport
+	if err := json.Unmarshal([]byte(good(t, "tune", "--data", dir, "--layers", "20", "--seconds", "2", "--backend", names[2], "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Shapes) < 4 || filepath.Ext(r.File) != ".json" {
+		t.Errorf("%+v", r)
+	}
+	train := []string{"train", "--data", dir, "--layers", "20", "--iterations", "2", "--backend", names[2]}
+	if _, _, notes := clgrad(t, train...); strings.Contains(notes, "tuning") {
+		t.Errorf("a good tuning: %s", notes)
+	}
+	if err := os.WriteFile(r.File, []byte("{"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	status, _, notes := clgrad(t, train...)
+	if status != success || !strings.Contains(notes, "is ignored (clgrad tune makes another): "+r.File+": is no tuning") || strings.Count(notes, "\n") != 1 {
+		t.Errorf("status %d, %s", status, notes)
+	}
+}

@@ -6,6 +6,7 @@
 //	clgrad eval      loss and accuracy of a saved model
 //	clgrad bench     time every backend side by side
 //	clgrad check     judge a backend's numbers by the conformance suite
+//	clgrad tune      find the fastest kernels of a network on an OpenCL device
 //	clgrad data      list, fetch and verify data sets
 //
 // Results go to standard output, everything else to standard error. The exit
@@ -34,6 +35,7 @@ type commands struct {
 	Eval    evalCommand    `cmd:"" help:"Loss and accuracy of a saved model."`
 	Bench   benchCommand   `cmd:"" help:"Time an iteration on every backend, side by side."`
 	Check   checkCommand   `cmd:"" help:"Judge a backend's numbers by the conformance suite."`
+	Tune    tuneCommand    `cmd:"" help:"Find the fastest kernels of a network on an OpenCL device."`
 	Data    dataCommand    `cmd:"" help:"List, fetch and verify data sets."`
 }
 
