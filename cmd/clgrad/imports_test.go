@@ -21,7 +21,8 @@ var allowed = map[string][]string{
 	"cpu":                 {"network"},
 	"gpu":                 {"network", "kernels"},
 	"cmd/compare":         {},
-	"cmd/clgrad":          {"network", "network/dataset", "network/checkpoint", "network/backendtest", "cpu", "gpu", "kernels"},
+	"cmd/clgrad/report":   {"network"},
+	"cmd/clgrad":          {"cmd/clgrad/report", "network", "network/dataset", "network/checkpoint", "network/backendtest", "cpu", "gpu", "kernels"},
 }
 
 // Imports follow the table, C is reached from gpu alone, and only one file there
