@@ -268,6 +268,10 @@ func TestErrors(t *testing.T) {
 	if err := os.WriteFile(plainFile, []byte("no model"), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	badRecipe := filepath.Join(t.TempDir(), "bad.json")
+	if err := os.WriteFile(badRecipe, []byte("{\n \"version\": 1,\n \"lr\": \"fast\"\n}"), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args   string
 		status int
@@ -289,6 +293,22 @@ func TestErrors(t *testing.T) {
 		{"train --backend cpu:0", usage, "opencl:P.D"},
 		{"train --preprocess min", usage, "standard"},
 		{"train --init zero", usage, "normal"},
+		{"train --recipe fly", usage, "biswas or a file is expected"},
+		{"train --recipe " + badRecipe, failure, badRecipe + ":3:8: key \"lr\": a string where a number is expected"},
+		{"train --recipe chang --lr 0", usage, "above 0"},
+		{"train --divide 5", usage, "42000,28000"},
+		{"train --predictions xml", usage, "table, kaggle"},
+		{"train --passes 2", usage, "at most 1"},
+		{"train --data " + dir + " --predictions table", failure, "give a directory"},
+		{"train --data " + dir + " --divide 20,20 --backend cpu", failure, "the set has 30 rows"},
+		{"train --data " + dir + " --predict nowhere --out " + t.TempDir() + "/run", failure, "nowhere"},
+		{"predict " + used, usage, "data"},
+		{"predict nowhere --data " + dir, failure, "nowhere"},
+		{"predict " + used + " --data nowhere", failure, "nowhere"},
+		{"predict " + used + " --data " + dir + " --kaggle --json", usage, "kaggle"},
+		{"predict " + used + " --data " + dir + " --kaggle --probabilities", failure, "give one of them"},
+		{"predict " + used + " --data " + dir + " --backend cpu --out nowhere/file", failure, "nowhere/file"},
+		{"recipes fly", failure, "clgrad recipes lists"},
 		{"eval", usage, "model"},
 		{"train --data " + dir + " --backend opencl:97.3", failure, "no OpenCL device"},
 		{"train --data nowhere", failure, "mnist or a directory of IDX files is expected"},

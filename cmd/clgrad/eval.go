@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 
+	"clgrad/cmd/clgrad/recipe"
 	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
@@ -12,8 +13,8 @@ import (
 )
 
 type evalCommand struct {
-	Model   path        `arg:"" help:"A safetensors file, or the directory that train --out wrote."`
-	Data    path        `placeholder:"DATA" help:"Data set: a name or a directory of IDX files; the one the model was trained on if not given."`
+	Model   recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote."`
+	Data    recipe.Path `placeholder:"DATA" help:"Data set: a name or a directory of IDX files; the one the model was trained on if not given."`
 	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
 	JSON    bool        `name:"json" help:"One JSON object."`
 }

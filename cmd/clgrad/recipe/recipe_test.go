@@ -169,30 +169,3 @@ func FuzzRecipe(f *testing.F) {
 		}
 	})
 }
-
-// Compare finds the shift between two equal curves, and the distance that no
-// shift takes away.
-func TestCompare(t *testing.T) {
-	curve := func(i int) float64 { return 2 / (1 + math.Exp(float64(i-100)/10)) }
-	r := Reference{Name: "r", First: 9, Every: 10}
-	for i := range 20 {
-		r.Losses = append(r.Losses, curve(r.Iteration(i)))
-	}
-	for _, shift := range []int{0, 13, -13} {
-		loss := make([]float64, 200)
-		for k := range loss {
-			loss[k] = curve(k + 1 - shift)
-		}
-		loss[48+shift] += 0.01
-		c, ok := r.Compare(loss)
-		if !ok || c.Shift != shift || math.Abs(c.Distance-0.01) > 1e-12 || c.At != 49 {
-			t.Errorf("shifted by %d: %+v, %v", shift, c, ok)
-		}
-	}
-	if c, ok := r.Compare(make([]float64, 8)); ok {
-		t.Errorf("8 iterations against a reference from iteration 9: %+v", c)
-	}
-	if c, ok := r.Compare([]float64{8: 2}); !ok || c.Points != 1 {
-		t.Errorf("one point: %+v, %v", c, ok)
-	}
-}

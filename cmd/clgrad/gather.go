@@ -1,0 +1,141 @@
+package main
+
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/report"
+	"clgrad/network"
+)
+
+// lossCurve returns the losses of all iterations.
+func (r *trained) lossCurve() report.Curve { return everyIteration("training set", r.trace.loss) }
+
+func everyIteration(name string, values []float64) report.Curve {
+	c := report.Curve{Name: name, Values: values}
+	for i := range values {
+		c.Iterations = append(c.Iterations, i+1)
+	}
+	return c
+}
+
+// referenceCurve returns a recipe's reference as far as the run went.
+func referenceCurve(r recipe.Reference, iterations int) report.Curve {
+	c := report.Curve{Name: r.Name}
+	for i, v := range r.Losses {
+		if n := r.Iteration(i); n <= iterations {
+			c.Iterations, c.Values = append(c.Iterations, n), append(c.Values, v)
+		}
+	}
+	return c
+}
+
+// lineCurve returns what the lines have of other samples.
+func (r *trained) lineCurve(name string, of func(iterationLine) *network.Number) report.Curve {
+	c := report.Curve{Name: name}
+	for _, line := range r.trace.lines {
+		if v := of(line); v != nil {
+			c.Iterations, c.Values = append(c.Iterations, line.Iteration), append(c.Values, float64(*v))
+		}
+	}
+	return c
+}
+
+// gather returns all that the report shows of a run.
+func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
+	s := r.summary
+	run := report.Run{
+		Title: string(c.Name),
+		Results: []report.Figure{
+			{Name: "test accuracy", Value: percent(float64(s.TestAccuracy))},
+			{Name: "training accuracy", Value: percent(float64(s.TrainAccuracy))},
+			{Name: "loss", Value: fmt.Sprintf("%.4f", float64(s.Loss))},
+			{Name: "iterations", Value: strconv.Itoa(s.Iterations)},
+			{Name: "device", Value: s.Device},
+		},
+		Loss:     report.Chart{Curves: []report.Curve{r.lossCurve()}},
+		Accuracy: report.Chart{Curves: []report.Curve{everyIteration("training set", r.trace.accuracy)}},
+		Shape:    r.set.Shape,
+		Figures: []report.Figure{
+			{Name: "loss on the test set", Value: fmt.Sprintf("%.4f", float64(s.TestLoss))},
+			{Name: "time of the descent", Value: fmt.Sprintf("%.1f s", s.Seconds)},
+			{Name: "an iteration (median)", Value: fmt.Sprintf("%.4f s", s.Median)},
+		},
+		Settings: []report.Figure{
+			{Name: "data", Value: fmt.Sprintf("%s, %d + %d rows", r.set.Name, r.set.Train.Rows, r.set.Test.Rows)},
+			{Name: "layers", Value: strings.Trim(fmt.Sprint(r.layout.Sizes), "[]")},
+			{Name: "preprocessing", Value: string(c.Preprocess)},
+			{Name: "initial weights", Value: string(c.Init)},
+			{Name: "seed", Value: strconv.FormatUint(c.Seed, 10)},
+			{Name: "learning rate", Value: fmt.Sprint(float64(c.LR))},
+			{Name: "backend", Value: s.Backend},
+			{Name: "device", Value: s.Device},
+			{Name: "driver", Value: r.info.Driver},
+		},
+		FirstLayer:  firstLayer(r.layout, r.theta),
+		Predictions: &report.Predictions{Of: "test set", Samples: r.set.Test, Logits: r.logits},
+		Command:     a.command(),
+		Config:      string(dir.config),
+	}
+	if run.Title == "" {
+		run.Title = r.set.Name
+	}
+	for _, note := range append([]string{c.Description, c.Source}, c.Notes...) {
+		if note != "" {
+			run.Notes = append(run.Notes, note)
+		}
+	}
+	if test := r.lineCurve("test set", func(l iterationLine) *network.Number { return l.TestLoss }); len(test.Values) > 0 {
+		run.Loss.Curves = append(run.Loss.Curves, test)
+		run.Accuracy.Curves = append(run.Accuracy.Curves,
+			r.lineCurve("test set", func(l iterationLine) *network.Number { return l.TestAccuracy }))
+	}
+	if s.PeakRSS > 0 {
+		run.Figures = append(run.Figures, report.Figure{Name: "peak memory", Value: fmt.Sprintf("%.0f MB", float64(s.PeakRSS)/1e6)})
+	}
+	if p := s.Passes; p != nil {
+		run.Figures = append(run.Figures, report.Figure{Name: "training accuracy of " + percent(p.Accuracy), Value: p.when()})
+		if p.Iteration != nil {
+			run.Accuracy.Markers = append(run.Accuracy.Markers,
+				report.Marker{Iteration: *p.Iteration, Text: percent(p.Accuracy) + " " + p.when()})
+		}
+	}
+	if s.UnscaledTest != nil {
+		run.Figures = append(run.Figures,
+			report.Figure{Name: "test accuracy without scaling", Value: percent(float64(*s.UnscaledTest))})
+	}
+	if s.Reference != nil {
+		run.Loss.References = append(run.Loss.References,
+			report.Reference{Curve: referenceCurve(*c.Reference, s.Iterations), Align: true})
+		run.Figures = append(run.Figures, report.Figure{Name: "loss against " + s.Reference.Name, Value: s.Reference.text()})
+	}
+	return run
+}
+
+// firstLayer returns the weights of the first layer without padding.
+func firstLayer(l network.Layout, theta []float64) []float64 {
+	w, _ := l.Layer(0)
+	all := make([]float64, 0, w.Rows*w.Cols)
+	for i := range w.Rows {
+		all = append(all, w.Row(theta, i)...)
+	}
+	return all
+}
+
+// percent writes a share.
+func percent(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) }
+
+// when says at which iteration.
+func (p passed) when() string {
+	if p.Iteration == nil {
+		return "is not reached"
+	}
+	return fmt.Sprintf("at iteration %d", *p.Iteration)
+}
+
+// text says how far apart.
+func (c compared) text() string {
+	return fmt.Sprintf("at most %.4f apart, at iteration %d, with its curve moved by %d iterations", float64(c.Distance), c.At, c.Shift)
+}
