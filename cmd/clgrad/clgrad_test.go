@@ -138,7 +138,7 @@ func TestTrainEverywhere(t *testing.T) {
 		if got, want := float64(iterations[1].Loss), float64(first[1].Loss); math.Abs(got/want-1) > 1e-4 {
 			t.Errorf("%s: loss %g at iteration 50, %g on the CPU", name, got, want)
 		}
-		if iterations[2].Loss >= iterations[0].Loss || s.Iterations != 53 || s.TestAccuracy < 0.3 || s.Backend != name ||
+		if iterations[2].Loss >= iterations[0].Loss || s.Iterations != 53 || *s.TestAccuracy < 0.3 || s.Backend != name ||
 			s.Median <= 0 || s.Seconds <= 0 || s.Device == "" || len(s.Layers) != 3 {
 			t.Errorf("%s: %s", name, out)
 		}
@@ -146,7 +146,7 @@ func TestTrainEverywhere(t *testing.T) {
 		if err := json.Unmarshal([]byte(good(t, "eval", run, "--data", dir, "--backend", name, "--json")), &e); err != nil {
 			t.Fatal(err)
 		}
-		if e.Loss != s.Loss || e.TrainAccuracy != s.TrainAccuracy || e.TestLoss != s.TestLoss || e.TestAccuracy != s.TestAccuracy {
+		if e.Loss != s.Loss || e.TrainAccuracy != s.TrainAccuracy || *e.TestLoss != *s.TestLoss || *e.TestAccuracy != *s.TestAccuracy {
 			t.Errorf("%s: train found %+v, eval %+v", name, s, e)
 		}
 	}
@@ -311,13 +311,13 @@ func TestErrors(t *testing.T) {
 		{"recipes fly", failure, "clgrad recipes lists"},
 		{"eval", usage, "model"},
 		{"train --data " + dir + " --backend opencl:97.3", failure, "no OpenCL device"},
-		{"train --data nowhere", failure, "mnist or a directory of IDX files is expected"},
+		{"train --data nowhere", failure, "a directory of IDX files, a CSV or an NPZ file is expected"},
 		{"train --data " + dir + " --out " + used, failure, "is there already"},
 		{"train --data " + dir + " --out " + plainFile, failure, "--out"},
 		{"train --data " + dir + " --backend cpu --lr 1e38 --iterations 9", failure, "lower the learning rate"},
 		{"eval nowhere", failure, "nowhere"},
 		{"eval " + plainFile, failure, plainFile},
-		{"eval " + used, failure, "give --data"},
+		{"eval " + used + "/model.safetensors", failure, "give --data"},
 		{"check --operation fly --backend cpu", usage, "weight-gradient"},
 		{"bench --data nowhere", failure, "nowhere"},
 		{"data verify fly", usage, "mnist is expected"},
@@ -472,7 +472,7 @@ func TestCheck(t *testing.T) {
 }
 
 func TestData(t *testing.T) {
-	for _, args := range [][]string{{"data", "fetch", "mnist"}, {"data", "verify"}, {"data", "list"}} {
+	for _, args := range [][]string{{"data", "fetch", "mnist"}, {"data", "verify", "mnist"}, {"data", "list"}} {
 		if out := good(t, args...); !strings.Contains(out, "train-images-idx3-ubyte.gz") || strings.Count(out, " ok") != 4 {
 			t.Errorf("%v:\n%s", args, out)
 		}

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"os"
+	"path/filepath"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/gpu"
@@ -14,22 +16,24 @@ import (
 
 type evalCommand struct {
 	Model   recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote."`
-	Data    recipe.Path `placeholder:"DATA" help:"Data set: a name or a directory of IDX files; the one the model was trained on if not given."`
+	Data    recipe.Path `placeholder:"DATA" help:"Data set as for train; the one the model was trained on if not given."`
+	Label   string      `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; the one named label if not given."`
+	Test    recipe.Path `placeholder:"FILE" help:"CSV file of the test set."`
 	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
 	JSON    bool        `name:"json" help:"One JSON object."`
 }
 
 // evaluation is the output of --json.
 type evaluation struct {
-	Model         string         `json:"model"`
-	Data          string         `json:"data"`
-	Backend       string         `json:"backend"`
-	Device        string         `json:"device"`
-	Layers        []int          `json:"layers"`
-	Loss          network.Number `json:"loss"`
-	TrainAccuracy network.Number `json:"train_accuracy"`
-	TestLoss      network.Number `json:"test_loss"`
-	TestAccuracy  network.Number `json:"test_accuracy"`
+	Model         string          `json:"model"`
+	Data          string          `json:"data"`
+	Backend       string          `json:"backend"`
+	Device        string          `json:"device"`
+	Layers        []int           `json:"layers"`
+	Loss          network.Number  `json:"loss"`
+	TrainAccuracy network.Number  `json:"train_accuracy"`
+	TestLoss      *network.Number `json:"test_loss"` // null without a test set
+	TestAccuracy  *network.Number `json:"test_accuracy"`
 }
 
 // Run loads a model and scores it on a training and a test set.
@@ -64,53 +68,67 @@ func (c evalCommand) Run(a *app) (err error) {
 		return err
 	}
 	defer closing(&err, model)
-	var loss, accuracy, testLoss, testAccuracy float64
-	for _, part := range []struct {
-		samples        network.Samples
-		loss, accuracy *float64
-	}{{set.Train, &loss, &accuracy}, {set.Test, &testLoss, &testAccuracy}} {
-		if err := a.Err(); err != nil {
-			return err
-		}
-		if *part.loss, *part.accuracy, err = model.Score(part.samples); err != nil {
-			return err
-		}
+	if err := a.Err(); err != nil {
+		return err
 	}
-	if sum := loss + testLoss; math.IsNaN(sum) || math.IsInf(sum, 0) {
-		return fmt.Errorf("%s: the loss is not finite: its parameters or its scaling do not fit the data", c.Model)
+	loss, accuracy, err := model.Score(set.Train)
+	if err != nil {
+		return err
 	}
 	info := b.Info()
 	e := evaluation{
-		string(c.Model), set.Name, info.Backend, info.Device, l.Sizes, network.Number(loss), network.Number(accuracy),
-		network.Number(testLoss), network.Number(testAccuracy),
+		Model: string(c.Model), Data: set.Name, Backend: info.Backend, Device: info.Device, Layers: l.Sizes,
+		Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy),
+	}
+	if set.Test.Rows > 0 {
+		if err := a.Err(); err != nil {
+			return err
+		}
+		testLoss, testAccuracy, err := model.Score(set.Test)
+		if err != nil {
+			return err
+		}
+		e.TestLoss, e.TestAccuracy = number(testLoss), number(testAccuracy)
+		loss += testLoss
+	}
+	if math.IsNaN(loss) || math.IsInf(loss, 0) {
+		return fmt.Errorf("%s: the loss is not finite: its parameters or its scaling do not fit the data", c.Model)
 	}
 	if c.JSON {
 		return json.NewEncoder(a.out).Encode(e)
 	}
-	fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", loss, 100*accuracy)
-	_, err = fmt.Fprintf(a.out, "Test set: loss %.4f, accuracy %.2f %%\n", testLoss, 100*testAccuracy)
-	return err
+	showPart(a, "Training set", &e.Loss, &e.TrainAccuracy)
+	showPart(a, "Test set", e.TestLoss, e.TestAccuracy)
+	return nil
 }
 
-// load returns the data set with the model's own scaling.
+// load returns the data set with the model's own scaling: that of --data, or the
+// one that the configuration in the model's directory or the model itself names.
 func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
-	name := string(c.Data)
-	if name == "" {
-		if m.Run == nil {
-			return dataset.Set{}, fmt.Errorf("%s does not say what it was trained on: give --data", c.Model)
+	flags := modelFlags{recipe.Setup{Data: c.Data, Label: c.Label, Test: c.Test}}
+	config := filepath.Join(string(c.Model), recipe.FileName)
+	_, err := os.Stat(config)
+	switch {
+	case c.Data != "":
+	case err == nil:
+		r, err := recipe.Load(config)
+		if err != nil {
+			return dataset.Set{}, err
 		}
-		name = m.Run.Data
-		if m.Run.Directory {
-			return dataset.Set{}, fmt.Errorf("%s was trained on a directory named %s: give --data", c.Model, name)
-		}
+		flags.Setup = r.Setup
+	case m.Run == nil:
+		return dataset.Set{}, fmt.Errorf("%s does not say what it was trained on: give --data", c.Model)
+	case m.Run.Directory:
+		return dataset.Set{}, fmt.Errorf("%s was trained on a file or directory named %s: give --data", c.Model, m.Run.Data)
+	default:
+		flags.Data = recipe.Path(m.Run.Data)
 	}
-	set, err := dataset.Load(a, name, a.dataOptions())
+	set, err := flags.raw(a, m.Classes)
 	if err != nil {
 		return set, err
 	}
 	if m.Run != nil && m.Run.Digest != set.Digest {
-		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, name)
+		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, flags.Data)
 	}
-	set.Train.Scaling, set.Test.Scaling = m.Scaling, m.Scaling
-	return set, nil
+	return set.Scale(m.Scaling), nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -46,10 +47,10 @@ func (r *trained) lineCurve(name string, of func(iterationLine) *network.Number)
 // gather returns all that the report shows of a run.
 func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 	s := r.summary
+	name, samples := shown(r.set)
 	run := report.Run{
 		Title: string(c.Name),
 		Results: []report.Figure{
-			{Name: "test accuracy", Value: percent(float64(s.TestAccuracy))},
 			{Name: "training accuracy", Value: percent(float64(s.TrainAccuracy))},
 			{Name: "loss", Value: fmt.Sprintf("%.4f", float64(s.Loss))},
 			{Name: "iterations", Value: strconv.Itoa(s.Iterations)},
@@ -58,13 +59,14 @@ func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 		Loss:     report.Chart{Curves: []report.Curve{r.lossCurve()}},
 		Accuracy: report.Chart{Curves: []report.Curve{everyIteration("training set", r.trace.accuracy)}},
 		Shape:    r.set.Shape,
+		Classes:  r.set.ClassNames,
 		Figures: []report.Figure{
-			{Name: "loss on the test set", Value: fmt.Sprintf("%.4f", float64(s.TestLoss))},
 			{Name: "time of the descent", Value: fmt.Sprintf("%.1f s", s.Seconds)},
 			{Name: "an iteration (median)", Value: fmt.Sprintf("%.4f s", s.Median)},
 		},
 		Settings: []report.Figure{
-			{Name: "data", Value: fmt.Sprintf("%s, %d + %d rows", r.set.Name, r.set.Train.Rows, r.set.Test.Rows)},
+			{Name: "data", Value: fmt.Sprintf("%s: rows to train on %d, for validation %d, to test on %d",
+				r.set.Name, r.set.Train.Rows, r.set.Validation.Rows, r.set.Test.Rows)},
 			{Name: "layers", Value: strings.Trim(fmt.Sprint(r.layout.Sizes), "[]")},
 			{Name: "preprocessing", Value: string(c.Preprocess)},
 			{Name: "initial weights", Value: string(c.Init)},
@@ -75,7 +77,7 @@ func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 			{Name: "driver", Value: r.info.Driver},
 		},
 		FirstLayer:  firstLayer(r.layout, r.theta),
-		Predictions: &report.Predictions{Of: "test set", Samples: r.set.Test, Logits: r.logits},
+		Predictions: &report.Predictions{Of: name, Samples: samples, Logits: r.logits},
 		Command:     a.command(),
 		Config:      string(dir.config),
 	}
@@ -87,10 +89,23 @@ func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 			run.Notes = append(run.Notes, note)
 		}
 	}
-	if test := r.lineCurve("test set", func(l iterationLine) *network.Number { return l.TestLoss }); len(test.Values) > 0 {
-		run.Loss.Curves = append(run.Loss.Curves, test)
-		run.Accuracy.Curves = append(run.Accuracy.Curves,
-			r.lineCurve("test set", func(l iterationLine) *network.Number { return l.TestAccuracy }))
+	for _, part := range []struct {
+		name               string
+		loss, accuracy     *network.Number
+		lossOf, accuracyOf func(iterationLine) *network.Number
+	}{
+		{"validation", s.ValidationLoss, s.ValidationAccuracy,
+			func(l iterationLine) *network.Number { return l.ValidationLoss }, func(l iterationLine) *network.Number { return l.ValidationAccuracy }},
+		{"test", s.TestLoss, s.TestAccuracy,
+			func(l iterationLine) *network.Number { return l.TestLoss }, func(l iterationLine) *network.Number { return l.TestAccuracy }},
+	} {
+		if part.loss == nil {
+			continue
+		}
+		run.Results = slices.Insert(run.Results, 0, report.Figure{Name: part.name + " accuracy", Value: percent(float64(*part.accuracy))})
+		run.Figures = append(run.Figures, report.Figure{Name: part.name + " loss", Value: fmt.Sprintf("%.4f", float64(*part.loss))})
+		run.Loss.Curves = append(run.Loss.Curves, r.lineCurve(part.name+" set", part.lossOf))
+		run.Accuracy.Curves = append(run.Accuracy.Curves, r.lineCurve(part.name+" set", part.accuracyOf))
 	}
 	if s.PeakRSS > 0 {
 		run.Figures = append(run.Figures, report.Figure{Name: "peak memory", Value: fmt.Sprintf("%.0f MB", float64(s.PeakRSS)/1e6)})

@@ -21,7 +21,8 @@ import (
 
 type predictCommand struct {
 	Model         recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote."`
-	Data          recipe.Path `required:"" placeholder:"DATA" help:"The rows: a named set or a directory of IDX files, of which the test set is taken where there is one. They need no labels."`
+	Data          recipe.Path `required:"" placeholder:"DATA" help:"The rows: a data set as for train, of which the test set is taken where there is one. They need no labels."`
+	Label         string      `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; the one named label if not given."`
 	Out           recipe.Path `placeholder:"FILE" help:"Write to this file in place of standard output."`
 	Probabilities bool        `help:"Also the probability of every class."`
 	Kaggle        bool        `xor:"form" help:"ImageId,Label, as Kaggle's digit recogniser takes it."`
@@ -38,7 +39,7 @@ func (c predictCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	samples, err := loadRows(a, c.Data)
+	samples, err := loadRows(a, c.Data, c.Label, m.Classes)
 	if err != nil {
 		return err
 	}
@@ -84,8 +85,10 @@ func (c predictCommand) Run(a *app) (err error) {
 
 // loadRows returns rows that are to be predicted: the test set where there is
 // one, otherwise all.
-func loadRows(a *app, name recipe.Path) (network.Samples, error) {
-	set, err := dataset.Load(a, string(name), a.dataOptions())
+func loadRows(a *app, name recipe.Path, label string, classes []string) (network.Samples, error) {
+	o := a.dataOptions()
+	o.Label, o.Classes, o.Unlabelled = label, classes, true
+	set, err := dataset.Load(a, string(name), o)
 	if err != nil {
 		return network.Samples{}, err
 	}

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/csv"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -70,8 +71,8 @@ func TestRecipes(t *testing.T) {
 					right++
 				}
 			}
-			if got := float64(right) / 300; math.Abs(got-float64(s.TestAccuracy)) > 1e-9 {
-				t.Errorf("%s: %g of the predictions are right, the test accuracy is %g", c.name, got, float64(s.TestAccuracy))
+			if got := float64(right) / 300; math.Abs(got-float64(*s.TestAccuracy)) > 1e-9 {
+				t.Errorf("%s: %g of the predictions are right, the test accuracy is %g", c.name, got, float64(*s.TestAccuracy))
 			}
 		}
 	}
@@ -136,11 +137,94 @@ func TestRecipeOfOtherData(t *testing.T) {
 	}
 }
 
+// With Kaggle's two files the recipe of its digit recogniser trains on one and
+// writes a submission for the other, which has no labels; predict does the same
+// afterwards. There is no test set, and nothing is said of one.
+func TestKaggle(t *testing.T) {
+	set, err := mnist()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name string, rows int, labelled bool) string {
+		var b strings.Builder
+		if labelled {
+			b.WriteString("label,")
+		}
+		for j := range 784 {
+			fmt.Fprintf(&b, "pixel%d,", j)
+		}
+		for i := range rows {
+			b.WriteString("\n")
+			if labelled {
+				fmt.Fprintf(&b, "%d,", set.Train.Labels[i])
+			}
+			for _, v := range set.Train.Slice(i, 1).Bytes {
+				fmt.Fprintf(&b, "%d,", v)
+			}
+		}
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(strings.ReplaceAll(b.String()+"\n", ",\n", "\n")), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	train, test, run := write("train.csv", 120, true), write("test.csv", 40, false), filepath.Join(dir, "run")
+	out := good(t, "train", "--recipe", "iiakshat", "--data", train, "--predict", test, "--iterations", "3", "--backend", "cpu", "--json", "--out", run)
+	if _, s := lines(t, out); s.TestAccuracy != nil || s.Loss == 0 || !strings.Contains(out, `"test_accuracy":null`) {
+		t.Errorf("%s", out)
+	}
+	submission := read(t, filepath.Join(run, "submission.csv"))
+	if strings.Count(submission, "\n") != 41 {
+		t.Errorf("%d lines for 40 rows", strings.Count(submission, "\n"))
+	}
+	if again := good(t, "predict", run, "--data", test, "--backend", "cpu", "--kaggle"); again != submission {
+		t.Errorf("predict writes\n%s\ntrain wrote\n%s", again, submission)
+	}
+	// eval finds the data through the configuration.
+	if text := good(t, "eval", run, "--backend", "cpu"); !strings.HasPrefix(text, "Training set") || strings.Contains(text, "Test") {
+		t.Error(text)
+	}
+	// Nothing says where a row's pixels end but their number.
+	if status, _, notes := clgrad(t, "predict", run, "--data", images(t, 10, 5), "--backend", "cpu"); status != success {
+		t.Errorf("digits of another kind of file: %s", notes)
+	}
+}
+
+// What is held back is scored on the way and at the end, and named classes are
+// called by their names.
+func TestValidationOfNamedClasses(t *testing.T) {
+	file, run := filepath.Join(t.TempDir(), "stones.csv"), filepath.Join(t.TempDir(), "run")
+	var b strings.Builder
+	b.WriteString("width,height,label\n")
+	for i := range 40 {
+		fmt.Fprintf(&b, "%d.5,%d,flint\n%d,%d.25,chalk\n", 10+i%7, 3+i%5, 1+i%3, 9+i%6)
+	}
+	if err := os.WriteFile(file, []byte(b.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	iterations, s := lines(t, good(t, "train", "--data", file, "--validation", "0.25", "--preprocess", "feature", "--layers", "6", "--lr", "1",
+		"--init", "he", "--iterations", "60", "--backend", "cpu", "--predictions", "table", "--json", "--out", run))
+	last := iterations[len(iterations)-1]
+	if s.ValidationAccuracy == nil || *s.ValidationAccuracy < 0.95 || last.ValidationLoss == nil || *last.ValidationLoss != *s.ValidationLoss {
+		t.Errorf("%+v, last line %+v", s, last)
+	}
+	if table := read(t, s.Predictions); strings.Count(table, "\n") != 21 || !strings.Contains(table, ",flint,flint\n") {
+		t.Errorf("the predictions of 20 rows:\n%s", table)
+	}
+	if page := read(t, s.Report); !strings.Contains(page, "flint") || !strings.Contains(page, "validation") {
+		t.Error("the report does not name classes or the validation set")
+	}
+	if wide := good(t, "predict", run, "--data", file, "--backend", "cpu", "--probabilities"); !strings.HasPrefix(wide, "row,predicted,actual,p_chalk,p_flint\n") {
+		t.Errorf("%.60s", wide)
+	}
+}
+
 // The metrics say in CSV what they say in JSON, line by line as written to
 // standard output.
 func TestMetrics(t *testing.T) {
 	run := filepath.Join(t.TempDir(), "run")
-	out := good(t, "train", "--data", images(t, 200, 30), "--iterations", "7", "--log-every", "3", "--backend", "cpu", "--json", "--out", run)
+	out := good(t, "train", "--data", images(t, 200, 30), "--iterations", "7", "--log-every", "3", "--validation", "0.2", "--backend", "cpu", "--json", "--out", run)
 	if d := cmp.Diff(out, read(t, filepath.Join(run, metricsLines))); d != "" {
 		t.Errorf("standard output and %s differ:\n%s", metricsLines, d)
 	}
@@ -150,16 +234,16 @@ func TestMetrics(t *testing.T) {
 		t.Fatalf("%d rows for %d lines, %v", len(rows), len(iterations), err)
 	}
 	for i, line := range iterations {
-		text, err := json.Marshal([]any{line.Iteration, line.Loss, line.TrainAccuracy, *line.TestLoss, *line.TestAccuracy})
+		text, err := json.Marshal([]any{line.Iteration, line.Loss, line.TrainAccuracy, *line.ValidationLoss, *line.ValidationAccuracy, *line.TestLoss, *line.TestAccuracy})
 		if err != nil {
 			t.Fatal(err)
 		}
-		if row := "[" + strings.Join(rows[i+1][:5], ",") + "]"; row != string(text) {
+		if row := "[" + strings.Join(rows[i+1][:7], ",") + "]"; row != string(text) {
 			t.Errorf("row %s, line %s", row, text)
 		}
 	}
-	if last := iterations[2]; *last.TestLoss != s.TestLoss || *last.TestAccuracy != s.TestAccuracy {
-		t.Errorf("the test set in the last line: %v, %v; in the summary %v, %v", *last.TestLoss, *last.TestAccuracy, s.TestLoss, s.TestAccuracy)
+	if last := iterations[2]; *last.TestLoss != *s.TestLoss || *last.TestAccuracy != *s.TestAccuracy {
+		t.Errorf("the test set in the last line: %v, %v; in the summary %v, %v", *last.TestLoss, *last.TestAccuracy, *s.TestLoss, *s.TestAccuracy)
 	}
 }
 

@@ -46,7 +46,7 @@ func claim(path string, r recipe.Recipe) (*runDir, error) {
 			return nil, fmt.Errorf("%s is there already: choose another directory for --out", there)
 		}
 	}
-	r.Data, r.Rows = absolute(r.Data), absolute(r.Rows)
+	r.Data, r.Test, r.Rows = absolute(r.Data), absolute(r.Test), absolute(r.Rows)
 	config, err := r.Encode()
 	if err != nil {
 		return nil, fmt.Errorf("--out: %w", err)
@@ -113,7 +113,7 @@ func (d *runDir) record(line iterationLine) error {
 		if err := errors.Join(err1, err2); err != nil {
 			return err
 		}
-		if _, err := fmt.Fprintln(d.table, "iteration,loss,train_accuracy,test_loss,test_accuracy,seconds"); err != nil {
+		if _, err := fmt.Fprintln(d.table, "iteration,loss,train_accuracy,validation_loss,validation_accuracy,test_loss,test_accuracy,seconds"); err != nil {
 			return err
 		}
 	}
@@ -124,7 +124,7 @@ func (d *runDir) record(line iterationLine) error {
 		return strconv.FormatFloat(float64(*n), 'g', -1, 64)
 	}
 	_, err := fmt.Fprintln(d.table, strings.Join([]string{
-		strconv.Itoa(line.Iteration), cell(&line.Loss), cell(&line.TrainAccuracy), cell(line.TestLoss), cell(line.TestAccuracy),
+		strconv.Itoa(line.Iteration), cell(&line.Loss), cell(&line.TrainAccuracy), cell(line.ValidationLoss), cell(line.ValidationAccuracy), cell(line.TestLoss), cell(line.TestAccuracy),
 		strconv.FormatFloat(line.Seconds, 'f', 6, 64),
 	}, ","))
 	return errors.Join(err, json.NewEncoder(d.lines).Encode(line))

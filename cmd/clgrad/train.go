@@ -66,22 +66,38 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 
 // load returns the data set, scaled, and the layout of the network on it.
 func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) {
-	if set, err = dataset.Load(a, string(f.Data), a.dataOptions()); err != nil {
+	if set, err = f.raw(a, nil); err != nil {
 		return set, l, err
-	}
-	if len(f.Divide) == 2 {
-		if set, err = set.Divide(f.Divide[0], f.Divide[1], f.Seed); err != nil {
-			return set, l, fmt.Errorf("--divide: %w", err)
-		}
-	}
-	if f.Samples > 0 {
-		set = set.First(int(f.Samples))
 	}
 	if set, err = set.Preprocess(f.Preprocess); err != nil {
 		return set, l, err
 	}
 	l, err = network.NewLayout(slices.Concat([]int{set.Train.Features}, f.Layers, []int{set.Classes}))
 	return set, l, err
+}
+
+// raw returns the data set with its parts as the flags want them, not scaled.
+// classes are the names that labels may have, nil where the data decides.
+func (f modelFlags) raw(a *app, classes []string) (set dataset.Set, err error) {
+	o := a.dataOptions()
+	o.Label, o.Test, o.Classes = f.Label, string(f.Test), classes
+	if set, err = dataset.Load(a, string(f.Data), o); err != nil {
+		return set, err
+	}
+	if len(f.Divide) == 2 {
+		if set, err = set.Divide(f.Divide[0], f.Divide[1], f.Seed); err != nil {
+			return set, fmt.Errorf("--divide: %w", err)
+		}
+	}
+	if f.Samples > 0 {
+		set = set.First(int(f.Samples))
+	}
+	if f.Validation > 0 {
+		if set, err = set.Split(float64(f.Validation), f.Seed); err != nil {
+			return set, fmt.Errorf("--validation: %w", err)
+		}
+	}
+	return set, nil
 }
 
 // start returns a trainer with initial parameters, on one backend.
@@ -109,26 +125,30 @@ func (f modelFlags) start(set dataset.Set, l network.Layout, b network.Backend) 
 // accuracy are those of its forward pass; what is known of other samples is
 // after its update.
 type iterationLine struct {
-	Iteration     int             `json:"iteration"`
-	Loss          network.Number  `json:"loss"`
-	TrainAccuracy network.Number  `json:"train_accuracy"`
-	TestLoss      *network.Number `json:"test_loss,omitempty"`
-	TestAccuracy  *network.Number `json:"test_accuracy,omitempty"`
-	Seconds       float64         `json:"seconds"` // of descent so far
+	Iteration          int             `json:"iteration"`
+	Loss               network.Number  `json:"loss"`
+	TrainAccuracy      network.Number  `json:"train_accuracy"`
+	ValidationLoss     *network.Number `json:"validation_loss,omitempty"`
+	ValidationAccuracy *network.Number `json:"validation_accuracy,omitempty"`
+	TestLoss           *network.Number `json:"test_loss,omitempty"`
+	TestAccuracy       *network.Number `json:"test_accuracy,omitempty"`
+	Seconds            float64         `json:"seconds"` // of descent so far
 }
 
 // summary is the last line of --json: the final parameters on the whole training
-// and test set.
+// and test set. The latter's figures are null where there is none.
 type summary struct {
-	Summary       bool           `json:"summary"`
-	Backend       string         `json:"backend"`
-	Device        string         `json:"device"`
-	Layers        []int          `json:"layers"`
-	Iterations    int            `json:"iterations"`
-	Loss          network.Number `json:"loss"`
-	TrainAccuracy network.Number `json:"train_accuracy"`
-	TestLoss      network.Number `json:"test_loss"`
-	TestAccuracy  network.Number `json:"test_accuracy"`
+	Summary            bool            `json:"summary"`
+	Backend            string          `json:"backend"`
+	Device             string          `json:"device"`
+	Layers             []int           `json:"layers"`
+	Iterations         int             `json:"iterations"`
+	Loss               network.Number  `json:"loss"`
+	TrainAccuracy      network.Number  `json:"train_accuracy"`
+	ValidationLoss     *network.Number `json:"validation_loss,omitempty"`
+	ValidationAccuracy *network.Number `json:"validation_accuracy,omitempty"`
+	TestLoss           *network.Number `json:"test_loss"`
+	TestAccuracy       *network.Number `json:"test_accuracy"`
 	// Seconds is the time of the descent, without loading and scoring.
 	Seconds float64 `json:"seconds"`
 	// Median is of the times from the end of one iteration to the end of the
@@ -169,7 +189,7 @@ type trained struct {
 	trace     trace
 	theta     []float64
 	rows      network.Samples // to be predicted
-	logits    []float64       // of the test set
+	logits    []float64       // of what is shown
 	rowLogits []float64       // of rows
 	summary   summary
 }
@@ -192,9 +212,9 @@ func (c trainCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	rows := set.Test
+	_, rows := shown(set)
 	if c.Rows != "" {
-		if rows, err = loadRows(a, c.Rows); err != nil {
+		if rows, err = loadRows(a, c.Rows, c.Label, set.ClassNames); err != nil {
 			return fmt.Errorf("--predict: %w", err)
 		}
 		if rows.Features != set.Train.Features {
@@ -255,11 +275,12 @@ type trace struct {
 	lines          []iterationLine
 }
 
-// evaluations bounds how often a run is scored on the test set on its way.
+// evaluations bounds how often a run is scored on other samples on its way.
 const evaluations = 100
 
 // descend runs the iterations and reports them. Between two lines it may score
-// the test set, which costs what an iteration over as many rows does.
+// the validation and the test set, which takes about a third of what an
+// iteration over as many rows does.
 func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDir) (err error) {
 	var bar *progressbar.ProgressBar
 	if a.terminal {
@@ -269,12 +290,20 @@ func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDi
 		defer bar.Clear()
 	}
 	iterations, every := int(c.Iterations), int(c.LogEvery)
-	var test *network.Scorer
+	var validation, test *network.Scorer
 	if dir != nil {
-		if test, err = t.Scorer(r.set.Test); err != nil {
-			return err
+		for _, part := range []struct {
+			scorer  **network.Scorer
+			samples network.Samples
+		}{{&validation, r.set.Validation}, {&test, r.set.Test}} {
+			if part.samples.Rows == 0 {
+				continue
+			}
+			if *part.scorer, err = t.Scorer(part.samples); err != nil {
+				return err
+			}
+			defer closing(&err, *part.scorer)
 		}
-		defer closing(&err, test)
 	}
 	lines := (iterations + every - 1) / every
 	scoreEvery := (lines + evaluations - 1) / evaluations
@@ -301,12 +330,13 @@ func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDi
 			Iteration: next, Loss: network.Number(r.trace.loss[last]), TrainAccuracy: network.Number(r.trace.accuracy[last]),
 			Seconds: r.trace.seconds,
 		}
-		if test != nil && (len(r.trace.lines)%scoreEvery == 0 || next == iterations) {
-			loss, accuracy, err := test.Score()
-			if err != nil {
+		if len(r.trace.lines)%scoreEvery == 0 || next == iterations {
+			if line.ValidationLoss, line.ValidationAccuracy, err = scored(validation); err != nil {
 				return err
 			}
-			line.TestLoss, line.TestAccuracy = number(loss), number(accuracy)
+			if line.TestLoss, line.TestAccuracy, err = scored(test); err != nil {
+				return err
+			}
 		}
 		r.trace.lines = append(r.trace.lines, line)
 		if bar != nil {
@@ -317,6 +347,36 @@ func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDi
 		}
 	}
 	return nil
+}
+
+// scored returns what a scorer finds, nil where there is none.
+func scored(s *network.Scorer) (loss, accuracy *network.Number, err error) {
+	if s == nil {
+		return nil, nil, nil
+	}
+	l, a, err := s.Score()
+	return number(l), number(a), err
+}
+
+// scoredOnce is scored for samples that are not yet loaded.
+func scoredOnce(t *network.Trainer, samples network.Samples) (loss, accuracy *network.Number, err error) {
+	if samples.Rows == 0 {
+		return nil, nil, nil
+	}
+	l, a, err := t.Score(samples)
+	return number(l), number(a), err
+}
+
+// shown returns the samples whose predictions say most about the network, and
+// what they are: the test set, or what there is in its place.
+func shown(set dataset.Set) (name string, samples network.Samples) {
+	switch {
+	case set.Test.Rows > 0:
+		return "test set", set.Test
+	case set.Validation.Rows > 0:
+		return "validation set", set.Validation
+	}
+	return "training set", set.Train
 }
 
 func number(v float64) *network.Number {
@@ -348,7 +408,7 @@ func (c trainCommand) save(t *network.Trainer, r *trained, dir *runDir) (file st
 	}
 	return dir.save(checkpoint.Model{
 		Sizes: r.layout.Sizes, Parameters: r.theta, Precision: precision,
-		Scaling: r.set.Train.Scaling, Preprocess: string(c.Preprocess), Shape: r.set.Shape,
+		Scaling: r.set.Train.Scaling, Preprocess: string(c.Preprocess), Shape: r.set.Shape, Classes: r.set.ClassNames,
 		Run: &checkpoint.Run{
 			Init: c.Init, Seed: c.Seed, LearningRate: float64(c.LR), Iterations: t.Done(),
 			Data: r.set.Name, Directory: !r.set.Named, Digest: r.set.Digest, Plan: &r.plan,
@@ -362,16 +422,17 @@ func (c trainCommand) examine(a *app, t *network.Trainer, b network.Backend, r *
 	if err != nil {
 		return err
 	}
-	testLoss, testAccuracy, err := t.Score(r.set.Test)
-	if err != nil {
-		return err
-	}
 	s := &r.summary
 	*s = summary{
 		Summary: true, Backend: r.info.Backend, Device: r.info.Device, Layers: r.layout.Sizes, Iterations: t.Done(),
 		Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy),
-		TestLoss: network.Number(testLoss), TestAccuracy: network.Number(testAccuracy),
 		Seconds: r.trace.seconds, Median: medianIteration(r.trace.times), Model: s.Model, Recipe: string(c.Name),
+	}
+	if s.ValidationLoss, s.ValidationAccuracy, err = scoredOnce(t, r.set.Validation); err != nil {
+		return err
+	}
+	if s.TestLoss, s.TestAccuracy, err = scoredOnce(t, r.set.Test); err != nil {
+		return err
 	}
 	if c.Passes > 0 {
 		s.Passes = &passed{Accuracy: float64(c.Passes)}
@@ -383,11 +444,9 @@ func (c trainCommand) examine(a *app, t *network.Trainer, b network.Backend, r *
 	if c.UnscaledTest {
 		raw := r.set.Test
 		raw.Scaling = network.Scaling{}
-		_, accuracy, err := t.Score(raw)
-		if err != nil {
+		if _, s.UnscaledTest, err = scoredOnce(t, raw); err != nil {
 			return err
 		}
-		s.UnscaledTest = number(accuracy)
 	}
 	if c.Reference != nil {
 		if x, ok := report.Compare(r.lossCurve(), referenceCurve(*c.Reference, s.Iterations), true); ok {
@@ -398,7 +457,8 @@ func (c trainCommand) examine(a *app, t *network.Trainer, b network.Backend, r *
 		return nil
 	}
 	blockRows := r.plan.Shards[0].BlockRows
-	if r.logits, err = logitsOn(b, r.layout, r.theta, blockRows, r.set.Test); err != nil {
+	_, samples := shown(r.set)
+	if r.logits, err = logitsOn(b, r.layout, r.theta, blockRows, samples); err != nil {
 		return err
 	}
 	r.rowLogits = r.logits
@@ -414,7 +474,7 @@ func (c trainCommand) finish(a *app, r *trained, dir *runDir) error {
 	if dir == nil {
 		return nil
 	}
-	p := predictions{r.rows.Labels, r.rowLogits, r.layout.Sizes[len(r.layout.Sizes)-1], nil}
+	p := predictions{r.rows.Labels, r.rowLogits, r.layout.Sizes[len(r.layout.Sizes)-1], r.set.ClassNames}
 	switch name := ""; c.Predict {
 	case recipe.Table:
 		name = dir.file("predictions.csv")
@@ -445,10 +505,12 @@ func (c trainCommand) show(a *app, r trained) error {
 	}
 	if a.screen {
 		fmt.Fprintf(a.out, "Loss\n%s", textCurve(r.trace.loss))
-		fmt.Fprint(a.out, textSamples(r.set.Test, r.set.Shape, c.captions(r)))
+		_, samples := shown(r.set)
+		fmt.Fprint(a.out, textSamples(samples, r.set.Shape, c.captions(r, samples)))
 	}
 	fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", float64(s.Loss), 100*float64(s.TrainAccuracy))
-	fmt.Fprintf(a.out, "Test set: loss %.4f, accuracy %.2f %%\n", float64(s.TestLoss), 100*float64(s.TestAccuracy))
+	showPart(a, "Validation set", s.ValidationLoss, s.ValidationAccuracy)
+	showPart(a, "Test set", s.TestLoss, s.TestAccuracy)
 	if s.UnscaledTest != nil {
 		fmt.Fprintf(a.out, "Test set without scaling: accuracy %.2f %%\n", 100*float64(*s.UnscaledTest))
 	}
@@ -471,12 +533,19 @@ func (c trainCommand) show(a *app, r trained) error {
 	return nil
 }
 
-// captions returns what stands below the first samples of the test set.
-func (c trainCommand) captions(r trained) (all [][]string) {
-	p := predictions{classes: r.layout.Sizes[len(r.layout.Sizes)-1]}
-	n := min(5, r.set.Test.Rows)
+// showPart writes loss and accuracy, if there are any.
+func showPart(a *app, name string, loss, accuracy *network.Number) {
+	if loss != nil {
+		fmt.Fprintf(a.out, "%s: loss %.4f, accuracy %.2f %%\n", name, float64(*loss), 100*float64(*accuracy))
+	}
+}
+
+// captions returns what stands below the first samples.
+func (c trainCommand) captions(r trained, samples network.Samples) (all [][]string) {
+	p := predictions{classes: r.layout.Sizes[len(r.layout.Sizes)-1], names: r.set.ClassNames}
+	n := min(5, samples.Rows)
 	for i, class := range report.Predicted(r.logits[:n*p.classes], p.classes) {
-		all = append(all, []string{"actual " + p.name(int(r.set.Test.Labels[i])), "predicted " + p.name(class)})
+		all = append(all, []string{"actual " + p.name(int(samples.Labels[i])), "predicted " + p.name(class)})
 	}
 	return all
 }

@@ -115,6 +115,19 @@ func (s *Share) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Fraction is a part of a whole that leaves a rest: above 0 and below 1.
+type Fraction float64
+
+// UnmarshalText parses a fraction.
+func (f *Fraction) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !(v > 0 && v < 1) {
+		return fmt.Errorf("%q: a share above 0 and below 1 is expected", text)
+	}
+	*f = Fraction(v)
+	return nil
+}
+
 // Form is that of a file of predictions.
 type Form string
 
