@@ -101,12 +101,20 @@ func TestReproduce(t *testing.T) {
 		"--backend", "cpu64", "--out", first)
 	t.Chdir(here)
 	second, third := filepath.Join(here, "second"), filepath.Join(here, "third")
-	good(t, "train", "--recipe", filepath.Join(first, recipe.FileName), "--out", second)
+	_, s := lines(t, good(t, "train", "--recipe", filepath.Join(first, recipe.FileName), "--json", "--out", second))
 	good(t, "train", "--recipe", second, "--seed", "8", "--out", third)
 	for _, name := range []string{checkpoint.FileName, recipe.FileName, "submission.csv"} {
 		if read(t, filepath.Join(first, name)) != read(t, filepath.Join(second, name)) {
 			t.Errorf("%s differs in the second run", name)
 		}
+	}
+	// eval divides the data as the run did.
+	var e evaluation
+	if err := json.Unmarshal([]byte(good(t, "eval", first, "--backend", "cpu64", "--json")), &e); err != nil {
+		t.Fatal(err)
+	}
+	if e.Loss != s.Loss || *e.TestLoss != *s.TestLoss || *e.TestAccuracy != *s.TestAccuracy {
+		t.Errorf("train found %+v, eval %+v", s, e)
 	}
 	a, err := recipe.Load(first)
 	if err != nil {

@@ -26,6 +26,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -182,5 +183,11 @@ func (r Recipe) Encode() ([]byte, error) {
 	if err := e.Encode(r); err != nil {
 		return nil, err
 	}
-	return b.Bytes(), nil
+	return numbers.ReplaceAllFunc(b.Bytes(), func(list []byte) []byte {
+		return bytes.ReplaceAll(bytes.Join(bytes.Fields(list), nil), []byte(","), []byte(", "))
+	}), nil
 }
+
+// numbers are lists of numbers as the encoder indents them, one to a line. A
+// string has no line's end in it.
+var numbers = regexp.MustCompile(`\[\n[-+0-9.eE,\s]*\]`)

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"errors"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -30,6 +31,9 @@ func TestBuiltin(t *testing.T) {
 		text, err := f.Encode()
 		if err != nil {
 			t.Fatal(err)
+		}
+		if layers := fmt.Sprintf("\"layers\": %s,\n", strings.ReplaceAll(fmt.Sprint(f.Layers), " ", ", ")); !strings.Contains(string(text), layers) {
+			t.Errorf("%s: no line %s in\n%s", name, layers, text)
 		}
 		again, err := Parse(name, text)
 		if err != nil {
