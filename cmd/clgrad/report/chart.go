@@ -114,7 +114,7 @@ func newDrawing(c Chart, s scale) *drawing {
 					if compared.Shift < 0 {
 						way = fmt.Sprintf("%d iterations to the left", -compared.Shift)
 					}
-					curve.Name += ", moved"
+					curve.Name = plain(curve.Name, 50) + ", moved"
 					moved = fmt.Sprintf(", after moving that curve %s", way)
 				}
 				d.notes = append(d.notes, fmt.Sprintf("%s: the largest distance from %q is %.3g%s, at iteration %d%s.",

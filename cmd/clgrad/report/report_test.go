@@ -533,3 +533,20 @@ func BenchmarkWrite(b *testing.B) {
 		}
 	}
 }
+
+// Text in pictures is one line of what has a shape, and not longer than there is
+// room for.
+func TestPlain(t *testing.T) {
+	for text, want := range map[string]string{
+		"":                "",
+		"T-shirt/top":     "T-shirt/top",
+		"a\nb\tc\x00\x7f": "a b c  ",
+		"Größe <b>":       "Größe <b>",
+		"exactly twelv":   "exactly twe…",
+		"ÄÖÜäöüÄÖÜäöüÄ":   "ÄÖÜäöüÄÖÜäö…",
+	} {
+		if got := plain(text, 12); got != want {
+			t.Errorf("%q: %q, want %q", text, got, want)
+		}
+	}
+}
