@@ -110,8 +110,12 @@ func newDrawing(c Chart, s scale) *drawing {
 				moved := ""
 				if compared.Shift != 0 {
 					curve = curve.moved(compared.Shift)
-					curve.Name += fmt.Sprintf(" (moved by %+d)", compared.Shift)
-					moved = fmt.Sprintf(", the reference moved by %+d iterations", compared.Shift)
+					way := fmt.Sprintf("%d iterations to the right", compared.Shift)
+					if compared.Shift < 0 {
+						way = fmt.Sprintf("%d iterations to the left", -compared.Shift)
+					}
+					curve.Name = plain(curve.Name, 50) + ", moved"
+					moved = fmt.Sprintf(", after moving that curve %s", way)
 				}
 				d.notes = append(d.notes, fmt.Sprintf("%s: the largest distance from %q is %.3g%s, at iteration %d%s.",
 					c.Curves[0].Name, r.Name, s.factor*compared.Distance, s.unit, compared.Iteration, moved))
@@ -126,6 +130,7 @@ func newDrawing(c Chart, s scale) *drawing {
 	}
 	for i, m := range c.Markers {
 		line := draw.LineStyle{Color: markerColour, Width: 1.2, Dashes: dashes[1+i%(len(dashes)-1)]}
+		d.X.Min, d.X.Max = min(d.X.Min, float64(m.Iteration)), max(d.X.Max, float64(m.Iteration))
 		d.Add(upright{float64(m.Iteration), line})
 		d.entries = append(d.entries, entry{plain(m.Text, 60), line})
 	}
@@ -142,7 +147,7 @@ func (d *drawing) curve(c Curve, s scale, number int, reference bool) (points in
 	}
 	pieces, left := c.segments(s.factor)
 	if left > 0 {
-		d.notes = append(d.notes, fmt.Sprintf("%s: %d of %d values are left out, which are not finite.", c.Name, left, len(c.Values)))
+		d.notes = append(d.notes, fmt.Sprintf("%s: %d of %d values are not finite and left out.", c.Name, left, len(c.Values)))
 	}
 	for _, piece := range pieces {
 		points += len(piece)

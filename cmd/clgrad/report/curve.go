@@ -151,12 +151,15 @@ func (c Curve) finite() plotter.XYs {
 	return points
 }
 
-// moved returns the curve, its iterations changed by shift.
+// moved returns the curve, its iterations changed by shift, without what comes
+// to stand before iteration 0.
 func (c Curve) moved(shift int) Curve {
-	at := make([]int, len(c.Iterations))
+	m := Curve{Name: c.Name}
 	for i, n := range c.Iterations {
-		at[i] = n + shift
+		if n+shift >= 0 {
+			m.Iterations = append(m.Iterations, n+shift)
+			m.Values = append(m.Values, c.Values[i])
+		}
 	}
-	c.Iterations = at
-	return c
+	return m
 }

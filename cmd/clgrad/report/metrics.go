@@ -14,14 +14,16 @@ import (
 //	p[i,j] = exp(z[i,j]) / Σₖ exp(z[i,k])
 //
 // with the row's largest logit taken off before, so that none overflows. A row
-// with a logit that is NaN or +Inf, or of −Inf alone, has NaN in it.
+// with a logit that is NaN or +Inf, or of −Inf alone, is NaN.
 func Softmax(logits []float64, classes int) []float64 {
 	p := make([]float64, 0, len(logits))
 	for z := range slices.Chunk(logits, classes) {
-		sum := floats.LogSumExp(z)
+		most := floats.Max(z)
 		for _, v := range z {
-			p = append(p, math.Exp(v-sum))
+			p = append(p, math.Exp(v-most))
 		}
+		row := p[len(p)-classes:]
+		floats.Scale(1/floats.Sum(row), row)
 	}
 	return p
 }

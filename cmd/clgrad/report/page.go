@@ -77,9 +77,10 @@ type confusionCell struct {
 }
 
 type scoresPart struct {
-	Rows    []scoreRow
-	Macro   scoreRow
-	Classes int // of which Rows has some
+	Accuracy float64
+	Rows     []scoreRow
+	Macro    scoreRow
+	Classes  int // of which Rows has some
 }
 
 type scoreRow struct {
@@ -237,11 +238,11 @@ func (p *page) sheet(f files, o Predictions, file string, rows, predicted []int,
 	var tiles []tile
 	for _, i := range rows {
 		part := samplePart{Row: i + 1, Predicted: p.className(predicted[i]), Confidence: confidence[i]}
-		lines := []string{"→ " + part.Predicted + " " + percent(part.Confidence)}
+		lines := []string{"predicted " + part.Predicted, percent(part.Confidence)}
 		if o.Samples.Labels != nil {
 			y := int(o.Samples.Labels[i])
 			part.Known, part.Actual, part.Right = true, p.className(y), y == predicted[i]
-			lines = append([]string{part.Actual}, lines...)
+			lines = append([]string{"actual " + part.Actual}, lines...)
 		}
 		if images {
 			picture := samplePicture(o.Samples, i, height, width)
@@ -308,8 +309,9 @@ const mostScores = 100
 // those with the lowest F1 where there are too many.
 func (p *page) scores(c *Confusion) {
 	s := &scoresPart{
-		Macro:   scoreRow{"macro average", c.Macro(c.Precision), c.Macro(c.Recall), c.Macro(c.F1), c.rows},
-		Classes: c.Classes(),
+		Accuracy: c.Accuracy(),
+		Macro:    scoreRow{"macro average", c.Macro(c.Precision), c.Macro(c.Recall), c.Macro(c.F1), c.rows},
+		Classes:  c.Classes(),
 	}
 	for k := range c.Classes() {
 		s.Rows = append(s.Rows, scoreRow{p.className(k), c.Precision(k), c.Recall(k), c.F1(k), c.Support(k)})
@@ -387,12 +389,12 @@ func share(v float64) string {
 	return strconv.FormatFloat(v, 'f', 3, 64)
 }
 
-// percent writes a share as 98.7 %.
+// percent writes a share as 98.70 %.
 func percent(v float64) string {
 	if math.IsNaN(v) {
 		return undefined
 	}
-	return strconv.FormatFloat(100*v, 'f', 1, 64) + " %"
+	return strconv.FormatFloat(100*v, 'f', 2, 64) + " %"
 }
 
 // number writes a number in at most four digits.

@@ -135,7 +135,7 @@ type tile struct {
 const (
 	tileSide = vg.Length(56)
 	tileText = vg.Length(7.5)
-	tileWide = vg.Length(70) // with what is said below, and a gap
+	tileWide = vg.Length(78) // with what is said below, and a gap
 )
 
 // tileSheet returns samples in rows, with what is said of them below each, as a
@@ -168,7 +168,7 @@ func tileSheet(tiles []tile) ([]byte, error) {
 				Max: vg.Point{X: middle + size.X/2, Y: top},
 			}, enlarge(t.picture, int(tileSide)*dots/72))
 			for j, s := range t.lines {
-				canvas.FillText(text, vg.Point{X: middle, Y: top - tileSide - 2 - vg.Length(j)*line}, plain(s, 18))
+				canvas.FillText(text, vg.Point{X: middle, Y: top - tileSide - 2 - vg.Length(j)*line}, plain(s, 20))
 			}
 		}
 	})
@@ -272,7 +272,7 @@ func paintConfusion(c *Confusion, names func(int) string) func(vg.CanvasSizer) {
 					counts.XYs = append(counts.XYs, plotter.XY{X: float64(j), Y: float64(n - 1 - i)})
 					counts.Labels = append(counts.Labels, strconv.Itoa(count))
 					s := text
-					if cellShade(count, c.Support(i)) > 0.6 {
+					if cellShade(count, c.Support(i)) > 0.75 {
 						s.Color = color.White
 					}
 					styles = append(styles, s)

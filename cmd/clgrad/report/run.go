@@ -107,6 +107,11 @@ func (r Run) check() error {
 				return fmt.Errorf("%s curve %q: %w", c.name, curve.Name, err)
 			}
 		}
+		for _, m := range c.Markers {
+			if m.Iteration < 0 || m.Iteration > maxIteration {
+				return fmt.Errorf("%s marker %q: iteration %d: 0 to %d are possible", c.name, m.Text, m.Iteration, maxIteration)
+			}
+		}
 	}
 	features := 1
 	for _, d := range r.Shape {
