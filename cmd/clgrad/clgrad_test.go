@@ -291,7 +291,15 @@ func TestErrors(t *testing.T) {
 		{"train --init zero", usage, "normal"},
 		{"eval", usage, "model"},
 		{"train --data " + dir + " --backend opencl:97.3", failure, "no OpenCL device"},
-		{"train --data nowhere", failure, "mnist or a directory of IDX files is expected"},
+		{"train --data nowhere", failure, "mnist, fashion-mnist, a directory of IDX files, a CSV or an NPZ file is expected"},
+		{"train --data " + plainFile, failure, plainFile + `: has no column "label" for the labels`},
+		{"train --data " + dir + " --label 1", failure, dir + ": knows its labels and its test set"},
+		{"train --data mnist --test " + plainFile, failure, "mnist: knows its labels and its test set"},
+		{"train --label --json", usage, "--label"},
+		{"train --validation 1", usage, "less than 1"},
+		{"train --validation -0.1", usage, "less than 1"},
+		{"train --validation x", usage, "less than 1"},
+		{"eval " + used + " --data " + plainFile, failure, plainFile + `: has no column "label" for the labels`},
 		{"train --data " + dir + " --out " + used, failure, "is there already"},
 		{"train --data " + dir + " --out " + plainFile, failure, "--out"},
 		{"train --data " + dir + " --backend cpu --lr 1e38 --iterations 9", failure, "lower the learning rate"},
@@ -452,8 +460,10 @@ func TestCheck(t *testing.T) {
 }
 
 func TestData(t *testing.T) {
-	for _, args := range [][]string{{"data", "fetch", "mnist"}, {"data", "verify"}, {"data", "list"}} {
-		if out := good(t, args...); !strings.Contains(out, "train-images-idx3-ubyte.gz") || strings.Count(out, " ok") != 4 {
+	for _, args := range [][]string{{"data", "fetch", "mnist"}, {"data", "verify", "mnist"}, {"data", "list"}} {
+		out := good(t, args...)
+		first, others, _ := strings.Cut(out, "fashion-mnist: ")
+		if !strings.Contains(first, "train-images-idx3-ubyte.gz") || strings.Count(first, " ok") != 4 || (others != "") != (args[1] == "list") {
 			t.Errorf("%v:\n%s", args, out)
 		}
 	}

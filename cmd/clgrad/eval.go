@@ -3,7 +3,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math"
+	"slices"
+	"strconv"
 
 	"clgrad/gpu"
 	"clgrad/network"
@@ -13,7 +14,9 @@ import (
 
 type evalCommand struct {
 	Model   path        `arg:"" help:"A safetensors file, or the directory that train --out wrote."`
-	Data    path        `placeholder:"DATA" help:"Data set: a name or a directory of IDX files; the one the model was trained on if not given."`
+	Data    path        `placeholder:"DATA" help:"Data set: a name, a directory of IDX files, a CSV or an NPZ file; the one the model was trained on if not given."`
+	Label   path        `placeholder:"COLUMN" help:"Column of a CSV file that holds the labels, by name or number (label)."`
+	Test    path        `placeholder:"FILE" help:"CSV file of the test set, where the data set is a CSV file."`
 	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
 	JSON    bool        `name:"json" help:"One JSON object."`
 }
@@ -27,11 +30,10 @@ type evaluation struct {
 	Layers        []int          `json:"layers"`
 	Loss          network.Number `json:"loss"`
 	TrainAccuracy network.Number `json:"train_accuracy"`
-	TestLoss      network.Number `json:"test_loss"`
-	TestAccuracy  network.Number `json:"test_accuracy"`
+	heldOut
 }
 
-// Run loads a model and scores it on a training and a test set.
+// Run loads a model and scores it on a training, validation and test set.
 func (c evalCommand) Run(a *app) (err error) {
 	m, err := checkpoint.Load(string(c.Model))
 	if err != nil {
@@ -63,35 +65,39 @@ func (c evalCommand) Run(a *app) (err error) {
 		return err
 	}
 	defer closing(&err, model)
-	var loss, accuracy, testLoss, testAccuracy float64
-	for _, part := range []struct {
-		samples        network.Samples
-		loss, accuracy *float64
-	}{{set.Train, &loss, &accuracy}, {set.Test, &testLoss, &testAccuracy}} {
-		if err := a.Err(); err != nil {
-			return err
-		}
-		if *part.loss, *part.accuracy, err = model.Score(part.samples); err != nil {
-			return err
-		}
+	if err := a.Err(); err != nil {
+		return err
 	}
-	if sum := loss + testLoss; math.IsNaN(sum) || math.IsInf(sum, 0) {
-		return fmt.Errorf("%s: the loss is not finite: its parameters or its scaling do not fit the data", c.Model)
+	score := func(samples network.Samples) (loss, accuracy float64, err error) {
+		loss, accuracy, err = model.Score(samples)
+		if err == nil && loss-loss != 0 { // NaN for ±Inf and NaN
+			err = fmt.Errorf("%s: the loss is not finite: its parameters or its scaling do not fit the data", c.Model)
+		}
+		return loss, accuracy, err
+	}
+	loss, accuracy, err := score(set.Train)
+	if err != nil {
+		return err
+	}
+	others, err := scoreHeldOut(a, set, score)
+	if err != nil {
+		return err
 	}
 	info := b.Info()
 	e := evaluation{
-		string(c.Model), set.Name, info.Backend, info.Device, l.Sizes, network.Number(loss), network.Number(accuracy),
-		network.Number(testLoss), network.Number(testAccuracy),
+		string(c.Model), set.Name, info.Backend, info.Device, l.Sizes, network.Number(loss), network.Number(accuracy), others,
 	}
 	if c.JSON {
 		return json.NewEncoder(a.out).Encode(e)
 	}
-	fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", loss, 100*accuracy)
-	_, err = fmt.Fprintf(a.out, "Test set: loss %.4f, accuracy %.2f %%\n", testLoss, 100*testAccuracy)
-	return err
+	if _, err := fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", loss, 100*accuracy); err != nil {
+		return err
+	}
+	return others.show(a)
 }
 
-// load returns the data set with the model's own scaling.
+// load returns the data set with the model's own classes, scaling and, where it
+// is the set of its training, validation rows.
 func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 	name := string(c.Data)
 	if name == "" {
@@ -100,16 +106,31 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 		}
 		name = m.Run.Data
 		if m.Run.Directory {
-			return dataset.Set{}, fmt.Errorf("%s was trained on a directory named %s: give --data", c.Model, name)
+			return dataset.Set{}, fmt.Errorf("%s was trained on a file or directory named %s: give --data", c.Model, name)
 		}
 	}
-	set, err := dataset.Load(a, name, a.dataOptions())
+	o := a.dataOptions()
+	o.Label, o.Test, o.Classes = string(c.Label), string(c.Test), m.Classes
+	if m.Classes == nil {
+		for i := range m.Sizes[len(m.Sizes)-1] {
+			o.Classes = append(o.Classes, strconv.Itoa(i))
+		}
+	}
+	set, err := dataset.Load(a, name, o)
 	if err != nil {
 		return set, err
 	}
-	if m.Run != nil && m.Run.Digest != set.Digest {
-		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, name)
+	if m.Classes != nil && set.ClassNames != nil && !slices.Equal(m.Classes, set.ClassNames) {
+		return set, fmt.Errorf("%s: the model's classes are %.200q, those of the data set %s are %.200q", c.Model, m.Classes, set.Name, set.ClassNames)
 	}
-	set.Train.Scaling, set.Test.Scaling = m.Scaling, m.Scaling
-	return set, nil
+	switch {
+	case m.Run == nil:
+	case m.Run.Digest != set.Digest:
+		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, name)
+	case m.Run.Validation > 0:
+		if set, err = set.Split(m.Run.Validation, m.Run.Seed); err != nil {
+			return set, err
+		}
+	}
+	return set.Scale(m.Scaling), nil
 }

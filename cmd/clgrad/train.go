@@ -22,11 +22,14 @@ import (
 
 // modelFlags are the flags that say what is trained on what.
 type modelFlags struct {
-	Data       path               `default:"mnist" help:"Data set: a name (clgrad data list) or a directory of IDX files."`
+	Data       path               `default:"mnist" help:"Data set: a name (clgrad data list), a directory of IDX files, a CSV or an NPZ file."`
+	Label      path               `placeholder:"COLUMN" help:"Column of a CSV file that holds the labels, by name or number (label)."`
+	Test       path               `placeholder:"FILE" help:"CSV file of the test set, where the data set is a CSV file."`
+	Validation fraction           `default:"0" placeholder:"FRACTION" help:"Part of the training set to hold back for validation, as in 0.1, chosen by class and --seed."`
 	Layers     hiddenLayers       `default:"128" help:"Sizes of the hidden layers, as in 500,150; none for no hidden layer."`
 	Preprocess dataset.Preprocess `default:"max" enum:"max,standard,feature,column,none" help:"Scaling of the features: ${enum}. standard takes one mean and deviation over all, feature one a feature, column one a column of the image."`
 	Init       network.Init       `default:"normal" enum:"normal,he" help:"Initial weights: ${enum}."`
-	Seed       uint64             `default:"1" help:"Seed of the initial weights."`
+	Seed       uint64             `default:"1" help:"Seed of the initial weights and of the choice of validation rows."`
 	LR         learningRate       `name:"lr" default:"0.1" help:"Learning rate."`
 }
 
@@ -44,7 +47,7 @@ func (trainCommand) Help() string {
 	return "Examples: clgrad train --layers 500,150 --iterations 1000 --out run1; clgrad train --preprocess standard --backend cpu --json"
 }
 
-// path names a file or directory, or a data set.
+// path names a file or directory, a data set or a column.
 type path string
 
 // UnmarshalText refuses what is more likely a flag than a name.
@@ -89,6 +92,19 @@ func (c *count) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// fraction is a number from 0 up to, but not, 1.
+type fraction float64
+
+// UnmarshalText parses a number that is 0 or more and less than 1.
+func (f *fraction) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !(v >= 0 && v < 1) {
+		return fmt.Errorf("%q: a fraction of 0 or more and less than 1 is expected", text)
+	}
+	*f = fraction(v)
+	return nil
+}
+
 // learningRate is a positive finite float32.
 type learningRate float64
 
@@ -103,10 +119,17 @@ func (l *learningRate) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// load returns the data set, scaled, and the layout of the network on it.
+// load returns the data set, split and scaled, and the layout of the network on it.
 func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) {
-	if set, err = dataset.Load(a, string(f.Data), a.dataOptions()); err != nil {
+	o := a.dataOptions()
+	o.Label, o.Test = string(f.Label), string(f.Test)
+	if set, err = dataset.Load(a, string(f.Data), o); err != nil {
 		return set, l, err
+	}
+	if f.Validation > 0 {
+		if set, err = set.Split(float64(f.Validation), f.Seed); err != nil {
+			return set, l, err
+		}
 	}
 	if set, err = set.Preprocess(f.Preprocess); err != nil {
 		return set, l, err
@@ -143,8 +166,8 @@ type iterationLine struct {
 	TrainAccuracy network.Number `json:"train_accuracy"`
 }
 
-// summary is the last line of --json: the final parameters on the whole training
-// and test set.
+// summary is the last line of --json: the final parameters on the whole training,
+// validation and test set. Numbers of a set that there is not are null.
 type summary struct {
 	Summary       bool           `json:"summary"`
 	Backend       string         `json:"backend"`
@@ -153,8 +176,7 @@ type summary struct {
 	Iterations    int            `json:"iterations"`
 	Loss          network.Number `json:"loss"`
 	TrainAccuracy network.Number `json:"train_accuracy"`
-	TestLoss      network.Number `json:"test_loss"`
-	TestAccuracy  network.Number `json:"test_accuracy"`
+	heldOut
 	// Seconds is the time of the descent, without loading and scoring.
 	Seconds float64 `json:"seconds"`
 	// Median is of the times from the end of one iteration to the end of the
@@ -162,6 +184,47 @@ type summary struct {
 	Median  float64 `json:"median_iteration_seconds"`
 	PeakRSS int64   `json:"peak_rss_bytes"`
 	Model   string  `json:"model,omitempty"` // the file that was saved
+}
+
+// heldOut is how a network does on rows that it was not trained on.
+type heldOut struct {
+	ValidationLoss     network.Number `json:"validation_loss"`
+	ValidationAccuracy network.Number `json:"validation_accuracy"`
+	TestLoss           network.Number `json:"test_loss"`
+	TestAccuracy       network.Number `json:"test_accuracy"`
+}
+
+// scoreHeldOut scores the validation and the test set.
+func scoreHeldOut(a *app, set dataset.Set, score func(network.Samples) (loss, accuracy float64, err error)) (h heldOut, err error) {
+	for _, part := range []struct {
+		samples        network.Samples
+		loss, accuracy *network.Number
+	}{{set.Validation, &h.ValidationLoss, &h.ValidationAccuracy}, {set.Test, &h.TestLoss, &h.TestAccuracy}} {
+		loss, accuracy := math.NaN(), math.NaN()
+		if part.samples.Rows > 0 {
+			if err := a.Err(); err != nil {
+				return h, err
+			}
+			if loss, accuracy, err = score(part.samples); err != nil {
+				return h, err
+			}
+		}
+		*part.loss, *part.accuracy = network.Number(loss), network.Number(accuracy)
+	}
+	return h, nil
+}
+
+// show writes a line for each set that there is.
+func (h heldOut) show(a *app) (err error) {
+	for _, part := range []struct {
+		name           string
+		loss, accuracy network.Number
+	}{{"Validation", h.ValidationLoss, h.ValidationAccuracy}, {"Test", h.TestLoss, h.TestAccuracy}} {
+		if !math.IsNaN(float64(part.accuracy)) {
+			_, err = fmt.Fprintf(a.out, "%s set: loss %.4f, accuracy %.2f %%\n", part.name, float64(part.loss), 100*float64(part.accuracy))
+		}
+	}
+	return err
 }
 
 // Run trains, scores and saves.
@@ -221,7 +284,7 @@ func (c trainCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	testLoss, testAccuracy, err := t.Score(set.Test)
+	others, err := scoreHeldOut(a, set, t.Score)
 	if err != nil {
 		return err
 	}
@@ -229,7 +292,7 @@ func (c trainCommand) Run(a *app) (err error) {
 	return c.show(a, summary{
 		Summary: true, Backend: info.Backend, Device: info.Device, Layers: l.Sizes, Iterations: t.Done(),
 		Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy),
-		TestLoss: network.Number(testLoss), TestAccuracy: network.Number(testAccuracy),
+		heldOut: others,
 		Seconds: seconds, Median: medianIteration(times), PeakRSS: peakRSS(), Model: file,
 	}, times)
 }
@@ -237,6 +300,9 @@ func (c trainCommand) Run(a *app) (err error) {
 // runConfig is what a run directory says of the run, in the words of the flags.
 type runConfig struct {
 	Data       string             `json:"data"`
+	Label      string             `json:"label,omitempty"`
+	Test       string             `json:"test,omitempty"`
+	Validation float64            `json:"validation,omitempty"`
 	Layers     []int              `json:"layers"`
 	Preprocess dataset.Preprocess `json:"preprocess"`
 	Init       network.Init       `json:"init"`
@@ -273,7 +339,7 @@ func (c trainCommand) claimOut() (release func(), err error) {
 	e := json.NewEncoder(f)
 	e.SetIndent("", "  ")
 	if err := errors.Join(e.Encode(runConfig{
-		string(c.Data), append([]int{}, c.Layers...), c.Preprocess, c.Init, c.Seed, float64(c.LR), int(c.Iterations), string(c.Backend),
+		string(c.Data), string(c.Label), string(c.Test), float64(c.Validation), append([]int{}, c.Layers...), c.Preprocess, c.Init, c.Seed, float64(c.LR), int(c.Iterations), string(c.Backend),
 	}), f.Sync(), f.Close()); err != nil {
 		release()
 		return nil, fmt.Errorf("--out: %w", err)
@@ -328,10 +394,10 @@ func (c trainCommand) save(t *network.Trainer, plan network.Plan, set dataset.Se
 	file := filepath.Join(string(c.Out), checkpoint.FileName)
 	err = checkpoint.Save(file, checkpoint.Model{
 		Sizes: t.Layout().Sizes, Parameters: theta, Precision: precision,
-		Scaling: set.Train.Scaling, Preprocess: string(c.Preprocess), Shape: set.Shape,
+		Scaling: set.Train.Scaling, Preprocess: string(c.Preprocess), Shape: set.Shape, Classes: set.ClassNames,
 		Run: &checkpoint.Run{
 			Init: c.Init, Seed: c.Seed, LearningRate: float64(c.LR), Iterations: t.Done(),
-			Data: set.Name, Directory: !set.Named, Digest: set.Digest, Plan: &plan,
+			Data: set.Name, Directory: !set.Named, Validation: float64(c.Validation), Digest: set.Digest, Plan: &plan,
 		},
 	})
 	if err != nil {
@@ -346,7 +412,7 @@ func (c trainCommand) show(a *app, s summary, times []time.Duration) error {
 		return json.NewEncoder(a.out).Encode(s)
 	}
 	fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", float64(s.Loss), 100*float64(s.TrainAccuracy))
-	fmt.Fprintf(a.out, "Test set: loss %.4f, accuracy %.2f %%\n", float64(s.TestLoss), 100*float64(s.TestAccuracy))
+	s.heldOut.show(a)
 	fmt.Fprintf(a.out, "Time: %.1f s for %d iterations, the first %.3f s, then %.4f s each (median)\n",
 		s.Seconds, s.Iterations, times[0].Seconds(), s.Median)
 	if s.PeakRSS > 0 {
