@@ -3,9 +3,9 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/gpu"
@@ -17,7 +17,7 @@ import (
 type evalCommand struct {
 	Model   recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote."`
 	Data    recipe.Path `placeholder:"DATA" help:"Data set as for train; the one the model was trained on if not given."`
-	Label   string      `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; the one named label if not given."`
+	Label   recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; the one named label if not given."`
 	Test    recipe.Path `placeholder:"FILE" help:"CSV file of the test set."`
 	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
 	JSON    bool        `name:"json" help:"One JSON object."`
@@ -25,18 +25,17 @@ type evalCommand struct {
 
 // evaluation is the output of --json.
 type evaluation struct {
-	Model         string          `json:"model"`
-	Data          string          `json:"data"`
-	Backend       string          `json:"backend"`
-	Device        string          `json:"device"`
-	Layers        []int           `json:"layers"`
-	Loss          network.Number  `json:"loss"`
-	TrainAccuracy network.Number  `json:"train_accuracy"`
-	TestLoss      *network.Number `json:"test_loss"` // null without a test set
-	TestAccuracy  *network.Number `json:"test_accuracy"`
+	Model         string         `json:"model"`
+	Data          string         `json:"data"`
+	Backend       string         `json:"backend"`
+	Device        string         `json:"device"`
+	Layers        []int          `json:"layers"`
+	Loss          network.Number `json:"loss"`
+	TrainAccuracy network.Number `json:"train_accuracy"`
+	heldOut
 }
 
-// Run loads a model and scores it on a training and a test set.
+// Run loads a model and scores it on a training, validation and test set.
 func (c evalCommand) Run(a *app) (err error) {
 	m, err := checkpoint.Load(string(c.Model))
 	if err != nil {
@@ -71,39 +70,37 @@ func (c evalCommand) Run(a *app) (err error) {
 	if err := a.Err(); err != nil {
 		return err
 	}
-	loss, accuracy, err := model.Score(set.Train)
+	score := func(samples network.Samples) (loss, accuracy float64, err error) {
+		loss, accuracy, err = model.Score(samples)
+		if err == nil && loss-loss != 0 { // NaN for ±Inf and NaN
+			err = fmt.Errorf("%s: the loss is not finite: its parameters or its scaling do not fit the data", c.Model)
+		}
+		return loss, accuracy, err
+	}
+	loss, accuracy, err := score(set.Train)
+	if err != nil {
+		return err
+	}
+	others, err := scoreHeldOut(a, set, score)
 	if err != nil {
 		return err
 	}
 	info := b.Info()
 	e := evaluation{
-		Model: string(c.Model), Data: set.Name, Backend: info.Backend, Device: info.Device, Layers: l.Sizes,
-		Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy),
-	}
-	if set.Test.Rows > 0 {
-		if err := a.Err(); err != nil {
-			return err
-		}
-		testLoss, testAccuracy, err := model.Score(set.Test)
-		if err != nil {
-			return err
-		}
-		e.TestLoss, e.TestAccuracy = number(testLoss), number(testAccuracy)
-		loss += testLoss
-	}
-	if math.IsNaN(loss) || math.IsInf(loss, 0) {
-		return fmt.Errorf("%s: the loss is not finite: its parameters or its scaling do not fit the data", c.Model)
+		string(c.Model), set.Name, info.Backend, info.Device, l.Sizes, network.Number(loss), network.Number(accuracy), others,
 	}
 	if c.JSON {
 		return json.NewEncoder(a.out).Encode(e)
 	}
-	showPart(a, "Training set", &e.Loss, &e.TrainAccuracy)
-	showPart(a, "Test set", e.TestLoss, e.TestAccuracy)
-	return nil
+	if _, err := fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", loss, 100*accuracy); err != nil {
+		return err
+	}
+	return others.show(a)
 }
 
-// load returns the data set with the model's own scaling: that of --data, or the
-// one that the configuration in the model's directory or the model itself names.
+// load returns the data set with the model's own classes and scaling: that of
+// --data, or the one that the configuration in the model's directory or the model
+// itself names. Where it is the set of its training, so are its validation rows.
 func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 	flags := modelFlags{recipe.Setup{Data: c.Data, Label: c.Label, Test: c.Test}}
 	config := filepath.Join(string(c.Model), recipe.FileName)
@@ -123,12 +120,21 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 	default:
 		flags.Data = recipe.Path(m.Run.Data)
 	}
-	set, err := flags.raw(a, m.Classes)
+	set, err := flags.raw(a, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]))
 	if err != nil {
 		return set, err
 	}
-	if m.Run != nil && m.Run.Digest != set.Digest {
+	if m.Classes != nil && set.ClassNames != nil && !slices.Equal(m.Classes, set.ClassNames) {
+		return set, fmt.Errorf("%s: the model's classes are %.200q, those of the data set %s are %.200q", c.Model, m.Classes, set.Name, set.ClassNames)
+	}
+	switch {
+	case m.Run == nil:
+	case m.Run.Digest != set.Digest:
 		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, flags.Data)
+	case m.Run.Validation > 0 && set.Validation.Rows == 0:
+		if set, err = set.Split(m.Run.Validation, m.Run.Seed); err != nil {
+			return set, err
+		}
 	}
 	return set.Scale(m.Scaling), nil
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -91,7 +92,7 @@ func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 	}
 	for _, part := range []struct {
 		name               string
-		loss, accuracy     *network.Number
+		loss, accuracy     network.Number
 		lossOf, accuracyOf func(iterationLine) *network.Number
 	}{
 		{"validation", s.ValidationLoss, s.ValidationAccuracy,
@@ -99,11 +100,11 @@ func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 		{"test", s.TestLoss, s.TestAccuracy,
 			func(l iterationLine) *network.Number { return l.TestLoss }, func(l iterationLine) *network.Number { return l.TestAccuracy }},
 	} {
-		if part.loss == nil {
+		if math.IsNaN(float64(part.accuracy)) {
 			continue
 		}
-		run.Results = slices.Insert(run.Results, 0, report.Figure{Name: part.name + " accuracy", Value: percent(float64(*part.accuracy))})
-		run.Figures = append(run.Figures, report.Figure{Name: part.name + " loss", Value: fmt.Sprintf("%.4f", float64(*part.loss))})
+		run.Results = slices.Insert(run.Results, 0, report.Figure{Name: part.name + " accuracy", Value: percent(float64(part.accuracy))})
+		run.Figures = append(run.Figures, report.Figure{Name: part.name + " loss", Value: fmt.Sprintf("%.4f", float64(part.loss))})
 		run.Loss.Curves = append(run.Loss.Curves, r.lineCurve(part.name+" set", part.lossOf))
 		run.Accuracy.Curves = append(run.Accuracy.Curves, r.lineCurve(part.name+" set", part.accuracyOf))
 	}

@@ -22,7 +22,7 @@ import (
 type predictCommand struct {
 	Model         recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote."`
 	Data          recipe.Path `required:"" placeholder:"DATA" help:"The rows: a data set as for train, of which the test set is taken where there is one. They need no labels."`
-	Label         string      `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; the one named label if not given."`
+	Label         recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; the one named label if not given."`
 	Out           recipe.Path `placeholder:"FILE" help:"Write to this file in place of standard output."`
 	Probabilities bool        `help:"Also the probability of every class."`
 	Kaggle        bool        `xor:"form" help:"ImageId,Label, as Kaggle's digit recogniser takes it."`
@@ -39,7 +39,7 @@ func (c predictCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	samples, err := loadRows(a, c.Data, c.Label, m.Classes)
+	samples, err := loadRows(a, c.Data, c.Label, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]))
 	if err != nil {
 		return err
 	}
@@ -85,9 +85,9 @@ func (c predictCommand) Run(a *app) (err error) {
 
 // loadRows returns rows that are to be predicted: the test set where there is
 // one, otherwise all.
-func loadRows(a *app, name recipe.Path, label string, classes []string) (network.Samples, error) {
+func loadRows(a *app, name, label recipe.Path, classes []string) (network.Samples, error) {
 	o := a.dataOptions()
-	o.Label, o.Classes, o.Unlabelled = label, classes, true
+	o.Label, o.Classes, o.Unlabelled = string(label), classes, true
 	set, err := dataset.Load(a, string(name), o)
 	if err != nil {
 		return network.Samples{}, err
@@ -96,6 +96,18 @@ func loadRows(a *app, name recipe.Path, label string, classes []string) (network
 		return set.Test, nil
 	}
 	return set.Train, nil
+}
+
+// classNames returns the names of n classes as a table has them: those given, or
+// their numbers.
+func classNames(names []string, n int) []string {
+	if names != nil {
+		return names
+	}
+	for i := range n {
+		names = append(names, strconv.Itoa(i))
+	}
+	return names
 }
 
 // logitsOn returns the logits of samples, computed on a backend in blocks of

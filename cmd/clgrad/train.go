@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"slices"
 	"time"
 
@@ -80,7 +81,7 @@ func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) 
 // classes are the names that labels may have, nil where the data decides.
 func (f modelFlags) raw(a *app, classes []string) (set dataset.Set, err error) {
 	o := a.dataOptions()
-	o.Label, o.Test, o.Classes = f.Label, string(f.Test), classes
+	o.Label, o.Test, o.Classes = string(f.Label), string(f.Test), classes
 	if set, err = dataset.Load(a, string(f.Data), o); err != nil {
 		return set, err
 	}
@@ -135,20 +136,17 @@ type iterationLine struct {
 	Seconds            float64         `json:"seconds"` // of descent so far
 }
 
-// summary is the last line of --json: the final parameters on the whole training
-// and test set. The latter's figures are null where there is none.
+// summary is the last line of --json: the final parameters on the whole training,
+// validation and test set. Numbers of a set that there is not are null.
 type summary struct {
-	Summary            bool            `json:"summary"`
-	Backend            string          `json:"backend"`
-	Device             string          `json:"device"`
-	Layers             []int           `json:"layers"`
-	Iterations         int             `json:"iterations"`
-	Loss               network.Number  `json:"loss"`
-	TrainAccuracy      network.Number  `json:"train_accuracy"`
-	ValidationLoss     *network.Number `json:"validation_loss,omitempty"`
-	ValidationAccuracy *network.Number `json:"validation_accuracy,omitempty"`
-	TestLoss           *network.Number `json:"test_loss"`
-	TestAccuracy       *network.Number `json:"test_accuracy"`
+	Summary       bool           `json:"summary"`
+	Backend       string         `json:"backend"`
+	Device        string         `json:"device"`
+	Layers        []int          `json:"layers"`
+	Iterations    int            `json:"iterations"`
+	Loss          network.Number `json:"loss"`
+	TrainAccuracy network.Number `json:"train_accuracy"`
+	heldOut
 	// Seconds is the time of the descent, without loading and scoring.
 	Seconds float64 `json:"seconds"`
 	// Median is of the times from the end of one iteration to the end of the
@@ -164,6 +162,47 @@ type summary struct {
 	Reference    *compared       `json:"reference,omitempty"`
 	Predictions  string          `json:"predictions,omitempty"` // the file
 	Report       string          `json:"report,omitempty"`      // the file
+}
+
+// heldOut is how a network does on rows that it was not trained on.
+type heldOut struct {
+	ValidationLoss     network.Number `json:"validation_loss"`
+	ValidationAccuracy network.Number `json:"validation_accuracy"`
+	TestLoss           network.Number `json:"test_loss"`
+	TestAccuracy       network.Number `json:"test_accuracy"`
+}
+
+// scoreHeldOut scores the validation and the test set.
+func scoreHeldOut(a *app, set dataset.Set, score func(network.Samples) (loss, accuracy float64, err error)) (h heldOut, err error) {
+	for _, part := range []struct {
+		samples        network.Samples
+		loss, accuracy *network.Number
+	}{{set.Validation, &h.ValidationLoss, &h.ValidationAccuracy}, {set.Test, &h.TestLoss, &h.TestAccuracy}} {
+		loss, accuracy := math.NaN(), math.NaN()
+		if part.samples.Rows > 0 {
+			if err := a.Err(); err != nil {
+				return h, err
+			}
+			if loss, accuracy, err = score(part.samples); err != nil {
+				return h, err
+			}
+		}
+		*part.loss, *part.accuracy = network.Number(loss), network.Number(accuracy)
+	}
+	return h, nil
+}
+
+// show writes a line for each set that there is.
+func (h heldOut) show(a *app) (err error) {
+	for _, part := range []struct {
+		name           string
+		loss, accuracy network.Number
+	}{{"Validation", h.ValidationLoss, h.ValidationAccuracy}, {"Test", h.TestLoss, h.TestAccuracy}} {
+		if !math.IsNaN(float64(part.accuracy)) {
+			_, err = fmt.Fprintf(a.out, "%s set: loss %.4f, accuracy %.2f %%\n", part.name, float64(part.loss), 100*float64(part.accuracy))
+		}
+	}
+	return err
 }
 
 // passed is the iteration at which the training accuracy first reached a share.
@@ -214,7 +253,7 @@ func (c trainCommand) Run(a *app) (err error) {
 	}
 	_, rows := shown(set)
 	if c.Rows != "" {
-		if rows, err = loadRows(a, c.Rows, c.Label, set.ClassNames); err != nil {
+		if rows, err = loadRows(a, c.Rows, c.Label, classNames(set.ClassNames, set.Classes)); err != nil {
 			return fmt.Errorf("--predict: %w", err)
 		}
 		if rows.Features != set.Train.Features {
@@ -358,15 +397,6 @@ func scored(s *network.Scorer) (loss, accuracy *network.Number, err error) {
 	return number(l), number(a), err
 }
 
-// scoredOnce is scored for samples that are not yet loaded.
-func scoredOnce(t *network.Trainer, samples network.Samples) (loss, accuracy *network.Number, err error) {
-	if samples.Rows == 0 {
-		return nil, nil, nil
-	}
-	l, a, err := t.Score(samples)
-	return number(l), number(a), err
-}
-
 // shown returns the samples whose predictions say most about the network, and
 // what they are: the test set, or what there is in its place.
 func shown(set dataset.Set) (name string, samples network.Samples) {
@@ -411,7 +441,7 @@ func (c trainCommand) save(t *network.Trainer, r *trained, dir *runDir) (file st
 		Scaling: r.set.Train.Scaling, Preprocess: string(c.Preprocess), Shape: r.set.Shape, Classes: r.set.ClassNames,
 		Run: &checkpoint.Run{
 			Init: c.Init, Seed: c.Seed, LearningRate: float64(c.LR), Iterations: t.Done(),
-			Data: r.set.Name, Directory: !r.set.Named, Digest: r.set.Digest, Plan: &r.plan,
+			Data: r.set.Name, Directory: !r.set.Named, Validation: float64(c.Validation), Digest: r.set.Digest, Plan: &r.plan,
 		},
 	})
 }
@@ -428,10 +458,7 @@ func (c trainCommand) examine(a *app, t *network.Trainer, b network.Backend, r *
 		Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy),
 		Seconds: r.trace.seconds, Median: medianIteration(r.trace.times), Model: s.Model, Recipe: string(c.Name),
 	}
-	if s.ValidationLoss, s.ValidationAccuracy, err = scoredOnce(t, r.set.Validation); err != nil {
-		return err
-	}
-	if s.TestLoss, s.TestAccuracy, err = scoredOnce(t, r.set.Test); err != nil {
+	if s.heldOut, err = scoreHeldOut(a, r.set, t.Score); err != nil {
 		return err
 	}
 	if c.Passes > 0 {
@@ -441,12 +468,14 @@ func (c trainCommand) examine(a *app, t *network.Trainer, b network.Backend, r *
 			s.Passes.Iteration = &i
 		}
 	}
-	if c.UnscaledTest {
+	if c.UnscaledTest && r.set.Test.Rows > 0 {
 		raw := r.set.Test
 		raw.Scaling = network.Scaling{}
-		if _, s.UnscaledTest, err = scoredOnce(t, raw); err != nil {
+		_, accuracy, err := t.Score(raw)
+		if err != nil {
 			return err
 		}
+		s.UnscaledTest = number(accuracy)
 	}
 	if c.Reference != nil {
 		if x, ok := report.Compare(r.lossCurve(), referenceCurve(*c.Reference, s.Iterations), true); ok {
@@ -509,8 +538,7 @@ func (c trainCommand) show(a *app, r trained) error {
 		fmt.Fprint(a.out, textSamples(samples, r.set.Shape, c.captions(r, samples)))
 	}
 	fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", float64(s.Loss), 100*float64(s.TrainAccuracy))
-	showPart(a, "Validation set", s.ValidationLoss, s.ValidationAccuracy)
-	showPart(a, "Test set", s.TestLoss, s.TestAccuracy)
+	s.heldOut.show(a)
 	if s.UnscaledTest != nil {
 		fmt.Fprintf(a.out, "Test set without scaling: accuracy %.2f %%\n", 100*float64(*s.UnscaledTest))
 	}
@@ -531,13 +559,6 @@ func (c trainCommand) show(a *app, r trained) error {
 		}
 	}
 	return nil
-}
-
-// showPart writes loss and accuracy, if there are any.
-func showPart(a *app, name string, loss, accuracy *network.Number) {
-	if loss != nil {
-		fmt.Fprintf(a.out, "%s: loss %.4f, accuracy %.2f %%\n", name, float64(*loss), 100*float64(*accuracy))
-	}
 }
 
 // captions returns what stands below the first samples.

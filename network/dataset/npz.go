@@ -137,10 +137,9 @@ const maxHeader = 1 << 16
 // header reads the array's header, and compares what it announces with the bytes
 // that the archive has for the array.
 func (a *npyArray) header(size uint64) (err error) {
-	const cut = "ends within its header: an NPY array is expected"
 	start := make([]byte, 12)
 	if _, err := io.ReadFull(a.r, start[:10]); err != nil {
-		return a.begins(err, cut)
+		return cutHeader(err)
 	}
 	if !bytes.HasPrefix(start, npy.Magic[:]) {
 		return errors.New("does not begin as an NPY array")
@@ -151,7 +150,7 @@ func (a *npyArray) header(size uint64) (err error) {
 		start = start[:10]
 	case 2:
 		if _, err := io.ReadFull(a.r, start[10:]); err != nil {
-			return a.begins(err, cut)
+			return cutHeader(err)
 		}
 		length = binary.LittleEndian.Uint32(start[8:])
 	default:
@@ -162,7 +161,7 @@ func (a *npyArray) header(size uint64) (err error) {
 	}
 	all := append(start, make([]byte, length)...)
 	if _, err := io.ReadFull(a.r, all[len(start):]); err != nil {
-		return a.begins(err, cut)
+		return cutHeader(err)
 	}
 	h, err := parseNPY(all)
 	if err != nil {
@@ -196,10 +195,10 @@ func (a *npyArray) header(size uint64) (err error) {
 	return nil
 }
 
-// begins tells an early end of the header from another error.
-func (a *npyArray) begins(err error, cut string) error {
+// cutHeader puts an early end of the header into words.
+func cutHeader(err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF {
-		return errors.New(cut)
+		return errors.New("ends within its header: an NPY array is expected")
 	}
 	return err
 }

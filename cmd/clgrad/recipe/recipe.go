@@ -70,11 +70,11 @@ type Origin struct {
 // (tag of:"data") are not taken from a recipe where --data is given.
 type Setup struct {
 	Data       Path               `json:"data" default:"mnist" help:"Data set: a name (clgrad data list), a directory of IDX files, a CSV file or an NPZ file."`
-	Label      string             `json:"label,omitempty" placeholder:"COLUMN" of:"data" help:"Column of a CSV file that has the labels: its name or its number; the one named label if not given."`
+	Label      Path               `json:"label,omitempty" placeholder:"COLUMN" of:"data" help:"Column of a CSV file that has the labels: its name or its number; the one named label if not given."`
 	Test       Path               `json:"test,omitempty" placeholder:"FILE" of:"data" help:"CSV file of the test set; without it a CSV file has none."`
 	Divide     Division           `json:"divide,omitempty" placeholder:"TRAIN,TEST" of:"data" help:"Shuffle all rows of the data set by the seed and take this many for training and for testing."`
 	Samples    Count              `json:"samples,omitempty" placeholder:"N" help:"Use only the first N rows of the training set and of the test set."`
-	Validation Fraction           `json:"validation,omitempty" placeholder:"SHARE" help:"Hold back this share of the training rows of each class, as in 0.1, to watch the run on."`
+	Validation Fraction           `json:"validation,omitempty" placeholder:"FRACTION" help:"Part of the training set to hold back for validation, as in 0.1, chosen by class and --seed."`
 	Layers     Layers             `json:"layers" default:"128" help:"Sizes of the hidden layers, as in 500,150; none for no hidden layer."`
 	Preprocess dataset.Preprocess `json:"preprocess" default:"max" enum:"max,standard,feature,column,none" help:"Scaling of the features: ${enum}. standard takes one mean and deviation over all, feature one a feature, column one a column of the image."`
 	Init       network.Init       `json:"init" default:"normal" enum:"normal,he" help:"Initial weights: ${enum}."`

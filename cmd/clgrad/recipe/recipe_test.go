@@ -108,7 +108,7 @@ var bad = []struct{ text, want string }{
 	{`{"version": 1, "backend": "cuda"}`, `r.json:1:27: key "backend": backend "cuda" is unknown`},
 	{`{"version": 1, "data": ""}`, `r.json:1:24: key "data": "": a name is expected`},
 	{`{"version": 1, "passes": 1.01}`, `r.json:1:26: key "passes": "1.01": a share above 0 and at most 1`},
-	{`{"version": 1, "validation": 1}`, `r.json:1:30: key "validation": "1": a share above 0 and below 1`},
+	{`{"version": 1, "validation": 1}`, `r.json:1:30: key "validation": "1": a fraction of 0 or more and less than 1`},
 	{`{"version": 1, "predictions": "xml"}`, `r.json:1:31: key "predictions": "xml": one of table, kaggle, none`},
 	{`{"version": 1, "unscaled_test": 1}`, `r.json:1:33: key "unscaled_test": a number where true or false is expected`},
 	{`{"version": 1, "notes": "x"}`, `r.json:1:25: key "notes": a string where a list […] is expected`},

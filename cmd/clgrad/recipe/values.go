@@ -7,7 +7,7 @@ import (
 	"strings"
 )
 
-// Path names a file or directory, or a data set.
+// Path names a file or directory, a data set or a column.
 type Path string
 
 // UnmarshalText refuses what is more likely a flag than a name.
@@ -115,14 +115,14 @@ func (s *Share) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Fraction is a part of a whole that leaves a rest: above 0 and below 1.
+// Fraction is a number from 0 up to, but not, 1.
 type Fraction float64
 
-// UnmarshalText parses a fraction.
+// UnmarshalText parses a number that is 0 or more and less than 1.
 func (f *Fraction) UnmarshalText(text []byte) error {
 	v, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || !(v > 0 && v < 1) {
-		return fmt.Errorf("%q: a share above 0 and below 1 is expected", text)
+	if err != nil || !(v >= 0 && v < 1) {
+		return fmt.Errorf("%q: a fraction of 0 or more and less than 1 is expected", text)
 	}
 	*f = Fraction(v)
 	return nil
