@@ -10,6 +10,7 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
 	"clgrad/network"
+	"clgrad/network/dataset"
 )
 
 // lossCurve returns the losses of all iterations.
@@ -66,8 +67,7 @@ func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 			{Name: "an iteration (median)", Value: fmt.Sprintf("%.4f s", s.Median)},
 		},
 		Settings: []report.Figure{
-			{Name: "data", Value: fmt.Sprintf("%s: rows to train on %d, for validation %d, to test on %d",
-				r.set.Name, r.set.Train.Rows, r.set.Validation.Rows, r.set.Test.Rows)},
+			{Name: "data", Value: r.set.Name + ", " + rowCounts(r.set)},
 			{Name: "layers", Value: strings.Trim(fmt.Sprint(r.layout.Sizes), "[]")},
 			{Name: "preprocessing", Value: string(c.Preprocess)},
 			{Name: "initial weights", Value: string(c.Init)},
@@ -85,11 +85,13 @@ func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 	if run.Title == "" {
 		run.Title = r.set.Name
 	}
-	for _, note := range append([]string{c.Description, c.Source}, c.Notes...) {
-		if note != "" {
-			run.Notes = append(run.Notes, note)
-		}
+	if c.Description != "" {
+		run.Notes = append(run.Notes, c.Description+".")
 	}
+	if c.Source != "" {
+		run.Notes = append(run.Notes, "After: "+c.Source+".")
+	}
+	run.Notes = append(run.Notes, c.Notes...)
 	for _, part := range []struct {
 		name               string
 		loss, accuracy     network.Number
@@ -128,6 +130,18 @@ func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 		run.Figures = append(run.Figures, report.Figure{Name: "loss against " + s.Reference.Name, Value: s.Reference.text()})
 	}
 	return run
+}
+
+// rowCounts says how many rows each part of a set has.
+func rowCounts(set dataset.Set) string {
+	text := fmt.Sprintf("%d rows to train on", set.Train.Rows)
+	if n := set.Validation.Rows; n > 0 {
+		text += fmt.Sprintf(", %d for validation", n)
+	}
+	if n := set.Test.Rows; n > 0 {
+		text += fmt.Sprintf(", %d to test on", n)
+	}
+	return text
 }
 
 // firstLayer returns the weights of the first layer without padding.

@@ -5,12 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"time"
 
 	"github.com/alecthomas/kong"
-	"github.com/schollz/progressbar/v3"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
@@ -122,103 +120,6 @@ func (f modelFlags) start(set dataset.Set, l network.Layout, b network.Backend) 
 	return t, plan, nil
 }
 
-// iterationLine is one iteration of --json and of the metrics. Loss and training
-// accuracy are those of its forward pass; what is known of other samples is
-// after its update.
-type iterationLine struct {
-	Iteration          int             `json:"iteration"`
-	Loss               network.Number  `json:"loss"`
-	TrainAccuracy      network.Number  `json:"train_accuracy"`
-	ValidationLoss     *network.Number `json:"validation_loss,omitempty"`
-	ValidationAccuracy *network.Number `json:"validation_accuracy,omitempty"`
-	TestLoss           *network.Number `json:"test_loss,omitempty"`
-	TestAccuracy       *network.Number `json:"test_accuracy,omitempty"`
-	Seconds            float64         `json:"seconds"` // of descent so far
-}
-
-// summary is the last line of --json: the final parameters on the whole training,
-// validation and test set. Numbers of a set that there is not are null.
-type summary struct {
-	Summary       bool           `json:"summary"`
-	Backend       string         `json:"backend"`
-	Device        string         `json:"device"`
-	Layers        []int          `json:"layers"`
-	Iterations    int            `json:"iterations"`
-	Loss          network.Number `json:"loss"`
-	TrainAccuracy network.Number `json:"train_accuracy"`
-	heldOut
-	// Seconds is the time of the descent, without loading and scoring.
-	Seconds float64 `json:"seconds"`
-	// Median is of the times from the end of one iteration to the end of the
-	// next, without the first; of the first where it is the only one.
-	Median  float64 `json:"median_iteration_seconds"`
-	PeakRSS int64   `json:"peak_rss_bytes"`
-	Model   string  `json:"model,omitempty"` // the file that was saved
-
-	// What a recipe asks for.
-	Recipe       string          `json:"recipe,omitempty"`
-	Passes       *passed         `json:"passes,omitempty"`
-	UnscaledTest *network.Number `json:"test_accuracy_unscaled,omitempty"`
-	Reference    *compared       `json:"reference,omitempty"`
-	Predictions  string          `json:"predictions,omitempty"` // the file
-	Report       string          `json:"report,omitempty"`      // the file
-}
-
-// heldOut is how a network does on rows that it was not trained on.
-type heldOut struct {
-	ValidationLoss     network.Number `json:"validation_loss"`
-	ValidationAccuracy network.Number `json:"validation_accuracy"`
-	TestLoss           network.Number `json:"test_loss"`
-	TestAccuracy       network.Number `json:"test_accuracy"`
-}
-
-// scoreHeldOut scores the validation and the test set.
-func scoreHeldOut(a *app, set dataset.Set, score func(network.Samples) (loss, accuracy float64, err error)) (h heldOut, err error) {
-	for _, part := range []struct {
-		samples        network.Samples
-		loss, accuracy *network.Number
-	}{{set.Validation, &h.ValidationLoss, &h.ValidationAccuracy}, {set.Test, &h.TestLoss, &h.TestAccuracy}} {
-		loss, accuracy := math.NaN(), math.NaN()
-		if part.samples.Rows > 0 {
-			if err := a.Err(); err != nil {
-				return h, err
-			}
-			if loss, accuracy, err = score(part.samples); err != nil {
-				return h, err
-			}
-		}
-		*part.loss, *part.accuracy = network.Number(loss), network.Number(accuracy)
-	}
-	return h, nil
-}
-
-// show writes a line for each set that there is.
-func (h heldOut) show(a *app) (err error) {
-	for _, part := range []struct {
-		name           string
-		loss, accuracy network.Number
-	}{{"Validation", h.ValidationLoss, h.ValidationAccuracy}, {"Test", h.TestLoss, h.TestAccuracy}} {
-		if !math.IsNaN(float64(part.accuracy)) {
-			_, err = fmt.Fprintf(a.out, "%s set: loss %.4f, accuracy %.2f %%\n", part.name, float64(part.loss), 100*float64(part.accuracy))
-		}
-	}
-	return err
-}
-
-// passed is the iteration at which the training accuracy first reached a share.
-type passed struct {
-	Accuracy  float64 `json:"accuracy"`
-	Iteration *int    `json:"iteration"` // nil: never
-}
-
-// compared is how far the losses are from a recipe's reference.
-type compared struct {
-	Name     string         `json:"name"`
-	Shift    int            `json:"shift_iterations"` // of the reference, to where it is closest
-	Distance network.Number `json:"largest_distance"`
-	At       int            `json:"at_iteration"`
-}
-
 // A trained is what a run came to.
 type trained struct {
 	set       dataset.Set
@@ -306,97 +207,6 @@ func (c trainCommand) Run(a *app) (err error) {
 	return c.show(a, r)
 }
 
-// A trace is what is known of a run's iterations.
-type trace struct {
-	loss, accuracy []float64 // of every iteration
-	times          []time.Duration
-	seconds        float64 // of descent
-	lines          []iterationLine
-}
-
-// evaluations bounds how often a run is scored on other samples on its way.
-const evaluations = 100
-
-// descend runs the iterations and reports them. Between two lines it may score
-// the validation and the test set, which takes about a third of what an
-// iteration over as many rows does.
-func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDir) (err error) {
-	var bar *progressbar.ProgressBar
-	if a.terminal {
-		bar = progressbar.NewOptions(int(c.Iterations), progressbar.OptionSetWriter(a.err),
-			progressbar.OptionSetDescription("training"), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString("it"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
-		defer bar.Clear()
-	}
-	iterations, every := int(c.Iterations), int(c.LogEvery)
-	var validation, test *network.Scorer
-	if dir != nil {
-		for _, part := range []struct {
-			scorer  **network.Scorer
-			samples network.Samples
-		}{{&validation, r.set.Validation}, {&test, r.set.Test}} {
-			if part.samples.Rows == 0 {
-				continue
-			}
-			if *part.scorer, err = t.Scorer(part.samples); err != nil {
-				return err
-			}
-			defer closing(&err, *part.scorer)
-		}
-	}
-	lines := (iterations + every - 1) / every
-	scoreEvery := (lines + evaluations - 1) / evaluations
-	for t.Done() < iterations {
-		next := iterations
-		if left := every - t.Done()%every; left < iterations-t.Done() {
-			next = t.Done() + left
-		}
-		err := t.Descend(a, network.Descent{Iterations: next, LearningRate: float64(c.LR)}, func(i network.Iteration) error {
-			r.trace.times = append(r.trace.times, i.Elapsed)
-			r.trace.seconds += i.Elapsed.Seconds()
-			r.trace.loss = append(r.trace.loss, i.Loss)
-			r.trace.accuracy = append(r.trace.accuracy, float64(i.Correct)/float64(r.set.Train.Rows))
-			if bar != nil {
-				bar.Add(1)
-			}
-			return nil
-		})
-		if err != nil {
-			return err
-		}
-		last := len(r.trace.loss) - 1
-		line := iterationLine{
-			Iteration: next, Loss: network.Number(r.trace.loss[last]), TrainAccuracy: network.Number(r.trace.accuracy[last]),
-			Seconds: r.trace.seconds,
-		}
-		if len(r.trace.lines)%scoreEvery == 0 || next == iterations {
-			if line.ValidationLoss, line.ValidationAccuracy, err = scored(validation); err != nil {
-				return err
-			}
-			if line.TestLoss, line.TestAccuracy, err = scored(test); err != nil {
-				return err
-			}
-		}
-		r.trace.lines = append(r.trace.lines, line)
-		if bar != nil {
-			bar.Clear()
-		}
-		if err := errors.Join(dir.record(line), c.showLine(a, line)); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// scored returns what a scorer finds, nil where there is none.
-func scored(s *network.Scorer) (loss, accuracy *network.Number, err error) {
-	if s == nil {
-		return nil, nil, nil
-	}
-	l, a, err := s.Score()
-	return number(l), number(a), err
-}
-
 // shown returns the samples whose predictions say most about the network, and
 // what they are: the test set, or what there is in its place.
 func shown(set dataset.Set) (name string, samples network.Samples) {
@@ -407,20 +217,6 @@ func shown(set dataset.Set) (name string, samples network.Samples) {
 		return "validation set", set.Validation
 	}
 	return "training set", set.Train
-}
-
-func number(v float64) *network.Number {
-	n := network.Number(v)
-	return &n
-}
-
-// showLine writes one iteration.
-func (c trainCommand) showLine(a *app, line iterationLine) error {
-	if c.JSON {
-		return json.NewEncoder(a.out).Encode(line)
-	}
-	_, err := fmt.Fprintf(a.out, "Iteration %d, Loss: %.4f, Accuracy: %.2f %%\n", line.Iteration, float64(line.Loss), 100*float64(line.TrainAccuracy))
-	return err
 }
 
 // save takes the parameters and writes the model into the run's directory. It
@@ -523,69 +319,4 @@ func (c trainCommand) finish(a *app, r *trained, dir *runDir) error {
 	}
 	r.summary.Report = dir.file(report.FileName)
 	return json.NewEncoder(dir.lines).Encode(r.summary)
-}
-
-// show writes the summary, and on a terminal the curve and some samples before
-// it.
-func (c trainCommand) show(a *app, r trained) error {
-	s := r.summary
-	if c.JSON {
-		return json.NewEncoder(a.out).Encode(s)
-	}
-	if a.screen {
-		fmt.Fprintf(a.out, "Loss\n%s", textCurve(r.trace.loss))
-		_, samples := shown(r.set)
-		fmt.Fprint(a.out, textSamples(samples, r.set.Shape, c.captions(r, samples)))
-	}
-	fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", float64(s.Loss), 100*float64(s.TrainAccuracy))
-	s.heldOut.show(a)
-	if s.UnscaledTest != nil {
-		fmt.Fprintf(a.out, "Test set without scaling: accuracy %.2f %%\n", 100*float64(*s.UnscaledTest))
-	}
-	if s.Passes != nil {
-		fmt.Fprintf(a.out, "Training accuracy of %g %%: %s\n", 100*s.Passes.Accuracy, s.Passes.when())
-	}
-	if s.Reference != nil {
-		fmt.Fprintf(a.out, "Loss against %s: %s\n", s.Reference.Name, s.Reference.text())
-	}
-	fmt.Fprintf(a.out, "Time: %.1f s for %d iterations, the first %.3f s, then %.4f s each (median)\n",
-		s.Seconds, s.Iterations, r.trace.times[0].Seconds(), s.Median)
-	if s.PeakRSS > 0 {
-		fmt.Fprintf(a.out, "Peak memory: %.0f MB\n", float64(s.PeakRSS)/1e6)
-	}
-	for _, f := range []struct{ what, file string }{{"Model", s.Model}, {"Predictions", s.Predictions}, {"Report", s.Report}} {
-		if f.file != "" {
-			fmt.Fprintf(a.out, "%s: %s\n", f.what, f.file)
-		}
-	}
-	return nil
-}
-
-// captions returns what stands below the first samples.
-func (c trainCommand) captions(r trained, samples network.Samples) (all [][]string) {
-	p := predictions{classes: r.layout.Sizes[len(r.layout.Sizes)-1], names: r.set.ClassNames}
-	n := min(5, samples.Rows)
-	for i, class := range report.Predicted(r.logits[:n*p.classes], p.classes) {
-		all = append(all, []string{"actual " + p.name(int(samples.Labels[i])), "predicted " + p.name(class)})
-	}
-	return all
-}
-
-// medianIteration returns the median of all times but the first, in seconds.
-func medianIteration(times []time.Duration) float64 {
-	if len(times) > 1 {
-		times = times[1:]
-	}
-	return median(times).Seconds()
-}
-
-// median returns the middle of the sorted times, the mean of two where their
-// number is even.
-func median(times []time.Duration) time.Duration {
-	if len(times) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(times))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }
