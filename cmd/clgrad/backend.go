@@ -2,35 +2,20 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
+	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cpu"
 	"clgrad/gpu"
 	"clgrad/network"
 )
 
-// A backendName is the value of --backend: auto, cpu, cpu64, opencl,
-// opencl:P.D or opencl:NAME.
-type backendName string
+// A backendName is a recipe.Backend that can be opened.
+type backendName recipe.Backend
 
-// UnmarshalText reports a name that is none of them.
+// UnmarshalText reports a name that is none.
 func (n *backendName) UnmarshalText(text []byte) error {
-	s := string(text)
-	kind, which, colon := strings.Cut(s, ":")
-	switch kind {
-	case "auto", "cpu", "cpu64":
-		if !colon {
-			*n = backendName(s)
-			return nil
-		}
-	case "opencl":
-		if !colon || which != "" {
-			*n = backendName(s)
-			return nil
-		}
-	}
-	return fmt.Errorf("backend %q is unknown: auto, cpu, cpu64, opencl, opencl:P.D (platform and device) or opencl:NAME is expected", s)
+	return (*recipe.Backend)(n).UnmarshalText(text)
 }
 
 // open opens the backend. auto takes the best OpenCL device, or the CPU where

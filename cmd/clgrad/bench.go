@@ -8,6 +8,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"clgrad/cmd/clgrad/recipe"
 	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/dataset"
@@ -16,7 +17,7 @@ import (
 type benchCommand struct {
 	modelFlags
 	Backend    []backendName `placeholder:"NAME" help:"Backends to time, in place of every one that is found."`
-	Iterations count         `default:"10" help:"Iterations to time on each backend, after one that is not."`
+	Iterations recipe.Count  `default:"10" help:"Iterations to time on each backend, after one that is not."`
 	Profile    bool          `help:"Also the device time of every operation, which slows some devices down."`
 	Dense      bool          `help:"Keep OpenCL devices from packing the input."`
 	JSON       bool          `name:"json" help:"One JSON object."`
