@@ -20,7 +20,9 @@ func (b *Backend[T]) ForwardInput(x network.Input, block int, w, bias network.Ma
 	}
 	rows, _ := b.ownInput(x).block(block)
 	network.CheckForward(rows.rows, rows.cols, w, bias, h)
+	began := b.begin()
 	forward(rows, b.view(w), b.view(bias), act, b.view(h))
+	b.endedLayer(began, network.OpForward, w)
 	return nil
 }
 
@@ -31,7 +33,9 @@ func (b *Backend[T]) Forward(x, w, bias network.Matrix, act network.Activation, 
 	}
 	x.Check()
 	network.CheckForward(x.Rows, x.Cols, w, bias, h)
+	began := b.begin()
 	forward(b.view(x), b.view(w), b.view(bias), act, b.view(h))
+	b.endedLayer(began, network.OpForward, w)
 	return nil
 }
 
@@ -64,7 +68,9 @@ func (b *Backend[T]) WeightGradientInput(x network.Input, block int, dz, dw, db 
 	}
 	rows, _ := b.ownInput(x).block(block)
 	network.CheckWeightGradient(rows.rows, rows.cols, dz, dw, db)
+	began := b.begin()
 	b.weightGradient(rows, b.view(dz), b.view(dw), b.view(db))
+	b.endedLayer(began, network.OpWeightGradient, dw)
 	return nil
 }
 
@@ -75,7 +81,9 @@ func (b *Backend[T]) WeightGradient(x, dz, dw, db network.Matrix) error {
 	}
 	x.Check()
 	network.CheckWeightGradient(x.Rows, x.Cols, dz, dw, db)
+	began := b.begin()
 	b.weightGradient(b.view(x), b.view(dz), b.view(dw), b.view(db))
+	b.endedLayer(began, network.OpWeightGradient, dw)
 	return nil
 }
 
@@ -127,6 +135,7 @@ func (b *Backend[T]) InputGradient(dz, w, x, dx network.Matrix) error {
 		return ErrClosed
 	}
 	network.CheckInputGradient(dz, w, x, dx)
+	began := b.begin()
 	mask, to := b.view(x), b.view(dx)
 	product := to
 	inPlace := &mask.data[0] == &to.data[0]
@@ -149,6 +158,7 @@ func (b *Backend[T]) InputGradient(dz, w, x, dx network.Matrix) error {
 			}
 		}
 	})
+	b.endedLayer(began, network.OpInputGradient, w)
 	return nil
 }
 
@@ -168,6 +178,7 @@ func (b *Backend[T]) SoftmaxCrossEntropy(z network.Matrix, x network.Input, bloc
 	if record < 0 || record >= len(mine.records) {
 		panic(badRange)
 	}
+	began := b.begin()
 	logits := b.view(z)
 	parts := make([]network.Record, (logits.rows+rowsAtOnce-1)/rowsAtOnce)
 	parallel(logits.rows, rowsAtOnce, func(lo, hi int) {
@@ -186,6 +197,7 @@ func (b *Backend[T]) SoftmaxCrossEntropy(z network.Matrix, x network.Input, bloc
 		sum.Correct += p.Correct
 	}
 	mine.records[record] = sum
+	b.ended(began, func() string { return network.SoftmaxKey(z.Cols) })
 	return nil
 }
 
