@@ -20,6 +20,7 @@ var ErrClosed = errors.New("cpu: backend is closed")
 type Backend[T Float] struct {
 	settings settings
 	partial  []T // partial weight gradients, one a split
+	ones     []T // as many as a block has rows
 	memory   int64
 	used     int64 // bytes of buffers, inputs and probes
 	closed   bool
@@ -150,7 +151,7 @@ func (b *Backend[T]) Configure(plan network.ShardPlan) error {
 
 // Close frees nothing that the collector would not, and refuses further use.
 func (b *Backend[T]) Close() error {
-	b.closed, b.partial, b.probes = true, nil, [2][]T{}
+	b.closed, b.partial, b.ones, b.probes = true, nil, nil, [2][]T{}
 	return nil
 }
 

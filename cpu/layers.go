@@ -51,10 +51,9 @@ func forward[T Float](x, w, bias dense[T], act network.Activation, h dense[T]) {
 	}
 	parallel(h.rows, rowsAtOnce, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			for j, v := range h.row(i) {
-				if v < 0 {
-					h.row(i)[j] = 0
-				}
+			row := h.row(i)
+			for j, v := range row {
+				row[j] = max(v, 0) // a NaN stays one
 			}
 		}
 	})
@@ -95,12 +94,11 @@ const (
 )
 
 func (b *Backend[T]) weightGradient(x, dz, dw, db dense[T]) {
-	bias := make([]T, dz.cols)
-	for i := range dz.rows {
-		for j, v := range dz.row(i) {
-			bias[j] += v
-		}
+	for len(b.ones) < dz.rows {
+		b.ones = append(b.ones, 1)
 	}
+	bias := make([]T, dz.cols)
+	gemv(blas.Trans, dz, b.ones, bias)
 	for j, v := range bias {
 		db.data[j] += v
 	}
@@ -149,12 +147,15 @@ func (b *Backend[T]) InputGradient(dz, w, x, dx network.Matrix) error {
 	gemm(blas.NoTrans, blas.Trans, b.view(dz), b.view(w), 0, product)
 	parallel(to.rows, rowsAtOnce, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			from, m, t := product.row(i), mask.row(i), to.row(i)
-			for j, v := range from {
-				if !(m[j] > 0) {
-					v = 0
+			t := to.row(i)
+			from, m := product.row(i)[:len(t)], mask.row(i)[:len(t)]
+			for j := range t {
+				// Chosen by an index: a branch here would be guessed wrongly half of the time.
+				choice, positive := [2]T{0, from[j]}, 0
+				if m[j] > 0 {
+					positive = 1
 				}
-				t[j] = v
+				t[j] = choice[positive&1]
 			}
 		}
 	})
@@ -183,8 +184,9 @@ func (b *Backend[T]) SoftmaxCrossEntropy(z network.Matrix, x network.Input, bloc
 	parts := make([]network.Record, (logits.rows+rowsAtOnce-1)/rowsAtOnce)
 	parallel(logits.rows, rowsAtOnce, func(lo, hi int) {
 		part := &parts[lo/rowsAtOnce]
+		exps := make([]float64, logits.cols)
 		for i := lo; i < hi; i++ {
-			loss, correct := softmaxRow(logits.row(i), int(labels[i]), float64(m))
+			loss, correct := softmaxRow(logits.row(i), int(labels[i]), float64(m), exps)
 			part.Loss += loss
 			if correct {
 				part.Correct++
@@ -203,8 +205,8 @@ func (b *Backend[T]) SoftmaxCrossEntropy(z network.Matrix, x network.Input, bloc
 
 // softmaxRow replaces one row of logits by (softmax(z) − onehot(y))/m and
 // returns log Σ exp z − z_y and whether y is the lowest class with the largest
-// logit.
-func softmaxRow[T Float](z []T, y int, m float64) (loss float64, correct bool) {
+// logit. exps is memory for as many exponentials.
+func softmaxRow[T Float](z []T, y int, m float64, exps []float64) (loss float64, correct bool) {
 	best := 0
 	for j, v := range z {
 		if v > z[best] {
@@ -212,11 +214,12 @@ func softmaxRow[T Float](z []T, y int, m float64) (loss float64, correct bool) {
 		}
 	}
 	top, zy, sum := float64(z[best]), float64(z[y]), 0.0
-	for _, v := range z {
-		sum += math.Exp(float64(v) - top)
-	}
 	for j, v := range z {
-		p := math.Exp(float64(v)-top) / sum
+		exps[j] = math.Exp(float64(v) - top)
+		sum += exps[j]
+	}
+	for j, e := range exps {
+		p := e / sum
 		if j == y {
 			p--
 		}

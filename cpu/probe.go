@@ -76,5 +76,5 @@ func (b *Backend[T]) probeMemory(to *[]T, elements int) error {
 
 // MemoryHeld returns the bytes of buffers, inputs and scratch memory.
 func (b *Backend[T]) MemoryHeld() int64 {
-	return b.used + int64(len(b.partial))*b.width()
+	return b.used + int64(len(b.partial)+len(b.ones))*b.width()
 }
