@@ -40,20 +40,19 @@ func (b *Backend[T]) Forward(x, w, bias network.Matrix, act network.Activation, 
 }
 
 func forward[T Float](x, w, bias dense[T], act network.Activation, h dense[T]) {
-	parallel(h.rows, rowsAtOnce, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			copy(h.row(i), bias.data)
-		}
-	})
-	gemm(blas.NoTrans, blas.NoTrans, x, w, 1, h)
-	if act != network.ReLU {
-		return
-	}
+	gemm(blas.NoTrans, blas.NoTrans, x, w, 0, h)
 	parallel(h.rows, rowsAtOnce, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			row := h.row(i)
+			b := bias.data[:len(row)]
+			if act == network.ReLU {
+				for j, v := range row {
+					row[j] = max(v+b[j], 0) // a NaN stays one
+				}
+				continue
+			}
 			for j, v := range row {
-				row[j] = max(v, 0) // a NaN stays one
+				row[j] = v + b[j]
 			}
 		}
 	})
