@@ -21,16 +21,17 @@ func (n *backendName) UnmarshalText(text []byte) error {
 // open opens the backend. auto takes the best OpenCL device, or the CPU where
 // there is none, and says which and why.
 func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
+	onCPU := cpu.Options{Profiling: o.Profiling}
 	switch n {
 	case "cpu":
-		return cpu.New[float32](), nil
+		return cpu.Open[float32](onCPU), nil
 	case "cpu64":
-		return cpu.New[float64](), nil
+		return cpu.Open[float64](onCPU), nil
 	case "auto":
 		b, d, why, err := openDevice(a, "", o)
 		if err != nil {
 			a.note("computing on the CPU: %s", oneLine(err))
-			return cpu.New[float32](), nil
+			return cpu.Open[float32](onCPU), nil
 		}
 		a.note("computing on opencl:%s, %s (%s)", d.ID(), d.Name, why)
 		return b, nil
