@@ -8,7 +8,7 @@ export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
 
 GO ?= go
 
-.PHONY: train test lint build compare deps openblas-deps openblas-test clean
+.PHONY: train test lint build compare portable recipes deps openblas-deps openblas-test clean
 
 train: build
 	@bin/clgrad train $(TRAIN)
@@ -38,6 +38,21 @@ deps:
 compare: build
 	@./cmd/install-deps.sh peers
 	@$(GO) run ./cmd/compare
+
+# A folder to copy to a machine without Go, network or OpenCL loader, whose run.sh
+# measures everything there: for Linux on this processor's architecture.
+portable: build
+	@rm -rf .build/portable && mkdir -p .build/portable/lib
+	@cp bin/clgrad cmd/portable/run.sh cmd/compare/peer.py .build/portable
+	@$(GO) build -o .build/portable/compare ./cmd/compare
+	@$(GO) test -c -o .build/portable/gpu.test ./gpu
+	@XDG_CACHE_HOME=$(CURDIR)/.build/portable/cache bin/clgrad data fetch mnist >/dev/null
+	@cp -L "$$(ldconfig -p | sed -n 's/.*libOpenCL\.so\.1 .*=> //p' | head -n 1)" .build/portable/lib/
+	@du -sh .build/portable
+
+# The five recipes to their end, each kept in a folder of runs.
+recipes: build
+	@for r in assignment nn-class iiakshat chang biswas; do bin/clgrad train --recipe $$r || exit 1; done
 
 # The CPU backend over OpenBLAS.
 openblas-deps: deps

@@ -42,6 +42,8 @@ type Options struct {
 	Profiling bool
 	// Dense keeps the default plan from packing the input.
 	Dense bool
+	// Tuning holds tiles for the shapes of default plans; see [LoadTuning].
+	Tuning Tuning
 }
 
 // Open makes a backend on a device. Without a plan ([Backend.Configure]) it uses
@@ -61,6 +63,7 @@ func open(a api, d Device, o Options) (*Backend, error) {
 	}
 	b := &Backend{state: &state{s: s, config: kernels.Default(d.Class(), d.ComputeUnits)}}
 	b.config = fitConfig(b.config, d.limits())
+	b.config.Shapes = o.Tuning.Shapes
 	if o.Dense {
 		b.config.Packed = nil
 	}
@@ -158,6 +161,7 @@ func (b *Backend) DefaultPlan(sizes []int, s network.Samples) (network.ShardPlan
 		rows = min(rows, m/(4*widest))
 	}
 	c.BlockRows = int(max(rows, 1))
+	c = ofNetwork(c, sizes)
 	c = b.fewerSplits(c, sizes)
 	if c.Packed != nil && (!packable(s) || packedDensity(s, c.Packed.ItemRows) > maxPackedDensity) {
 		c.Packed = nil
@@ -171,6 +175,29 @@ func (b *Backend) DefaultPlan(sizes []int, s network.Samples) (network.ShardPlan
 		Backend: info.Backend, Device: info.Device, Driver: info.Driver,
 		Rows: s.Rows, BlockRows: c.BlockRows, Settings: text,
 	}, nil
+}
+
+// ofNetwork returns c with the shapes of a network's layers alone, and the packed
+// tile of the first.
+func ofNetwork(c kernels.Config, sizes []int) kernels.Config {
+	if c.Packed != nil {
+		tile := c.Tile(kernels.OpPacked, sizes[0], sizes[1])
+		c.Packed = &tile
+	}
+	var shapes map[string]kernels.Tile
+	for i, n := range sizes[:len(sizes)-1] {
+		for _, op := range []string{kernels.OpForward, kernels.OpWeightGradient, kernels.OpInputGradient} {
+			key := kernels.Key(op, n, sizes[i+1])
+			if tile, ok := c.Shapes[key]; ok {
+				if shapes == nil {
+					shapes = map[string]kernels.Tile{}
+				}
+				shapes[key] = tile
+			}
+		}
+	}
+	c.Shapes = shapes
+	return c
 }
 
 // fewerSplits returns c with fewer splits for the layers whose partial gradients

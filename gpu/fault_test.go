@@ -253,6 +253,13 @@ func (f *faultyAPI) finish(q handle) error {
 // from being packed.
 func tiny() network.Samples {
 	s := tinyPacked()
+	s.Scaling = network.Scaling{Shift: []float64{2 * maxFold}, Factor: []float64{1}}
+	return s
+}
+
+// tinyFolded is a batch that is packed without its shift.
+func tinyFolded() network.Samples {
+	s := tinyPacked()
 	s.Scaling = network.Scaling{Shift: []float64{1}, Factor: []float64{1}}
 	return s
 }
@@ -319,7 +326,7 @@ func TestEveryCallFailing(t *testing.T) {
 	for _, c := range []struct {
 		samples   network.Samples
 		profiling bool
-	}{{tiny(), false}, {tinyPacked(), true}} {
+	}{{tiny(), false}, {tinyPacked(), true}, {tinyFolded(), false}} {
 		profiling := c.profiling
 		good := &faultyAPI{api: newFake()}
 		if err := life(good, d, c.samples, profiling); err != nil {

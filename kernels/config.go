@@ -2,6 +2,8 @@ package kernels
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 	"strings"
 )
 
@@ -38,12 +40,14 @@ const (
 	OpForward        = "forward"
 	OpWeightGradient = "weight_gradient"
 	OpInputGradient  = "input_gradient"
+	OpPacked         = "packed" // both products of the first layer over packed input
 )
 
 // Key names an operation on a layer with n inputs and p outputs.
 func Key(op string, n, p int) string { return fmt.Sprintf("%s %dx%d", op, n, p) }
 
-// Tile returns the tile for an operation on a layer with n inputs and p outputs.
+// Tile returns the tile for an operation on a layer with n inputs and p outputs;
+// for OpPacked it has no variant where the input is dense.
 func (c Config) Tile(op string, n, p int) Tile {
 	if len(c.Shapes) > 0 {
 		if t, ok := c.Shapes[Key(op, n, p)]; ok {
@@ -57,35 +61,46 @@ func (c Config) Tile(op string, n, p int) Tile {
 		return c.WeightGradient
 	case OpInputGradient:
 		return c.InputGradient
+	case OpPacked:
+		if c.Packed == nil {
+			return Tile{}
+		}
+		return *c.Packed
 	}
 	panic("kernels: unknown operation " + op)
 }
 
+// checkTile reports why a tile cannot serve an operation on a device.
+func checkTile(op string, t Tile, l Limits) error {
+	switch op {
+	case OpForward, OpWeightGradient, OpInputGradient:
+		if t.Variant == Packed {
+			return fmt.Errorf("tile %s: variant %s serves packed input only", t, t.Variant)
+		}
+		if op == OpWeightGradient && t.Variant == Register && t.Depth < 1 {
+			return fmt.Errorf("tile %s needs a depth", t)
+		}
+	case OpPacked:
+		if t.Variant != Packed {
+			return fmt.Errorf("tile %s for packed input: variant %s is expected", t, Packed)
+		}
+	default:
+		return fmt.Errorf("operation %q is unknown: %s, %s, %s or %s is expected",
+			op, OpForward, OpWeightGradient, OpInputGradient, OpPacked)
+	}
+	return t.Check(l)
+}
+
 // Check reports why a device with the given limits cannot be asked for c.
 func (c Config) Check(l Limits) error {
-	for _, t := range []Tile{c.Forward, c.WeightGradient, c.InputGradient} {
-		if err := t.Check(l); err != nil {
-			return err
-		}
-	}
-	for key, t := range c.Shapes {
-		if strings.HasPrefix(key, OpWeightGradient+" ") && t.Variant == Register && t.Depth < 1 {
-			return fmt.Errorf("%s: tile %s needs a depth", key, t)
-		}
-	}
-	if t := c.WeightGradient; t.Variant == Register && t.Depth < 1 {
-		return fmt.Errorf("%s: tile %s needs a depth", OpWeightGradient, t)
-	}
+	tiles := map[string]Tile{OpForward: c.Forward, OpWeightGradient: c.WeightGradient, OpInputGradient: c.InputGradient}
 	if c.Packed != nil {
-		if c.Packed.Variant != Packed {
-			return fmt.Errorf("tile %s for packed input: variant %s is expected", c.Packed, Packed)
-		}
-		if err := c.Packed.Check(l); err != nil {
-			return err
-		}
+		tiles[OpPacked] = *c.Packed
 	}
-	for key, t := range c.Shapes {
-		if err := t.Check(l); err != nil {
+	maps.Copy(tiles, c.Shapes)
+	for _, key := range slices.Sorted(maps.Keys(tiles)) {
+		op, _, _ := strings.Cut(key, " ")
+		if err := checkTile(op, tiles[key], l); err != nil {
 			return fmt.Errorf("%s: %w", key, err)
 		}
 	}

@@ -100,3 +100,53 @@ func TestFit(t *testing.T) {
 		}
 	}
 }
+
+// A search can go from every default, and only to tiles that a device can take.
+func TestNeighbours(t *testing.T) {
+	for _, c := range []Config{Default(CPU, 2), Default(GPU, 132)} {
+		tiles := []Tile{c.Forward, c.WeightGradient}
+		if c.Packed != nil {
+			tiles = append(tiles, *c.Packed)
+		}
+		for _, tile := range tiles {
+			all := tile.Neighbours(roomy)
+			if len(all) < 8 {
+				t.Errorf("%s has the neighbours %v alone", tile, all)
+			}
+			seen := map[Tile]bool{tile: true}
+			for _, n := range all {
+				if err := n.Check(roomy); err != nil {
+					t.Error(err)
+				}
+				if seen[n] || n.Variant != tile.Variant || (n.Splits > 0) != (tile.Splits > 0) || (n.Depth > 0) != (tile.Depth > 0) {
+					t.Errorf("%s has the neighbour %s", tile, n)
+				}
+				seen[n] = true
+			}
+		}
+	}
+}
+
+// Fitted tiles are possible wherever the tile itself is, and no wider than needed.
+func TestFitted(t *testing.T) {
+	small := Limits{WorkGroup: 256, LocalMemory: 32 << 10}
+	for _, tile := range []Tile{Default(GPU, 8).Forward, Default(CPU, 8).Forward, Default(CPU, 8).WeightGradient} {
+		for _, n := range []int{1, 2, 10, 16, 33, 64, 100, 128, 500} {
+			if tile.Variant == Register {
+				n = (n + 15) / 16 * 16
+			}
+			for _, fitted := range []Tile{tile.Fit(1000, n), tile.FitAll(1000, n)} {
+				if err := fitted.Check(small); err != nil {
+					t.Errorf("%s for %d columns: %v", tile, n, err)
+				}
+			}
+			fitted := tile.Fit(1000, n)
+			if cols := fitted.ItemCols * max(1, fitted.GroupCols); cols >= 2*max(n, 16) {
+				t.Errorf("%s for %d columns has %d", fitted, n, cols)
+			}
+			if tile.Variant == LocalMemory && fitted.GroupRows*fitted.GroupCols != tile.GroupRows*tile.GroupCols {
+				t.Errorf("%s for %d columns has another work-group", fitted, n)
+			}
+		}
+	}
+}

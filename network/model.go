@@ -110,10 +110,15 @@ func (s *shard) scoreSamples(samples Samples) (loss, accuracy float64, err error
 			err = e
 		}
 	}()
+	return s.scoreInput(x)
+}
+
+// scoreInput returns the mean loss and the share of correct rows of an input.
+func (s *shard) scoreInput(x Input) (loss, accuracy float64, err error) {
 	sum, err := s.score(x)
 	if err != nil {
 		return 0, 0, err
 	}
-	m := float64(samples.Rows)
+	m := float64(x.Rows())
 	return sum.Loss / m, float64(sum.Correct) / m, nil
 }

@@ -515,6 +515,53 @@ func TestModel(t *testing.T) {
 	}
 }
 
+// Scoring other samples between the pieces of a descent finds what Score finds,
+// and leaves the descent its bits.
+func TestScorer(t *testing.T) {
+	l, s := layout(t, 5, 6, 3), blobs(60, 5, 3, 7)
+	other := s.Slice(3, 17)
+	whole, pieces := trainer(t, l, s, 32, 60), trainer(t, l, s, 32, 60)
+	for _, tr := range []*network.Trainer{whole, pieces} {
+		if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
+			t.Fatal(err)
+		}
+	}
+	want := descend(t, whole, 150, 0)
+	scorer, err := pieces.Scorer(other)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer scorer.Close()
+	var got []network.Iteration
+	last := math.Inf(1)
+	for done := 70; done <= 150; done += 40 {
+		got = append(got, descend(t, pieces, done, 0)...)
+		loss, accuracy, err := scorer.Score()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if l, a, err := pieces.Score(other); l != loss || a != accuracy || err != nil {
+			t.Errorf("after %d iterations the scorer finds %g, %g; Score %g, %g, %v", done, loss, accuracy, l, a, err)
+		}
+		if !(loss < last) {
+			t.Errorf("after %d iterations the loss is %g, before that %g: the parameters are not the present ones", done, loss, last)
+		}
+		last = loss
+	}
+	if len(got) != 150 {
+		t.Fatalf("%d iterations", len(got))
+	}
+	for i := range want {
+		if got[i].Loss != want[i].Loss || got[i].Number != want[i].Number {
+			t.Fatalf("iteration %d: loss %g in pieces, %g in one", i+1, got[i].Loss, want[i].Loss)
+		}
+	}
+	other.Labels = nil
+	if _, err := pieces.Scorer(other); !errors.Is(err, network.ErrNoLabels) {
+		t.Errorf("a scorer without labels: %v", err)
+	}
+}
+
 // The tables of ScaledRows hold what Scaling.Apply computes.
 func TestScaledRows(t *testing.T) {
 	random := rand.New(rand.NewPCG(3, 3))

@@ -365,13 +365,48 @@ func (t *Trainer) Done() int { return t.done }
 func (t *Trainer) Settled() bool { return !t.unsettled }
 
 // Score returns the mean loss and the share of correct rows of other samples
-// under the present parameters. The samples are loaded for the call.
+// under the present parameters. The samples are loaded for the call; see
+// [Trainer.Scorer] for more than one.
 func (t *Trainer) Score(samples Samples) (loss, accuracy float64, err error) {
 	if len(t.shards) == 0 {
 		return 0, 0, errClosed
 	}
 	return t.shards[0].scoreSamples(samples)
 }
+
+// A Scorer holds samples on a trainer's first backend, to be scored again and
+// again as the parameters change.
+type Scorer struct {
+	trainer *Trainer
+	input   Input
+}
+
+// Scorer loads samples. The Scorer is to be closed before the trainer.
+func (t *Trainer) Scorer(samples Samples) (*Scorer, error) {
+	if len(t.shards) == 0 {
+		return nil, errClosed
+	}
+	if samples.Labels == nil {
+		return nil, ErrNoLabels
+	}
+	x, err := t.shards[0].load(samples)
+	if err != nil {
+		return nil, err
+	}
+	return &Scorer{t, x}, nil
+}
+
+// Score returns the mean loss and the share of correct rows under the trainer's
+// present parameters.
+func (s *Scorer) Score() (loss, accuracy float64, err error) {
+	if len(s.trainer.shards) == 0 {
+		return 0, 0, errClosed
+	}
+	return s.trainer.shards[0].scoreInput(s.input)
+}
+
+// Close frees the samples.
+func (s *Scorer) Close() error { return s.input.Close() }
 
 // ScoreTraining returns the mean loss and the share of correct rows of the
 // training samples under the present parameters.

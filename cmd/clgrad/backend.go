@@ -2,35 +2,20 @@ package main
 
 import (
 	"errors"
-	"fmt"
 	"strings"
 
+	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cpu"
 	"clgrad/gpu"
 	"clgrad/network"
 )
 
-// A backendName is the value of --backend: auto, cpu, cpu64, opencl,
-// opencl:P.D or opencl:NAME.
-type backendName string
+// A backendName is a recipe.Backend that can be opened.
+type backendName recipe.Backend
 
-// UnmarshalText reports a name that is none of them.
+// UnmarshalText reports a name that is none.
 func (n *backendName) UnmarshalText(text []byte) error {
-	s := string(text)
-	kind, which, colon := strings.Cut(s, ":")
-	switch kind {
-	case "auto", "cpu", "cpu64":
-		if !colon {
-			*n = backendName(s)
-			return nil
-		}
-	case "opencl":
-		if !colon || which != "" {
-			*n = backendName(s)
-			return nil
-		}
-	}
-	return fmt.Errorf("backend %q is unknown: auto, cpu, cpu64, opencl, opencl:P.D (platform and device) or opencl:NAME is expected", s)
+	return (*recipe.Backend)(n).UnmarshalText(text)
 }
 
 // open opens the backend. auto takes the best OpenCL device, or the CPU where
@@ -43,7 +28,7 @@ func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
 	case "cpu64":
 		return cpu.Open[float64](onCPU), nil
 	case "auto":
-		b, d, why, err := openDevice("", o)
+		b, d, why, err := openDevice(a, "", o)
 		if err != nil {
 			a.note("computing on the CPU: %s", oneLine(err))
 			return cpu.Open[float32](onCPU), nil
@@ -52,25 +37,38 @@ func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
 		return b, nil
 	}
 	_, which, _ := strings.Cut(string(n), ":")
-	b, _, _, err := openDevice(which, o)
+	b, _, _, err := openDevice(a, which, o)
 	if err != nil {
 		return nil, err
 	}
 	return b, nil
 }
 
-// openDevice opens the OpenCL device that which names (see gpu.Select).
-func openDevice(which string, o gpu.Options) (*gpu.Backend, gpu.Device, string, error) {
-	devices, err := gpu.Devices()
-	if err != nil {
-		return nil, gpu.Device{}, "", err
-	}
-	d, why, err := gpu.Select(devices, which)
+// openDevice opens the OpenCL device that which names (see gpu.Select), with what
+// clgrad tune found for it.
+func openDevice(a *app, which string, o gpu.Options) (*gpu.Backend, gpu.Device, string, error) {
+	d, why, err := selectDevice(which)
 	if err != nil {
 		return nil, d, "", err
 	}
+	dir, err := gpu.TuningDir()
+	if err == nil {
+		o.Tuning, err = gpu.LoadTuning(dir, d)
+	}
+	if err != nil {
+		a.note("the tuning of opencl:%s is ignored (clgrad tune makes another): %s", d.ID(), oneLine(err))
+	}
 	b, err := gpu.Open(d, o)
 	return b, d, why, err
+}
+
+// selectDevice returns the OpenCL device that which names, and why that one.
+func selectDevice(which string) (gpu.Device, string, error) {
+	devices, err := gpu.Devices()
+	if err != nil {
+		return gpu.Device{}, "", err
+	}
+	return gpu.Select(devices, which)
 }
 
 // allBackends returns the names of every backend that can be used here: those on the

@@ -9,20 +9,21 @@ import (
 	"strings"
 	"time"
 
+	"clgrad/cmd/clgrad/recipe"
 	"clgrad/gpu"
 	"clgrad/network"
 )
 
 type benchCommand struct {
 	modelFlags
-	Backend    []backendName `placeholder:"NAME" help:"Backends to time, in place of every one that is found."`
-	Iterations count         `default:"10" help:"Iterations to time on each backend, after one that is not."`
-	Samples    []count       `placeholder:"N" help:"Numbers of rows to time, in place of the whole training set, as in 60000,600000: rows are taken from the training set, and from its start again where it ends."`
-	Profile    bool          `help:"Also the time of every operation, which slows some devices down."`
-	Peaks      bool          `negatable:"" default:"true" help:"Measure what each device comes to at best."`
-	Dense      bool          `help:"Keep OpenCL devices from packing the input."`
-	Format     benchFormat   `default:"table" enum:"table,json,benchstat" help:"${enum}: benchstat is Go's benchmark format, a line for every turn."`
-	JSON       bool          `name:"json" help:"One JSON object, as --format json."`
+	Backend    []backendName  `placeholder:"NAME" help:"Backends to time, in place of every one that is found."`
+	Iterations recipe.Count   `default:"10" help:"Iterations to time on each backend, after one that is not."`
+	Rows       []recipe.Count `placeholder:"N" help:"Numbers of rows to time, in place of the whole training set, as in 60000,600000: rows are taken from the training set, and from its start again where it ends."`
+	Profile    bool           `help:"Also the time of every operation, which slows some devices down."`
+	Peaks      bool           `negatable:"" default:"true" help:"Measure what each device comes to at best."`
+	Dense      bool           `help:"Keep OpenCL devices from packing the input."`
+	Format     benchFormat    `default:"table" enum:"table,json,benchstat" help:"${enum}: benchstat is Go's benchmark format, a line for every turn."`
+	JSON       bool           `name:"json" help:"One JSON object, as --format json."`
 }
 
 // A benchFormat is the value of --format.
@@ -43,7 +44,7 @@ Operations and bytes are counted from shapes: two operations for each multiply-a
 
 Peaks are measured in the same turns. On OpenCL devices they are those of a kernel of multiply-adds in registers, and of copies of large buffers: what the hardware gives to any kernel, however well the network's are tuned. On the CPU backends they are those of their BLAS on a square product, and of copies on all cores.
 
-Examples: clgrad bench --profile; clgrad bench --backend opencl --samples 60000,600000; clgrad bench --iterations 50 --format benchstat >a.txt && benchstat -col /backend a.txt`
+Examples: clgrad bench --profile; clgrad bench --backend opencl --rows 60000,600000; clgrad bench --iterations 50 --format benchstat >a.txt && benchstat -col /backend a.txt`
 }
 
 // started is when the process began, but for the loading of the binary.
@@ -88,9 +89,9 @@ func (c benchCommand) Run(a *app) (err error) {
 	if len(names) == 0 {
 		names = allBackends(a)
 	}
-	rows := c.Samples
+	rows := c.Rows
 	if len(rows) == 0 {
-		rows = []count{count(set.Train.Rows)}
+		rows = []recipe.Count{recipe.Count(set.Train.Rows)}
 	}
 	var all []*contestant
 	defer func() {

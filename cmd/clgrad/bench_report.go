@@ -295,8 +295,8 @@ func (r benchReport) show(out io.Writer) error {
 	return errors.Join(errs...)
 }
 
-// number returns a number for a table, a dash where it is 0, for unknown.
-func number(format string, v float64) string {
+// cell returns a number for a table, a dash where it is 0, for unknown.
+func cell(format string, v float64) string {
 	if v == 0 {
 		return "–"
 	}
@@ -315,8 +315,8 @@ func (r benchReport) showIterations(out io.Writer, with []benchResult) error {
 			base[x.Samples] = x.Median
 		}
 		fmt.Fprintf(w, "%s\t%d\t%.4f\t%.4f–%.4f\t%.1f\t%s\t%.1f\t%s\t%.2f×\t%.4f\t\n",
-			x.Backend, x.Samples, x.Median, x.Q1, x.Q3, x.GFlops, number("%.0f %%", 100*x.ShareFlops),
-			x.GBytes, number("%.0f %%", 100*x.ShareBytes), base[x.Samples]/x.Median, float64(x.Loss))
+			x.Backend, x.Samples, x.Median, x.Q1, x.Q3, x.GFlops, cell("%.0f %%", 100*x.ShareFlops),
+			x.GBytes, cell("%.0f %%", 100*x.ShareBytes), base[x.Samples]/x.Median, float64(x.Loss))
 		above = above || x.ShareFlops > 0
 	}
 	if err := w.Flush(); err != nil {
@@ -335,8 +335,8 @@ func (r benchReport) showDevices(out io.Writer, with []benchResult) error {
 	fmt.Fprintln(w, "backend\trows\tpeak GFLOP/s\tpeak GB/s\tdata s\topen s\tload s\tfirst s\tto first s\tmemory MB\tbuffers MB\t")
 	for _, x := range with {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t%s\t\n",
-			x.Backend, x.Samples, number("%.1f", x.PeakGFlops), number("%.1f", x.PeakGBytes),
-			r.DataSeconds, x.Open, x.Load, x.First, x.ToFirst, number("%.0f", float64(x.Resident)/1e6), number("%.0f", float64(x.Held)/1e6))
+			x.Backend, x.Samples, cell("%.1f", x.PeakGFlops), cell("%.1f", x.PeakGBytes),
+			r.DataSeconds, x.Open, x.Load, x.First, x.ToFirst, cell("%.0f", float64(x.Resident)/1e6), cell("%.0f", float64(x.Held)/1e6))
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -383,8 +383,8 @@ func (x benchResult) showProfile(out io.Writer) error {
 	fmt.Fprintln(w, "operation\tlaunches\tmedian ms\tquartiles ms\tshare\tGFLOP/s\tof peak\tGB/s\tof peak")
 	for _, o := range x.Profile {
 		fmt.Fprintf(w, "%s\t%.0f\t%.3f\t%.3f–%.3f\t%.1f %%\t%s\t%s\t%s\t%s\n",
-			o.Operation, o.Launches, 1e3*o.Median, 1e3*o.Q1, 1e3*o.Q3, 100*o.Share, number("%.1f", o.GFlops),
-			number("%.0f %%", 100*o.ShareFlops), number("%.1f", o.GBytes), number("%.0f %%", 100*o.ShareBytes))
+			o.Operation, o.Launches, 1e3*o.Median, 1e3*o.Q1, 1e3*o.Q3, 100*o.Share, cell("%.1f", o.GFlops),
+			cell("%.0f %%", 100*o.ShareFlops), cell("%.1f", o.GBytes), cell("%.0f %%", 100*o.ShareBytes))
 	}
 	fmt.Fprintf(w, "not in operations\t\t%.3f\t\t%.1f %%\n", 1e3*x.Rest, 100*x.Rest/x.Median)
 	return w.Flush()

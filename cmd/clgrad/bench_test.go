@@ -11,12 +11,13 @@ import (
 
 	"golang.org/x/perf/benchfmt"
 
+	"clgrad/cmd/clgrad/recipe"
 	"clgrad/network"
 	"clgrad/network/dataset"
 )
 
-// report runs clgrad bench --json on a directory of data.
-func report(t *testing.T, args ...string) (r benchReport) {
+// benched runs clgrad bench --json on a directory of data.
+func benched(t *testing.T, args ...string) (r benchReport) {
 	t.Helper()
 	if err := json.Unmarshal([]byte(good(t, append([]string{"bench", "--json"}, args...)...)), &r); err != nil {
 		t.Fatal(err)
@@ -28,7 +29,7 @@ func report(t *testing.T, args ...string) (r benchReport) {
 // says what it comes to at best and what it holds.
 func TestBench(t *testing.T) {
 	dir := images(t, 200, 10)
-	r := report(t, "--data", dir, "--iterations", "2", "--profile")
+	r := benched(t, "--data", dir, "--iterations", "2", "--profile")
 	names := backends(t)
 	if len(r.Results) != len(names) || r.DataSeconds <= 0 || r.PeakRSS < 0 {
 		t.Fatalf("%+v", r)
@@ -69,7 +70,7 @@ func TestBench(t *testing.T) {
 func TestBenchProfile(t *testing.T) {
 	dir := images(t, 200, 10)
 	for _, form := range []string{"--profile", "--dense"} {
-		r := report(t, "--data", dir, "--layers", "20,12", "--iterations", "2", "--no-peaks", "--profile", form)
+		r := benched(t, "--data", dir, "--layers", "20,12", "--iterations", "2", "--no-peaks", "--profile", form)
 		for _, x := range r.Results {
 			l, err := network.NewLayout(r.Layers)
 			if err != nil {
@@ -102,9 +103,9 @@ func TestBenchProfile(t *testing.T) {
 
 // Rows beyond the data are those of the data again: the mean loss and gradient
 // over any number of whole passes are those of one.
-func TestBenchSamples(t *testing.T) {
+func TestBenchRows(t *testing.T) {
 	dir := images(t, 200, 10)
-	r := report(t, "--data", dir, "--backend", "cpu64", "--iterations", "2", "--no-peaks", "--samples", "100,200,600")
+	r := benched(t, "--data", dir, "--backend", "cpu64", "--iterations", "2", "--no-peaks", "--rows", "100,200,600")
 	if len(r.Results) != 3 {
 		t.Fatalf("%+v", r)
 	}
@@ -116,7 +117,7 @@ func TestBenchSamples(t *testing.T) {
 	if a, b := float64(r.Results[1].Loss), float64(r.Results[2].Loss); math.Abs(a/b-1) > 1e-12 || r.Results[0].Loss == r.Results[1].Loss {
 		t.Errorf("losses of 100, 200 and 3 × 200 rows are %g, %g and %g", float64(r.Results[0].Loss), a, b)
 	}
-	table := good(t, "bench", "--data", dir, "--backend", "cpu", "--iterations", "1", "--no-peaks", "--samples", "200", "--samples", "500")
+	table := good(t, "bench", "--data", dir, "--backend", "cpu", "--iterations", "1", "--no-peaks", "--rows", "200", "--rows", "500")
 	if !strings.Contains(table, "µs a row") || !strings.Contains(table, "2.50") {
 		t.Error(table)
 	}
@@ -192,7 +193,7 @@ func TestBenchstat(t *testing.T) {
 //	go test ./cmd/clgrad -run '^$' -bench Iteration -benchtime 10x -count 6
 func BenchmarkIteration(b *testing.B) {
 	everyBackend(b, func(b *testing.B, c benchCommand, backend network.Backend) {
-		for _, layers := range []hiddenLayers{{128}, {500, 150}, {10}} {
+		for _, layers := range []recipe.Layers{{128}, {500, 150}, {10}} {
 			b.Run("layers="+strings.Trim(strings.ReplaceAll(fmt.Sprint(layers), " ", "-"), "[]"), func(b *testing.B) {
 				c.Layers = layers
 				set, l, err := c.load(&app{Context: b.Context()})
@@ -259,7 +260,7 @@ func everyBackend(b *testing.B, f func(*testing.B, benchCommand, network.Backend
 		for _, form := range forms {
 			b.Run("backend="+string(name)+"/input="+form, func(b *testing.B) {
 				c := benchCommand{
-					modelFlags: modelFlags{Data: "mnist", Layers: hiddenLayers{128}, Preprocess: dataset.Max, Init: network.Normal, Seed: 1},
+					modelFlags: modelFlags{recipe.Setup{Data: "mnist", Layers: recipe.Layers{128}, Preprocess: dataset.Max, Init: network.Normal, Seed: 1}},
 					Dense:      form == "dense",
 				}
 				backend, err := name.open(&app{Context: b.Context(), err: &notes}, c.options())

@@ -268,6 +268,10 @@ func TestErrors(t *testing.T) {
 	if err := os.WriteFile(plainFile, []byte("no model"), 0o666); err != nil {
 		t.Fatal(err)
 	}
+	badRecipe := filepath.Join(t.TempDir(), "bad.json")
+	if err := os.WriteFile(badRecipe, []byte("{\n \"version\": 1,\n \"lr\": \"fast\"\n}"), 0o666); err != nil {
+		t.Fatal(err)
+	}
 	for _, c := range []struct {
 		args   string
 		status int
@@ -289,15 +293,39 @@ func TestErrors(t *testing.T) {
 		{"train --backend cpu:0", usage, "opencl:P.D"},
 		{"train --preprocess min", usage, "standard"},
 		{"train --init zero", usage, "normal"},
+		{"train --recipe fly", usage, "biswas or a file is expected"},
+		{"train --recipe " + badRecipe, failure, badRecipe + ":3:8: key \"lr\": a string where a number is expected"},
+		{"train --recipe chang --lr 0", usage, "above 0"},
+		{"train --divide 5", usage, "42000,28000"},
+		{"train --predictions xml", usage, "table, kaggle"},
+		{"train --passes 2", usage, "at most 1"},
+		{"train --data " + dir + " --predictions table", failure, "give a directory"},
+		{"train --data " + dir + " --divide 20,20 --backend cpu", failure, "the set has 30 rows"},
+		{"train --data " + dir + " --predict nowhere --out " + t.TempDir() + "/run", failure, "nowhere"},
+		{"predict " + used, usage, "data"},
+		{"predict nowhere --data " + dir, failure, "nowhere"},
+		{"predict " + used + " --data nowhere", failure, "nowhere"},
+		{"predict " + used + " --data " + dir + " --kaggle --json", usage, "kaggle"},
+		{"predict " + used + " --data " + dir + " --kaggle --probabilities", failure, "give one of them"},
+		{"predict " + used + " --data " + dir + " --backend cpu --out nowhere/file", failure, "nowhere/file"},
+		{"recipes fly", failure, "clgrad recipes lists"},
 		{"eval", usage, "model"},
 		{"train --data " + dir + " --backend opencl:97.3", failure, "no OpenCL device"},
-		{"train --data nowhere", failure, "mnist or a directory of IDX files is expected"},
+		{"train --data nowhere", failure, "mnist, fashion-mnist, a directory of IDX files, a CSV or an NPZ file is expected"},
+		{"train --data " + plainFile, failure, plainFile + `: has no column "label" for the labels`},
+		{"train --data " + dir + " --label 1", failure, dir + ": knows its labels and its test set"},
+		{"train --data mnist --test " + plainFile, failure, "mnist: knows its labels and its test set"},
+		{"train --label --json", usage, "--label"},
+		{"train --validation 1", usage, "less than 1"},
+		{"train --validation -0.1", usage, "less than 1"},
+		{"train --validation x", usage, "less than 1"},
+		{"eval " + used + " --data " + plainFile, failure, plainFile + `: has no column "label" for the labels`},
 		{"train --data " + dir + " --out " + used, failure, "is there already"},
 		{"train --data " + dir + " --out " + plainFile, failure, "--out"},
 		{"train --data " + dir + " --backend cpu --lr 1e38 --iterations 9", failure, "lower the learning rate"},
 		{"eval nowhere", failure, "nowhere"},
 		{"eval " + plainFile, failure, plainFile},
-		{"eval " + used, failure, "give --data"},
+		{"eval " + used + "/model.safetensors", failure, "give --data"},
 		{"check --operation fly --backend cpu", usage, "weight-gradient"},
 		{"bench --data nowhere", failure, "nowhere"},
 		{"data verify fly", usage, "mnist is expected"},
@@ -431,8 +459,10 @@ func TestCheck(t *testing.T) {
 }
 
 func TestData(t *testing.T) {
-	for _, args := range [][]string{{"data", "fetch", "mnist"}, {"data", "verify"}, {"data", "list"}} {
-		if out := good(t, args...); !strings.Contains(out, "train-images-idx3-ubyte.gz") || strings.Count(out, " ok") != 4 {
+	for _, args := range [][]string{{"data", "fetch", "mnist"}, {"data", "verify", "mnist"}, {"data", "list"}} {
+		out := good(t, args...)
+		first, others, _ := strings.Cut(out, "fashion-mnist: ")
+		if !strings.Contains(first, "train-images-idx3-ubyte.gz") || strings.Count(first, " ok") != 4 || (others != "") != (args[1] == "list") {
 			t.Errorf("%v:\n%s", args, out)
 		}
 	}
@@ -449,5 +479,37 @@ func TestHelp(t *testing.T) {
 		if out := good(t, args...); !strings.Contains(out, "Usage: clgrad") {
 			t.Errorf("%v: %q", args, out)
 		}
+	}
+}
+
+// What tune finds is used by later runs; what is no tuning is ignored and said
+// so.
+func TestTune(t *testing.T) {
+	names := backends(t)
+	t.Setenv("XDG_CACHE_HOME", t.TempDir())
+	if status, _, err := clgrad(t, "tune", "--backend", "cpu"); status != failure || !strings.Contains(err, "--backend cpu: an OpenCL device is expected") {
+		t.Errorf("status %d, %s", status, err)
+	}
+	if len(names) == 2 {
+		return // backends has said why
+	}
+	dir := images(t, 300, 50)
+	var r tuneReport
+	if err := json.Unmarshal([]byte(good(t, "tune", "--data", dir, "--layers", "20", "--seconds", "2", "--backend", names[2], "--json")), &r); err != nil {
+		t.Fatal(err)
+	}
+	if len(r.Shapes) < 4 || filepath.Ext(r.File) != ".json" {
+		t.Errorf("%+v", r)
+	}
+	train := []string{"train", "--data", dir, "--layers", "20", "--iterations", "2", "--backend", names[2]}
+	if _, _, notes := clgrad(t, train...); strings.Contains(notes, "tuning") {
+		t.Errorf("a good tuning: %s", notes)
+	}
+	if err := os.WriteFile(r.File, []byte("{"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	status, _, notes := clgrad(t, train...)
+	if status != success || !strings.Contains(notes, "is ignored (clgrad tune makes another): "+r.File+": is no tuning") || strings.Count(notes, "\n") != 1 {
+		t.Errorf("status %d, %s", status, notes)
 	}
 }

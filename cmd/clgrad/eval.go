@@ -3,8 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math"
+	"os"
+	"path/filepath"
+	"slices"
 
+	"clgrad/cmd/clgrad/recipe"
 	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
@@ -12,8 +15,10 @@ import (
 )
 
 type evalCommand struct {
-	Model   path        `arg:"" help:"A safetensors file, or the directory that train --out wrote."`
-	Data    path        `placeholder:"DATA" help:"Data set: a name or a directory of IDX files; the one the model was trained on if not given."`
+	Model   recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote."`
+	Data    recipe.Path `placeholder:"DATA" help:"Data set as for train; the one the model was trained on if not given."`
+	Label   recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; the one named label if not given."`
+	Test    recipe.Path `placeholder:"FILE" help:"CSV file of the test set."`
 	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
 	JSON    bool        `name:"json" help:"One JSON object."`
 }
@@ -27,11 +32,10 @@ type evaluation struct {
 	Layers        []int          `json:"layers"`
 	Loss          network.Number `json:"loss"`
 	TrainAccuracy network.Number `json:"train_accuracy"`
-	TestLoss      network.Number `json:"test_loss"`
-	TestAccuracy  network.Number `json:"test_accuracy"`
+	heldOut
 }
 
-// Run loads a model and scores it on a training and a test set.
+// Run loads a model and scores it on a training, validation and test set.
 func (c evalCommand) Run(a *app) (err error) {
 	m, err := checkpoint.Load(string(c.Model))
 	if err != nil {
@@ -63,53 +67,74 @@ func (c evalCommand) Run(a *app) (err error) {
 		return err
 	}
 	defer closing(&err, model)
-	var loss, accuracy, testLoss, testAccuracy float64
-	for _, part := range []struct {
-		samples        network.Samples
-		loss, accuracy *float64
-	}{{set.Train, &loss, &accuracy}, {set.Test, &testLoss, &testAccuracy}} {
-		if err := a.Err(); err != nil {
-			return err
-		}
-		if *part.loss, *part.accuracy, err = model.Score(part.samples); err != nil {
-			return err
-		}
+	if err := a.Err(); err != nil {
+		return err
 	}
-	if sum := loss + testLoss; math.IsNaN(sum) || math.IsInf(sum, 0) {
-		return fmt.Errorf("%s: the loss is not finite: its parameters or its scaling do not fit the data", c.Model)
+	score := func(samples network.Samples) (loss, accuracy float64, err error) {
+		loss, accuracy, err = model.Score(samples)
+		if err == nil && loss-loss != 0 { // NaN for ±Inf and NaN
+			err = fmt.Errorf("%s: the loss is not finite: its parameters or its scaling do not fit the data", c.Model)
+		}
+		return loss, accuracy, err
+	}
+	loss, accuracy, err := score(set.Train)
+	if err != nil {
+		return err
+	}
+	others, err := scoreHeldOut(a, set, score)
+	if err != nil {
+		return err
 	}
 	info := b.Info()
 	e := evaluation{
-		string(c.Model), set.Name, info.Backend, info.Device, l.Sizes, network.Number(loss), network.Number(accuracy),
-		network.Number(testLoss), network.Number(testAccuracy),
+		string(c.Model), set.Name, info.Backend, info.Device, l.Sizes, network.Number(loss), network.Number(accuracy), others,
 	}
 	if c.JSON {
 		return json.NewEncoder(a.out).Encode(e)
 	}
-	fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", loss, 100*accuracy)
-	_, err = fmt.Fprintf(a.out, "Test set: loss %.4f, accuracy %.2f %%\n", testLoss, 100*testAccuracy)
-	return err
+	if _, err := fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", loss, 100*accuracy); err != nil {
+		return err
+	}
+	return others.show(a)
 }
 
-// load returns the data set with the model's own scaling.
+// load returns the data set with the model's own classes and scaling: that of
+// --data, or the one that the configuration in the model's directory or the model
+// itself names. Where it is the set of its training, so are its validation rows.
 func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
-	name := string(c.Data)
-	if name == "" {
-		if m.Run == nil {
-			return dataset.Set{}, fmt.Errorf("%s does not say what it was trained on: give --data", c.Model)
+	flags := modelFlags{recipe.Setup{Data: c.Data, Label: c.Label, Test: c.Test}}
+	config := filepath.Join(string(c.Model), recipe.FileName)
+	_, err := os.Stat(config)
+	switch {
+	case c.Data != "":
+	case err == nil:
+		r, err := recipe.Load(config)
+		if err != nil {
+			return dataset.Set{}, err
 		}
-		name = m.Run.Data
-		if m.Run.Directory {
-			return dataset.Set{}, fmt.Errorf("%s was trained on a directory named %s: give --data", c.Model, name)
-		}
+		flags.Setup = r.Setup
+	case m.Run == nil:
+		return dataset.Set{}, fmt.Errorf("%s does not say what it was trained on: give --data", c.Model)
+	case m.Run.Directory:
+		return dataset.Set{}, fmt.Errorf("%s was trained on a file or directory named %s: give --data", c.Model, m.Run.Data)
+	default:
+		flags.Data = recipe.Path(m.Run.Data)
 	}
-	set, err := dataset.Load(a, name, a.dataOptions())
+	set, err := flags.raw(a, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]))
 	if err != nil {
 		return set, err
 	}
-	if m.Run != nil && m.Run.Digest != set.Digest {
-		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, name)
+	if m.Classes != nil && set.ClassNames != nil && !slices.Equal(m.Classes, set.ClassNames) {
+		return set, fmt.Errorf("%s: the model's classes are %.200q, those of the data set %s are %.200q", c.Model, m.Classes, set.Name, set.ClassNames)
 	}
-	set.Train.Scaling, set.Test.Scaling = m.Scaling, m.Scaling
-	return set, nil
+	switch {
+	case m.Run == nil:
+	case m.Run.Digest != set.Digest:
+		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, flags.Data)
+	case m.Run.Validation > 0 && set.Validation.Rows == 0:
+		if set, err = set.Split(m.Run.Validation, m.Run.Seed); err != nil {
+			return set, err
+		}
+	}
+	return set.Scale(m.Scaling), nil
 }

@@ -21,7 +21,9 @@ var allowed = map[string][]string{
 	"cpu":                 {"network"},
 	"gpu":                 {"network", "kernels"},
 	"cmd/compare":         {},
-	"cmd/clgrad":          {"network", "network/dataset", "network/checkpoint", "network/backendtest", "cpu", "gpu", "kernels"},
+	"cmd/clgrad/recipe":   {"network", "network/dataset"},
+	"cmd/clgrad/report":   {"network"},
+	"cmd/clgrad":          {"cmd/clgrad/recipe", "cmd/clgrad/report", "network", "network/dataset", "network/checkpoint", "network/backendtest", "cpu", "gpu", "kernels"},
 }
 
 // Imports follow the table, C is reached from gpu alone, and only one file there

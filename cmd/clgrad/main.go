@@ -4,9 +4,12 @@
 //	clgrad devices   what can be computed on here, and why something cannot
 //	clgrad train     train a network
 //	clgrad eval      loss and accuracy of a saved model
+//	clgrad predict   labels of rows by a saved model
 //	clgrad bench     time every backend side by side
 //	clgrad check     judge a backend's numbers by the conformance suite
+//	clgrad tune      find the fastest kernels of a network on an OpenCL device
 //	clgrad data      list, fetch and verify data sets
+//	clgrad recipes   list what train --recipe knows
 //
 // Results go to standard output, everything else to standard error. The exit
 // status is 0, 1 for a failure, 2 for wrong usage, 130 or 143 after SIGINT or
@@ -22,9 +25,12 @@ import (
 	"os/signal"
 	"strings"
 	"syscall"
+	"unicode"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
+
+	"clgrad/cmd/clgrad/recipe"
 )
 
 // commands is the command line.
@@ -32,9 +38,12 @@ type commands struct {
 	Devices devicesCommand `cmd:"" help:"List what can be computed on here, and why something cannot."`
 	Train   trainCommand   `cmd:"" help:"Train a network."`
 	Eval    evalCommand    `cmd:"" help:"Loss and accuracy of a saved model."`
+	Predict predictCommand `cmd:"" help:"Labels of rows by a saved model, as CSV."`
 	Bench   benchCommand   `cmd:"" help:"Time an iteration on every backend, side by side."`
 	Check   checkCommand   `cmd:"" help:"Judge a backend's numbers by the conformance suite."`
+	Tune    tuneCommand    `cmd:"" help:"Find the fastest kernels of a network on an OpenCL device."`
 	Data    dataCommand    `cmd:"" help:"List, fetch and verify data sets."`
+	Recipes recipesCommand `cmd:"" help:"List the built-in recipes of train, or write one."`
 }
 
 // An app is what a command runs with.
@@ -43,6 +52,22 @@ type app struct {
 	out      io.Writer // results
 	err      io.Writer // everything else
 	terminal bool      // err is a terminal
+	screen   bool      // out is a terminal
+	args     []string  // the command line
+}
+
+// command returns the command line as a shell would take it.
+func (a *app) command() string {
+	words := []string{"clgrad"}
+	for _, w := range a.args {
+		if w == "" || strings.ContainsFunc(w, func(c rune) bool {
+			return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("-_=./,:+%@", c)
+		}) {
+			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+		}
+		words = append(words, w)
+	}
+	return strings.Join(words, " ")
 }
 
 // note writes one line for the user to standard error.
@@ -77,7 +102,7 @@ func main() {
 	// Writing to a pipe that nobody reads is then an error, which a run that has
 	// something to save can deal with.
 	signal.Ignore(syscall.SIGPIPE)
-	a := &app{Context: ctx, out: os.Stdout, err: os.Stderr, terminal: term.IsTerminal(int(os.Stderr.Fd()))}
+	a := &app{Context: ctx, out: os.Stdout, err: os.Stderr, terminal: term.IsTerminal(int(os.Stderr.Fd())), screen: term.IsTerminal(int(os.Stdout.Fd()))}
 	os.Exit(a.run(os.Args[1:]))
 }
 
@@ -87,7 +112,7 @@ type exited int
 // run parses and runs a command line and returns the exit status.
 func (a *app) run(args []string) (status int) {
 	out := &output{w: a.out}
-	a.out = out
+	a.out, a.args = out, args
 	defer func() {
 		if status == success && out.err != nil {
 			a.note("standard output: %v", out.err)
@@ -116,7 +141,12 @@ func (a *app) run(args []string) (status int) {
 		args = []string{"--help"}
 	}
 	parsed, err := parser.Parse(args)
-	if err != nil {
+	var bad *recipe.Error
+	switch {
+	case errors.As(err, &bad):
+		a.note("%s", oneLine(err))
+		return failure
+	case err != nil:
 		a.note("%s (see clgrad --help)", oneLine(err))
 		return usage
 	}

@@ -4,16 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"math"
-	"os"
-	"path/filepath"
+	"io"
 	"slices"
-	"strconv"
-	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
+	"github.com/alecthomas/kong"
 
+	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/report"
 	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
@@ -21,91 +19,53 @@ import (
 )
 
 // modelFlags are the flags that say what is trained on what.
-type modelFlags struct {
-	Data       path               `default:"mnist" help:"Data set: a name (clgrad data list) or a directory of IDX files."`
-	Layers     hiddenLayers       `default:"128" help:"Sizes of the hidden layers, as in 500,150; none for no hidden layer."`
-	Preprocess dataset.Preprocess `default:"max" enum:"max,standard,feature,column,none" help:"Scaling of the features: ${enum}. standard takes one mean and deviation over all, feature one a feature, column one a column of the image."`
-	Init       network.Init       `default:"normal" enum:"normal,he" help:"Initial weights: ${enum}."`
-	Seed       uint64             `default:"1" help:"Seed of the initial weights."`
-	LR         learningRate       `name:"lr" default:"0.1" help:"Learning rate."`
-}
+type modelFlags struct{ recipe.Setup }
 
 type trainCommand struct {
-	modelFlags
-	Iterations count       `default:"100" help:"Iterations of descent over the whole training set."`
-	Backend    backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
-	LogEvery   count       `default:"10" help:"Report every this many iterations."`
-	Out        path        `placeholder:"DIR" help:"Save the model in this directory, which is made if need be."`
-	JSON       bool        `name:"json" help:"One JSON object a line."`
+	From string `name:"recipe" placeholder:"NAME|FILE" help:"Take what the flags do not say from a built-in recipe (clgrad recipes), a file of that form, or the directory of a run."`
+	recipe.Recipe
+	Out  recipe.Path `placeholder:"DIR" help:"Keep the run in this directory, which is made if need be: configuration, model, metrics and report. With --recipe it is runs/TIME-NAME if not given; otherwise nothing is kept without it."`
+	JSON bool        `name:"json" help:"One JSON object a line."`
 }
 
 // Help is shown by clgrad train --help.
 func (trainCommand) Help() string {
-	return "Examples: clgrad train --layers 500,150 --iterations 1000 --out run1; clgrad train --preprocess standard --backend cpu --json"
+	return "Examples: clgrad train --layers 500,150 --iterations 1000 --out run1; clgrad train --recipe biswas --seed 2; clgrad train --recipe run1/config.json; clgrad train --preprocess standard --backend cpu --json"
 }
 
-// path names a file or directory, or a data set.
-type path string
-
-// UnmarshalText refuses what is more likely a flag than a name.
-func (p *path) UnmarshalText(text []byte) error {
-	if s := string(text); s == "" || s[0] == '-' {
-		return fmt.Errorf("%q: a name is expected (./%s for one that begins with a dash)", s, s)
+// BeforeResolve has the values of the recipe stand in for the flags that are not
+// given.
+func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
+	given := map[string]bool{}
+	for _, p := range ctx.Path {
+		if p.Flag != nil {
+			given[p.Flag.Name] = true
+			if p.Flag.Name == "recipe" {
+				c.From, _ = ctx.FlagValue(p.Flag).(string)
+			}
+		}
 	}
-	*p = path(text)
-	return nil
-}
-
-// hiddenLayers is a list of sizes, as in "500,150"; "none" or "" is empty.
-type hiddenLayers []int
-
-// UnmarshalText parses a list of positive sizes.
-func (h *hiddenLayers) UnmarshalText(text []byte) error {
-	*h = nil
-	s := strings.TrimSpace(string(text))
-	if s == "" || s == "none" {
+	if !given["recipe"] {
 		return nil
 	}
-	for _, part := range strings.Split(s, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(part))
-		if err != nil || n < 1 {
-			return fmt.Errorf("layers %q: sizes of hidden layers separated by commas are expected, as in 500,150, or none", s)
+	file, err := recipe.Load(c.From)
+	if err != nil {
+		return err
+	}
+	c.Origin = file.Origin
+	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
+		text, ok := file.Value(flag.Name)
+		if !ok || given["data"] && recipe.OfData(flag.Name) {
+			return nil, nil
 		}
-		*h = append(*h, n)
-	}
-	return nil
-}
-
-// count is a positive number.
-type count int
-
-// UnmarshalText parses a positive number.
-func (c *count) UnmarshalText(text []byte) error {
-	n, err := strconv.Atoi(string(text))
-	if err != nil || n < 1 {
-		return fmt.Errorf("%q: a whole number of at least 1 is expected", text)
-	}
-	*c = count(n)
-	return nil
-}
-
-// learningRate is a positive finite float32.
-type learningRate float64
-
-// UnmarshalText parses a number that is positive and finite in the precision of
-// every backend.
-func (l *learningRate) UnmarshalText(text []byte) error {
-	v, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || !(float32(v) > 0) || v > math.MaxFloat32 {
-		return fmt.Errorf("%q: a learning rate above 0 is expected, from %.2g to %.2g", text, math.SmallestNonzeroFloat32, math.MaxFloat32)
-	}
-	*l = learningRate(v)
+		return text, nil
+	}))
 	return nil
 }
 
 // load returns the data set, scaled, and the layout of the network on it.
 func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) {
-	if set, err = dataset.Load(a, string(f.Data), a.dataOptions()); err != nil {
+	if set, err = f.raw(a, nil); err != nil {
 		return set, l, err
 	}
 	if set, err = set.Preprocess(f.Preprocess); err != nil {
@@ -113,6 +73,30 @@ func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) 
 	}
 	l, err = network.NewLayout(slices.Concat([]int{set.Train.Features}, f.Layers, []int{set.Classes}))
 	return set, l, err
+}
+
+// raw returns the data set with its parts as the flags want them, not scaled.
+// classes are the names that labels may have, nil where the data decides.
+func (f modelFlags) raw(a *app, classes []string) (set dataset.Set, err error) {
+	o := a.dataOptions()
+	o.Label, o.Test, o.Classes = string(f.Label), string(f.Test), classes
+	if set, err = dataset.Load(a, string(f.Data), o); err != nil {
+		return set, err
+	}
+	if len(f.Divide) == 2 {
+		if set, err = set.Divide(f.Divide[0], f.Divide[1], f.Seed); err != nil {
+			return set, fmt.Errorf("--divide: %w", err)
+		}
+	}
+	if f.Samples > 0 {
+		set = set.First(int(f.Samples))
+	}
+	if f.Validation > 0 {
+		if set, err = set.Split(float64(f.Validation), f.Seed); err != nil {
+			return set, fmt.Errorf("--validation: %w", err)
+		}
+	}
+	return set, nil
 }
 
 // start returns a trainer with initial parameters, on one backend.
@@ -136,74 +120,70 @@ func (f modelFlags) start(set dataset.Set, l network.Layout, b network.Backend) 
 	return t, plan, nil
 }
 
-// iterationLine is one iteration of --json.
-type iterationLine struct {
-	Iteration     int            `json:"iteration"`
-	Loss          network.Number `json:"loss"`
-	TrainAccuracy network.Number `json:"train_accuracy"`
-}
-
-// summary is the last line of --json: the final parameters on the whole training
-// and test set.
-type summary struct {
-	Summary       bool           `json:"summary"`
-	Backend       string         `json:"backend"`
-	Device        string         `json:"device"`
-	Layers        []int          `json:"layers"`
-	Iterations    int            `json:"iterations"`
-	Loss          network.Number `json:"loss"`
-	TrainAccuracy network.Number `json:"train_accuracy"`
-	TestLoss      network.Number `json:"test_loss"`
-	TestAccuracy  network.Number `json:"test_accuracy"`
-	// Seconds is the time of the descent, without loading and scoring.
-	Seconds float64 `json:"seconds"`
-	// Median is of the times from the end of one iteration to the end of the
-	// next, without the first; of the first where it is the only one.
-	Median  float64 `json:"median_iteration_seconds"`
-	PeakRSS int64   `json:"peak_rss_bytes"`
-	Model   string  `json:"model,omitempty"` // the file that was saved
+// A trained is what a run came to.
+type trained struct {
+	set       dataset.Set
+	plan      network.Plan
+	info      network.Info
+	layout    network.Layout
+	trace     trace
+	theta     []float64
+	rows      network.Samples // to be predicted
+	logits    []float64       // of what is shown
+	rowLogits []float64       // of rows
+	summary   summary
 }
 
 // Run trains, scores and saves.
 func (c trainCommand) Run(a *app) (err error) {
-	file := ""
-	if c.Out != "" {
-		release, err := c.claimOut()
-		if err != nil {
+	if c.Rows != "" && c.Predict == "" {
+		c.Predict = recipe.Table
+	}
+	var dir *runDir
+	if out := c.out(time.Now()); out != "" {
+		if dir, err = claim(out, c.Recipe); err != nil {
 			return err
 		}
-		defer func() {
-			if file == "" {
-				release()
-			}
-		}()
+		defer closing(&err, dir)
+	} else if c.Predict != "" {
+		return errors.New("--predictions: nothing is kept without --out: give a directory")
 	}
-	set, l, err := c.load(a)
+	set, l, err := modelFlags{c.Setup}.load(a)
 	if err != nil {
 		return err
+	}
+	_, rows := shown(set)
+	if c.Rows != "" {
+		if rows, err = loadRows(a, c.Rows, c.Label, classNames(set.ClassNames, set.Classes)); err != nil {
+			return fmt.Errorf("--predict: %w", err)
+		}
+		if rows.Features != set.Train.Features {
+			return fmt.Errorf("--predict: %s has %d features where %s has %d", c.Rows, rows.Features, set.Name, set.Train.Features)
+		}
+		rows.Scaling = set.Train.Scaling
 	}
 	if err := a.Err(); err != nil {
 		return err
 	}
-	b, err := c.Backend.open(a, gpu.Options{})
+	b, err := backendName(c.Backend).open(a, gpu.Options{})
 	if err != nil {
 		return err
 	}
 	defer closing(&err, b)
-	t, plan, err := c.start(set, l, b)
+	t, plan, err := modelFlags{c.Setup}.start(set, l, b)
 	if err != nil {
 		return err
 	}
 	defer closing(&err, t)
 
-	begin := time.Now()
-	times, stopped := c.descend(a, t, set.Train.Rows)
-	seconds := time.Since(begin).Seconds()
+	r := trained{set: set, rows: rows, plan: plan, info: b.Info(), layout: l}
+	stopped := c.descend(a, t, &r, dir)
 	if !t.Settled() {
 		return stopped
 	}
 	// An interrupted run is worth as much as it came to.
-	if file, err = c.save(t, plan, set, b.Info()); err != nil {
+	file, err := c.save(t, &r, dir)
+	if err != nil {
 		return errors.Join(stopped, err)
 	}
 	if stopped != nil {
@@ -211,168 +191,132 @@ func (c trainCommand) Run(a *app) (err error) {
 		switch {
 		case file != "":
 			what = "saved in " + file
-		case c.Out != "":
+		case dir != nil:
 			what = "nothing to save"
 		}
 		a.note("stopped after iteration %d: %s", t.Done(), what)
 		return stopped
 	}
+	r.summary.Model = file
+	if err := c.examine(a, t, b, &r, dir); err != nil {
+		return err
+	}
+	if err := c.finish(a, &r, dir); err != nil {
+		return err
+	}
+	return c.show(a, r)
+}
+
+// shown returns the samples whose predictions say most about the network, and
+// what they are: the test set, or what there is in its place.
+func shown(set dataset.Set) (name string, samples network.Samples) {
+	switch {
+	case set.Test.Rows > 0:
+		return "test set", set.Test
+	case set.Validation.Rows > 0:
+		return "validation set", set.Validation
+	}
+	return "training set", set.Train
+}
+
+// save takes the parameters and writes the model into the run's directory. It
+// returns its file, "" where there is none.
+func (c trainCommand) save(t *network.Trainer, r *trained, dir *runDir) (file string, err error) {
+	if t.Done() == 0 {
+		return "", nil
+	}
+	if r.theta, err = t.Parameters(); err != nil || dir == nil {
+		return "", err
+	}
+	precision := checkpoint.F32
+	if r.info.Roundoff < 0x1p-24 {
+		precision = checkpoint.F64
+	}
+	return dir.save(checkpoint.Model{
+		Sizes: r.layout.Sizes, Parameters: r.theta, Precision: precision,
+		Scaling: r.set.Train.Scaling, Preprocess: string(c.Preprocess), Shape: r.set.Shape, Classes: r.set.ClassNames,
+		Run: &checkpoint.Run{
+			Init: c.Init, Seed: c.Seed, LearningRate: float64(c.LR), Iterations: t.Done(),
+			Data: r.set.Name, Directory: !r.set.Named, Validation: float64(c.Validation), Digest: r.set.Digest, Plan: &r.plan,
+		},
+	})
+}
+
+// examine scores the final parameters, and finds what the recipe asks for.
+func (c trainCommand) examine(a *app, t *network.Trainer, b network.Backend, r *trained, dir *runDir) (err error) {
 	loss, accuracy, err := t.ScoreTraining()
 	if err != nil {
 		return err
 	}
-	testLoss, testAccuracy, err := t.Score(set.Test)
-	if err != nil {
-		return err
-	}
-	info := b.Info()
-	return c.show(a, summary{
-		Summary: true, Backend: info.Backend, Device: info.Device, Layers: l.Sizes, Iterations: t.Done(),
+	s := &r.summary
+	*s = summary{
+		Summary: true, Backend: r.info.Backend, Device: r.info.Device, Layers: r.layout.Sizes, Iterations: t.Done(),
 		Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy),
-		TestLoss: network.Number(testLoss), TestAccuracy: network.Number(testAccuracy),
-		Seconds: seconds, Median: medianIteration(times), PeakRSS: peakRSS(), Model: file,
-	}, times)
-}
-
-// runConfig is what a run directory says of the run, in the words of the flags.
-type runConfig struct {
-	Data       string             `json:"data"`
-	Layers     []int              `json:"layers"`
-	Preprocess dataset.Preprocess `json:"preprocess"`
-	Init       network.Init       `json:"init"`
-	Seed       uint64             `json:"seed"`
-	LR         float64            `json:"lr"`
-	Iterations int                `json:"iterations"`
-	Backend    string             `json:"backend"`
-}
-
-// configName is the file of a run directory that holds its runConfig.
-const configName = "config.json"
-
-// claimOut makes the output directory and writes the run's configuration there,
-// before any work is done that it could lose. The file is made exclusively, so
-// that no two runs write to one directory. release takes the claim back.
-func (c trainCommand) claimOut() (release func(), err error) {
-	if err := os.MkdirAll(string(c.Out), 0o777); err != nil {
-		return nil, fmt.Errorf("--out: %w", err)
+		Seconds: r.trace.seconds, Median: medianIteration(r.trace.times), Model: s.Model, Recipe: string(c.Name),
 	}
-	name := filepath.Join(string(c.Out), configName)
-	for _, there := range []string{filepath.Join(string(c.Out), checkpoint.FileName), name} {
-		if _, err := os.Lstat(there); err == nil {
-			return nil, fmt.Errorf("%s is there already: choose another directory for --out", there)
-		}
-	}
-	f, err := os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("%s is there already: choose another directory for --out", name)
-	}
-	if err != nil {
-		return nil, fmt.Errorf("--out: %w", err)
-	}
-	release = func() { os.Remove(name) }
-	e := json.NewEncoder(f)
-	e.SetIndent("", "  ")
-	if err := errors.Join(e.Encode(runConfig{
-		string(c.Data), append([]int{}, c.Layers...), c.Preprocess, c.Init, c.Seed, float64(c.LR), int(c.Iterations), string(c.Backend),
-	}), f.Sync(), f.Close()); err != nil {
-		release()
-		return nil, fmt.Errorf("--out: %w", err)
-	}
-	return release, nil
-}
-
-// descend runs the iterations, reports them, and returns their times.
-func (c trainCommand) descend(a *app, t *network.Trainer, samples int) (times []time.Duration, err error) {
-	var bar *progressbar.ProgressBar
-	if a.terminal {
-		bar = progressbar.NewOptions(int(c.Iterations), progressbar.OptionSetWriter(a.err),
-			progressbar.OptionSetDescription("training"), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString("it"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
-		defer bar.Clear()
-	}
-	d := network.Descent{Iterations: int(c.Iterations), LearningRate: float64(c.LR), Every: int(c.LogEvery)}
-	err = t.Descend(a, d, func(i network.Iteration) error {
-		times = append(times, i.Elapsed)
-		if bar != nil {
-			bar.Add(1)
-		}
-		if i.Number%int(c.LogEvery) != 0 && i.Number != int(c.Iterations) {
-			return nil
-		}
-		if bar != nil {
-			bar.Clear()
-		}
-		accuracy := float64(i.Correct) / float64(samples)
-		if c.JSON {
-			return json.NewEncoder(a.out).Encode(iterationLine{i.Number, network.Number(i.Loss), network.Number(accuracy)})
-		}
-		_, err := fmt.Fprintf(a.out, "Iteration %d, Loss: %.4f, Accuracy: %.2f %%\n", i.Number, i.Loss, 100*accuracy)
+	if s.heldOut, err = scoreHeldOut(a, r.set, t.Score); err != nil {
 		return err
-	})
-	return times, err
+	}
+	if c.Passes > 0 {
+		s.Passes = &passed{Accuracy: float64(c.Passes)}
+		if i := slices.IndexFunc(r.trace.accuracy, func(v float64) bool { return v >= float64(c.Passes) }); i >= 0 {
+			i++
+			s.Passes.Iteration = &i
+		}
+	}
+	if c.UnscaledTest && r.set.Test.Rows > 0 {
+		raw := r.set.Test
+		raw.Scaling = network.Scaling{}
+		_, accuracy, err := t.Score(raw)
+		if err != nil {
+			return err
+		}
+		s.UnscaledTest = number(accuracy)
+	}
+	if c.Reference != nil {
+		if x, ok := report.Compare(r.lossCurve(), referenceCurve(*c.Reference, s.Iterations), true); ok {
+			s.Reference = &compared{c.Reference.Name, x.Shift, network.Number(x.Distance), x.Iteration}
+		}
+	}
+	if dir == nil && !a.screen {
+		return nil
+	}
+	blockRows := r.plan.Shards[0].BlockRows
+	_, samples := shown(r.set)
+	if r.logits, err = logitsOn(b, r.layout, r.theta, blockRows, samples); err != nil {
+		return err
+	}
+	r.rowLogits = r.logits
+	if c.Rows != "" {
+		r.rowLogits, err = logitsOn(b, r.layout, r.theta, blockRows, r.rows)
+	}
+	return err
 }
 
-// save writes the model and returns its file, "" without --out.
-func (c trainCommand) save(t *network.Trainer, plan network.Plan, set dataset.Set, info network.Info) (string, error) {
-	if c.Out == "" || t.Done() == 0 {
-		return "", nil
+// finish writes predictions, report and the last line of the metrics.
+func (c trainCommand) finish(a *app, r *trained, dir *runDir) error {
+	r.summary.PeakRSS = peakRSS()
+	if dir == nil {
+		return nil
 	}
-	theta, err := t.Parameters()
-	if err != nil {
-		return "", err
+	p := predictions{r.rows.Labels, r.rowLogits, r.layout.Sizes[len(r.layout.Sizes)-1], r.set.ClassNames}
+	switch name := ""; c.Predict {
+	case recipe.Table:
+		name = dir.file("predictions.csv")
+		if err := replaceFile(name, func(w io.Writer) error { return p.writeTable(w, false) }); err != nil {
+			return err
+		}
+		r.summary.Predictions = name
+	case recipe.Kaggle:
+		name = dir.file("submission.csv")
+		if err := replaceFile(name, p.writeKaggle); err != nil {
+			return err
+		}
+		r.summary.Predictions = name
 	}
-	precision := checkpoint.F32
-	if info.Roundoff < 0x1p-24 {
-		precision = checkpoint.F64
+	if err := report.Write(dir.path, c.gather(a, r, dir)); err != nil {
+		return err
 	}
-	file := filepath.Join(string(c.Out), checkpoint.FileName)
-	err = checkpoint.Save(file, checkpoint.Model{
-		Sizes: t.Layout().Sizes, Parameters: theta, Precision: precision,
-		Scaling: set.Train.Scaling, Preprocess: string(c.Preprocess), Shape: set.Shape,
-		Run: &checkpoint.Run{
-			Init: c.Init, Seed: c.Seed, LearningRate: float64(c.LR), Iterations: t.Done(),
-			Data: set.Name, Directory: !set.Named, Digest: set.Digest, Plan: &plan,
-		},
-	})
-	if err != nil {
-		return "", err
-	}
-	return file, nil
-}
-
-// show writes the summary.
-func (c trainCommand) show(a *app, s summary, times []time.Duration) error {
-	if c.JSON {
-		return json.NewEncoder(a.out).Encode(s)
-	}
-	fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", float64(s.Loss), 100*float64(s.TrainAccuracy))
-	fmt.Fprintf(a.out, "Test set: loss %.4f, accuracy %.2f %%\n", float64(s.TestLoss), 100*float64(s.TestAccuracy))
-	fmt.Fprintf(a.out, "Time: %.1f s for %d iterations, the first %.3f s, then %.4f s each (median)\n",
-		s.Seconds, s.Iterations, times[0].Seconds(), s.Median)
-	if s.PeakRSS > 0 {
-		fmt.Fprintf(a.out, "Peak memory: %.0f MB\n", float64(s.PeakRSS)/1e6)
-	}
-	if s.Model != "" {
-		fmt.Fprintf(a.out, "Model: %s\n", s.Model)
-	}
-	return nil
-}
-
-// medianIteration returns the median of all times but the first, in seconds.
-func medianIteration(times []time.Duration) float64 {
-	if len(times) > 1 {
-		times = times[1:]
-	}
-	return median(times).Seconds()
-}
-
-// median returns the middle of the sorted times, the mean of two where their
-// number is even.
-func median(times []time.Duration) time.Duration {
-	if len(times) == 0 {
-		return 0
-	}
-	sorted := slices.Sorted(slices.Values(times))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
+	r.summary.Report = dir.file(report.FileName)
+	return json.NewEncoder(dir.lines).Encode(r.summary)
 }

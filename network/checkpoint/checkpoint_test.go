@@ -182,6 +182,7 @@ func TestWriteErrors(t *testing.T) {
 		{"classes", func(m *Model) { m.Classes = []string{"a"} }, "1 names of classes where the network has 2 classes"},
 		{"class name", func(m *Model) { m.Classes[1] = "\xff" }, `name "\xff" is not UTF-8`},
 		{"learning rate", func(m *Model) { m.Run.LearningRate = math.NaN() }, "learning rate NaN is no finite number"},
+		{"validation", func(m *Model) { m.Run.Validation = 1 }, "validation fraction 1: 0 or more and less than 1 is expected"},
 		{"iterations", func(m *Model) { m.Run.Iterations = -1 }, "-1 iterations: at least 0 are expected"},
 		{"plan", func(m *Model) { m.Run.Plan.Sizes = []int{2, 2} }, "the run's plan is for a network [2 2], not [2 3 2]"},
 		{"settings", func(m *Model) { m.Run.Plan.Shards[0].Settings = json.RawMessage("{") }, "clgrad.run: json: "},

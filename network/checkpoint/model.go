@@ -51,10 +51,11 @@ type Run struct {
 	Init         network.Init  `json:"init"`
 	Seed         uint64        `json:"seed"`
 	LearningRate float64       `json:"learning_rate"`
-	Iterations   int           `json:"iterations"`          // done
-	Data         string        `json:"data"`                // name of the set
-	Directory    bool          `json:"directory,omitempty"` // the set was a directory of that name, not a named set
-	Digest       string        `json:"digest"`              // of the set's samples
+	Iterations   int           `json:"iterations"`           // done
+	Data         string        `json:"data"`                 // name of the set
+	Directory    bool          `json:"directory,omitempty"`  // the set was a file or directory of that name, not a named set
+	Validation   float64       `json:"validation,omitempty"` // fraction of the set that was held back, with Seed
+	Digest       string        `json:"digest"`               // of the set's samples
 	Plan         *network.Plan `json:"plan,omitempty"`
 }
 
@@ -112,6 +113,9 @@ func (m Model) checkMetadata() error {
 	}
 	if !finite(m.Run.LearningRate) {
 		return fmt.Errorf("learning rate %v is no finite number", m.Run.LearningRate)
+	}
+	if v := m.Run.Validation; !(v >= 0 && v < 1) {
+		return fmt.Errorf("validation fraction %v: 0 or more and less than 1 is expected", v)
 	}
 	if m.Run.Iterations < 0 {
 		return fmt.Errorf("%d iterations: at least 0 are expected", m.Run.Iterations)

@@ -1,11 +1,14 @@
 package dataset
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -115,19 +118,42 @@ func (l library) ask(ctx context.Context, set namedSet, s source, o *opening, f 
 	return content, f.check(content)
 }
 
-// check reports where content is not that of the file.
+// check reports where content is not that of the file, by its name.
 func (f File) check(content []byte) error {
-	if int64(len(content)) < f.Size {
-		return fmt.Errorf("%s has %d bytes where %d are expected", f.Name, len(content), f.Size)
-	}
-	if int64(len(content)) > f.Size {
-		return fmt.Errorf("%s has more than the %d bytes that are expected", f.Name, f.Size)
-	}
-	sum := sha256.Sum256(content)
-	if found := hex.EncodeToString(sum[:]); found != f.SHA256 {
-		return fmt.Errorf("%s has SHA-256 %s where %s is expected", f.Name, found, f.SHA256)
+	if problem := f.problem(content); problem != "" {
+		return errors.New(f.Name + " " + problem)
 	}
 	return nil
+}
+
+// problem says why content is not that of the file, "" where it is.
+func (f File) problem(content []byte) string {
+	if int64(len(content)) > f.Size {
+		return fmt.Sprintf("has more than the %d bytes that are expected", f.Size)
+	}
+	sum := sha256.Sum256(content)
+	found := hex.EncodeToString(sum[:])
+	switch {
+	case found == f.SHA256 || f.Unpacked != "" && unpackedSum(content) == f.Unpacked:
+		return ""
+	case int64(len(content)) < f.Size:
+		return fmt.Sprintf("has %d bytes where %d are expected", len(content), f.Size)
+	}
+	return fmt.Sprintf("has SHA-256 %s where %s is expected", found, f.SHA256)
+}
+
+// unpackedSum returns the hexadecimal SHA-256 of what a gzip file holds, "" where
+// it is none.
+func unpackedSum(content []byte) string {
+	unzipped, err := gzip.NewReader(bytes.NewReader(content))
+	if err != nil {
+		return ""
+	}
+	h := sha256.New()
+	if _, err := io.Copy(h, unzipped); err != nil {
+		return ""
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // store puts those of the files that did not come from the cache into it, each

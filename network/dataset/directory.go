@@ -38,7 +38,7 @@ func loadDir(ctx context.Context, dir string) (Set, error) {
 		if err != nil {
 			return Set{}, err
 		}
-		parts[i] = part{path, array}
+		parts[i] = makePart(i, path, array)
 	}
 	return assemble(baseName(dir), parts)
 }

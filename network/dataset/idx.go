@@ -1,10 +1,7 @@
 package dataset
 
 import (
-	"bufio"
-	"compress/gzip"
 	"encoding/binary"
-	"errors"
 	"fmt"
 	"io"
 	"math"
@@ -22,10 +19,6 @@ type Array struct {
 const (
 	typeUint8 = 0x08
 	maxRank   = 4
-
-	// maxDeflate is the most bytes that a byte of deflate can stand for: two
-	// bits for a copy of 258 bytes.
-	maxDeflate = 1032
 )
 
 // idxTypes names the element types of the IDX format, for messages.
@@ -47,54 +40,26 @@ var idxTypes = map[byte]string{
 // with the data that arrives, so a damaged or hostile file costs no more than
 // its content. Every error is one line that begins with name.
 func ReadIDX(r io.Reader, name string, size int64) (Array, error) {
-	raw := bufio.NewReaderSize(r, 1<<16)
-	start, err := raw.Peek(2)
-	if len(start) == 0 {
-		if err == io.EOF {
-			return Array{}, fmt.Errorf("%s: is empty: an IDX file is expected", name)
-		}
-		return Array{}, fmt.Errorf("%s: %w", name, err)
+	u, err := unpack(r, name, "an IDX file", size)
+	if err != nil {
+		return Array{}, err
 	}
-	if len(start) == 2 && start[0] == 0x1f && start[1] == 0x8b {
-		unzipped, err := gzip.NewReader(raw)
-		if err != nil {
-			return Array{}, gzipError(name, err)
-		}
-		limit := int64(math.MaxInt64)
-		if size < math.MaxInt64/maxDeflate {
-			limit = size * maxDeflate
-		}
-		return readArray(unzipped, name, size, limit, true)
-	}
-	return readArray(raw, name, size, size, false)
-}
-
-// readArray reads the uncompressed file from r. size is that of the file on
-// disk, limit the most bytes that r can hold.
-func readArray(r io.Reader, name string, size, limit int64, zipped bool) (Array, error) {
-	readError := func(err error) error {
-		if zipped {
-			return gzipError(name, err)
-		}
-		return fmt.Errorf("%s: %w", name, err)
-	}
-
-	shape, elements, err := readShape(r, name, readError)
+	shape, elements, err := readShape(u)
 	if err != nil {
 		return Array{}, err
 	}
 	header := int64(4 + 4*len(shape))
 	switch {
-	case elements > uint64(math.MaxInt-header) || elements+uint64(header) > uint64(limit) && zipped:
+	case elements > uint64(math.MaxInt-header) || elements+uint64(header) > uint64(u.limit):
 		return Array{}, fmt.Errorf("%s: dimensions %s are more than a file of %d bytes can hold", name, times(shape), size)
-	case !zipped && elements+uint64(header) != uint64(size):
+	case !u.zipped && elements+uint64(header) != uint64(size):
 		return Array{}, fmt.Errorf("%s: has %d bytes where dimensions %s need %d",
 			name, size, times(shape), elements+uint64(header))
 	}
 
-	data, err := readExactly(r, int(elements), size)
+	data, err := readExactly(u, int(elements), size)
 	if err != nil {
-		return Array{}, readError(err)
+		return Array{}, u.describe(err)
 	}
 	if len(data) < int(elements) {
 		return Array{}, fmt.Errorf("%s: ends after %d of the %d elements of its dimensions %s",
@@ -102,20 +67,21 @@ func readArray(r io.Reader, name string, size, limit int64, zipped bool) (Array,
 	}
 	// Reading on to the end also makes gzip compare its checksum.
 	var extra [1]byte
-	switch n, err := io.ReadFull(r, extra[:]); {
+	switch n, err := io.ReadFull(u, extra[:]); {
 	case n > 0:
 		return Array{}, fmt.Errorf("%s: goes on after the %d elements of its dimensions %s", name, elements, times(shape))
 	case err != io.EOF:
-		return Array{}, readError(err)
+		return Array{}, u.describe(err)
 	}
 	return Array{Shape: shape, Data: data}, nil
 }
 
 // readShape reads the header and returns the dimensions and their product.
-func readShape(r io.Reader, name string, readError func(error) error) ([]int, uint64, error) {
+func readShape(u unpacked) ([]int, uint64, error) {
+	name := u.name
 	var magic [4]byte
-	if n, err := io.ReadFull(r, magic[:]); err != nil {
-		return nil, 0, headerError(name, n, len(magic), err, readError)
+	if n, err := io.ReadFull(u, magic[:]); err != nil {
+		return nil, 0, headerError(u, n, len(magic), err)
 	}
 	switch {
 	case magic[0] != 0 || magic[1] != 0:
@@ -131,8 +97,8 @@ func readShape(r io.Reader, name string, readError func(error) error) ([]int, ui
 	}
 
 	dims := make([]byte, 4*int(magic[3]))
-	if n, err := io.ReadFull(r, dims); err != nil {
-		return nil, 0, headerError(name, len(magic)+n, len(magic)+len(dims), err, readError)
+	if n, err := io.ReadFull(u, dims); err != nil {
+		return nil, 0, headerError(u, len(magic)+n, len(magic)+len(dims), err)
 	}
 	shape := make([]int, magic[3])
 	product := uint64(1)
@@ -157,19 +123,11 @@ func readShape(r io.Reader, name string, readError func(error) error) ([]int, ui
 }
 
 // headerError reports a header of which only n of want bytes could be read.
-func headerError(name string, n, want int, err error, readError func(error) error) error {
+func headerError(u unpacked, n, want int, err error) error {
 	if err == io.EOF || err == io.ErrUnexpectedEOF && n > 0 {
-		return fmt.Errorf("%s: ends after %d bytes where an IDX header of %d is expected", name, n, want)
+		return fmt.Errorf("%s: ends after %d bytes where an IDX header of %d is expected", u.name, n, want)
 	}
-	return readError(err)
-}
-
-// gzipError puts what package gzip reports into words that say what to do.
-func gzipError(name string, err error) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) {
-		return fmt.Errorf("%s: ends within its gzip data: the file is cut short", name)
-	}
-	return fmt.Errorf("%s: damaged gzip data: %w", name, err)
+	return u.describe(err)
 }
 
 // readExactly reads want bytes, fewer only where r ends. It starts with no more

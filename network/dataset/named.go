@@ -13,6 +13,11 @@ type File struct {
 	Name   string `json:"name"`
 	Size   int64  `json:"size_bytes"`
 	SHA256 string `json:"sha256"` // hexadecimal
+
+	// Unpacked, where not "", is the SHA-256 of what the gzip file holds. A file
+	// that some source has packed again, which is no longer than Size, is
+	// recognised by it.
+	Unpacked string `json:"unpacked_sha256,omitempty"`
 }
 
 // A namedSet is one that is known by name: what its files are and where they
@@ -20,7 +25,8 @@ type File struct {
 type namedSet struct {
 	name        string
 	description string
-	files       [4]File // in the order of partNames
+	classes     []string // their names
+	files       [4]File  // in the order of partNames
 	sources     []source
 }
 
@@ -28,11 +34,12 @@ type namedSet struct {
 var sets = []namedSet{{
 	name:        "mnist",
 	description: "60000 + 10000 handwritten digits of 28×28 pixels in 10 classes",
+	classes:     []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
 	files: [4]File{
-		{"train-images-idx3-ubyte.gz", 9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609"},
-		{"train-labels-idx1-ubyte.gz", 28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c"},
-		{"t10k-images-idx3-ubyte.gz", 1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6"},
-		{"t10k-labels-idx1-ubyte.gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6"},
+		{"train-images-idx3-ubyte.gz", 9912422, "440fcabf73cc546fa21475e81ea370265605f56be210a4024d2ca8f203523609", ""},
+		{"train-labels-idx1-ubyte.gz", 28881, "3552534a0a558bbed6aed32b30c495cca23d567ec52cac8be1a0730e8010255c", ""},
+		{"t10k-images-idx3-ubyte.gz", 1648877, "8d422c7b0a1c1c79245a5bcf07fe86e33eeafee792b84584aec276f5a2dbc4e6", ""},
+		{"t10k-labels-idx1-ubyte.gz", 4542, "f7ae60f92e00ec6debd23a6088c31dbd2371eca3ffa0defaefb259924204aec6", ""},
 	},
 	sources: []source{
 		goModule{
@@ -43,6 +50,27 @@ var sets = []namedSet{{
 		},
 		mirror{url: "https://storage.googleapis.com/cvdf-datasets/mnist/", limit: 5 * time.Minute},
 		mirror{url: "https://ossci-datasets.s3.amazonaws.com/mnist/", limit: 5 * time.Minute},
+	},
+}, {
+	name:        "fashion-mnist",
+	description: "60000 + 10000 pieces of clothing of 28×28 pixels in 10 classes",
+	classes: []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
+		"Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"},
+	// Debian packs the files anew, without their names and with its own time.
+	files: [4]File{
+		{"train-images-idx3-ubyte.gz", 26421880, "3aede38d61863908ad78613f6a32ed271626dd12800ba2636569512369268a84",
+			"c59f468a2f672dc815687fe0f83887768d799fd8a3f3276145d20f83aa44d888"},
+		{"train-labels-idx1-ubyte.gz", 29515, "a04f17134ac03560a47e3764e11b92fc97de4d1bfaf8ba1a3aa29af54cc90845",
+			"bad3541b69d912435c50bb6ba87bec294ff4f6a2e1246121d8633921760443d9"},
+		{"t10k-images-idx3-ubyte.gz", 4422102, "346e55b948d973a97e58d2351dde16a484bd415d4595297633bb08f03db6a073",
+			"5b4141f0afbad91edebe8549f8fcffe087ea10ca49f1dbef5c9a5cd8815ce37b"},
+		{"t10k-labels-idx1-ubyte.gz", 5148, "67da17c76eaffca5446c3361aaab5c3cd6d1c2608764d35dfb1850b086bf8dd5",
+			"0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34"},
+	},
+	sources: []source{
+		directory{path: "/usr/share/datasets/fashion-mnist", origin: "Debian's package dataset-fashion-mnist"},
+		mirror{url: "https://fashion-mnist.s3.eu-central-1.amazonaws.com/", limit: 5 * time.Minute},
+		mirror{url: "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/", limit: 5 * time.Minute},
 	},
 }}
 
@@ -79,7 +107,7 @@ func (l library) findNamed(name string) (namedSet, error) {
 	if s, ok := l.find(name); ok {
 		return s, nil
 	}
-	return namedSet{}, fmt.Errorf("data set %q is unknown: %s is expected", name, strings.Join(l.names(), ", "))
+	return namedSet{}, fmt.Errorf("data set %q is unknown: one of %s is expected", name, strings.Join(l.names(), ", "))
 }
 
 // logf tells the caller something in one line.
@@ -108,9 +136,17 @@ func (l library) loadNamed(ctx context.Context, set namedSet) (Set, error) {
 		if err != nil {
 			return Set{}, err
 		}
-		parts[i] = part{name, array}
+		parts[i] = makePart(i, name, array)
 	}
-	return assemble(set.name, parts)
+	s, err := assemble(set.name, parts)
+	if err != nil {
+		return Set{}, err
+	}
+	if len(set.classes) != s.Classes {
+		return Set{}, fmt.Errorf("%s: has %d classes where %d are expected", set.name, s.Classes, len(set.classes))
+	}
+	s.Named, s.ClassNames = true, set.classes
+	return s, nil
 }
 
 // oneLine joins what stands on several lines, and cuts it to a length that a

@@ -1,6 +1,8 @@
 package dataset
 
 import (
+	"bytes"
+	"compress/gzip"
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
@@ -8,6 +10,7 @@ import (
 	"errors"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"testing"
@@ -49,7 +52,7 @@ func (f *fake) open(_ context.Context, offline bool) (getter, error) {
 func toyContent() map[string][]byte {
 	content := map[string][]byte{}
 	for i, raw := range toyFiles() {
-		content[partNames[i]+".gz"] = zip(raw)
+		content[partNames[i]+".gz"] = gzipped(raw)
 	}
 	return content
 }
@@ -58,11 +61,11 @@ func toyContent() map[string][]byte {
 // the lines that were logged.
 func toyLibrary(t *testing.T, sources ...source) (l library, lines *[]string) {
 	t.Helper()
-	set := namedSet{name: "toy", description: "three and two images", sources: sources}
+	set := namedSet{name: "toy", description: "three and two images", classes: []string{"a", "b", "c"}, sources: sources}
 	for i, raw := range toyFiles() {
-		content := zip(raw)
+		content := gzipped(raw)
 		sum := sha256.Sum256(content)
-		set.files[i] = File{partNames[i] + ".gz", int64(len(content)), hex.EncodeToString(sum[:])}
+		set.files[i] = File{partNames[i] + ".gz", int64(len(content)), hex.EncodeToString(sum[:]), ""}
 	}
 	lines = new([]string)
 	log := func(line string) { *lines = append(*lines, line) }
@@ -76,7 +79,7 @@ func checkToy(t *testing.T, l library) {
 		t.Fatal(err)
 	}
 	want := toySet("toy")
-	want.Named = true
+	want.Named, want.ClassNames = true, []string{"a", "b", "c"}
 	if d := cmp.Diff(want, got); d != "" {
 		t.Fatal(d)
 	}
@@ -142,7 +145,7 @@ func TestDamagedCacheIsNeverUsed(t *testing.T) {
 	l, _ := toyLibrary(t, s)
 	checkToy(t, l)
 	dir := filepath.Join(l.CacheDir, "toy")
-	other := zip(idx([]int{2}, 0, 1)) // a sound file, but another one
+	other := gzipped(idx([]int{2}, 0, 1)) // a sound file, but another one
 	if err := os.WriteFile(filepath.Join(dir, partNames[testLabels]+".gz"), other, 0o644); err != nil {
 		t.Fatal(err)
 	}
@@ -158,7 +161,7 @@ func TestDamagedCacheIsNeverUsed(t *testing.T) {
 // cannot be opened is tried once.
 func TestSourcesFallBack(t *testing.T) {
 	wrong := toyContent()
-	wrong[partNames[trainImages]+".gz"] = zip(idx([]int{1, 2, 3}, 1, 2, 3, 4, 5, 6))
+	wrong[partNames[trainImages]+".gz"] = gzipped(idx([]int{1, 2, 3}, 1, 2, 3, 4, 5, 6))
 	delete(wrong, partNames[testLabels]+".gz")
 	closed := &fake{name: "closed", err: errors.New("no key")}
 	damaged := &fake{name: "damaged", content: wrong}
@@ -349,7 +352,7 @@ func TestFetchAndVerify(t *testing.T) {
 }
 
 func TestUnknownNamedSet(t *testing.T) {
-	want := `data set "nist" is unknown: mnist is expected`
+	want := `data set "nist" is unknown: one of mnist, fashion-mnist is expected`
 	if _, err := Verify(context.Background(), "nist", Options{}); err == nil || err.Error() != want {
 		t.Errorf("Verify: got %v, want %s", err, want)
 	}
@@ -358,19 +361,64 @@ func TestUnknownNamedSet(t *testing.T) {
 	}
 }
 
+// A file that was packed again is used if it holds the same, and nothing else is.
+func TestRepacked(t *testing.T) {
+	again := func(raw []byte, level int) []byte {
+		var b bytes.Buffer
+		w, err := gzip.NewWriterLevel(&b, level)
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Write(raw)
+		w.Close()
+		return b.Bytes()
+	}
+	s := &fake{name: "source", content: map[string][]byte{}}
+	l, _ := toyLibrary(t, s)
+	files := &l.sets[0].files
+	for i, raw := range toyFiles() {
+		content := again(raw, gzip.BestCompression)
+		s.content[files[i].Name] = content
+		sum := sha256.Sum256(raw)
+		files[i].Size = int64(len(content)) + 20
+		files[i].SHA256 = strings.Repeat("0", 64) // what the publishers packed is not at hand
+		files[i].Unpacked = hex.EncodeToString(sum[:])
+	}
+	checkToy(t, l)
+	if status, err := l.verify(t.Context(), "toy"); err != nil || !status.OK {
+		t.Errorf("the cache is %+v, %v", status, err)
+	}
+
+	raw := toyFiles()[testLabels]
+	raw[len(raw)-1] ^= 1
+	for name, content := range map[string][]byte{
+		"other content": again(raw, gzip.BestCompression),
+		"cut short":     s.content[files[testLabels].Name][:20],
+		"not packed":    toyFiles()[testLabels],
+		"too long":      append(slices.Clone(s.content[files[testLabels].Name]), make([]byte, 21)...),
+	} {
+		s.content[files[testLabels].Name] = content
+		l.CacheDir = t.TempDir()
+		if _, err := l.load(t.Context(), "toy"); err == nil || !strings.Contains(err.Error(), "t10k-labels-idx1-ubyte.gz has ") {
+			t.Errorf("%s: got %v", name, err)
+		}
+	}
+}
+
 // The table itself: a slip in it would only show where a source is reached.
 func TestTable(t *testing.T) {
-	if got := Names(); !slices.Contains(got, "mnist") {
-		t.Errorf("names %v lack mnist", got)
+	if got, want := Names(), []string{"mnist", "fashion-mnist"}; !slices.Equal(got, want) {
+		t.Errorf("names %v, want %v", got, want)
 	}
+	sum := regexp.MustCompile("^[0-9a-f]{64}$")
 	for _, s := range sets {
 		for i, f := range s.files {
-			if f.Name != partNames[i]+".gz" || f.Size < 1 || len(f.SHA256) != 64 || strings.Trim(f.SHA256, "0123456789abcdef") != "" {
+			if f.Name != partNames[i]+".gz" || f.Size < 1 || !sum.MatchString(f.SHA256) || f.Unpacked != "" && !sum.MatchString(f.Unpacked) {
 				t.Errorf("%s: file %d is %+v", s.name, i, f)
 			}
 		}
-		if len(s.sources) == 0 || s.description == "" {
-			t.Errorf("%s has no source or no description", s.name)
+		if len(s.sources) == 0 || s.description == "" || len(s.classes) < 2 {
+			t.Errorf("%s has no source, no description or no classes", s.name)
 		}
 	}
 }

@@ -56,24 +56,39 @@ func ParsePreprocess(name string) (Preprocess, error) {
 }
 
 // Preprocess returns the set with the scaling that method takes from the
-// training set, in the training and the test set alike. The features are
-// shared, not copied.
+// training set, in all its parts alike. The features are shared, not copied.
 func (s Set) Preprocess(method Preprocess) (Set, error) {
 	scaling, err := Fit(method, s.Train, s.Shape)
 	if err != nil {
 		return Set{}, fmt.Errorf("training set of %s: %w", s.Name, err)
 	}
-	if s.Test.Features != s.Train.Features {
-		return Set{}, fmt.Errorf("test set of %s: has %d features where the training set has %d", s.Name, s.Test.Features, s.Train.Features)
-	}
-	s.Train.Scaling, s.Test.Scaling = scaling, scaling
-	if err := s.Test.Check(s.Classes); err != nil {
-		return Set{}, fmt.Errorf("test set of %s: %w", s.Name, err)
-	}
-	if err := checkFinite(s.Test); err != nil {
-		return Set{}, fmt.Errorf("test set of %s: %w", s.Name, err)
+	s = s.Scale(scaling)
+	for _, part := range []struct {
+		name string
+		network.Samples
+	}{{"validation", s.Validation}, {"test", s.Test}} {
+		if part.Rows == 0 {
+			continue
+		}
+		if part.Features != s.Train.Features {
+			return Set{}, fmt.Errorf("%s set of %s: has %d features where the training set has %d", part.name, s.Name, part.Features, s.Train.Features)
+		}
+		err := part.Check(s.Classes)
+		if err == nil {
+			err = checkFinite(part.Samples)
+		}
+		if err != nil {
+			return Set{}, fmt.Errorf("%s set of %s: %w", part.name, s.Name, err)
+		}
 	}
 	return s, nil
+}
+
+// Scale returns the set with a scaling in all its parts, such as that of a
+// saved model.
+func (s Set) Scale(scaling network.Scaling) Set {
+	s.Train.Scaling, s.Validation.Scaling, s.Test.Scaling = scaling, scaling, scaling
+	return s
 }
 
 // Fit returns the scaling of a method for training samples whose features have

@@ -18,18 +18,22 @@ import (
 	"clgrad/network"
 )
 
-// A Set is a training and a test set of one kind of samples.
+// A Set is a training set of one kind of samples, with a test set and a
+// validation set where there are such: their Rows are 0 otherwise.
 type Set struct {
-	Name    string          // of the named set, or the directory's own name without its path
-	Named   bool            // a named set, no directory
-	Train   network.Samples // raw: the scaling is empty until Preprocess
-	Test    network.Samples
-	Classes int    // 1 + the largest label of both sets, at least 2
-	Shape   []int  // of a sample's features: [28 28] for images of 28 rows and 28 columns
-	Digest  string // see Digest
+	Name       string          // of the named set, or the file's or directory's own name without its path
+	Named      bool            // a named set, no file or directory
+	Train      network.Samples // raw: the scaling is empty until Preprocess
+	Validation network.Samples // see Split
+	Test       network.Samples
+	Classes    int      // at least 2; 0 where no labels are known
+	ClassNames []string // in the order of the classes; nil where they are 0, 1, 2, …
+	Shape      []int    // of a sample's features: [28 28] for images of 28 rows and 28 columns
+	Digest     string   // see Digest; Split leaves it as it is
 }
 
-// Options says how sets are found. The zero value is usable.
+// Options says how sets are found and, for CSV files, what their columns mean.
+// The zero value is usable.
 type Options struct {
 	// CacheDir is where named sets are kept, each in a folder of its name; ""
 	// is clgrad in the user's cache directory (see os.UserCacheDir).
@@ -41,30 +45,50 @@ type Options struct {
 	// Log, where not nil, is told in one line without an end what takes time
 	// or went wrong on the way: downloads, damaged files, an unwritable cache.
 	Log func(line string)
+
+	// Label is the column of a CSV file that holds the labels: its name in the
+	// header or its number, counted from 1; "" is the column named label.
+	Label string
+
+	// Test is the CSV file of the test set, "" for none. Its columns are those
+	// of the training set: matched by name where both have a header, in order
+	// otherwise.
+	Test string
+
+	// Classes are the names that a CSV file's labels may have, in the order of
+	// the classes; nil is those that it has, sorted.
+	Classes []string
+
+	// Unlabelled lets a CSV file do without labels: those of its samples are nil.
+	Unlabelled bool
 }
 
-// Load returns a named set or that of a directory of IDX files. An error is one
-// line that begins with the name or file it is about.
+// Load returns a named set, that of a directory of IDX files, or that of a CSV
+// or NPZ file. An error is one line that begins with the name or file it is
+// about.
 func Load(ctx context.Context, name string, o Options) (Set, error) {
 	return library{sets, o}.load(ctx, name)
 }
 
 func (l library) load(ctx context.Context, name string) (Set, error) {
 	if named, ok := l.find(name); ok {
-		set, err := l.loadNamed(ctx, named)
-		set.Named = err == nil
-		return set, err
+		if err := l.noTable(name); err != nil {
+			return Set{}, err
+		}
+		return l.loadNamed(ctx, named)
 	}
 	info, err := os.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Set{}, fmt.Errorf("data set %q is unknown and no directory: %s or a directory of IDX files is expected",
+		return Set{}, fmt.Errorf("data set %q is unknown and no file: %s, a directory of IDX files, a CSV or an NPZ file is expected",
 			name, strings.Join(l.names(), ", "))
 	case err != nil:
 		return Set{}, err
 	case !info.IsDir():
-		return Set{}, fmt.Errorf("%s: is a file where %s or a directory of IDX files is expected",
-			name, strings.Join(l.names(), ", "))
+		return l.loadFile(ctx, name)
+	}
+	if err := l.noTable(name); err != nil {
+		return Set{}, err
 	}
 	return loadDir(ctx, name)
 }
@@ -82,69 +106,87 @@ var partNames = [4]string{
 	"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
 }
 
-// A part is one of the four files, read.
+// A part is one of the four files or arrays, read: features as bytes or floats,
+// or labels.
 type part struct {
-	file string // for messages
-	Array
+	file   string // for messages; "" where there is none
+	shape  []int
+	bytes  []uint8
+	floats []float32
+	labels []int32
 }
 
-// assemble makes a set of its four files, or reports how they contradict each
-// other.
+// makePart makes part i of an IDX file.
+func makePart(i int, file string, a Array) part {
+	p := part{file: file, shape: a.Shape}
+	if i == trainImages || i == testImages {
+		p.bytes = a.Data
+		return p
+	}
+	p.labels = make([]int32, len(a.Data))
+	for i, y := range a.Data {
+		p.labels[i] = int32(y)
+	}
+	return p
+}
+
+// assemble makes a set of its four parts, or of the first two where there is no
+// test set, or reports how they contradict each other. There is a class for
+// every number up to the largest label of both sets.
 func assemble(name string, parts [4]part) (Set, error) {
-	for i, p := range parts {
-		rank := len(p.Shape)
-		if labels := i == trainLabels || i == testLabels; labels && rank != 1 {
-			return Set{}, fmt.Errorf("%s: has dimensions %s where one dimension of labels is expected", p.file, times(p.Shape))
-		} else if !labels && rank == 1 {
-			return Set{}, fmt.Errorf("%s: has one dimension of %d where rows of features, 2 to %d dimensions, are expected",
-				p.file, p.Shape[0], maxRank)
-		}
+	pairs := [][2]int{{trainImages, trainLabels}, {testImages, testLabels}}
+	if parts[testImages].file == "" {
+		pairs = pairs[:1]
 	}
-	for _, pair := range [][2]int{{trainImages, trainLabels}, {testImages, testLabels}} {
+	for _, pair := range pairs {
 		images, labels := parts[pair[0]], parts[pair[1]]
-		if images.Shape[0] != labels.Shape[0] {
+		switch {
+		case len(labels.shape) != 1:
+			return Set{}, fmt.Errorf("%s: has dimensions %s where one dimension of labels is expected", labels.file, times(labels.shape))
+		case len(images.shape) == 1:
+			return Set{}, fmt.Errorf("%s: has one dimension of %d where rows of features, 2 dimensions or more, are expected",
+				images.file, images.shape[0])
+		case images.shape[0] != labels.shape[0]:
 			return Set{}, fmt.Errorf("%s: has %d labels where %d are expected, one a row of %s",
-				labels.file, labels.Shape[0], images.Shape[0], filepath.Base(images.file))
+				labels.file, labels.shape[0], images.shape[0], filepath.Base(images.file))
 		}
 	}
-	shape := parts[trainImages].Shape[1:]
-	if test := parts[testImages]; !slices.Equal(test.Shape[1:], shape) {
+	shape := parts[trainImages].shape[1:]
+	if test := parts[testImages]; test.file != "" && !slices.Equal(test.shape[1:], shape) {
 		return Set{}, fmt.Errorf("%s: has samples of shape %s where %s is expected, as in %s",
-			test.file, times(test.Shape[1:]), times(shape), filepath.Base(parts[trainImages].file))
+			test.file, times(test.shape[1:]), times(shape), filepath.Base(parts[trainImages].file))
 	}
-	// Labels are bytes, so there are 256 classes at most.
-	classes := 1 + int(max(slices.Max(parts[trainLabels].Data), slices.Max(parts[testLabels].Data)))
+	classes := 0
+	for _, pair := range pairs {
+		classes = max(classes, 1+int(slices.Max(parts[pair[1]].labels)))
+	}
 	if classes < 2 {
 		return Set{}, fmt.Errorf("%s: has no label but 0, nor has the test set: at least two classes are expected",
 			parts[trainLabels].file)
 	}
-	set := Set{
-		Name:    name,
-		Train:   samples(parts[trainImages], parts[trainLabels]),
-		Test:    samples(parts[testImages], parts[testLabels]),
-		Classes: classes,
-		Shape:   shape,
+	set := Set{Name: name, Train: samples(parts[trainImages], parts[trainLabels]), Classes: classes, Shape: shape}
+	if len(pairs) > 1 {
+		set.Test = samples(parts[testImages], parts[testLabels])
 	}
 	set.Digest = Digest(shape, set.Train, set.Test)
 	return set, nil
 }
 
 func samples(images, labels part) network.Samples {
-	s := network.Samples{
-		Rows:     images.Shape[0],
-		Features: len(images.Data) / images.Shape[0],
-		Bytes:    images.Data,
-		Labels:   make([]int32, len(labels.Data)),
+	rows := images.shape[0]
+	return network.Samples{
+		Rows:     rows,
+		Features: (len(images.bytes) + len(images.floats)) / rows,
+		Bytes:    images.bytes,
+		Floats:   images.floats,
+		Labels:   labels.labels,
 	}
-	for i, y := range labels.Data {
-		s.Labels[i] = int32(y)
-	}
-	return s
 }
 
 // Digest returns the hexadecimal SHA-256 of a set's samples, by which a resumed
-// run recognises its data. Names and scaling have no part in it. What is hashed,
-// every integer little-endian:
+// run recognises its data. Names and scaling have no part in it, nor has a
+// validation set: what [Set.Split] makes of a set follows from the set, the
+// fraction and the seed. What is hashed, every integer little-endian:
 //
 //	"clgrad data 1\n"
 //	uint64 rank of shape, then each dimension as uint64

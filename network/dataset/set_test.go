@@ -68,10 +68,10 @@ func writeDir(t *testing.T, files map[string][]byte) string {
 func TestLoadDirSpellings(t *testing.T) {
 	for _, spelling := range []func(name string, content []byte) (string, []byte){
 		func(n string, c []byte) (string, []byte) { return n, c },
-		func(n string, c []byte) (string, []byte) { return n + ".gz", zip(c) },
+		func(n string, c []byte) (string, []byte) { return n + ".gz", gzipped(c) },
 		func(n string, c []byte) (string, []byte) { return strings.Replace(n, "-idx", ".idx", 1), c },
 		func(n string, c []byte) (string, []byte) {
-			return strings.Replace(n, "-idx", ".idx", 1) + ".gz", zip(c)
+			return strings.Replace(n, "-idx", ".idx", 1) + ".gz", gzipped(c)
 		},
 		// The content tells what it is, whatever the name says.
 		func(n string, c []byte) (string, []byte) { return n + ".gz", c },
@@ -131,7 +131,7 @@ func TestLoadDirErrors(t *testing.T) {
 		{"labels of two dimensions", func(f map[string][]byte) { f[partNames[trainLabels]] = idx([]int{3, 1}, 0, 1, 2) },
 			"/train-labels-idx1-ubyte: has dimensions 3×1 where one dimension of labels is expected"},
 		{"labels as images", func(f map[string][]byte) { f[partNames[trainImages]] = idx([]int{3}, 0, 1, 2) },
-			"/train-images-idx3-ubyte: has one dimension of 3 where rows of features, 2 to 4 dimensions, are expected"},
+			"/train-images-idx3-ubyte: has one dimension of 3 where rows of features, 2 dimensions or more, are expected"},
 		{"one class", func(f map[string][]byte) {
 			f[partNames[trainLabels]] = idx([]int{3}, 0, 0, 0)
 			f[partNames[testLabels]] = idx([]int{2}, 0, 0)
@@ -168,12 +168,12 @@ func TestClassesOfBothSets(t *testing.T) {
 func TestLoadNoSuchSet(t *testing.T) {
 	file := filepath.Join(writeDir(t, map[string][]byte{"file": nil}), "file")
 	for name, want := range map[string]string{
-		"":                 `data set "" is unknown and no directory: mnist or a directory of IDX files is expected`,
-		"minst":            `data set "minst" is unknown and no directory: mnist or a directory of IDX files is expected`,
-		file:               file + ": is a file where mnist or a directory of IDX files is expected",
+		"":                 `data set "" is unknown and no file: mnist, fashion-mnist, a directory of IDX files, a CSV or an NPZ file is expected`,
+		"minst":            `data set "minst" is unknown and no file: mnist, fashion-mnist, a directory of IDX files, a CSV or an NPZ file is expected`,
+		file:               file + ": is empty: a CSV file is expected",
 		file + "/below":    "stat " + file + "/below: not a directory",
 		"mnist\x00":        "stat mnist\x00: invalid argument",
-		t.TempDir() + "/x": `is unknown and no directory`,
+		t.TempDir() + "/x": `is unknown and no file`,
 	} {
 		_, err := Load(context.Background(), name, Options{Offline: true})
 		if err == nil || !strings.Contains(err.Error(), want) {

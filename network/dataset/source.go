@@ -90,6 +90,21 @@ func (m goModule) open(ctx context.Context, offline bool) (getter, error) {
 	return folder(filepath.Join(answer.Dir, m.folder)), nil
 }
 
+// A directory of the machine holds the files where a package manager put them.
+type directory struct {
+	path   string
+	origin string // who puts them there
+}
+
+func (d directory) String() string { return d.origin + ", " + d.path }
+
+func (d directory) open(context.Context, bool) (getter, error) {
+	if info, err := os.Stat(d.path); err != nil || !info.IsDir() {
+		return nil, errors.New("not installed")
+	}
+	return folder(d.path), nil
+}
+
 // folder returns the getter of the files of a directory.
 func folder(dir string) getter {
 	return func(_ context.Context, f File) ([]byte, error) {

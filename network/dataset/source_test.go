@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -243,4 +244,51 @@ func TestMNIST(t *testing.T) {
 	}
 	near(t, "mean", scaled.Train.Scaling.Shift[0], sum/n)
 	near(t, "factor", scaled.Train.Scaling.Factor[0], 1/(78.56748998339799+255e-5))
+}
+
+// Fashion-MNIST itself, where Debian's package is installed.
+func TestFashionMNIST(t *testing.T) {
+	if testing.Short() {
+		t.Skip("needs 55 MB")
+	}
+	set := sets[1]
+	set.sources = set.sources[:1]
+	if _, err := set.sources[0].open(t.Context(), true); err != nil {
+		t.Skipf("%s: %v", set.sources[0], err)
+	}
+	l := library{[]namedSet{set}, Options{CacheDir: t.TempDir(), Offline: true}}
+	s, err := l.load(t.Context(), "fashion-mnist")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := []int{s.Train.Rows, s.Test.Rows, s.Train.Features, s.Classes}; !slices.Equal(got, []int{60000, 10000, 784, 10}) {
+		t.Errorf("rows, test rows, features and classes are %v", got)
+	}
+	var first []string
+	for _, y := range s.Train.Labels[:5] {
+		first = append(first, s.ClassNames[y])
+	}
+	if got := strings.Join(first, ", "); got != "Ankle boot, T-shirt/top, T-shirt/top, Dress, T-shirt/top" {
+		t.Errorf("the first labels are %s", got)
+	}
+	if status, err := l.verify(t.Context(), "fashion-mnist"); err != nil || !status.OK {
+		t.Errorf("the cache is %+v, %v", status, err)
+	}
+}
+
+func TestDirectory(t *testing.T) {
+	dir := t.TempDir()
+	if _, err := (directory{path: filepath.Join(dir, "none")}).open(t.Context(), false); err == nil || err.Error() != "not installed" {
+		t.Errorf("got %v", err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, hello.Name), []byte("hello, world"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	get, err := directory{path: dir}.open(t.Context(), true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if content, err := get(t.Context(), hello); string(content) != "hello," || err != nil {
+		t.Errorf("got %q, %v, want one byte more than the file's size", content, err)
+	}
 }

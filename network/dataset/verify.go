@@ -25,7 +25,7 @@ type FileStatus struct {
 	Name     string `json:"name"`
 	Path     string `json:"path"`              // where it is, or would be
 	Size     int64  `json:"size_bytes"`        // as found, 0 where there is none
-	SHA256   string `json:"sha256,omitempty"`  // as found; "" where there is no file of the right size
+	SHA256   string `json:"sha256,omitempty"`  // as found; "" where there is no file or a longer one
 	Expected File   `json:"expected"`          // as its publishers made it
 	OK       bool   `json:"ok"`                // there and unharmed
 	Problem  string `json:"problem,omitempty"` // why not, in words
@@ -80,19 +80,18 @@ func inspect(path string, f File) FileStatus {
 		return s
 	}
 	defer file.Close()
-	if s.Size = size; size != f.Size {
-		s.Problem = fmt.Sprintf("has %d bytes where %d are expected", size, f.Size)
-		return s
-	}
-	h := sha256.New()
-	if _, err := io.Copy(h, io.LimitReader(file, f.Size)); err != nil {
+	s.Size = size
+	content, err := io.ReadAll(io.LimitReader(file, f.Size+1))
+	if err != nil {
 		s.Problem = err.Error()
 		return s
 	}
-	s.SHA256 = hex.EncodeToString(h.Sum(nil))
-	if s.OK = s.SHA256 == f.SHA256; !s.OK {
-		s.Problem = fmt.Sprintf("has SHA-256 %s where %s is expected", s.SHA256, f.SHA256)
+	if int64(len(content)) == size {
+		sum := sha256.Sum256(content)
+		s.SHA256 = hex.EncodeToString(sum[:])
 	}
+	s.Problem = f.problem(content)
+	s.OK = s.Problem == ""
 	return s
 }
 

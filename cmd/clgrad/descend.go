@@ -1,0 +1,126 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"clgrad/network"
+)
+
+// iterationLine is one iteration of --json and of the metrics. Loss and training
+// accuracy are those of its forward pass; what is known of other samples is
+// after its update.
+type iterationLine struct {
+	Iteration          int             `json:"iteration"`
+	Loss               network.Number  `json:"loss"`
+	TrainAccuracy      network.Number  `json:"train_accuracy"`
+	ValidationLoss     *network.Number `json:"validation_loss,omitempty"`
+	ValidationAccuracy *network.Number `json:"validation_accuracy,omitempty"`
+	TestLoss           *network.Number `json:"test_loss,omitempty"`
+	TestAccuracy       *network.Number `json:"test_accuracy,omitempty"`
+	Seconds            float64         `json:"seconds"` // of descent so far
+}
+
+// A trace is what is known of a run's iterations.
+type trace struct {
+	loss, accuracy []float64 // of every iteration
+	times          []time.Duration
+	seconds        float64 // of descent
+	lines          []iterationLine
+}
+
+// evaluations bounds how often a run is scored on other samples on its way.
+const evaluations = 100
+
+// descend runs the iterations and reports them. Between two lines it may score
+// the validation and the test set, which takes about a third of what an
+// iteration over as many rows does.
+func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDir) (err error) {
+	var bar *progressbar.ProgressBar
+	if a.terminal {
+		bar = progressbar.NewOptions(int(c.Iterations), progressbar.OptionSetWriter(a.err),
+			progressbar.OptionSetDescription("training"), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+			progressbar.OptionSetItsString("it"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+		defer bar.Clear()
+	}
+	iterations, every := int(c.Iterations), int(c.LogEvery)
+	var validation, test *network.Scorer
+	if dir != nil {
+		for _, part := range []struct {
+			scorer  **network.Scorer
+			samples network.Samples
+		}{{&validation, r.set.Validation}, {&test, r.set.Test}} {
+			if part.samples.Rows == 0 {
+				continue
+			}
+			if *part.scorer, err = t.Scorer(part.samples); err != nil {
+				return err
+			}
+			defer closing(&err, *part.scorer)
+		}
+	}
+	lines := (iterations + every - 1) / every
+	scoreEvery := (lines + evaluations - 1) / evaluations
+	for t.Done() < iterations {
+		next := iterations
+		if left := every - t.Done()%every; left < iterations-t.Done() {
+			next = t.Done() + left
+		}
+		err := t.Descend(a, network.Descent{Iterations: next, LearningRate: float64(c.LR)}, func(i network.Iteration) error {
+			r.trace.times = append(r.trace.times, i.Elapsed)
+			r.trace.seconds += i.Elapsed.Seconds()
+			r.trace.loss = append(r.trace.loss, i.Loss)
+			r.trace.accuracy = append(r.trace.accuracy, float64(i.Correct)/float64(r.set.Train.Rows))
+			if bar != nil {
+				bar.Add(1)
+			}
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		last := len(r.trace.loss) - 1
+		line := iterationLine{
+			Iteration: next, Loss: network.Number(r.trace.loss[last]), TrainAccuracy: network.Number(r.trace.accuracy[last]),
+			Seconds: r.trace.seconds,
+		}
+		if len(r.trace.lines)%scoreEvery == 0 || next == iterations {
+			if line.ValidationLoss, line.ValidationAccuracy, err = scored(validation); err != nil {
+				return err
+			}
+			if line.TestLoss, line.TestAccuracy, err = scored(test); err != nil {
+				return err
+			}
+		}
+		r.trace.lines = append(r.trace.lines, line)
+		if bar != nil {
+			bar.Clear()
+		}
+		if err := errors.Join(dir.record(line), c.showLine(a, line)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// scored returns what a scorer finds, nil where there is none.
+func scored(s *network.Scorer) (loss, accuracy *network.Number, err error) {
+	if s == nil {
+		return nil, nil, nil
+	}
+	l, a, err := s.Score()
+	return number(l), number(a), err
+}
+
+// showLine writes one iteration.
+func (c trainCommand) showLine(a *app, line iterationLine) error {
+	if c.JSON {
+		return json.NewEncoder(a.out).Encode(line)
+	}
+	_, err := fmt.Fprintf(a.out, "Iteration %d, Loss: %.4f, Accuracy: %.2f %%\n", line.Iteration, float64(line.Loss), 100*float64(line.TrainAccuracy))
+	return err
+}

@@ -1,0 +1,193 @@
+// Package recipe is the one form for everything that a run is: what a recipe
+// file says, what a run directory keeps as its configuration, and what the
+// flags of clgrad train set. A recipe is a JSON object whose keys are those
+// flags, with _ for -, and some words about where it comes from:
+//
+//	{
+//	  "version": 1,
+//	  "name": "digits",
+//	  "layers": [500, 150],
+//	  "iterations": 1000
+//	}
+//
+// What a file leaves out has the flag's default. Reading is strict: a key that
+// is unknown or stands there twice, a value of another type or out of its range
+// are one line with the file, line and column (see [Error]).
+package recipe
+
+import (
+	"bytes"
+	"embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"strings"
+
+	"clgrad/network"
+	"clgrad/network/dataset"
+)
+
+// FileName is the name of a run's recipe in its directory.
+const FileName = "config.json"
+
+// Version is the version of the form that this package reads and writes.
+const Version = 1
+
+// A Recipe is all that decides what a run does, but for the device it finds.
+// The tags are those of the flags (kong's) and of the file.
+type Recipe struct {
+	Origin
+	Setup
+	Iterations Count   `json:"iterations" default:"100" help:"Iterations of descent over the whole training set."`
+	Backend    Backend `json:"backend" default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
+	LogEvery   Count   `json:"log_every" default:"10" help:"Report every this many iterations."`
+	Passes     Share   `json:"passes,omitempty" placeholder:"SHARE" help:"Say at which iteration the training accuracy first reaches this, as in 0.85."`
+	Predict    Form    `json:"predictions,omitempty" name:"predictions" placeholder:"FORM" help:"Predict the test set at the end: table (row, predicted and actual label in predictions.csv) or kaggle (ImageId,Label in submission.csv)."`
+	Rows       Path    `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set in place of the test set's; they need no labels."`
+}
+
+// An Origin is what a recipe says about itself. It has no flags.
+type Origin struct {
+	Version     int        `json:"version" kong:"-"`
+	Name        Name       `json:"name,omitempty" kong:"-"`
+	Description string     `json:"description,omitempty" kong:"-"` // one line
+	Source      string     `json:"source,omitempty" kong:"-"`      // the document it follows
+	Notes       []string   `json:"notes,omitempty" kong:"-"`       // paragraphs for the report
+	Reference   *Reference `json:"reference,omitempty" kong:"-"`
+	// UnscaledTest asks for the accuracy on the test set as it is without any
+	// scaling, beside the right one.
+	UnscaledTest bool `json:"unscaled_test,omitempty" kong:"-"`
+}
+
+// A Setup says what is trained on what. Keys of what belongs to one data set
+// (tag of:"data") are not taken from a recipe where --data is given.
+type Setup struct {
+	Data       Path               `json:"data" default:"mnist" help:"Data set: a name (clgrad data list), a directory of IDX files, a CSV file or an NPZ file."`
+	Label      Path               `json:"label,omitempty" placeholder:"COLUMN" of:"data" help:"Column of a CSV file that has the labels: its name or its number; the one named label if not given."`
+	Test       Path               `json:"test,omitempty" placeholder:"FILE" of:"data" help:"CSV file of the test set; without it a CSV file has none."`
+	Divide     Division           `json:"divide,omitempty" placeholder:"TRAIN,TEST" of:"data" help:"Shuffle all rows of the data set by the seed and take this many for training and for testing."`
+	Samples    Count              `json:"samples,omitempty" placeholder:"N" help:"Use only the first N rows of the training set and of the test set."`
+	Validation Fraction           `json:"validation,omitempty" placeholder:"FRACTION" help:"Part of the training set to hold back for validation, as in 0.1, chosen by class and --seed."`
+	Layers     Layers             `json:"layers" default:"128" help:"Sizes of the hidden layers, as in 500,150; none for no hidden layer."`
+	Preprocess dataset.Preprocess `json:"preprocess" default:"max" enum:"max,standard,feature,column,none" help:"Scaling of the features: ${enum}. standard takes one mean and deviation over all, feature one a feature, column one a column of the image."`
+	Init       network.Init       `json:"init" default:"normal" enum:"normal,he" help:"Initial weights: ${enum}."`
+	Seed       uint64             `json:"seed" default:"1" help:"Seed of the initial weights and of every division of the data."`
+	LR         Rate               `json:"lr" name:"lr" default:"0.1" help:"Learning rate."`
+}
+
+// A File is a recipe that was read: what the file leaves out has its default.
+type File struct {
+	Recipe
+	given map[string]string // key → value as a flag would have it
+}
+
+// Value returns the value that the file has for a flag, in the flag's own words,
+// and whether it has one.
+func (f File) Value(flag string) (string, bool) {
+	text, ok := f.given[strings.ReplaceAll(flag, "-", "_")]
+	return text, ok
+}
+
+// OfData reports whether a flag's value belongs to the data set that the file
+// names.
+func OfData(flag string) bool { return ofData[strings.ReplaceAll(flag, "-", "_")] }
+
+var ofData = func() map[string]bool {
+	keys := map[string]bool{}
+	for _, f := range fields(recipeType) {
+		keys[f.key] = f.Tag.Get("of") == "data"
+	}
+	return keys
+}()
+
+//go:embed builtin/*.json
+var builtin embed.FS
+
+// Names returns the names of the built-in recipes in the order of the documents
+// they follow.
+func Names() []string { return slices.Clone(names) }
+
+var names = []string{"assignment", "nn-class", "iiakshat", "chang", "biswas"}
+
+// ErrUnknown reports a name that is neither a built-in recipe nor a file.
+var ErrUnknown = errors.New("unknown recipe")
+
+// maxBytes bounds a file, far beyond what a recipe needs.
+const maxBytes = 1 << 20
+
+// Load returns the built-in recipe of that name, or what the file holds; a
+// directory stands for its [FileName].
+func Load(name string) (File, error) {
+	if slices.Contains(names, name) {
+		text, err := Text(name)
+		if err != nil {
+			return File{}, err
+		}
+		return Parse(name, text)
+	}
+	if info, err := os.Stat(name); err == nil && info.IsDir() {
+		name = filepath.Join(name, FileName)
+	}
+	f, err := os.Open(name)
+	if errors.Is(err, fs.ErrNotExist) {
+		return File{}, fmt.Errorf("%w %q: %s or a file is expected", ErrUnknown, name, strings.Join(names, ", "))
+	}
+	if err != nil {
+		return File{}, err
+	}
+	defer f.Close()
+	text, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	if err != nil {
+		return File{}, err
+	}
+	return Parse(name, text)
+}
+
+// Text returns the file of a built-in recipe.
+func Text(name string) ([]byte, error) {
+	return builtin.ReadFile(path.Join("builtin", name+".json"))
+}
+
+// Parse reads a recipe. name is that of the file, for messages.
+func Parse(name string, text []byte) (File, error) {
+	if len(text) > maxBytes {
+		return File{}, fmt.Errorf("%s: has more than %d bytes: is this a recipe?", name, maxBytes)
+	}
+	f := File{given: map[string]string{}}
+	if err := setDefaults(&f.Recipe); err != nil {
+		return File{}, err
+	}
+	if err := decode(name, text, &f.Recipe, f.given); err != nil {
+		return File{}, err
+	}
+	return f, nil
+}
+
+// Encode returns the recipe as a file.
+func (r Recipe) Encode() ([]byte, error) {
+	r.Version = Version
+	if r.Layers == nil {
+		r.Layers = Layers{} // null is no list
+	}
+	var b bytes.Buffer
+	e := json.NewEncoder(&b)
+	e.SetIndent("", "  ")
+	e.SetEscapeHTML(false)
+	if err := e.Encode(r); err != nil {
+		return nil, err
+	}
+	return numbers.ReplaceAllFunc(b.Bytes(), func(list []byte) []byte {
+		return bytes.ReplaceAll(bytes.Join(bytes.Fields(list), nil), []byte(","), []byte(", "))
+	}), nil
+}
+
+// numbers are lists of numbers as the encoder indents them, one to a line. A
+// string has no line's end in it.
+var numbers = regexp.MustCompile(`\[\n[-+0-9.eE,\s]*\]`)

@@ -1,0 +1,176 @@
+package recipe
+
+import (
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+// Every built-in recipe reads, says what it is, and comes back from its own
+// encoding.
+func TestBuiltin(t *testing.T) {
+	files, err := builtin.ReadDir("builtin")
+	if err != nil || len(files) != len(Names()) {
+		t.Errorf("%d files for the names %v, %v", len(files), Names(), err)
+	}
+	for _, name := range Names() {
+		f, err := Load(name)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if string(f.Name) != name || f.Description == "" || f.Source == "" || strings.Contains(f.Description, "\n") {
+			t.Errorf("%s: name %q, description %q, source %q", name, f.Name, f.Description, f.Source)
+		}
+		text, err := f.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if layers := fmt.Sprintf("\"layers\": %s,\n", strings.ReplaceAll(fmt.Sprint(f.Layers), " ", ", ")); !strings.Contains(string(text), layers) {
+			t.Errorf("%s: no line %s in\n%s", name, layers, text)
+		}
+		again, err := Parse(name, text)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if d := cmp.Diff(f.Recipe, again.Recipe); d != "" {
+			t.Errorf("%s changes when it is written and read:\n%s", name, d)
+		}
+	}
+}
+
+// A file's values are had in the words of the flags, and only those that stand
+// there.
+func TestValue(t *testing.T) {
+	f, err := Parse("r.json", []byte(`{"version": 1, "layers": [], "log_every": 5, "lr": 1e-2, "preprocess": "none", "divide": [3, 2], "seed": 18446744073709551615, "name": "a"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for flag, want := range map[string]string{
+		"layers": "none", "log-every": "5", "lr": "1e-2", "preprocess": "none", "divide": "3,2", "seed": "18446744073709551615",
+		"iterations": "-", "data": "-", "name": "-", "version": "-", "out": "-",
+	} {
+		got, ok := f.Value(flag)
+		if !ok {
+			got = "-"
+		}
+		if got != want {
+			t.Errorf("--%s is %s, want %s", flag, got, want)
+		}
+	}
+	if f.LR != 0.01 || f.LogEvery != 5 || f.Layers != nil || f.Seed != math.MaxUint64 {
+		t.Errorf("%+v", f.Recipe)
+	}
+	if f.Iterations != 100 || f.Data != "mnist" || f.Init != "normal" || f.Backend != "auto" {
+		t.Errorf("not the defaults: %+v", f.Recipe)
+	}
+	for flag, want := range map[string]bool{"divide": true, "predict": true, "data": false, "lr": false, "fly": false} {
+		if OfData(flag) != want {
+			t.Errorf("--%s belongs to the data: %v", flag, !want)
+		}
+	}
+}
+
+var bad = []struct{ text, want string }{
+	{``, `r.json:1:1: unexpected end of JSON input`},
+	{"{\n  \"version\": 1,\n}", `r.json:3:1: invalid character '}' looking for beginning of object key string`},
+	{"{\"version\": 1", `r.json:1:14: unexpected end of JSON input`},
+	{"{\"version\": 1} x", `r.json:1:16: invalid character 'x' after top-level value`},
+	{"{\"name\": \"\xff\"}", `r.json:1:11: a byte that is not UTF-8`},
+	{"\n [1]", `r.json:2:2: a list where an object {…} is expected`},
+	{`null`, `r.json:1:1: null where an object {…} is expected`},
+	{`{}`, `r.json:1:1: key "version": is missing: 1 is expected`},
+	{`{"version": 2}`, `r.json:1:13: key "version": 2 is unknown: 1 is expected`},
+	{`{"version": 0}`, `r.json:1:13: key "version": 0 is unknown: 1 is expected`},
+	{`{"version": 1, "Layers": [5]}`, `r.json:1:16: key "Layers": is unknown: one of version, name, `},
+	{"{\"version\": 1,\n\"lr\": 1,\n \"lr\": 2}", `r.json:3:2: key "lr": stands there twice`},
+	{`{"version": 1, "\"": 2}`, `r.json:1:16: key "\"": is unknown`},
+	{`{"version": 1, "lr": "0.1"}`, `r.json:1:22: key "lr": a string where a number is expected`},
+	{`{"version": 1, "lr": 0}`, `r.json:1:22: key "lr": "0": a learning rate above 0 is expected`},
+	{`{"version": 1, "lr": 1e999}`, `r.json:1:22: key "lr": "1e999": a learning rate above 0 is expected`},
+	{`{"version": 1, "iterations": 1.5}`, `r.json:1:30: key "iterations": "1.5": a whole number of at least 1`},
+	{`{"version": 1, "iterations": null}`, `r.json:1:30: key "iterations": null where a number is expected`},
+	{`{"version": 1, "seed": -1}`, `r.json:1:24: key "seed": -1 where a whole number of at least 0 is expected`},
+	{`{"version": 1, "layers": 5}`, `r.json:1:26: key "layers": a number where a list […] is expected`},
+	{`{"version": 1, "layers": [5, "é", 3]}`, `r.json:1:30: key "layers": a string where a number is expected`},
+	{`{"version": 1, "layers": [5, 0]}`, `r.json:1:26: key "layers": layers "5,0": sizes of hidden layers`},
+	{`{"version": 1, "layers": [5, [1]]}`, `r.json:1:30: key "layers": a list where a number is expected`},
+	{`{"version": 1, "divide": [5]}`, `r.json:1:26: key "divide": "5": rows for training and for testing`},
+	{`{"version": 1, "name": "é", "preprocess": "min"}`, `r.json:1:24: key "name": "é": a name of at most 40`},
+	{`{"version": 1, "description": "é", "preprocess": "min"}`, `r.json:1:50: key "preprocess": "min" where one of max, standard, feature, column, none is expected`},
+	{`{"version": 1, "init": 3}`, `r.json:1:24: key "init": a number where a string is expected`},
+	{`{"version": 1, "backend": "cuda"}`, `r.json:1:27: key "backend": backend "cuda" is unknown`},
+	{`{"version": 1, "data": ""}`, `r.json:1:24: key "data": "": a name is expected`},
+	{`{"version": 1, "passes": 1.01}`, `r.json:1:26: key "passes": "1.01": a share above 0 and at most 1`},
+	{`{"version": 1, "validation": 1}`, `r.json:1:30: key "validation": "1": a fraction of 0 or more and less than 1`},
+	{`{"version": 1, "predictions": "xml"}`, `r.json:1:31: key "predictions": "xml": one of table, kaggle, none`},
+	{`{"version": 1, "unscaled_test": 1}`, `r.json:1:33: key "unscaled_test": a number where true or false is expected`},
+	{`{"version": 1, "notes": "x"}`, `r.json:1:25: key "notes": a string where a list […] is expected`},
+	{`{"version": 1, "reference": []}`, `r.json:1:29: key "reference": a list where an object {…} is expected`},
+	{`{"version": 1, "reference": {"first": 0}}`, `r.json:1:39: key "reference.first": "0": a whole number of at least 1`},
+	{`{"version": 1, "reference": {"x": 0}}`, `r.json:1:30: key "reference.x": is unknown: one of name, first, every, losses`},
+	{`{"version": 1, "reference": {"name": "n", "losses": [1]}}`, `r.json:1:29: key "reference": name, first, every and losses are expected`},
+	{`{"version": 1, "reference": {"losses": [1e999]}}`, `r.json:1:41: key "reference.losses": 1e999 is out of range`},
+}
+
+// What is wrong in a file is one line that says where and what was expected.
+func TestErrors(t *testing.T) {
+	for _, c := range bad {
+		_, err := Parse("r.json", []byte(c.text))
+		var e *Error
+		if !errors.As(err, &e) || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("%s: %v; want %s", c.text, err, c.want)
+		}
+	}
+	big := filepath.Join(t.TempDir(), "big")
+	if err := os.WriteFile(big, make([]byte, maxBytes+1), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]string{"nowhere": "biswas or a file is expected", big: "more than 1048576 bytes", t.TempDir(): "config.json"} {
+		if _, err := Load(name); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+}
+
+// Whatever a file holds, reading it ends in a recipe or in one line; and a
+// recipe is the same after it has been written and read.
+func FuzzRecipe(f *testing.F) {
+	for _, c := range bad {
+		f.Add([]byte(c.text))
+	}
+	for _, name := range Names() {
+		text, err := Text(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(text)
+	}
+	f.Fuzz(func(t *testing.T, text []byte) {
+		r, err := Parse("r.json", text)
+		if err != nil {
+			if strings.Contains(err.Error(), "\n") {
+				t.Errorf("an error of several lines: %q", err)
+			}
+			return
+		}
+		encoded, err := r.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Parse("r.json", encoded)
+		if err != nil {
+			t.Fatalf("%v in\n%s", err, encoded)
+		}
+		once, err := again.Encode()
+		if err != nil || string(once) != string(encoded) {
+			t.Errorf("%v: written\n%sread and written\n%s", err, encoded, once)
+		}
+	})
+}

@@ -1,0 +1,48 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"text/tabwriter"
+
+	"clgrad/cmd/clgrad/recipe"
+)
+
+type recipesCommand struct {
+	Name string `arg:"" optional:"" help:"Write the file of this recipe, to be changed and given to train --recipe."`
+	JSON bool   `name:"json" help:"One JSON object a recipe and line."`
+}
+
+// recipeLine is a recipe in the list of --json.
+type recipeLine struct {
+	Name        recipe.Name `json:"name"`
+	Description string      `json:"description"`
+	Source      string      `json:"source"`
+}
+
+// Run lists the built-in recipes, or writes one.
+func (c recipesCommand) Run(a *app) error {
+	if c.Name != "" {
+		text, err := recipe.Text(c.Name)
+		if err != nil {
+			return fmt.Errorf("%w %q: clgrad recipes lists those that are built in", recipe.ErrUnknown, c.Name)
+		}
+		_, err = a.out.Write(text)
+		return err
+	}
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	for _, name := range recipe.Names() {
+		r, err := recipe.Load(name)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			if err := json.NewEncoder(a.out).Encode(recipeLine{r.Name, r.Description, r.Source}); err != nil {
+				return err
+			}
+			continue
+		}
+		fmt.Fprintf(w, "%s\t%s\n\t%s\n", r.Name, r.Description, r.Source)
+	}
+	return w.Flush()
+}

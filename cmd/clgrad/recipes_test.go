@@ -1,0 +1,368 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/csv"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"clgrad/cmd/clgrad/recipe"
+	"clgrad/network/checkpoint"
+)
+
+// Every built-in recipe runs on a few hundred rows, comes to the loss that it
+// came to before, and leaves what it promises.
+func TestRecipes(t *testing.T) {
+	t.Chdir(t.TempDir())
+	for _, c := range []struct {
+		name   string
+		layers []int
+		loss   float64 // after 40 iterations on 300 rows, seed 1
+		files  []string
+	}{
+		{"assignment", []int{784, 128, 10}, 0.4015497, []string{"predictions.csv"}},
+		{"nn-class", []int{784, 128, 10}, 2.247908, []string{"predictions.csv"}},
+		{"iiakshat", []int{784, 10, 10}, 2.282586, []string{"submission.csv"}},
+		{"chang", []int{784, 10, 10}, 2.274791, nil},
+		{"biswas", []int{784, 500, 150, 10}, 2.291126, nil},
+	} {
+		out := good(t, "train", "--recipe", c.name, "--samples", "300", "--iterations", "40", "--backend", "cpu", "--json")
+		iterations, s := lines(t, out)
+		if s.Recipe != c.name || !cmp.Equal(s.Layers, c.layers) || s.Iterations != 40 || len(iterations) == 0 {
+			t.Errorf("%s: %+v", c.name, s)
+		}
+		if math.Abs(float64(s.Loss)/c.loss-1) > 1e-4 {
+			t.Errorf("%s: loss %.7g, it was %.7g", c.name, float64(s.Loss), c.loss)
+		}
+		dir := filepath.Dir(s.Model)
+		for _, name := range append(c.files, recipe.FileName, checkpoint.FileName, metricsTable, metricsLines, "report.html") {
+			if info, err := os.Stat(filepath.Join(dir, name)); err != nil || info.Size() == 0 {
+				t.Errorf("%s: %s: %v", c.name, name, err)
+			}
+		}
+		switch r := s.Reference; {
+		case c.name != "biswas":
+		case r == nil || r.Name != "Biswas" || r.Distance > 0.01 || s.UnscaledTest == nil:
+			t.Errorf("%s: reference %+v, unscaled test set %v", c.name, r, s.UnscaledTest)
+		}
+		if c.name == "chang" && (s.Passes == nil || s.Passes.Accuracy != 0.85 || s.Passes.Iteration != nil) {
+			t.Errorf("%s: %+v", c.name, s.Passes)
+		}
+		if c.name == "iiakshat" && !strings.HasPrefix(read(t, filepath.Join(dir, "submission.csv")), "ImageId,Label\n1,") {
+			t.Errorf("%s: %.40q", c.name, read(t, filepath.Join(dir, "submission.csv")))
+		}
+		if c.name == "assignment" {
+			rows, err := csv.NewReader(strings.NewReader(read(t, filepath.Join(dir, "predictions.csv")))).ReadAll()
+			if err != nil || len(rows) != 301 || !cmp.Equal(rows[0], []string{"row", "predicted", "actual"}) {
+				t.Errorf("%s: %d rows of predictions, %v", c.name, len(rows), err)
+			}
+			right := 0
+			for _, row := range rows {
+				if row[1] == row[2] {
+					right++
+				}
+			}
+			if got := float64(right) / 300; math.Abs(got-float64(s.TestAccuracy)) > 1e-9 {
+				t.Errorf("%s: %g of the predictions are right, the test accuracy is %g", c.name, got, float64(s.TestAccuracy))
+			}
+		}
+	}
+	if made, err := os.ReadDir(runsFolder); err != nil || len(made) != len(recipe.Names()) {
+		t.Errorf("%d runs, %v", len(made), err)
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// A run's configuration, given as a recipe from anywhere, is the same run again,
+// bit for bit; a flag beside it wins.
+func TestReproduce(t *testing.T) {
+	data := images(t, 300, 50)
+	here, first := t.TempDir(), filepath.Join(t.TempDir(), "first")
+	t.Chdir(filepath.Dir(data))
+	good(t, "train", "--data", filepath.Base(data), "--divide", "200,100", "--samples", "150", "--layers", "9,8", "--init", "he", "--seed", "7",
+		"--lr", "0.25", "--preprocess", "feature", "--iterations", "12", "--log-every", "5", "--passes", "0.5", "--predictions", "kaggle",
+		"--backend", "cpu64", "--out", first)
+	t.Chdir(here)
+	second, third := filepath.Join(here, "second"), filepath.Join(here, "third")
+	_, s := lines(t, good(t, "train", "--recipe", filepath.Join(first, recipe.FileName), "--json", "--out", second))
+	good(t, "train", "--recipe", second, "--seed", "8", "--out", third)
+	for _, name := range []string{checkpoint.FileName, recipe.FileName, "submission.csv"} {
+		if read(t, filepath.Join(first, name)) != read(t, filepath.Join(second, name)) {
+			t.Errorf("%s differs in the second run", name)
+		}
+	}
+	// eval divides the data as the run did.
+	var e evaluation
+	if err := json.Unmarshal([]byte(good(t, "eval", first, "--backend", "cpu64", "--json")), &e); err != nil {
+		t.Fatal(err)
+	}
+	if e.Loss != s.Loss || e.heldOut != s.heldOut {
+		t.Errorf("train found %+v, eval %+v", s, e)
+	}
+	a, err := recipe.Load(first)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b, err := recipe.Load(third)
+	if err != nil {
+		t.Fatal(err)
+	}
+	a.Seed = 8
+	if d := cmp.Diff(a.Recipe, b.Recipe); d != "" {
+		t.Errorf("another seed changes more than the seed:\n%s", d)
+	}
+	if read(t, filepath.Join(first, checkpoint.FileName)) == read(t, filepath.Join(third, checkpoint.FileName)) {
+		t.Error("another seed makes the same model")
+	}
+}
+
+// A recipe's division belongs to its data: other data is not divided by it.
+func TestRecipeOfOtherData(t *testing.T) {
+	t.Chdir(t.TempDir())
+	_, s := lines(t, good(t, "train", "--recipe", "iiakshat", "--data", images(t, 200, 30), "--iterations", "2", "--backend", "cpu", "--json"))
+	if n := strings.Count(read(t, s.Predictions), "\n"); n != 31 {
+		t.Errorf("a submission of %d lines for 30 rows", n)
+	}
+	if config := read(t, filepath.Join(filepath.Dir(s.Model), recipe.FileName)); strings.Contains(config, `"divide"`) {
+		t.Error(config)
+	}
+}
+
+// With Kaggle's two files the recipe of its digit recogniser trains on one and
+// writes a submission for the other, which has no labels; predict does the same
+// afterwards. There is no test set, and nothing is said of one.
+func TestKaggle(t *testing.T) {
+	set, err := mnist()
+	if err != nil {
+		t.Fatal(err)
+	}
+	dir := t.TempDir()
+	write := func(name string, rows int, labelled bool) string {
+		var b strings.Builder
+		if labelled {
+			b.WriteString("label,")
+		}
+		for j := range 784 {
+			fmt.Fprintf(&b, "pixel%d,", j)
+		}
+		for i := range rows {
+			b.WriteString("\n")
+			if labelled {
+				fmt.Fprintf(&b, "%d,", set.Train.Labels[i])
+			}
+			for _, v := range set.Train.Slice(i, 1).Bytes {
+				fmt.Fprintf(&b, "%d,", v)
+			}
+		}
+		file := filepath.Join(dir, name)
+		if err := os.WriteFile(file, []byte(strings.ReplaceAll(b.String()+"\n", ",\n", "\n")), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		return file
+	}
+	train, test, run := write("train.csv", 120, true), write("test.csv", 40, false), filepath.Join(dir, "run")
+	out := good(t, "train", "--recipe", "iiakshat", "--data", train, "--predict", test, "--iterations", "3", "--backend", "cpu", "--json", "--out", run)
+	if _, s := lines(t, out); s.Loss == 0 || !strings.Contains(out, `"test_accuracy":null`) {
+		t.Errorf("%s", out)
+	}
+	submission := read(t, filepath.Join(run, "submission.csv"))
+	if strings.Count(submission, "\n") != 41 {
+		t.Errorf("%d lines for 40 rows", strings.Count(submission, "\n"))
+	}
+	if again := good(t, "predict", run, "--data", test, "--backend", "cpu", "--kaggle"); again != submission {
+		t.Errorf("predict writes\n%s\ntrain wrote\n%s", again, submission)
+	}
+	// eval finds the data through the configuration.
+	if text := good(t, "eval", run, "--backend", "cpu"); !strings.HasPrefix(text, "Training set") || strings.Contains(text, "Test") {
+		t.Error(text)
+	}
+	// Nothing says where a row's pixels end but their number.
+	if status, _, notes := clgrad(t, "predict", run, "--data", images(t, 10, 5), "--backend", "cpu"); status != success {
+		t.Errorf("digits of another kind of file: %s", notes)
+	}
+}
+
+// What is held back is scored on the way and at the end, and named classes are
+// called by their names.
+func TestValidationOfNamedClasses(t *testing.T) {
+	file, run := filepath.Join(t.TempDir(), "stones.csv"), filepath.Join(t.TempDir(), "run")
+	var b strings.Builder
+	b.WriteString("width,height,label\n")
+	for i := range 40 {
+		fmt.Fprintf(&b, "%d.5,%d,flint\n%d,%d.25,chalk\n", 10+i%7, 3+i%5, 1+i%3, 9+i%6)
+	}
+	if err := os.WriteFile(file, []byte(b.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	iterations, s := lines(t, good(t, "train", "--data", file, "--validation", "0.25", "--preprocess", "feature", "--layers", "6", "--lr", "1",
+		"--init", "he", "--iterations", "60", "--backend", "cpu", "--predictions", "table", "--json", "--out", run))
+	last := iterations[len(iterations)-1]
+	if s.ValidationAccuracy < 0.95 || last.ValidationLoss == nil || *last.ValidationLoss != s.ValidationLoss {
+		t.Errorf("%+v, last line %+v", s, last)
+	}
+	if table := read(t, s.Predictions); strings.Count(table, "\n") != 21 || !strings.Contains(table, ",flint,flint\n") {
+		t.Errorf("the predictions of 20 rows:\n%s", table)
+	}
+	if page := read(t, s.Report); !strings.Contains(page, "flint") || !strings.Contains(page, "validation") {
+		t.Error("the report does not name classes or the validation set")
+	}
+	if wide := good(t, "predict", run, "--data", file, "--backend", "cpu", "--probabilities"); !strings.HasPrefix(wide, "row,predicted,actual,p_chalk,p_flint\n") {
+		t.Errorf("%.60s", wide)
+	}
+}
+
+// The metrics say in CSV what they say in JSON, line by line as written to
+// standard output.
+func TestMetrics(t *testing.T) {
+	run := filepath.Join(t.TempDir(), "run")
+	out := good(t, "train", "--data", images(t, 200, 30), "--iterations", "7", "--log-every", "3", "--validation", "0.2", "--backend", "cpu", "--json", "--out", run)
+	if d := cmp.Diff(out, read(t, filepath.Join(run, metricsLines))); d != "" {
+		t.Errorf("standard output and %s differ:\n%s", metricsLines, d)
+	}
+	iterations, s := lines(t, out)
+	rows, err := csv.NewReader(strings.NewReader(read(t, filepath.Join(run, metricsTable)))).ReadAll()
+	if err != nil || len(rows) != 1+len(iterations) || len(iterations) != 3 {
+		t.Fatalf("%d rows for %d lines, %v", len(rows), len(iterations), err)
+	}
+	for i, line := range iterations {
+		text, err := json.Marshal([]any{line.Iteration, line.Loss, line.TrainAccuracy, *line.ValidationLoss, *line.ValidationAccuracy, *line.TestLoss, *line.TestAccuracy})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if row := "[" + strings.Join(rows[i+1][:7], ",") + "]"; row != string(text) {
+			t.Errorf("row %s, line %s", row, text)
+		}
+	}
+	if last := iterations[2]; *last.TestLoss != s.TestLoss || *last.TestAccuracy != s.TestAccuracy {
+		t.Errorf("the test set in the last line: %v, %v; in the summary %v, %v", *last.TestLoss, *last.TestAccuracy, s.TestLoss, s.TestAccuracy)
+	}
+}
+
+// An interrupted run keeps its configuration, metrics and model; one that came
+// to nothing leaves its directory free.
+func TestRunDirectory(t *testing.T) {
+	data, run := images(t, 200, 30), filepath.Join(t.TempDir(), "run")
+	ctx, cancel := context.WithCancelCause(t.Context())
+	a := &app{Context: ctx, err: &bytes.Buffer{}, out: writer(func(p []byte) (int, error) {
+		if bytes.Contains(p, []byte("Iteration 6,")) {
+			cancel(signalError{syscall.SIGINT})
+		}
+		return len(p), nil
+	})}
+	if status := a.run([]string{"train", "--data", data, "--backend", "cpu", "--iterations", "99", "--log-every", "3", "--out", run}); status != 130 {
+		t.Errorf("status %d, %s", status, a.err)
+	}
+	if n := strings.Count(read(t, filepath.Join(run, metricsTable)), "\n"); n != 3 {
+		t.Errorf("%d lines of metrics after 6 iterations", n)
+	}
+	if r, err := recipe.Load(run); err != nil || r.Iterations != 99 {
+		t.Errorf("%+v, %v", r.Recipe, err)
+	}
+
+	bad := filepath.Join(t.TempDir(), "bad")
+	if status, _, notes := clgrad(t, "train", "--data", data, "--backend", "cpu", "--lr", "1e38", "--log-every", "1", "--out", bad); status != failure {
+		t.Errorf("status %d, %s", status, notes)
+	}
+	if _, err := os.Stat(bad); !os.IsNotExist(err) {
+		t.Errorf("a run without a model left its directory: %v", err)
+	}
+	if err := os.MkdirAll(bad, 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(bad, "notes.txt"), []byte("mine"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	clgrad(t, "train", "--data", data, "--backend", "cpu", "--lr", "1e38", "--out", bad)
+	if left, err := os.ReadDir(bad); err != nil || len(left) != 1 {
+		t.Errorf("%v, %v: what was there before is expected", left, err)
+	}
+}
+
+// predict finds what the training found, in every form.
+func TestPredict(t *testing.T) {
+	data, run := images(t, 300, 50), filepath.Join(t.TempDir(), "run")
+	_, s := lines(t, good(t, "train", "--data", data, "--iterations", "60", "--lr", "0.5", "--backend", "cpu", "--predictions", "table",
+		"--json", "--out", run))
+	table := good(t, "predict", run, "--data", data, "--backend", "cpu")
+	if want := read(t, s.Predictions); table != want {
+		t.Errorf("predict writes\n%.99s\ntrain wrote\n%.99s", table, want)
+	}
+	rows, err := csv.NewReader(strings.NewReader(table)).ReadAll()
+	if err != nil || len(rows) != 51 {
+		t.Fatalf("%d rows, %v", len(rows), err)
+	}
+	file := filepath.Join(t.TempDir(), "out.csv")
+	if out := good(t, "predict", run, "--data", data, "--backend", "cpu", "--kaggle", "--out", file); out != "" {
+		t.Errorf("with --out on standard output: %s", out)
+	}
+	kaggle := strings.Split(read(t, file), "\n")
+	for i, row := range rows[1:] {
+		if kaggle[i+1] != row[0]+","+row[1] {
+			t.Errorf("row %v, Kaggle's form %s", row, kaggle[i+1])
+		}
+	}
+	d := json.NewDecoder(strings.NewReader(good(t, "predict", run, "--data", data, "--backend", "cpu64", "--json", "--probabilities")))
+	for i := range 50 {
+		var line predictionLine
+		if err := d.Decode(&line); err != nil {
+			t.Fatal(err)
+		}
+		sum, best := 0.0, 0
+		for class, p := range line.Probabilities {
+			sum += float64(p)
+			if p > line.Probabilities[best] {
+				best = class
+			}
+		}
+		if row := rows[i+1]; line.Predicted != row[1] || line.Actual != row[2] || math.Abs(sum-1) > 1e-12 || len(line.Probabilities) != 10 ||
+			string(rune('0'+best)) != line.Predicted {
+			t.Errorf("%v: %+v", row, line)
+		}
+	}
+	wide := good(t, "predict", run, "--data", data, "--backend", "cpu", "--probabilities")
+	if head, _, _ := strings.Cut(wide, "\n"); head != "row,predicted,actual,p_0,p_1,p_2,p_3,p_4,p_5,p_6,p_7,p_8,p_9" {
+		t.Error(head)
+	}
+}
+
+func TestRecipesCommand(t *testing.T) {
+	list := good(t, "recipes")
+	all := strings.Split(strings.TrimSpace(good(t, "recipes", "--json")), "\n")
+	if len(all) != len(recipe.Names()) {
+		t.Errorf("%d lines", len(all))
+	}
+	for i, name := range recipe.Names() {
+		var line recipeLine
+		if err := json.Unmarshal([]byte(all[i]), &line); err != nil || string(line.Name) != name || !strings.Contains(list, line.Description) {
+			t.Errorf("%s: %+v, %v", name, line, err)
+		}
+		if _, err := recipe.Parse(name, []byte(good(t, "recipes", name))); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// The command line in a report can be given to a shell.
+func TestCommand(t *testing.T) {
+	a := &app{args: []string{"train", "--out", "a b", "--data=./x", "it's", "", "Fläche", "$HOME"}}
+	if got, want := a.command(), `clgrad train --out 'a b' --data=./x 'it'\''s' '' Fläche '$HOME'`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
+}

@@ -1,0 +1,136 @@
+package report
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"slices"
+
+	"gonum.org/v1/gonum/floats"
+)
+
+// Softmax returns the probabilities of row-major logits, rows×classes:
+//
+//	p[i,j] = exp(z[i,j]) / Σₖ exp(z[i,k])
+//
+// with the row's largest logit taken off before, so that none overflows. A row
+// with a logit that is NaN or +Inf, or of −Inf alone, is NaN.
+func Softmax(logits []float64, classes int) []float64 {
+	p := make([]float64, 0, len(logits))
+	for z := range slices.Chunk(logits, classes) {
+		most := floats.Max(z)
+		for _, v := range z {
+			p = append(p, math.Exp(v-most))
+		}
+		row := p[len(p)-classes:]
+		floats.Scale(1/floats.Sum(row), row)
+	}
+	return p
+}
+
+// Predicted returns the class with the largest value of each row of row-major
+// logits or probabilities, the lowest among equals.
+func Predicted(values []float64, classes int) []int {
+	var best []int
+	for row := range slices.Chunk(values, classes) {
+		k := 0
+		for j, v := range row {
+			if v > row[k] {
+				k = j
+			}
+		}
+		best = append(best, k)
+	}
+	return best
+}
+
+// A Confusion counts rows by their actual and their predicted class. It takes
+// memory for the pairs that occur, not for all.
+type Confusion struct {
+	cells              map[[2]int]int
+	actual, predicted  []int // rows of each class
+	correct            []int
+	rows, correctCount int
+}
+
+// NewConfusion counts rows. An error names the first row that has a class out of
+// range, counted from 1.
+func NewConfusion(actual []int32, predicted []int, classes int) (*Confusion, error) {
+	if len(actual) != len(predicted) {
+		return nil, fmt.Errorf("%d predictions for %d labels", len(predicted), len(actual))
+	}
+	c := &Confusion{
+		cells:  map[[2]int]int{},
+		actual: make([]int, classes), predicted: make([]int, classes), correct: make([]int, classes),
+		rows: len(actual),
+	}
+	for i, y := range actual {
+		a, p := int(y), predicted[i]
+		if a < 0 || a >= classes || p < 0 || p >= classes {
+			return nil, fmt.Errorf("row %d has label %d and prediction %d: classes 0 to %d are expected", i+1, a, p, classes-1)
+		}
+		c.cells[[2]int{a, p}]++
+		c.actual[a]++
+		c.predicted[p]++
+		if a == p {
+			c.correct[a]++
+			c.correctCount++
+		}
+	}
+	return c, nil
+}
+
+// Classes returns the number of classes.
+func (c *Confusion) Classes() int { return len(c.actual) }
+
+// At returns the number of rows of class actual that were predicted as another
+// or the same class.
+func (c *Confusion) At(actual, predicted int) int { return c.cells[[2]int{actual, predicted}] }
+
+// Support returns the number of rows of class k.
+func (c *Confusion) Support(k int) int { return c.actual[k] }
+
+// Accuracy returns the share of rows whose prediction is their class, NaN of no
+// rows.
+func (c *Confusion) Accuracy() float64 { return ratio(c.correctCount, c.rows) }
+
+// Precision returns TP/(TP + FP): which share of what was predicted as class k
+// is of it. It is NaN where nothing was.
+func (c *Confusion) Precision(k int) float64 { return ratio(c.correct[k], c.predicted[k]) }
+
+// Recall returns TP/(TP + FN): which share of class k was predicted as it. It is
+// NaN where there is no row of the class.
+func (c *Confusion) Recall(k int) float64 { return ratio(c.correct[k], c.actual[k]) }
+
+// F1 returns 2·TP/(2·TP + FP + FN), the harmonic mean of precision and recall.
+// It is NaN where class k is neither there nor predicted.
+func (c *Confusion) F1(k int) float64 { return ratio(2*c.correct[k], c.actual[k]+c.predicted[k]) }
+
+// Macro returns the mean of a figure over the classes for which it is defined,
+// each class counting the same; NaN where there is none.
+func (c *Confusion) Macro(figure func(k int) float64) float64 {
+	sum, n := 0.0, 0
+	for k := range c.Classes() {
+		if v := figure(k); !math.IsNaN(v) {
+			sum += v
+			n++
+		}
+	}
+	return sum / float64(n)
+}
+
+func ratio(part, whole int) float64 { return float64(part) / float64(whole) }
+
+// ConfidentMistakes returns up to n rows whose prediction is not their class,
+// those first that were predicted with the largest probability, the lower row
+// among equals. A probability that is NaN counts as lowest.
+func ConfidentMistakes(actual []int32, predicted []int, probability []float64, n int) []int {
+	var rows []int
+	for i, k := range predicted {
+		if int(actual[i]) != k {
+			rows = append(rows, i)
+		}
+	}
+	slices.SortStableFunc(rows, func(a, b int) int { return cmp.Compare(probability[b], probability[a]) })
+	return rows[:min(n, len(rows))]
+}

@@ -1,0 +1,307 @@
+package report
+
+import (
+	"bytes"
+	"image"
+	"image/color"
+	"image/png"
+	"math"
+	"strconv"
+
+	"clgrad/network"
+
+	"gonum.org/v1/plot"
+	"gonum.org/v1/plot/palette/moreland"
+	"gonum.org/v1/plot/plotter"
+	"gonum.org/v1/plot/vg"
+	"gonum.org/v1/plot/vg/draw"
+)
+
+// imageShape returns the rows and columns of samples that are images: two
+// dimensions, others being 1.
+func imageShape(shape []int) (height, width int, ok bool) {
+	var dims []int
+	for _, d := range shape {
+		if d != 1 {
+			dims = append(dims, d)
+		}
+	}
+	if len(dims) != 2 {
+		return 0, 0, false
+	}
+	return dims[0], dims[1], true
+}
+
+// reduction returns every how many-th row and column of an image are shown, so
+// that neither side has more than most.
+func reduction(height, width, most int) int { return (max(height, width) + most - 1) / most }
+
+// mostSide bounds the sides of a sample's picture in pixels.
+const mostSide = 112
+
+// samplePicture returns the raw features of a row as a picture, its smallest
+// value black and its largest white; 8-bit features as they are. What is not
+// finite is grey.
+func samplePicture(s network.Samples, row, height, width int) *image.Gray {
+	every := reduction(height, width, mostSide)
+	picture := image.NewGray(image.Rect(0, 0, (width+every-1)/every, (height+every-1)/every))
+	at := row * s.Features
+	shade := func(i int) uint8 { return s.Bytes[i] }
+	if s.Bytes == nil {
+		low, high := math.Inf(1), math.Inf(-1)
+		for _, v := range s.Floats[at : at+s.Features] {
+			if v := float64(v); drawable(v) {
+				low, high = min(low, v), max(high, v)
+			}
+		}
+		shade = func(i int) uint8 {
+			v := float64(s.Floats[i])
+			if !drawable(v) || high == low {
+				return 128
+			}
+			return uint8(math.Round(255 * (v - low) / (high - low)))
+		}
+	}
+	for y := range picture.Rect.Dy() {
+		for x := range picture.Rect.Dx() {
+			picture.SetGray(x, y, color.Gray{Y: shade(at + every*(y*width+x))})
+		}
+	}
+	return picture
+}
+
+// diverging has the colours of weights: nothing at 0, then blue for the most
+// negative over white to red for the most positive.
+var diverging = func() color.Palette {
+	return append(color.Palette{color.Transparent}, moreland.SmoothBlueRed().Palette(255).Colors()...)
+}()
+
+// mostUnits bounds the units whose weights are shown.
+const mostUnits = 100
+
+// weightsPicture returns the weights of units of the first layer as one picture
+// with a tile a unit, row after row; w is n×p, a tile n = height×width weights.
+// The colours of each tile span its own largest weight on either side of 0. A
+// weight that is not finite is left out. A weight takes scale×scale pixels.
+func weightsPicture(w []float64, height, width, p, units, scale int) *image.Paletted {
+	every := reduction(height, width, mostSide/2)
+	high, wide := (height+every-1)/every, (width+every-1)/every
+	columns := tileColumns(units)
+	gap := max(1, scale)
+	picture := image.NewPaletted(image.Rect(0, 0,
+		columns*(wide*scale+gap)-gap, (units+columns-1)/columns*(high*scale+gap)-gap), diverging)
+	for u := range units {
+		most := 0.0
+		for i := range height * width {
+			if v := math.Abs(w[i*p+u]); drawable(v) {
+				most = max(most, v)
+			}
+		}
+		left, top := u%columns*(wide*scale+gap), u/columns*(high*scale+gap)
+		for y := range high * scale {
+			for x := range wide * scale {
+				v := w[every*(y/scale*width+x/scale)*p+u]
+				if !drawable(v) {
+					continue
+				}
+				index := uint8(128)
+				if most > 0 {
+					index = uint8(128 + math.Round(127*v/most))
+				}
+				picture.SetColorIndex(left+x, top+y, index)
+			}
+		}
+	}
+	return picture
+}
+
+// tileColumns returns how many of n tiles stand in a row.
+func tileColumns(n int) int { return min(n, max(5, int(math.Ceil(math.Sqrt(float64(n)))))) }
+
+// encode returns a picture as a PNG file.
+func encode(picture image.Image) ([]byte, error) {
+	var b bytes.Buffer
+	err := (&png.Encoder{CompressionLevel: png.BestCompression}).Encode(&b, picture)
+	return b.Bytes(), err
+}
+
+// A tile is a sample with what is said of it.
+type tile struct {
+	picture image.Image
+	lines   []string
+}
+
+// The measures of a sheet of samples, in points.
+const (
+	tileSide = vg.Length(56)
+	tileText = vg.Length(7.5)
+	tileWide = vg.Length(78) // with what is said below, and a gap
+)
+
+// tileSheet returns samples in rows, with what is said of them below each, as a
+// PNG file.
+func tileSheet(tiles []tile) ([]byte, error) {
+	columns := tileColumns(len(tiles))
+	rows := (len(tiles) + columns - 1) / columns
+	texts := 0
+	for _, t := range tiles {
+		texts = max(texts, len(t.lines))
+	}
+	line := tileText + 1.5
+	pitch := tileSide + vg.Length(texts)*line + 8
+	return pictureOf(vg.Length(columns)*tileWide, vg.Length(rows)*pitch, 6, func(c vg.CanvasSizer) {
+		canvas := draw.New(c)
+		text := style(tileText)
+		text.XAlign, text.YAlign = draw.XCenter, draw.YTop
+		for i, t := range tiles {
+			middle := vg.Length(i%columns)*tileWide + tileWide/2
+			top := canvas.Max.Y - vg.Length(i/columns)*pitch
+			b := t.picture.Bounds()
+			size := vg.Point{X: tileSide, Y: tileSide}
+			if b.Dx() > b.Dy() {
+				size.Y *= vg.Length(b.Dy()) / vg.Length(b.Dx())
+			} else {
+				size.X *= vg.Length(b.Dx()) / vg.Length(b.Dy())
+			}
+			canvas.DrawImage(vg.Rectangle{
+				Min: vg.Point{X: middle - size.X/2, Y: top - size.Y},
+				Max: vg.Point{X: middle + size.X/2, Y: top},
+			}, enlarge(t.picture, int(tileSide)*dots/72))
+			for j, s := range t.lines {
+				canvas.FillText(text, vg.Point{X: middle, Y: top - tileSide - 2 - vg.Length(j)*line}, plain(s, 20))
+			}
+		}
+	})
+}
+
+// enlarge repeats pixels a whole number of times so that the longer side has at
+// least pixels of them: canvases smooth what they enlarge themselves.
+func enlarge(picture image.Image, pixels int) image.Image {
+	b := picture.Bounds()
+	times := (pixels + max(b.Dx(), b.Dy()) - 1) / max(b.Dx(), b.Dy())
+	if times <= 1 {
+		return picture
+	}
+	large := image.NewRGBA(image.Rect(0, 0, times*b.Dx(), times*b.Dy()))
+	for y := range large.Rect.Dy() {
+		for x := range large.Rect.Dx() {
+			large.Set(x, y, picture.At(b.Min.X+x/times, b.Min.Y+y/times))
+		}
+	}
+	return large
+}
+
+// mostTableClasses is up to how many classes a confusion matrix is written in
+// numbers.
+const mostTableClasses = 30
+
+// mostCells bounds the rows and columns of a confusion matrix that is a picture.
+const mostCells = 500
+
+// confusionPicture returns a confusion matrix with a pixel a pair of classes, or
+// where there are too many, a pixel a square of pairs: actual classes from top
+// to bottom, predicted ones from left to right. A pixel is the darker, the larger
+// the share of its row's samples is, on a scale of square roots, blue where both
+// classes are the same and orange elsewhere.
+func confusionPicture(c *Confusion) *image.RGBA {
+	side := min(c.Classes(), mostCells)
+	place := func(class int) int { return class * side / c.Classes() }
+	samples := make([]int, side)
+	for k := range c.Classes() {
+		samples[place(k)] += c.Support(k)
+	}
+	same, other := make([]int, side), make([]int, side*side)
+	for pair, n := range c.cells {
+		i, j := place(pair[0]), place(pair[1])
+		if pair[0] == pair[1] {
+			same[i] += n
+		} else {
+			other[i*side+j] += n
+		}
+	}
+	picture := image.NewRGBA(image.Rect(0, 0, side, side))
+	for i := range side {
+		for j := range side {
+			n, ink := other[i*side+j], colours[1]
+			if i == j && same[i] > 0 {
+				n, ink = same[i], colours[0]
+			}
+			picture.SetRGBA(j, i, shade(ink, cellShade(n, samples[i])))
+		}
+	}
+	return picture
+}
+
+// cellShade returns how dark a cell of n of a row's samples is, 0 to 1.
+func cellShade(n, samples int) float64 {
+	if n == 0 {
+		return 0
+	}
+	return 0.85 * math.Sqrt(float64(n)/float64(samples))
+}
+
+// shade returns a colour on white, with the given opacity.
+func shade(c color.RGBA, opacity float64) color.RGBA {
+	mix := func(v uint8) uint8 { return uint8(math.Round(255 - opacity*(255-float64(v)))) }
+	return color.RGBA{mix(c.R), mix(c.G), mix(c.B), 0xFF}
+}
+
+// confusionSide is the side of a confusion plot, in points.
+const confusionSide = vg.Length(400)
+
+// paintConfusion draws a confusion matrix with its axes, and with its counts
+// where there are few classes.
+func paintConfusion(c *Confusion, names func(int) string) func(vg.CanvasSizer) {
+	n := c.Classes()
+	p := newPlot("Predicted", "Actual")
+	p.X.Padding, p.Y.Padding = 0, 0
+	picture := confusionPicture(c)
+	p.Add(plotter.NewImage(enlarge(picture, 2*int(confusionSide)), -0.5, -0.5, float64(n)-0.5, float64(n)-0.5))
+	if n <= mostTableClasses {
+		var counts plotter.XYLabels
+		var styles []draw.TextStyle
+		var x, y plot.ConstantTicks
+		text := style(min(chartText, 0.45*confusionSide/vg.Length(n+4)))
+		text.XAlign, text.YAlign = draw.XCenter, draw.YCenter
+		for i := range n {
+			name := plain(names(i), 12)
+			x = append(x, plot.Tick{Value: float64(i), Label: name})
+			y = append(y, plot.Tick{Value: float64(n - 1 - i), Label: name})
+			for j := range n {
+				if count := c.At(i, j); count > 0 {
+					counts.XYs = append(counts.XYs, plotter.XY{X: float64(j), Y: float64(n - 1 - i)})
+					counts.Labels = append(counts.Labels, strconv.Itoa(count))
+					s := text
+					if cellShade(count, c.Support(i)) > 0.75 {
+						s.Color = color.White
+					}
+					styles = append(styles, s)
+				}
+			}
+		}
+		p.Add(&plotter.Labels{XYs: counts.XYs, Labels: counts.Labels, TextStyle: styles})
+		p.X.Tick.Marker, p.Y.Tick.Marker = x, y
+		p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = text.Font.Size, text.Font.Size
+		if widest(x, p.X.Tick.Label) > 0.8*confusionSide/vg.Length(n+2) {
+			p.X.Tick.Label.Rotation = math.Pi / 2
+			p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = draw.XRight, draw.YCenter
+		}
+	} else {
+		p.Y.Tick.Marker = plot.TickerFunc(func(low, high float64) []plot.Tick {
+			all := wholeTicks(low, high)
+			for i := range all {
+				all[i].Value = float64(n-1) - all[i].Value
+			}
+			return all
+		})
+	}
+	return func(canvas vg.CanvasSizer) { p.Draw(draw.New(canvas)) }
+}
+
+func widest(all []plot.Tick, text draw.TextStyle) vg.Length {
+	most := vg.Length(0)
+	for _, t := range all {
+		most = max(most, text.Width(t.Label))
+	}
+	return most
+}

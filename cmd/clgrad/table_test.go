@@ -1,0 +1,153 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"clgrad/network/checkpoint"
+)
+
+// flowers returns a CSV file of three kinds of flowers, rows of each, as clusters
+// in four measurements.
+func flowers(seed uint64, rows int) string {
+	kinds := []struct {
+		name   string
+		middle [4]float64
+	}{
+		{"setosa", [4]float64{5.0, 3.4, 1.5, 0.2}},
+		{"versicolor", [4]float64{5.9, 2.8, 4.3, 1.3}},
+		{"virginica", [4]float64{6.6, 3.0, 5.6, 2.0}},
+	}
+	random := rand.New(rand.NewPCG(seed, 0))
+	var b strings.Builder
+	b.WriteString("sepal length,sepal width,petal length,petal width,species\n")
+	for range rows {
+		for _, k := range kinds {
+			for _, m := range k.middle {
+				fmt.Fprintf(&b, "%.1f,", m+0.2*random.NormFloat64())
+			}
+			b.WriteString(k.name + "\n")
+		}
+	}
+	return b.String()
+}
+
+// write writes a file and returns its path.
+func write(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// A table with text labels is learned, its classes are saved with the model, and
+// eval finds what train found, in a file of other columns' order too.
+func TestTrainTable(t *testing.T) {
+	train, test, run := write(t, "flowers.csv", flowers(1, 50)), write(t, "test.csv", flowers(2, 20)), t.TempDir()
+	args := []string{"--data", train, "--label", "species", "--test", test, "--backend", "cpu", "--json"}
+	_, s := lines(t, good(t, append([]string{"train", "--validation", "0.2", "--layers", "8", "--init", "he", "--lr", "0.3",
+		"--preprocess", "feature", "--iterations", "200", "--log-every", "200", "--out", run}, args...)...))
+	if s.TrainAccuracy < 0.95 || s.ValidationAccuracy < 0.95 || s.TestAccuracy < 0.95 || s.ValidationLoss == 0 ||
+		s.TestLoss == 0 || fmt.Sprint(s.Layers) != "[4 8 3]" {
+		t.Errorf("%+v", s)
+	}
+	m, err := checkpoint.Load(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := strings.Join(m.Classes, " "); got != "setosa versicolor virginica" || m.Run.Data != "flowers.csv" || !m.Run.Directory || m.Run.Validation != 0.2 {
+		t.Errorf("model of classes %s, %+v", got, m.Run)
+	}
+	var e evaluation
+	if err := json.Unmarshal([]byte(good(t, append([]string{"eval", run}, args...)...)), &e); err != nil {
+		t.Fatal(err)
+	}
+	if e.Loss != s.Loss || e.TrainAccuracy != s.TrainAccuracy || e.heldOut != s.heldOut {
+		t.Errorf("train found %+v, eval %+v", s, e)
+	}
+
+	if err := json.Unmarshal([]byte(good(t, "eval", run, "--backend", "cpu", "--json")), &e); err != nil || e.heldOut != s.heldOut {
+		t.Errorf("by its configuration eval finds %+v, %v", e, err)
+	}
+
+	// One kind alone, without a header, is still of its class.
+	var setosa strings.Builder
+	for _, line := range strings.Split(flowers(3, 20), "\n")[1:] {
+		if strings.HasSuffix(line, "setosa") {
+			setosa.WriteString(line + "\n")
+		}
+	}
+	one := write(t, "setosa.csv", setosa.String())
+	if err := json.Unmarshal([]byte(good(t, "eval", run, "--data", one, "--label", "5", "--backend", "cpu", "--json")), &e); err != nil {
+		t.Fatal(err)
+	}
+	if e.TrainAccuracy < 0.95 {
+		t.Errorf("of setosa alone %v are found", e.TrainAccuracy)
+	}
+	other := write(t, "other.csv", "1,2,3,4,rose\n")
+	want := other + `: line 1, column 5: "rose" is no class: "setosa", "versicolor", "virginica" are`
+	if status, _, err := clgrad(t, "eval", run, "--data", other, "--label", "5"); status != failure || !strings.Contains(err, want) {
+		t.Errorf("status %d, %s", status, err)
+	}
+	if status, _, err := clgrad(t, "eval", filepath.Join(run, checkpoint.FileName)); status != failure || !strings.Contains(err, "was trained on a file or directory named flowers.csv: give --data") {
+		t.Errorf("status %d, %s", status, err)
+	}
+}
+
+// Without a test set its figures are left out or null, and everything else is
+// there.
+func TestNoTestSet(t *testing.T) {
+	data, run := write(t, "flowers.csv", flowers(1, 10)), t.TempDir()
+	args := []string{"--data", data, "--label", "species", "--backend", "cpu"}
+	train := append([]string{"train", "--iterations", "2"}, args...)
+	for name, out := range map[string]string{
+		"train": good(t, append(train, "--json", "--out", run)...),
+		"eval":  good(t, append([]string{"eval", run, "--json"}, args...)...),
+	} {
+		if !strings.Contains(out, `"validation_loss":null,"validation_accuracy":null,"test_loss":null,"test_accuracy":null`) {
+			t.Errorf("%s --json: %s", name, out)
+		}
+	}
+	for name, out := range map[string]string{
+		"train": good(t, train...), "eval": good(t, append([]string{"eval", run}, args...)...),
+	} {
+		if strings.Contains(out, "Test") || strings.Contains(out, "Validation") || !strings.Contains(out, "Training set: ") {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
+	if out := good(t, append(train, "--validation", "0.1")...); !strings.Contains(out, "Validation set: ") || strings.Contains(out, "Test") {
+		t.Errorf("train --validation: %s", out)
+	}
+	var r benchReport
+	if err := json.Unmarshal([]byte(good(t, append([]string{"bench", "--iterations", "1", "--validation", "0.1", "--json"}, args...)...)), &r); err != nil {
+		t.Fatal(err)
+	}
+	if r.Results[0].Samples != 27 || r.Data != "flowers.csv" {
+		t.Errorf("bench: %+v", r)
+	}
+}
+
+// A model of named classes is not judged by a set whose classes are others.
+func TestOtherClasses(t *testing.T) {
+	run := t.TempDir()
+	good(t, "train", "--data", write(t, "t.csv", "label,a,b\nx,1,2\ny,3,4\n"), "--iterations", "1", "--backend", "cpu", "--out", run)
+	data := write(t, "u.csv", "label,a,b\n0,1,2\n1,3,4\n")
+	if status, _, err := clgrad(t, "eval", run, "--data", data); status != failure || !strings.Contains(err, `"0" is no class: "x", "y" are`) {
+		t.Errorf("a table: status %d, %s", status, err)
+	}
+	if status, _, err := clgrad(t, "eval", run, "--data", "mnist"); status != failure || !strings.Contains(err, `the model's classes are ["x" "y"], those of the data set mnist are ["0" "1"`) {
+		t.Errorf("mnist: status %d, %s", status, err)
+	}
+	// A model of IDX files has classes 0, 1, 2, …, which a table may name.
+	images, numbers := images(t, 50, 10), t.TempDir()
+	good(t, "train", "--data", images, "--layers", "none", "--iterations", "1", "--backend", "cpu", "--out", numbers)
+	row := strings.Repeat("1,", 784)
+	good(t, "eval", numbers, "--data", write(t, "v.csv", row+"7\n"+row+"9.0\n"), "--label", "785", "--backend", "cpu")
+}

@@ -1,0 +1,104 @@
+package main
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"clgrad/cmd/clgrad/recipe"
+	"clgrad/gpu"
+)
+
+type tuneCommand struct {
+	modelFlags
+	Backend backendName  `default:"opencl" help:"The OpenCL device: opencl, opencl:P.D or opencl:NAME."`
+	Seconds recipe.Count `default:"60" help:"How long to search."`
+	Dense   bool         `help:"Tune the first layer for dense input, where it would be packed."`
+	JSON    bool         `name:"json" help:"One JSON object."`
+}
+
+// Help is shown by clgrad tune --help.
+func (tuneCommand) Help() string {
+	return "What is found is kept in the user's cache directory and used by runs that start later, for layers of the same sizes, " +
+		"until the driver or the kernels change. Whether anything is tuned or not, results stay within the same bounds."
+}
+
+// tuneReport is the output of --json.
+type tuneReport struct {
+	File   string           `json:"file"`
+	Shapes []gpu.TunedShape `json:"shapes"`
+}
+
+// Run searches and keeps what it found.
+func (c tuneCommand) Run(a *app) error {
+	kind, which, _ := strings.Cut(string(c.Backend), ":")
+	if kind != "opencl" {
+		return fmt.Errorf("--backend %s: an OpenCL device is expected, the CPU backends have nothing to tune", c.Backend)
+	}
+	d, _, err := selectDevice(which)
+	if err != nil {
+		return err
+	}
+	dir, err := gpu.TuningDir()
+	if err != nil {
+		return err
+	}
+	set, l, err := c.load(a)
+	if err != nil {
+		return err
+	}
+	o := gpu.TuneOptions{Budget: time.Duration(c.Seconds) * time.Second, Dense: c.Dense}
+	if a.terminal {
+		bar := progressbar.NewOptions(1000, progressbar.OptionSetWriter(a.err), progressbar.OptionClearOnFinish(),
+			progressbar.OptionThrottle(100*time.Millisecond))
+		defer bar.Clear()
+		o.Progress = func(p gpu.TuneProgress) {
+			bar.Describe(fmt.Sprintf("%s: %s", p.Shape, p.Tile))
+			bar.Set(int(1000 * p.Share))
+		}
+	}
+	found, shapes, err := gpu.Tune(a, d, l.Sizes, set.Train, o)
+	if err != nil {
+		return err
+	}
+	// What is no longer good is replaced.
+	earlier, err := gpu.LoadTuning(dir, d)
+	if err != nil {
+		a.note("replaced: %s", oneLine(err))
+	}
+	file, err := found.Merge(earlier).Save(dir)
+	if err != nil {
+		return err
+	}
+	if c.JSON {
+		return json.NewEncoder(a.out).Encode(tuneReport{file, shapes})
+	}
+	return showTuning(a, d, file, shapes)
+}
+
+func showTuning(a *app, d gpu.Device, file string, shapes []gpu.TunedShape) error {
+	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	fmt.Fprintln(w, "operation\tdefault\tms a block\tbest\tms a block\tfaster\ttried\trejected")
+	for _, s := range shapes {
+		best := s.Best.String()
+		if s.Best == s.Default {
+			best = "the same"
+		}
+		fmt.Fprintf(w, "%s\t%s\t%.3f\t%s\t%.3f\t%.2f×\t%d\t%d\n",
+			s.Shape, s.Default, 1e3*s.DefaultSeconds, best, 1e3*s.Seconds, s.DefaultSeconds/s.Seconds, s.Tried, len(s.Rejected))
+	}
+	err := w.Flush()
+	for _, s := range shapes {
+		for _, r := range s.Rejected {
+			_, e := fmt.Fprintf(a.out, "rejected for %s: %s\n", s.Shape, r)
+			err = errors.Join(err, e)
+		}
+	}
+	_, e := fmt.Fprintf(a.out, "Kept for opencl:%s, %s, in %s\n", d.ID(), d.Name, file)
+	return errors.Join(err, e)
+}
