@@ -19,8 +19,15 @@ var (
 // What a probe says it did is what it did: every work-item's chains ran to the
 // end that kernels/peak.cl names, and every element was copied.
 func TestProbe(t *testing.T) {
+	var both []Device // every device with the probes of either class
 	for _, d := range usableDevices(t) {
-		t.Run(d.ID(), func(t *testing.T) {
+		for _, kind := range []string{"CPU", "GPU"} {
+			d.Type = kind
+			both = append(both, d)
+		}
+	}
+	for _, d := range both {
+		t.Run(d.ID()+"/"+d.Type, func(t *testing.T) {
 			d.Memory = 64 << 20 // small buffers
 			b, err := Open(d, Options{Profiling: true})
 			if err != nil {
