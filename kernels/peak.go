@@ -25,9 +25,11 @@ func PeakProbe(class Class) Probe {
 	return Probe{Width: 4, Chains: 4, Steps: 4, Group: 256, Groups: 32, Rounds: 512}
 }
 
+const probeFile = "peak.cl"
+
 // Program returns the program with the kernels arithmetic and copy.
 func (p Probe) Program() Program {
-	return Program{File: "peak.cl", Options: fmt.Sprintf("-DWIDTH=%d -DCHAINS=%d -DSTEPS=%d -DITEM_COLS=%[1]d", p.Width, p.Chains, p.Steps)}
+	return Program{File: probeFile, Options: fmt.Sprintf("-DWIDTH=%d -DCHAINS=%d -DSTEPS=%d -DITEM_COLS=%[1]d", p.Width, p.Chains, p.Steps)}
 }
 
 // Flops returns the operations of a work-item of the arithmetic.

@@ -9,8 +9,10 @@ import (
 )
 
 // profiled is how many iterations kernelTimes takes the times of, after one that
-// is not.
-const profiled = 3
+// is not: as many as begin within a second, and three at most.
+func profiled(iterationSeconds float64) int {
+	return max(1, min(3, int(1/max(iterationSeconds, 1e-9))))
+}
 
 // kernelTimes runs some more iterations of a finished run, on a backend of its
 // own that takes the time of every operation, and returns those of an iteration:
@@ -46,10 +48,11 @@ func kernelTimes(a *app, r *trained) (kernels []report.Kernel, err error) {
 	if _, err := descend(1); err != nil {
 		return nil, err
 	}
-	times, err := descend(1 + profiled)
+	n := profiled(r.summary.Median)
+	times, err := descend(1 + n)
 	for _, o := range times {
 		kernels = append(kernels, report.Kernel{
-			Operation: o.Operation, Launches: float64(o.Launches) / profiled, Milliseconds: 1e3 * o.Total.Seconds() / profiled,
+			Operation: o.Operation, Launches: float64(o.Launches) / float64(n), Milliseconds: 1e3 * o.Total.Seconds() / float64(n),
 		})
 	}
 	return kernels, err
