@@ -139,7 +139,7 @@ func kernelNames(t *testing.T) map[string]bool {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, m := range regexp.MustCompile(`(?m)^(?:kernel )?void (\w+)\(`).FindAllStringSubmatch(string(text), -1) {
+		for _, m := range regexp.MustCompile(`(?m)^kernel (?:__attribute__.*\n)?void (\w+)\(`).FindAllStringSubmatch(string(text), -1) {
 			names[m[1]] = true
 		}
 	}
@@ -165,8 +165,8 @@ func TestSimulated(t *testing.T) {
 	old, changed, file := "", "", ""
 	switch s.fault {
 	case "no barrier":
-		file, old = "matmul_local.cl", "        barrier(CLK_LOCAL_MEM_FENCE);\n\n#pragma unroll\n"
-		changed = "#pragma unroll\n"
+		file, old = "matmul_local.cl", "        barrier(CLK_LOCAL_MEM_FENCE);\n        FETCH(begin"
+		changed = "        FETCH(begin"
 	case "bias not stored":
 		file, old = "packed_register.cl", "STORE(bias[v], v, part + (ulong)n * ITEM_COLS);"
 		changed = ";"
