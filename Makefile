@@ -8,7 +8,7 @@ export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
 
 GO ?= go
 
-.PHONY: train test lint build compare portable recipes deps openblas-deps openblas-test clean
+.PHONY: train test lint build compare portable recipes oclgrind deps openblas-deps openblas-test clean
 
 train: build
 	@bin/clgrad train $(TRAIN)
@@ -53,6 +53,13 @@ portable: build
 # The five recipes to their end, each kept in a folder of runs.
 recipes: build
 	@for r in assignment nn-class iiakshat chang biswas; do bin/clgrad train --recipe $$r || exit 1; done
+
+# Every kernel in a simulator that finds data races, values used before they are
+# written, accesses outside of buffers and wrong calls. It is to find nothing there,
+# and what is wrong in kernels that are.
+oclgrind: deps
+	@./cmd/install-deps.sh oclgrind
+	OCLGRIND=1 $(GO) test -count=1 -timeout 30m -run TestOclgrind -v ./gpu
 
 # The CPU backend over OpenBLAS.
 openblas-deps: deps

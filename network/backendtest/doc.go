@@ -29,8 +29,8 @@
 //
 // # What every product is put through
 //
-// Operands are views with an offset, in buffers whose other elements hold known
-// values. Row strides are network.AlignUp(columns), in some cases more. After
+// Operands are views with an offset, in buffers whose other elements, in front
+// and behind, hold known values. Row strides are network.AlignUp(columns), in some cases more. After
 // the verb nothing outside the result may have changed, the padding of the
 // result must be zero, and the same call on the same values must give the same
 // bits. Padding is zero before the verb, in operands and results alike.
