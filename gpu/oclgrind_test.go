@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -21,8 +22,9 @@ import (
 // OCLGRIND=1 runs every kernel in Oclgrind, a simulator that reports data races,
 // uses of values never written, accesses outside of buffers, and wrong calls
 // (make oclgrind). It exits with 0 whatever it finds: what it reports is in its
-// log, and wrong calls on standard error. It replaces the driver of a whole process, so each run is a process of
-// its own, this test binary once more, and simulated names the run there.
+// log, and wrong calls on standard error. It replaces the driver of a whole
+// process, so each run is a process of its own, this test binary once more, and
+// simulated names the run there.
 const (
 	oclgrind  = "OCLGRIND"
 	simulated = "OCLGRIND_RUN"
@@ -198,12 +200,42 @@ func TestSimulated(t *testing.T) {
 		b.config = fitConfig(config, d.limits())
 		return b, nil
 	}, backendtest.Tiny(), backendtest.Only(s.families...))
+	if s.fault == "" && s.tiles == "specification" {
+		if err := tinyProbe(ran, d); err != nil {
+			t.Error(err)
+		}
+	}
 	launches := 0
 	for _, n := range ran.names {
 		launches += n
 	}
 	fmt.Printf("kernels run: %s\n", strings.Join(slices.Sorted(maps.Keys(ran.names)), " "))
 	fmt.Printf("in all: %d kernels, %d programs of sources and options, %d launches\n", len(ran.names), len(ran.variants), launches)
+}
+
+// tinyProbe launches the kernels of the probe for a few steps; what Backend.Probe
+// launches is a second's work of a device.
+func tinyProbe(a api, d Device) (err error) {
+	b, err := open(a, d, Options{})
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.Close()) }()
+	probe := kernels.Probe{Width: 4, Chains: 2, Steps: 2, Group: 2, Groups: 2, Rounds: 1}
+	elements := probe.Groups * probe.Group * probe.Steps * probe.Width
+	from, err := b.s.zeroed("probe", 4*elements)
+	if err != nil {
+		return err
+	}
+	to, err := b.s.zeroed("probe", 4*elements)
+	if err != nil {
+		return err
+	}
+	items := []int{probe.Groups * probe.Group}
+	return errors.Join(
+		b.s.launch("copy", probe.Program(), "copy", items, []int{probe.Group}, from, to),
+		b.s.launch("arithmetic", probe.Program(), "arithmetic", items, []int{probe.Group}, int32(probe.Rounds), float32(0.5), float32(1), to),
+		b.s.finish())
 }
 
 // simulatedAPI is an api that Oclgrind 21.10 checks rightly. That keeps what it
