@@ -2,6 +2,7 @@ package main
 
 import (
 	"errors"
+	"io"
 
 	"clgrad/cmd/clgrad/report"
 	"clgrad/gpu"
@@ -19,7 +20,9 @@ func profiled(iterationSeconds float64) int {
 // profiling would have slowed the run itself down. A backend without that ability
 // has none.
 func kernelTimes(a *app, r *trained) (kernels []report.Kernel, err error) {
-	b, err := backendName(r.info.Backend).open(a, gpu.Options{Profiling: true})
+	quiet := *a // what there is to say of the device has been said
+	quiet.err = io.Discard
+	b, err := backendName(r.info.Backend).open(&quiet, gpu.Options{Profiling: true})
 	if err != nil {
 		return nil, err
 	}
