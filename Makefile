@@ -8,7 +8,7 @@ export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
 
 GO ?= go
 
-.PHONY: train test lint build compare portable recipes oclgrind deps openblas-deps openblas-test clean
+.PHONY: train test lint build compare portable recipes oclgrind faults soak fuzz deps openblas-deps openblas-test clean
 
 train: build
 	@bin/clgrad train $(TRAIN)
@@ -60,6 +60,33 @@ recipes: build
 oclgrind: deps
 	@./cmd/install-deps.sh oclgrind
 	OCLGRIND=1 $(GO) test -count=1 -timeout 30m -run TestOclgrind -v ./gpu
+
+# What goes wrong: every driver call failing in turn, handles left over, kernels and backends that are broken on
+# purpose, drivers and numbers that fail; then the tests that meet a driver with freed Go memory overwritten, and with
+# every pointer that crosses to C checked.
+DRIVER_TESTS := 'TestConformance/.*/default|TestInputInSeveralBuffers|TestProfile|TestReleased|TestSoak'
+faults: deps
+	$(GO) test -count=1 -v -run 'TestEveryCallFailing|TestReleased' ./gpu
+	$(GO) test -count=1 -run 'TestFault|TestClosed|TestTooSmall|TestLeak|TestBuildError|TestBrokenKernels' ./gpu
+	$(GO) test -count=1 -run 'TestFaults|TestErrors|TestSoak' ./network/backendtest
+	$(GO) test -count=1 -run 'TestScripts|TestOddNumbers' ./cmd/clgrad
+	GODEBUG=clobberfree=1 $(GO) test -count=1 -short -run $(DRIVER_TESTS) ./gpu
+	GOEXPERIMENT=cgocheck2 $(GO) test -count=1 -short -run $(DRIVER_TESTS) ./gpu
+
+# 50,000 iterations of a small network on every OpenCL device and on the CPU: memory, files, handles and time.
+SOAK ?= 50000
+soak: deps
+	SOAK=$(SOAK) $(GO) test -count=1 -timeout 2h -v -run '^TestSoak$$' ./gpu ./cpu
+
+# Every fuzz target for FUZZTIME.
+FUZZTIME ?= 10m
+fuzz: deps
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+			echo "$$p $$f"; \
+			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; \
+		done; \
+	done
 
 # The CPU backend over OpenBLAS.
 openblas-deps: deps

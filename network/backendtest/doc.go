@@ -58,4 +58,9 @@
 //
 // Softmax has a bound of its own (see softmax.go), and an exact case: logits so
 // far apart that every loss is an integer and every probability 0 or 1.
+//
+// # Soaking
+//
+// [RunSoak] trains for long and samples memory, open files, handles and time,
+// none of which may grow; [Soak.Check] has the rule.
 package backendtest
