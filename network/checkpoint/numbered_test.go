@@ -52,7 +52,7 @@ func TestKeep(t *testing.T) {
 		}
 	}
 	saved(t, run, 3, 9_999_999_999, 10_000_000_000)
-	if d := cmp.Diff([]string{"5", "9999999999", "10000000000", "7", "notes.txt"}, folder(t, run)); d != "" {
+	if d := cmp.Diff([]string{"5", "10000000000", "7", "9999999999", "notes.txt"}, folder(t, run)); d != "" {
 		t.Error(d)
 	}
 	m, file, damaged, err := Newest(run)
