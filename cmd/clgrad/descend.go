@@ -77,7 +77,7 @@ func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDi
 	scoreEvery := (lines + evaluations - 1) / evaluations
 	for t.Done() < iterations {
 		next := iterations
-		for _, n := range []int{every, int(c.Every)} {
+		for _, n := range []int{every, int(c.CheckpointEvery)} {
 			if n > 0 {
 				next = t.Done() + min(next-t.Done(), n-t.Done()%n)
 			}
@@ -115,7 +115,7 @@ func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDi
 				return errors.Join(stopped, err)
 			}
 		}
-		if c.Every > 0 && next%int(c.Every) == 0 {
+		if c.CheckpointEvery > 0 && next%int(c.CheckpointEvery) == 0 {
 			if err := c.checkpoint(t, r, dir); err != nil {
 				return errors.Join(stopped, err)
 			}

@@ -55,13 +55,13 @@ func reopen(a *app, path string) (d *runDir, r recipe.Recipe, from *checkpoint.M
 		a.note("%s: finished, all %d iterations are done", path, r.Iterations)
 		if lockErr == nil {
 			d := &runDir{path: path, lock: lock, begun: true}
-			err = errors.Join(d.sweep(), d.tidy(r.Every > 0), d.Close())
+			err = errors.Join(d.sweep(), d.tidy(r.CheckpointEvery > 0), d.Close())
 		}
 		return nil, r, nil, err
 	case lockErr != nil:
 		return nil, r, nil, lockErr
 	}
-	d = &runDir{path: path, lock: lock, keep: int(r.Keep), saved: -1, begun: true}
+	d = &runDir{path: path, lock: lock, keep: int(r.KeepCheckpoints), saved: -1, begun: true}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())
@@ -82,10 +82,6 @@ func reopen(a *app, path string) (d *runDir, r recipe.Recipe, from *checkpoint.M
 	}
 	for _, problem := range damaged {
 		a.note("%s: it is passed over", oneLine(problem))
-	}
-	// They would be taken for newer than what is written from here on.
-	if err := checkpoint.RemoveAfter(path, d.saved); err != nil {
-		return d, r, nil, err
 	}
 	if from == nil {
 		a.note("%s: goes on from the start", path)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -401,6 +402,15 @@ func TestNonFiniteKeeps(t *testing.T) {
 		!strings.Contains(notes, fmt.Sprintf("iteration %d, the last that was kept, is saved in %s", m.Run.Iterations, run)) ||
 		!strings.Contains(notes, "lower the learning rate") {
 		t.Errorf("status %d, %s, %v", status, notes, err)
+	}
+}
+
+// The largest number there is logs the last iteration alone.
+func TestLogEveryLargest(t *testing.T) {
+	iterations, _ := lines(t, good(t, "train", "--data", write(t, "flowers.csv", flowers(1, 5)), "--label", "species", "--iterations", "3", "--backend", "cpu",
+		"--json", "--log-every", fmt.Sprint(math.MaxInt), "--checkpoint-every", fmt.Sprint(math.MaxInt), "--out", filepath.Join(t.TempDir(), "run")))
+	if len(iterations) != 1 || iterations[0].Iteration != 3 {
+		t.Errorf("%+v", iterations)
 	}
 }
 

@@ -67,7 +67,7 @@ func claim(path string, r recipe.Recipe) (_ *runDir, err error) {
 	if err := os.MkdirAll(path, 0o777); err != nil {
 		return nil, err
 	}
-	d := &runDir{path: path, config: config, keep: int(r.Keep), saved: -1, begun: true}
+	d := &runDir{path: path, config: config, keep: int(r.KeepCheckpoints), saved: -1, begun: true}
 	if d.lock, err = lockDir(path); err != nil {
 		return nil, err
 	}
@@ -112,9 +112,9 @@ func (d *runDir) open(done int, r recipe.Recipe) (t trace, err error) {
 func (d *runDir) Close() error {
 	err := d.history.close()
 	if !d.begun && d.saved < 1 {
-		checkpoint.RemoveAfter(d.path, -1)
+		checkpoint.Clear(d.path)
 		// The configuration last: while it is there the rest can be gone on from.
-		for _, name := range []string{checkpoint.Folder, iterationsTable, metricsTable, metricsLines, recipe.FileName} {
+		for _, name := range []string{iterationsTable, metricsTable, metricsLines, recipe.FileName} {
 			os.Remove(d.name(name))
 		}
 	}
@@ -171,11 +171,7 @@ func (d *runDir) tidy(keepCheckpoints bool) error {
 	if keepCheckpoints {
 		return nil
 	}
-	if err := checkpoint.RemoveAfter(d.path, -1); err != nil {
-		return err
-	}
-	os.Remove(d.name(checkpoint.Folder)) // if nothing else is there
-	return nil
+	return checkpoint.Clear(d.path)
 }
 
 // sweep removes what a process that was killed left half written.
@@ -183,6 +179,7 @@ func (d *runDir) sweep() error {
 	return errors.Join(
 		durable.Sweep(d.path, recipe.FileName, checkpoint.FileName, report.FileName, predictionsTable, submissionTable),
 		durable.Sweep(d.name(report.PicturesDir), "*.png"),
+		checkpoint.Sweep(d.path),
 	)
 }
 

@@ -224,7 +224,7 @@ func (c *trainCommand) claim() (*runDir, error) {
 	if out := c.out(time.Now()); out != "" {
 		return claim(out, c.Recipe)
 	}
-	for flag, given := range map[string]bool{"predictions": c.Predict != "", "checkpoint-every": c.Every > 0} {
+	for flag, given := range map[string]bool{"predictions": c.Predict != "", "checkpoint-every": c.CheckpointEvery > 0} {
 		if given {
 			return nil, fmt.Errorf("--%s: nothing is kept without --out: give a directory", flag)
 		}
@@ -381,5 +381,5 @@ func (c trainCommand) finish(a *app, r *trained, dir *runDir) error {
 	if err := dir.add(r.summary); err != nil {
 		return err
 	}
-	return dir.finish(c.model(r.set, r.layout.Sizes, r.plan, r.theta, precision(r.info), r.summary.Iterations), c.Every > 0)
+	return dir.finish(c.model(r.set, r.layout.Sizes, r.plan, r.theta, precision(r.info), r.summary.Iterations), c.CheckpointEvery > 0)
 }

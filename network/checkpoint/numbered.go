@@ -51,7 +51,8 @@ func name(iterations int) string { return fmt.Sprintf("%010d%s", iterations, ext
 
 // SaveNumbered writes a model, whose Run says after how many iterations it
 // stands, as a checkpoint of a run directory and returns its file. Only then are
-// all but the newest keep removed.
+// those before it removed, but for the newest, so that keep are left. Later ones,
+// which somebody passed over, stay until they are written anew.
 func SaveNumbered(run string, m Model, keep int) (file string, err error) {
 	folder := filepath.Join(run, Folder)
 	if m.Run == nil {
@@ -73,6 +74,7 @@ func SaveNumbered(run string, m Model, keep int) (file string, err error) {
 	if err != nil {
 		return "", err
 	}
+	all = slices.DeleteFunc(all, func(n numbered) bool { return n.iterations > m.Run.Iterations })
 	return file, remove(all[min(keep, len(all)):])
 }
 
@@ -100,15 +102,19 @@ func Newest(run string) (m Model, file string, damaged []error, err error) {
 	return Model{}, "", damaged, fmt.Errorf("%s: %w", run, ErrNone)
 }
 
-// RemoveAfter removes the checkpoints of a run directory of later iterations, and
-// what a write that was killed left; those of every iteration for −1.
-func RemoveAfter(run string, iterations int) error {
+// Sweep removes what the write of a checkpoint that was killed left.
+func Sweep(run string) error { return durable.Sweep(filepath.Join(run, Folder), "*"+extension) }
+
+// Clear removes all checkpoints of a run directory, and their folder where
+// nothing else is in it.
+func Clear(run string) error {
 	all, err := list(run)
 	if err != nil {
 		return err
 	}
-	all = slices.DeleteFunc(all, func(n numbered) bool { return n.iterations <= iterations })
-	return errors.Join(remove(all), durable.Sweep(filepath.Join(run, Folder), "*"+extension))
+	err = errors.Join(remove(all), Sweep(run))
+	os.Remove(filepath.Join(run, Folder))
+	return err
 }
 
 func remove(all []numbered) error {

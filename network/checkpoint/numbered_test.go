@@ -140,10 +140,16 @@ func TestNewest(t *testing.T) {
 		if m, err := Load(run); err != nil || m.Run.Iterations != 2 {
 			t.Errorf("%s: %v", c.name, err)
 		}
-		if err := RemoveAfter(run, 1); err != nil {
-			t.Fatal(err)
+		// It does not count among those that are kept, and is replaced in time.
+		saved(t, run, 1, 2)
+		if d := cmp.Diff([]string{"2", "3"}, folder(t, run)); d != "" {
+			t.Errorf("%s: %s", c.name, d)
 		}
-		if d := cmp.Diff([]string{"1"}, folder(t, run)); d != "" {
+		saved(t, run, 1, 3)
+		if m, _, damaged, err := Newest(run); err != nil || damaged != nil || m.Run.Iterations != 3 {
+			t.Errorf("%s: %v, %v", c.name, damaged, err)
+		}
+		if d := cmp.Diff([]string{"3"}, folder(t, run)); d != "" {
 			t.Errorf("%s: %s", c.name, d)
 		}
 	}
@@ -152,20 +158,31 @@ func TestNewest(t *testing.T) {
 	}
 }
 
-// What a killed write left is removed with the checkpoints.
-func TestRemoveAfter(t *testing.T) {
+// What a killed write left is removed with the checkpoints, what is not theirs
+// stays.
+func TestClear(t *testing.T) {
 	run := t.TempDir()
 	saved(t, run, 3, 0, 1)
 	if err := os.WriteFile(filepath.Join(run, Folder, ".0000000002.safetensors123"), []byte("half"), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := RemoveAfter(run, -1); err != nil {
+	notes := filepath.Join(run, Folder, "notes.txt")
+	if err := os.WriteFile(notes, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if left := folder(t, run); left != nil {
-		t.Errorf("%v are left", left)
+	if err := Clear(run); err != nil {
+		t.Fatal(err)
 	}
-	if err := RemoveAfter(filepath.Join(run, "gone"), 0); err != nil {
+	if d := cmp.Diff([]string{"notes.txt"}, folder(t, run)); d != "" {
+		t.Error(d)
+	}
+	if err := errors.Join(os.Remove(notes), Clear(run)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(filepath.Dir(notes)); !os.IsNotExist(err) {
+		t.Errorf("the folder is left: %v", err)
+	}
+	if err := Clear(filepath.Join(run, "gone")); err != nil {
 		t.Error(err)
 	}
 }
