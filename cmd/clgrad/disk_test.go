@@ -104,8 +104,12 @@ func TestFullDisk(t *testing.T) {
 func TestReadOnly(t *testing.T) {
 	args := longRun(t)
 	run := filepath.Join(t.TempDir(), "run")
-	readOnly := func() { must(t, os.Chmod(run, 0o555)) }
-	writable := func() { must(t, os.Chmod(run, 0o777)) }
+	mode := func(m os.FileMode) {
+		must(t, os.Chmod(run, m))
+		must(t, os.Chmod(filepath.Join(run, checkpoint.Folder), m))
+	}
+	readOnly := func() { mode(0o555) }
+	writable := func() { mode(0o777) }
 	want := "permission denied"
 	if os.Getuid() == 0 { // for whom permissions are none
 		dir, err := small(t, "64m")

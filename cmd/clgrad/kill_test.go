@@ -152,7 +152,7 @@ func TestKills(t *testing.T) {
 }
 
 func killed(t *testing.T, backend string, kills int) {
-	const iterations = 30
+	const iterations = 240
 	random := rand.New(rand.NewPCG(1, 2))
 	data := write(t, "flowers.csv", flowers(1, 30))
 	args := []string{"train", "--data", data, "--label", "species", "--validation", "0.2", "--layers", "16,8", "--iterations", strconv.Itoa(iterations),
@@ -185,7 +185,7 @@ func killed(t *testing.T, backend string, kills int) {
 				case 1:
 					p.until(there(run, checkpoint.Folder, ".*"))
 				case 2:
-					p.until(there(run, checkpoint.Folder, fmt.Sprintf("%010d.safetensors", 3+random.IntN(iterations-2))))
+					p.until(there(run, checkpoint.Folder, fmt.Sprintf("%010d.safetensors", 3*(1+random.IntN(iterations/3)))))
 				case 3:
 					p.until(there(run, report.PicturesDir))
 				case 4:
