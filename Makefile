@@ -8,7 +8,7 @@ export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
 
 GO ?= go
 
-.PHONY: train test lint build compare portable recipes oclgrind faults soak fuzz deps openblas-deps openblas-test clean
+.PHONY: train test lint build compare portable recipes oclgrind faults soak fuzz kills deps openblas-deps openblas-test clean
 
 train: build
 	@bin/clgrad train $(TRAIN)
@@ -87,6 +87,12 @@ fuzz: deps
 			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; \
 		done; \
 	done
+
+# Training killed at KILLS random moments on each backend, and gone on with: every run has to end with the same bits.
+KILLS ?= 200
+
+kills: deps
+	KILLS=$(KILLS) $(GO) test -count=1 -timeout 2h -v -run '^TestKills$$' ./cmd/clgrad
 
 # The CPU backend over OpenBLAS.
 openblas-deps: deps

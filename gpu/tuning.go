@@ -13,9 +13,8 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
-
 	"clgrad/kernels"
+	"clgrad/network/durable"
 )
 
 // A Tuning holds the tiles that were fastest on one device, by shape. [Options]
@@ -148,5 +147,5 @@ func (t Tuning) Save(dir string) (file string, err error) {
 	if err != nil {
 		return "", err
 	}
-	return file, renameio.WriteFile(file, append(content, '\n'), 0o644, renameio.WithTempDir(dir))
+	return file, durable.WriteFile(file, append(content, '\n'))
 }

@@ -375,7 +375,7 @@ func TestSignal(t *testing.T) {
 	})}
 	status := a.run([]string{"train", "--data", dir, "--backend", "cpu", "--iterations", "100000", "--log-every", "5", "--out", run})
 	notes := a.err.(*bytes.Buffer).String()
-	if status != 143 || !strings.Contains(notes, "stopped after iteration 5: saved in "+run) {
+	if status != 143 || !strings.Contains(notes, "iteration 5 is saved in "+run) {
 		t.Errorf("status %d, %q", status, notes)
 	}
 	if m, err := checkpoint.Load(run); err != nil || m.Run.Iterations != 5 {
@@ -392,7 +392,7 @@ func TestOutSurvives(t *testing.T) {
 	a := &app{Context: t.Context(), err: &bytes.Buffer{}, out: full}
 	status := a.run(args)
 	notes := a.err.(*bytes.Buffer).String()
-	if status != failure || !strings.Contains(notes, "no space left") || !strings.Contains(notes, "saved in "+run) {
+	if status != failure || !strings.Contains(notes, "no space left") || !strings.Contains(notes, "iteration 2 is saved in "+run) {
 		t.Errorf("status %d, %q", status, notes)
 	}
 	if m, err := checkpoint.Load(run); err != nil || m.Run.Iterations != 2 {

@@ -33,18 +33,28 @@ type trace struct {
 	lines          []iterationLine
 }
 
+// add adds an iteration.
+func (t *trace) add(i network.Iteration, accuracy float64) {
+	t.times = append(t.times, i.Elapsed)
+	t.seconds += i.Elapsed.Seconds()
+	t.loss = append(t.loss, i.Loss)
+	t.accuracy = append(t.accuracy, accuracy)
+}
+
 // evaluations bounds how often a run is scored on other samples on its way.
 const evaluations = 100
 
-// descend runs the iterations and reports them. Between two lines it may score
-// the validation and the test set, which takes about a third of what an
-// iteration over as many rows does.
+// descend runs the iterations that are not done yet, reports them and keeps
+// checkpoints. Between two lines it may score the validation and the test set,
+// which takes about a third of what an iteration over as many rows does. What is
+// reported of an iteration does not depend on where the run was interrupted.
 func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDir) (err error) {
 	var bar *progressbar.ProgressBar
 	if a.terminal {
 		bar = progressbar.NewOptions(int(c.Iterations), progressbar.OptionSetWriter(a.err),
 			progressbar.OptionSetDescription("training"), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
 			progressbar.OptionSetItsString("it"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+		bar.Add(t.Done())
 		defer bar.Clear()
 	}
 	iterations, every := int(c.Iterations), int(c.LogEvery)
@@ -63,48 +73,67 @@ func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDi
 			defer closing(&err, *part.scorer)
 		}
 	}
-	lines := (iterations + every - 1) / every
+	lines := (iterations-1)/every + 1
 	scoreEvery := (lines + evaluations - 1) / evaluations
 	for t.Done() < iterations {
 		next := iterations
-		if left := every - t.Done()%every; left < iterations-t.Done() {
-			next = t.Done() + left
+		for _, n := range []int{every, int(c.CheckpointEvery)} {
+			if n > 0 {
+				next = t.Done() + min(next-t.Done(), n-t.Done()%n)
+			}
 		}
-		err := t.Descend(a, network.Descent{Iterations: next, LearningRate: float64(c.LR)}, func(i network.Iteration) error {
-			r.trace.times = append(r.trace.times, i.Elapsed)
-			r.trace.seconds += i.Elapsed.Seconds()
-			r.trace.loss = append(r.trace.loss, i.Loss)
-			r.trace.accuracy = append(r.trace.accuracy, float64(i.Correct)/float64(r.set.Train.Rows))
+		stopped := t.Descend(a, network.Descent{Iterations: next, LearningRate: float64(c.LR)}, func(i network.Iteration) error {
+			accuracy := float64(i.Correct) / float64(r.set.Train.Rows)
+			r.trace.add(i, accuracy)
+			dir.iteration(i, accuracy)
 			if bar != nil {
 				bar.Add(1)
 			}
 			return nil
 		})
-		if err != nil {
-			return err
+		// What stopped the run at the end of the last of these iterations takes
+		// nothing from them.
+		if stopped != nil && !(t.Settled() && t.Done() == next) {
+			return stopped
 		}
-		last := len(r.trace.loss) - 1
-		line := iterationLine{
-			Iteration: next, Loss: network.Number(r.trace.loss[last]), TrainAccuracy: network.Number(r.trace.accuracy[last]),
-			Seconds: r.trace.seconds,
-		}
-		if len(r.trace.lines)%scoreEvery == 0 || next == iterations {
-			if line.ValidationLoss, line.ValidationAccuracy, err = scored(validation); err != nil {
-				return err
+		if next%every == 0 || next == iterations {
+			last := len(r.trace.loss) - 1
+			line := iterationLine{
+				Iteration: next, Loss: network.Number(r.trace.loss[last]), TrainAccuracy: network.Number(r.trace.accuracy[last]),
+				Seconds: r.trace.seconds,
 			}
-			if line.TestLoss, line.TestAccuracy, err = scored(test); err != nil {
-				return err
+			if len(r.trace.lines)%scoreEvery == 0 || next == iterations {
+				if err := line.score(validation, test); err != nil {
+					return errors.Join(stopped, err)
+				}
+			}
+			r.trace.lines = append(r.trace.lines, line)
+			if bar != nil {
+				bar.Clear()
+			}
+			if err := errors.Join(dir.line(line), c.showLine(a, line)); err != nil {
+				return errors.Join(stopped, err)
 			}
 		}
-		r.trace.lines = append(r.trace.lines, line)
-		if bar != nil {
-			bar.Clear()
+		if c.CheckpointEvery > 0 && next%int(c.CheckpointEvery) == 0 {
+			if err := c.checkpoint(t, r, dir); err != nil {
+				return errors.Join(stopped, err)
+			}
 		}
-		if err := errors.Join(dir.record(line), c.showLine(a, line)); err != nil {
-			return err
+		if stopped != nil {
+			return stopped
 		}
 	}
 	return nil
+}
+
+// score adds what is known of other samples.
+func (l *iterationLine) score(validation, test *network.Scorer) (err error) {
+	if l.ValidationLoss, l.ValidationAccuracy, err = scored(validation); err != nil {
+		return err
+	}
+	l.TestLoss, l.TestAccuracy, err = scored(test)
+	return err
 }
 
 // scored returns what a scorer finds, nil where there is none.

@@ -15,15 +15,16 @@ import (
 var allowed = map[string][]string{
 	"kernels":             {},
 	"network":             {},
-	"network/dataset":     {"network"},
-	"network/checkpoint":  {"network"},
+	"network/durable":     {},
+	"network/dataset":     {"network", "network/durable"},
+	"network/checkpoint":  {"network", "network/durable"},
 	"network/backendtest": {"network"},
 	"cpu":                 {"network"},
-	"gpu":                 {"network", "kernels"},
+	"gpu":                 {"network", "network/durable", "kernels"},
 	"cmd/compare":         {},
 	"cmd/clgrad/recipe":   {"network", "network/dataset"},
-	"cmd/clgrad/report":   {"network"},
-	"cmd/clgrad":          {"cmd/clgrad/recipe", "cmd/clgrad/report", "network", "network/dataset", "network/checkpoint", "network/backendtest", "cpu", "gpu", "kernels"},
+	"cmd/clgrad/report":   {"network", "network/durable"},
+	"cmd/clgrad":          {"cmd/clgrad/recipe", "cmd/clgrad/report", "network", "network/dataset", "network/checkpoint", "network/durable", "network/backendtest", "cpu", "gpu", "kernels"},
 }
 
 // Imports follow the table, C is reached from gpu alone, and only one file there

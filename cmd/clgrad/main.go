@@ -60,14 +60,19 @@ type app struct {
 func (a *app) command() string {
 	words := []string{"clgrad"}
 	for _, w := range a.args {
-		if w == "" || strings.ContainsFunc(w, func(c rune) bool {
-			return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("-_=./,:+%@", c)
-		}) {
-			w = "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-		}
-		words = append(words, w)
+		words = append(words, shellWord(w))
 	}
 	return strings.Join(words, " ")
+}
+
+// shellWord returns a word as a shell would take it.
+func shellWord(w string) string {
+	if w == "" || strings.ContainsFunc(w, func(c rune) bool {
+		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("-_=./,:+%@", c)
+	}) {
+		return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
+	}
+	return w
 }
 
 // note writes one line for the user to standard error.

@@ -6,10 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"path/filepath"
 	"strconv"
-
-	"github.com/google/renameio/v2"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
@@ -17,6 +14,7 @@ import (
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
+	"clgrad/network/durable"
 )
 
 type predictCommand struct {
@@ -234,16 +232,5 @@ func replaceFile(name string, write func(io.Writer) error) error {
 		closing(&err, f)
 		return err
 	}
-	f, err := renameio.NewPendingFile(name, renameio.WithTempDir(filepath.Dir(name)), renameio.WithPermissions(0o666), renameio.WithExistingPermissions())
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	defer f.Cleanup()
-	if err = write(f); err == nil {
-		err = f.CloseAtomicallyReplace()
-	}
-	if err != nil {
-		return fmt.Errorf("%s: %w", name, err)
-	}
-	return nil
+	return durable.Write(name, write)
 }

@@ -1,67 +1,84 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"time"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/report"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
+	"clgrad/network/durable"
 )
 
-// The files of a run directory, beside recipe.FileName, checkpoint.FileName and
-// the report.
 const (
-	metricsTable = "metrics.csv"   // a row for each logged iteration
-	metricsLines = "metrics.jsonl" // the lines that --json writes
-	runsFolder   = "runs"          // where runs of recipes go without --out
+	runsFolder = "runs" // where runs of recipes go without --out
+	lockName   = "lock" // a run directory's file that the process at work there holds
 )
+
+// errLocked reports a lock that another process holds.
+var errLocked = errors.New("another process is at work there")
 
 // A runDir is the directory of one run: what the run is in its configuration,
-// what it came to in the other files. A nil runDir keeps nothing.
+// what it came to in the other files. While it is open no other process can open
+// it. A nil runDir keeps nothing.
+//
+// The model at its top marks a finished run: it is written after all else. Until
+// then the checkpoints are what the run came to, the first of them that of
+// iteration 0, which holds the plan.
 type runDir struct {
-	path         string
-	config       []byte // as written
-	table, lines *os.File
-	saved        bool // there is a model
+	path string
+	history
+	config []byte // as written
+	lock   *os.File
+	keep   int    // checkpoints
+	saved  int    // the newest checkpoint's iteration, −1 where there is none
+	file   string // the newest checkpoint
+	begun  bool   // by an earlier process
+	failed bool   // a checkpoint could not be written
+}
+
+// lockDir takes a directory that is there.
+func lockDir(path string) (*os.File, error) {
+	f, err := lockFile(filepath.Join(path, lockName))
+	if errors.Is(err, errLocked) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, err
 }
 
 // claim makes a run's directory and writes the configuration there, before any
-// work is done that it could lose. The file is made exclusively, so that no two
-// runs write to one directory.
-func claim(path string, r recipe.Recipe) (*runDir, error) {
-	if err := os.MkdirAll(path, 0o777); err != nil {
-		return nil, fmt.Errorf("--out: %w", err)
-	}
-	for _, name := range []string{checkpoint.FileName, recipe.FileName} {
-		there := filepath.Join(path, name)
-		if _, err := os.Lstat(there); err == nil {
-			return nil, fmt.Errorf("%s is there already: choose another directory for --out", there)
+// work is done that it could lose.
+func claim(path string, r recipe.Recipe) (_ *runDir, err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("--out: %w", err)
 		}
-	}
+	}()
 	r.Data, r.Test, r.Rows = absolute(r.Data), absolute(r.Test), absolute(r.Rows)
 	config, err := r.Encode()
 	if err != nil {
-		return nil, fmt.Errorf("--out: %w", err)
+		return nil, err
 	}
-	f, err := os.OpenFile(filepath.Join(path, recipe.FileName), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if errors.Is(err, os.ErrExist) {
-		return nil, fmt.Errorf("%s is there already: choose another directory for --out", filepath.Join(path, recipe.FileName))
+	if err := os.MkdirAll(path, 0o777); err != nil {
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("--out: %w", err)
+	d := &runDir{path: path, config: config, keep: int(r.KeepCheckpoints), saved: -1, begun: true}
+	if d.lock, err = lockDir(path); err != nil {
+		return nil, err
 	}
-	d := &runDir{path: path, config: config}
-	_, err = f.Write(config)
-	if err := errors.Join(err, f.Sync(), f.Close()); err != nil {
-		return nil, errors.Join(fmt.Errorf("--out: %w", err), d.Close())
+	for _, name := range []string{checkpoint.FileName, recipe.FileName, checkpoint.Folder} {
+		if _, err := os.Lstat(d.name(name)); err == nil {
+			return nil, errors.Join(fmt.Errorf("%s is there already: choose another directory, or go on with --resume %s", d.name(name), path), d.Close())
+		}
+	}
+	d.begun = false
+	if err := durable.WriteFile(d.name(recipe.FileName), config); err != nil {
+		return nil, errors.Join(err, d.Close())
 	}
 	return d, nil
 }
@@ -81,63 +98,89 @@ func absolute(p recipe.Path) recipe.Path {
 	return p
 }
 
-// Close ends the metrics. A run that came to no model gives its claim back.
-func (d *runDir) Close() error {
-	var errs []error
-	for _, f := range []*os.File{d.table, d.lines} {
-		if f != nil {
-			errs = append(errs, f.Close())
-		}
+// open opens the history as it was after done iterations.
+func (d *runDir) open(done int, r recipe.Recipe) (t trace, err error) {
+	if d == nil {
+		return trace{}, nil
 	}
-	if !d.saved {
-		for _, name := range []string{metricsTable, metricsLines, recipe.FileName} {
-			os.Remove(d.file(name))
-		}
-		os.Remove(d.path) // if nothing else is there
-	}
-	return errors.Join(errs...)
+	d.history, t, err = openHistory(d.path, done, int(r.LogEvery), int(r.Iterations))
+	return t, err
 }
 
-// file returns the path of one of the directory's files.
-func (d *runDir) file(name string) string { return filepath.Join(d.path, name) }
+// Close gives the directory back. A run that came to nothing gives back its claim
+// too.
+func (d *runDir) Close() error {
+	err := d.history.close()
+	if !d.begun && d.saved < 1 {
+		checkpoint.Clear(d.path)
+		// The configuration last: while it is there the rest can be gone on from.
+		for _, name := range []string{iterationsTable, metricsTable, metricsLines, recipe.FileName} {
+			os.Remove(d.name(name))
+		}
+	}
+	err = errors.Join(err, unlockFile(d.lock))
+	os.Remove(d.path) // if nothing is there
+	return err
+}
 
-// record adds an iteration to the metrics.
-func (d *runDir) record(line iterationLine) error {
+// name returns the path of one of the directory's files.
+func (d *runDir) name(file string) string { return filepath.Join(d.path, file) }
+
+// iteration adds an iteration to the history.
+func (d *runDir) iteration(i network.Iteration, accuracy float64) {
+	if d != nil {
+		d.history.iteration(i, accuracy)
+	}
+}
+
+// line adds a logged iteration to the history.
+func (d *runDir) line(line iterationLine) error {
 	if d == nil {
 		return nil
 	}
-	if d.table == nil {
-		var err1, err2 error
-		d.table, err1 = os.Create(d.file(metricsTable))
-		d.lines, err2 = os.Create(d.file(metricsLines))
-		if err := errors.Join(err1, err2); err != nil {
-			return err
-		}
-		if _, err := fmt.Fprintln(d.table, "iteration,loss,train_accuracy,validation_loss,validation_accuracy,test_loss,test_accuracy,seconds"); err != nil {
-			return err
-		}
-	}
-	cell := func(n *network.Number) string {
-		if n == nil {
-			return ""
-		}
-		return strconv.FormatFloat(float64(*n), 'g', -1, 64)
-	}
-	_, err := fmt.Fprintln(d.table, strings.Join([]string{
-		strconv.Itoa(line.Iteration), cell(&line.Loss), cell(&line.TrainAccuracy), cell(line.ValidationLoss), cell(line.ValidationAccuracy), cell(line.TestLoss), cell(line.TestAccuracy),
-		strconv.FormatFloat(line.Seconds, 'f', 6, 64),
-	}, ","))
-	return errors.Join(err, json.NewEncoder(d.lines).Encode(line))
+	return d.history.line(line)
 }
 
-// save writes the model and returns its file.
-func (d *runDir) save(m checkpoint.Model) (string, error) {
-	file := d.file(checkpoint.FileName)
-	if err := checkpoint.Save(file, m); err != nil {
-		return "", err
+// checkpoint writes a checkpoint when all that leads to it has reached the disk.
+func (d *runDir) checkpoint(m checkpoint.Model) (err error) {
+	if err = d.sync(); err == nil {
+		d.file, err = checkpoint.SaveNumbered(d.path, m, d.keep)
 	}
-	d.saved = true
-	return file, nil
+	if err != nil {
+		d.failed = true
+		return err
+	}
+	d.saved = m.Run.Iterations
+	return nil
+}
+
+// finish writes the model, which makes the run a finished one. Without
+// keepCheckpoints the last one, which is the same, is removed with all others.
+func (d *runDir) finish(m checkpoint.Model, keepCheckpoints bool) error {
+	if err := d.sync(); err != nil {
+		return err
+	}
+	if err := checkpoint.Save(d.name(checkpoint.FileName), m); err != nil {
+		return err
+	}
+	return d.tidy(keepCheckpoints)
+}
+
+// tidy removes from a finished run what only an unfinished one needs.
+func (d *runDir) tidy(keepCheckpoints bool) error {
+	if keepCheckpoints {
+		return nil
+	}
+	return checkpoint.Clear(d.path)
+}
+
+// sweep removes what a process that was killed left half written.
+func (d *runDir) sweep() error {
+	return errors.Join(
+		durable.Sweep(d.path, recipe.FileName, checkpoint.FileName, report.FileName, predictionsTable, submissionTable),
+		durable.Sweep(d.name(report.PicturesDir), "*.png"),
+		checkpoint.Sweep(d.path),
+	)
 }
 
 // out returns the run's directory, "" for none: --out, or one that is not there

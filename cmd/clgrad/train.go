@@ -1,7 +1,6 @@
 package main
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -25,13 +24,14 @@ type modelFlags struct{ recipe.Setup }
 type trainCommand struct {
 	From string `name:"recipe" placeholder:"NAME|FILE" help:"Take what the flags do not say from a built-in recipe (clgrad recipes), a file of that form, or the directory of a run."`
 	recipe.Recipe
-	Out  recipe.Path `placeholder:"DIR" help:"Keep the run in this directory, which is made if need be: configuration, model, metrics and report. With --recipe it is runs/TIME-NAME if not given; otherwise nothing is kept without it."`
-	JSON bool        `name:"json" help:"One JSON object a line."`
+	Out    recipe.Path `placeholder:"DIR" help:"Keep the run in this directory, which is made if need be: configuration, checkpoints, model, metrics and report. With --recipe it is runs/TIME-NAME if not given; otherwise nothing is kept without it."`
+	Resume recipe.Path `placeholder:"DIR" help:"Go on with the run that --out DIR began and that was interrupted or killed, to the very bits of one that was not. Only --json can be given with it."`
+	JSON   bool        `name:"json" help:"One JSON object a line."`
 }
 
 // Help is shown by clgrad train --help.
 func (trainCommand) Help() string {
-	return "Examples: clgrad train --layers 500,150 --iterations 1000 --out run1; clgrad train --recipe biswas --seed 2; clgrad train --recipe run1/config.json; clgrad train --preprocess standard --backend cpu --json"
+	return "Examples: clgrad train --layers 500,150 --iterations 1000 --out run1; clgrad train --recipe biswas --seed 2; clgrad train --recipe run1/config.json; clgrad train --resume run1; clgrad train --preprocess standard --backend cpu --json"
 }
 
 // BeforeResolve has the values of the recipe stand in for the flags that are not
@@ -45,6 +45,9 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 				c.From, _ = ctx.FlagValue(p.Flag).(string)
 			}
 		}
+	}
+	if given["resume"] {
+		return checkResume(ctx)
 	}
 	if !given["recipe"] {
 		return nil
@@ -72,8 +75,13 @@ func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) 
 	if set, err = set.Preprocess(f.Preprocess); err != nil {
 		return set, l, err
 	}
-	l, err = network.NewLayout(slices.Concat([]int{set.Train.Features}, f.Layers, []int{set.Classes}))
+	l, err = f.layout(set)
 	return set, l, err
+}
+
+// layout returns that of the network on a data set.
+func (f modelFlags) layout(set dataset.Set) (network.Layout, error) {
+	return network.NewLayout(slices.Concat([]int{set.Train.Features}, f.Layers, []int{set.Classes}))
 }
 
 // raw returns the data set with its parts as the flags want them, not scaled.
@@ -123,16 +131,16 @@ func (f modelFlags) start(set dataset.Set, l network.Layout, b network.Backend) 
 
 // startOn opens a backend and starts there. Where auto took a device that has no
 // room for the network, it says so and takes the CPU.
-func (f modelFlags) startOn(a *app, name backendName, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {
+func startOn(a *app, name backendName, start func(network.Backend) (*network.Trainer, network.Plan, error)) (network.Backend, *network.Trainer, network.Plan, error) {
 	b, err := name.open(a, gpu.Options{})
 	if err != nil {
 		return nil, nil, network.Plan{}, err
 	}
-	t, plan, err := f.start(set, l, b)
+	t, plan, err := start(b)
 	if failed := (*gpu.Error)(nil); name == "auto" && errors.As(err, &failed) {
 		a.note("computing on the CPU instead: %s", oneLine(errors.Join(err, b.Close())))
 		b = cpu.New[float32]()
-		t, plan, err = f.start(set, l, b)
+		t, plan, err = start(b)
 	}
 	if err != nil {
 		return nil, nil, plan, errors.Join(err, b.Close())
@@ -156,19 +164,19 @@ type trained struct {
 
 // Run trains, scores and saves.
 func (c trainCommand) Run(a *app) (err error) {
-	if c.Rows != "" && c.Predict == "" {
-		c.Predict = recipe.Table
-	}
 	var dir *runDir
-	if out := c.out(time.Now()); out != "" {
-		if dir, err = claim(out, c.Recipe); err != nil {
-			return err
+	var from *checkpoint.Model
+	if c.Resume != "" {
+		if dir, c.Recipe, from, err = reopen(a, string(c.Resume)); dir == nil {
+			return err // nil: the run is finished
 		}
-		defer closing(&err, dir)
-	} else if c.Predict != "" {
-		return errors.New("--predictions: nothing is kept without --out: give a directory")
+	} else if dir, err = c.claim(); err != nil {
+		return err
 	}
-	set, l, err := modelFlags{c.Setup}.load(a)
+	if dir != nil {
+		defer closing(&err, dir)
+	}
+	set, l, err := c.prepare(a, from)
 	if err != nil {
 		return err
 	}
@@ -185,7 +193,9 @@ func (c trainCommand) Run(a *app) (err error) {
 	if err := a.Err(); err != nil {
 		return err
 	}
-	b, t, plan, err := modelFlags{c.Setup}.startOn(a, backendName(c.Backend), set, l)
+	b, t, plan, err := startOn(a, c.backend(from), func(b network.Backend) (*network.Trainer, network.Plan, error) {
+		return c.begin(set, l, b, from)
+	})
 	if err != nil {
 		return err
 	}
@@ -193,27 +203,28 @@ func (c trainCommand) Run(a *app) (err error) {
 	defer closing(&err, t)
 
 	r := trained{set: set, rows: rows, plan: plan, info: b.Info(), layout: l}
+	if r.trace, err = dir.open(t.Done(), c.Recipe); err != nil {
+		return err
+	}
+	defer func() { c.farewell(a, t, dir, err) }()
+	// The state before the first iteration has the plan in it.
+	if err := c.checkpoint(t, &r, dir); err != nil {
+		return err
+	}
 	stopped := c.descend(a, t, &r, dir)
 	if !t.Settled() {
 		return stopped
 	}
 	// An interrupted run is worth as much as it came to.
-	file, err := c.save(t, &r, dir)
-	if err != nil {
-		return errors.Join(stopped, err)
+	if err := errors.Join(stopped, c.checkpoint(t, &r, dir)); err != nil {
+		return err
 	}
-	if stopped != nil {
-		what := "nothing is saved without --out"
-		switch {
-		case file != "":
-			what = "saved in " + file
-		case dir != nil:
-			what = "nothing to save"
-		}
-		a.note("stopped after iteration %d: %s", t.Done(), what)
-		return stopped
+	if r.theta, err = t.Parameters(); err != nil {
+		return err
 	}
-	r.summary.Model = file
+	if dir != nil {
+		r.summary.Model = dir.name(checkpoint.FileName)
+	}
 	if err := c.examine(a, t, b, &r, dir); err != nil {
 		return err
 	}
@@ -221,6 +232,39 @@ func (c trainCommand) Run(a *app) (err error) {
 		return err
 	}
 	return c.show(a, r)
+}
+
+// claim makes the directory of a new run, nil where nothing is to be kept.
+func (c *trainCommand) claim() (*runDir, error) {
+	if c.Rows != "" && c.Predict == "" {
+		c.Predict = recipe.Table
+	}
+	if out := c.out(time.Now()); out != "" {
+		return claim(out, c.Recipe)
+	}
+	for flag, given := range map[string]bool{"predictions": c.Predict != "", "checkpoint-every": c.CheckpointEvery > 0} {
+		if given {
+			return nil, fmt.Errorf("--%s: nothing is kept without --out: give a directory", flag)
+		}
+	}
+	return nil, nil
+}
+
+// farewell says where a run that did not end well can be gone on with.
+func (c trainCommand) farewell(a *app, t *network.Trainer, dir *runDir, err error) {
+	var nonFinite *network.NonFiniteError
+	switch {
+	case err == nil:
+	case dir == nil:
+		if t.Settled() && t.Done() > 0 {
+			a.note("stopped after iteration %d: nothing is saved without --out", t.Done())
+		}
+	case dir.saved < 1:
+	case errors.As(err, &nonFinite):
+		a.note("iteration %d, the last that was kept, is saved in %s", dir.saved, dir.file)
+	default:
+		a.note("iteration %d is saved in %s: clgrad train --resume %s goes on from there", dir.saved, dir.file, shellWord(dir.path))
+	}
 }
 
 // shown returns the samples whose predictions say most about the network, and
@@ -235,27 +279,38 @@ func shown(set dataset.Set) (name string, samples network.Samples) {
 	return "training set", set.Train
 }
 
-// save takes the parameters and writes the model into the run's directory. It
-// returns its file, "" where there is none.
-func (c trainCommand) save(t *network.Trainer, r *trained, dir *runDir) (file string, err error) {
-	if t.Done() == 0 {
-		return "", nil
+// checkpoint keeps what the run has come to, if it is not kept yet and the
+// history reaches as far.
+func (c trainCommand) checkpoint(t *network.Trainer, r *trained, dir *runDir) error {
+	if dir == nil || dir.failed || dir.saved == t.Done() || len(r.trace.lines) != logged(t.Done(), int(c.LogEvery), int(c.Iterations)) {
+		return nil
 	}
-	if r.theta, err = t.Parameters(); err != nil || dir == nil {
-		return "", err
+	theta, err := t.Parameters()
+	if err != nil {
+		return err
 	}
-	precision := checkpoint.F32
-	if r.info.Roundoff < 0x1p-24 {
-		precision = checkpoint.F64
-	}
-	return dir.save(checkpoint.Model{
-		Sizes: r.layout.Sizes, Parameters: r.theta, Precision: precision,
-		Scaling: r.set.Train.Scaling, Preprocess: string(c.Preprocess), Shape: r.set.Shape, Classes: r.set.ClassNames,
+	return dir.checkpoint(c.model(r.set, r.layout.Sizes, r.plan, theta, precision(r.info), t.Done()))
+}
+
+// model returns all that a run's model or checkpoint holds.
+func (c trainCommand) model(set dataset.Set, sizes []int, plan network.Plan, theta []float64, p checkpoint.Precision, done int) checkpoint.Model {
+	return checkpoint.Model{
+		Sizes: sizes, Parameters: theta, Precision: p,
+		Scaling: set.Train.Scaling, Preprocess: string(c.Preprocess), Shape: set.Shape, Classes: set.ClassNames,
 		Run: &checkpoint.Run{
-			Init: c.Init, Seed: c.Seed, LearningRate: float64(c.LR), Iterations: t.Done(),
-			Data: r.set.Name, Directory: !r.set.Named, Validation: float64(c.Validation), Digest: r.set.Digest, Plan: &r.plan,
+			Init: c.Init, Seed: c.Seed, LearningRate: float64(c.LR), Iterations: done,
+			Data: set.Name, Directory: !set.Named, Divide: c.Divide, Samples: int(c.Samples), Validation: float64(c.Validation),
+			Digest: set.Digest, Plan: &plan,
 		},
-	})
+	}
+}
+
+// precision returns that of a backend's own numbers.
+func precision(info network.Info) checkpoint.Precision {
+	if info.Roundoff < 0x1p-24 {
+		return checkpoint.F64
+	}
+	return checkpoint.F32
 }
 
 // examine scores the final parameters, and finds what the recipe asks for.
@@ -309,7 +364,14 @@ func (c trainCommand) examine(a *app, t *network.Trainer, b network.Backend, r *
 	return err
 }
 
-// finish writes predictions, report and the last line of the metrics.
+// The files of predictions in a run directory.
+const (
+	predictionsTable = "predictions.csv"
+	submissionTable  = "submission.csv"
+)
+
+// finish writes predictions, report, the last line of the metrics and at last the
+// model.
 func (c trainCommand) finish(a *app, r *trained, dir *runDir) error {
 	r.summary.PeakRSS = peakRSS()
 	if dir == nil {
@@ -318,13 +380,13 @@ func (c trainCommand) finish(a *app, r *trained, dir *runDir) error {
 	p := predictions{r.rows.Labels, r.rowLogits, r.layout.Sizes[len(r.layout.Sizes)-1], r.set.ClassNames}
 	switch name := ""; c.Predict {
 	case recipe.Table:
-		name = dir.file("predictions.csv")
+		name = dir.name(predictionsTable)
 		if err := replaceFile(name, func(w io.Writer) error { return p.writeTable(w, false) }); err != nil {
 			return err
 		}
 		r.summary.Predictions = name
 	case recipe.Kaggle:
-		name = dir.file("submission.csv")
+		name = dir.name(submissionTable)
 		if err := replaceFile(name, p.writeKaggle); err != nil {
 			return err
 		}
@@ -333,6 +395,9 @@ func (c trainCommand) finish(a *app, r *trained, dir *runDir) error {
 	if err := report.Write(dir.path, c.gather(a, r, dir)); err != nil {
 		return err
 	}
-	r.summary.Report = dir.file(report.FileName)
-	return json.NewEncoder(dir.lines).Encode(r.summary)
+	r.summary.Report = dir.name(report.FileName)
+	if err := dir.add(r.summary); err != nil {
+		return err
+	}
+	return dir.finish(c.model(r.set, r.layout.Sizes, r.plan, r.theta, precision(r.info), r.summary.Iterations), c.CheckpointEvery > 0)
 }

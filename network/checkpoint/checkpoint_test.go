@@ -2,8 +2,10 @@ package checkpoint
 
 import (
 	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -42,6 +44,7 @@ func toy(t testing.TB) Model {
 		Preprocess: "feature", Shape: []int{1, 2}, Classes: []string{"cat", "dog <é>"},
 		Run: &Run{
 			Init: network.He, Seed: math.MaxUint64, LearningRate: 0.1, Iterations: 100, Data: "mnist", Digest: "beef",
+			Divide: []int{6, 4}, Samples: 5,
 			Plan: &network.Plan{Sizes: []int{2, 3, 2}, Shards: []network.ShardPlan{{
 				Backend: "cpu", Device: "a", Driver: "b", Rows: 5, BlockRows: 2, Settings: json.RawMessage(`{"splits":4}`),
 			}}},
@@ -76,8 +79,10 @@ func file(head string, values ...any) []byte {
 func TestWriteBytes(t *testing.T) {
 	m := toy(t)
 	m.Shape, m.Classes, m.Run = nil, nil, nil
+	zeros := strings.Repeat("0", 64)
 	head := `{"__metadata__":{"clgrad.preprocess":"feature",` +
 		`"clgrad.scaling":"{\"shift\":[0.5,1],\"factor\":[0.1,0.00392156862745098]}",` +
+		`"clgrad.sha256":"` + zeros + `",` +
 		`"clgrad.sizes":"[2,3,2]","clgrad.version":"1"},` +
 		`"0.weight":{"dtype":"F32","shape":[3,2],"data_offsets":[0,24]},` +
 		`"0.bias":{"dtype":"F32","shape":[3],"data_offsets":[24,36]},` +
@@ -88,6 +93,7 @@ func TestWriteBytes(t *testing.T) {
 	// −0 is what −(10·0 + 0) gives.
 	at := 8 + len(head) + 36
 	copy(want[at:], []byte{0, 0, 0, 0x80})
+	want = bytes.Replace(want, []byte(zeros), fmt.Appendf(nil, "%x", sha256.Sum256(want)), 1)
 	if got := written(t, m); !bytes.Equal(got, want) {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
 	}

@@ -27,6 +27,7 @@
 //	clgrad.shape       the shape of a sample: [28,28] (optional)
 //	clgrad.classes     the names of the classes (optional)
 //	clgrad.run         how the network was trained, see [Run] (optional)
+//	clgrad.sha256      the file's SHA-256, its own 64 digits taken as zeros
 //
 // in JSON where they are not plain text. They hold no times, paths or
 // durations, and are written in a fixed order: equal runs give equal files. A
@@ -38,5 +39,12 @@
 // Reading checks everything against everything before it takes memory for the
 // tensors: lengths against the file's size, places against shapes, shapes
 // against each other, metadata against tensors. The tensors must fill the file
-// without gap or overlap, and every value must be finite.
+// without gap or overlap, every value must be finite, and the sum must be that of
+// the file, where it has one: a single flipped bit is found.
+//
+// # Checkpoints
+//
+// A run directory has its finished model at the top and its checkpoints, which
+// are files of the same form, in [Folder], by the number of their iterations.
+// A new one has reached the disk before an older one is removed.
 package checkpoint

@@ -54,6 +54,8 @@ type Run struct {
 	Iterations   int           `json:"iterations"`           // done
 	Data         string        `json:"data"`                 // name of the set
 	Directory    bool          `json:"directory,omitempty"`  // the set was a file or directory of that name, not a named set
+	Divide       []int         `json:"divide,omitempty"`     // rows that were dealt out for training and testing, with Seed
+	Samples      int           `json:"samples,omitempty"`    // rows that training and test set were cut to
 	Validation   float64       `json:"validation,omitempty"` // fraction of the set that was held back, with Seed
 	Digest       string        `json:"digest"`               // of the set's samples
 	Plan         *network.Plan `json:"plan,omitempty"`

@@ -2,7 +2,10 @@ package checkpoint
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -19,13 +22,19 @@ import (
 // maxHeader bounds the header as the format's own library does.
 const maxHeader = 100_000_000
 
-// Load reads the model of a file, or of a run directory that holds one by the
-// name of [FileName]. Errors are one line that begins with the path.
+// Load reads the model of a file, or of a run directory: the one by the name of
+// [FileName], or the newest sound checkpoint where the run is not finished.
+// Errors are one line that begins with the path.
 func Load(path string) (Model, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
+		run := path
 		path = filepath.Join(path, FileName)
-		info, err = os.Stat(path)
+		if info, err = os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+			if m, _, _, err := Newest(run); err == nil {
+				return m, nil
+			}
+		}
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -73,6 +82,8 @@ func read(r io.Reader, size int64) (Model, error) {
 	if most := uint64(min(size-prefix, maxHeader)); length > most {
 		return Model{}, fmt.Errorf("announces a header of %d bytes where %d are possible: is this a safetensors file?", length, most)
 	}
+	sum := sha256.New()
+	sum.Write(start[:])
 	head, err := io.ReadAll(io.LimitReader(r, int64(length)))
 	if err != nil {
 		return Model{}, cutShort(err)
@@ -97,8 +108,15 @@ func read(r io.Reader, size int64) (Model, error) {
 
 	// From here on the tensors are known to fill the rest of the file.
 	m.Parameters = make([]float64, layout.Len)
-	if err := readTensors(r, h, tensors(layout), m); err != nil {
+	said, summed := h.metadata[sumKey]
+	if summed {
+		sum.Write(bytes.Replace(head, []byte(said), []byte(noSum), 1))
+	}
+	if err := readTensors(io.TeeReader(r, sum), h, tensors(layout), m); err != nil {
 		return Model{}, err
+	}
+	if found := hex.EncodeToString(sum.Sum(nil)); summed && found != said {
+		return Model{}, fmt.Errorf("has SHA-256 %s where it says %.80q: it has changed since it was written", found, said)
 	}
 	switch n, err := io.ReadFull(r, start[:1]); {
 	case n > 0:

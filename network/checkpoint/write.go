@@ -2,17 +2,18 @@ package checkpoint
 
 import (
 	"bufio"
+	"bytes"
+	"crypto/sha256"
 	"encoding/binary"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"io"
 	"math"
-	"os"
-	"path/filepath"
+	"strings"
 
 	"clgrad/network"
-
-	"github.com/google/renameio/v2"
+	"clgrad/network/durable"
 )
 
 // The keys of the metadata.
@@ -25,7 +26,11 @@ const (
 	shapeKey      = "clgrad.shape"
 	classesKey    = "clgrad.classes"
 	runKey        = "clgrad.run"
+	sumKey        = "clgrad.sha256"
 )
+
+// noSum stands for the sum in what is summed.
+var noSum = strings.Repeat("0", 2*sha256.Size)
 
 // version is that of the metadata. Another key that a reader may ignore needs
 // no new one.
@@ -62,6 +67,15 @@ func Write(w io.Writer, m Model) error {
 		return fmt.Errorf("model cannot be written: %w", err)
 	}
 
+	sum := sha256.New()
+	if err := writeFile(sum, m, all, head); err != nil {
+		return err
+	}
+	return writeFile(w, m, all, bytes.Replace(head, []byte(noSum), []byte(hex.EncodeToString(sum.Sum(nil))), 1))
+}
+
+// writeFile writes the header and the tensors.
+func writeFile(w io.Writer, m Model, all []tensor, head []byte) error {
 	out := bufio.NewWriterSize(w, 1<<16)
 	out.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(head)))) // errors stay until Flush
 	out.Write(head)
@@ -80,8 +94,8 @@ func Write(w io.Writer, m Model) error {
 	return out.Flush()
 }
 
-// header returns the JSON header, filled with spaces to a multiple of 8 bytes
-// so that the tensors are aligned.
+// header returns the JSON header, with noSum as the sum and filled with spaces to
+// a multiple of 8 bytes so that the tensors are aligned.
 func header(m Model, all []tensor) ([]byte, error) {
 	meta, err := metadata(m)
 	if err != nil {
@@ -111,7 +125,7 @@ func header(m Model, all []tensor) ([]byte, error) {
 
 // metadata returns the metadata as JSON, whose keys encoding/json sorts.
 func metadata(m Model) ([]byte, error) {
-	texts := map[string]string{versionKey: version}
+	texts := map[string]string{versionKey: version, sumKey: noSum}
 	if m.Preprocess != "" {
 		texts[preprocessKey] = m.Preprocess
 	}
@@ -146,22 +160,5 @@ func metadata(m Model) ([]byte, error) {
 // Save writes a model to a file as [Write] does. The file is replaced whole or
 // left as it was, even where the machine stops in between.
 func Save(path string, m Model) error {
-	if info, err := os.Stat(path); err == nil && info.IsDir() {
-		return fmt.Errorf("%s: is a directory where the name of a file is expected", path)
-	}
-	// A temporary file elsewhere might be on another file system, where
-	// renaming fails.
-	f, err := renameio.NewPendingFile(path, renameio.WithTempDir(filepath.Dir(path)),
-		renameio.WithPermissions(0o644), renameio.WithExistingPermissions())
-	if err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	defer f.Cleanup() // of no effect behind CloseAtomicallyReplace
-	if err := Write(f, m); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	if err := f.CloseAtomicallyReplace(); err != nil {
-		return fmt.Errorf("%s: %w", path, err)
-	}
-	return nil
+	return durable.Write(path, func(w io.Writer) error { return Write(w, m) })
 }

@@ -14,7 +14,7 @@ import (
 	"path/filepath"
 	"strings"
 
-	"github.com/google/renameio/v2"
+	"clgrad/network/durable"
 )
 
 // fromCache is the origin of a file that was in the cache.
@@ -166,10 +166,7 @@ func store(dir string, set namedSet, files [4]obtained) error {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return err
 		}
-		// The temporary file belongs in the same directory: elsewhere it might
-		// be on another file system, and renaming would fail.
-		path := filepath.Join(dir, set.files[i].Name)
-		if err := renameio.WriteFile(path, f.content, 0o644, renameio.WithTempDir(dir)); err != nil {
+		if err := durable.WriteFile(filepath.Join(dir, set.files[i].Name), f.content); err != nil {
 			return err
 		}
 	}

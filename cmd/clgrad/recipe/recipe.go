@@ -45,12 +45,14 @@ const Version = 1
 type Recipe struct {
 	Origin
 	Setup
-	Iterations Count   `json:"iterations" default:"100" help:"Iterations of descent over the whole training set."`
-	Backend    Backend `json:"backend" default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
-	LogEvery   Count   `json:"log_every" default:"10" help:"Report every this many iterations."`
-	Passes     Share   `json:"passes,omitempty" placeholder:"SHARE" help:"Say at which iteration the training accuracy first reaches this, as in 0.85."`
-	Predict    Form    `json:"predictions,omitempty" name:"predictions" placeholder:"FORM" help:"Predict the test set at the end: table (row, predicted and actual label in predictions.csv) or kaggle (ImageId,Label in submission.csv)."`
-	Rows       Path    `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set in place of the test set's; they need no labels."`
+	Iterations      Count   `json:"iterations" default:"100" help:"Iterations of descent over the whole training set."`
+	Backend         Backend `json:"backend" default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
+	LogEvery        Count   `json:"log_every" default:"10" help:"Report every this many iterations."`
+	CheckpointEvery Period  `json:"checkpoint_every,omitempty" default:"0" placeholder:"N" help:"Keep a checkpoint of every N iterations, from which train --resume goes on; 0: only where the run ends."`
+	KeepCheckpoints Count   `json:"keep_checkpoints" default:"3" help:"How many checkpoints are kept, the newest."`
+	Passes          Share   `json:"passes,omitempty" placeholder:"SHARE" help:"Say at which iteration the training accuracy first reaches this, as in 0.85."`
+	Predict         Form    `json:"predictions,omitempty" name:"predictions" placeholder:"FORM" help:"Predict the test set at the end: table (row, predicted and actual label in predictions.csv) or kaggle (ImageId,Label in submission.csv)."`
+	Rows            Path    `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set in place of the test set's; they need no labels."`
 }
 
 // An Origin is what a recipe says about itself. It has no flags.

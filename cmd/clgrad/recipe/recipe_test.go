@@ -109,6 +109,8 @@ var bad = []struct{ text, want string }{
 	{`{"version": 1, "data": ""}`, `r.json:1:24: key "data": "": a name is expected`},
 	{`{"version": 1, "passes": 1.01}`, `r.json:1:26: key "passes": "1.01": a share above 0 and at most 1`},
 	{`{"version": 1, "validation": 1}`, `r.json:1:30: key "validation": "1": a fraction of 0 or more and less than 1`},
+	{`{"version": 1, "checkpoint_every": -1}`, `r.json:1:36: key "checkpoint_every": "-1": a whole number of at least 0`},
+	{`{"version": 1, "keep_checkpoints": 0}`, `r.json:1:36: key "keep_checkpoints": "0": a whole number of at least 1`},
 	{`{"version": 1, "predictions": "xml"}`, `r.json:1:31: key "predictions": "xml": one of table, kaggle, none`},
 	{`{"version": 1, "unscaled_test": 1}`, `r.json:1:33: key "unscaled_test": a number where true or false is expected`},
 	{`{"version": 1, "notes": "x"}`, `r.json:1:25: key "notes": a string where a list […] is expected`},
@@ -152,6 +154,7 @@ func FuzzRecipe(f *testing.F) {
 		}
 		f.Add(text)
 	}
+	f.Add([]byte(`{"version": 1, "checkpoint_every": 50, "keep_checkpoints": 2}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := Parse("r.json", text)
 		if err != nil {

@@ -88,6 +88,19 @@ func (c *Count) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Period is a number of iterations, 0 for none.
+type Period int
+
+// UnmarshalText parses a number of at least 0.
+func (p *Period) UnmarshalText(text []byte) error {
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 0 {
+		return fmt.Errorf("%q: a whole number of at least 0 is expected", text)
+	}
+	*p = Period(n)
+	return nil
+}
+
 // Rate is a learning rate: a positive finite float32.
 type Rate float64
 

@@ -8,8 +8,7 @@ import (
 	"path/filepath"
 
 	"clgrad/network"
-
-	"github.com/google/renameio/v2"
+	"clgrad/network/durable"
 )
 
 // The files that Write makes in its directory.
@@ -207,11 +206,8 @@ func Write(dir string, r Run) error {
 
 // replace writes a file whole or leaves it as it was.
 func replace(path string, content []byte) error {
-	// A temporary file elsewhere might be on another file system, where
-	// renaming fails.
-	err := renameio.WriteFile(path, content, 0o644, renameio.WithTempDir(filepath.Dir(path)), renameio.WithExistingPermissions())
-	if err != nil {
-		return fmt.Errorf("report: %s: %w", path, err)
+	if err := durable.WriteFile(path, content); err != nil {
+		return fmt.Errorf("report: %w", err)
 	}
 	return nil
 }

@@ -1,0 +1,241 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"clgrad/network"
+)
+
+// The files of a run directory that have lines for its iterations.
+const (
+	iterationsTable = "iterations.csv" // a row for every iteration
+	metricsTable    = "metrics.csv"    // a row for each logged iteration
+	metricsLines    = "metrics.jsonl"  // the lines that --json writes
+)
+
+const (
+	iterationsHeader = "iteration,loss,train_accuracy,seconds"
+	metricsHeader    = "iteration,loss,train_accuracy,validation_loss,validation_accuracy,test_loss,test_accuracy,seconds"
+)
+
+// A history is what a run directory says of a run's iterations.
+type history struct{ iterations, table, lines *logFile }
+
+// openHistory opens the files of a run of total iterations, logged every so many,
+// as they were after done of them: what they say of later ones is removed. The
+// trace is what they say of those. Where they do not reach so far, the error says
+// which one does not.
+func openHistory(dir string, done, every, total int) (h history, t trace, err error) {
+	lines := logged(done, every, total)
+	number := func(i int) int { // of the i-th line
+		if i >= total/every {
+			return total
+		}
+		return (i + 1) * every
+	}
+	var errs [3]error
+	h.iterations, errs[0] = openLog(filepath.Join(dir, iterationsTable), iterationsHeader, done, func(i int, line string) error {
+		loss, accuracy, elapsed, err := parseIteration(i+1, line)
+		t.add(network.Iteration{Number: i + 1, Loss: loss, Elapsed: elapsed}, accuracy)
+		return err
+	})
+	h.table, errs[1] = openLog(filepath.Join(dir, metricsTable), metricsHeader, lines, func(i int, line string) error {
+		return expect(number(i), line)
+	})
+	h.lines, errs[2] = openLog(filepath.Join(dir, metricsLines), "", lines, func(i int, text string) error {
+		var line iterationLine
+		if err := json.Unmarshal([]byte(text), &line); err != nil {
+			return err
+		}
+		if n := number(i); line.Iteration != n {
+			return fmt.Errorf("is of iteration %d where %d is expected", line.Iteration, n)
+		}
+		t.lines = append(t.lines, line)
+		return nil
+	})
+	if err := errors.Join(errs[:]...); err != nil {
+		return history{}, trace{}, errors.Join(err, h.close())
+	}
+	return h, t, nil
+}
+
+// logged returns how many iterations are logged of the done of total.
+func logged(done, every, total int) int {
+	if done == total && total%every > 0 {
+		return done/every + 1
+	}
+	return done / every
+}
+
+// expect reports a row of a table that is not of iteration n.
+func expect(n int, row string) error {
+	if first, _, _ := strings.Cut(row, ","); first != strconv.Itoa(n) {
+		return fmt.Errorf("is of iteration %.20q where %d is expected", first, n)
+	}
+	return nil
+}
+
+// parseIteration reads row n of iterations.csv.
+func parseIteration(n int, row string) (loss, accuracy float64, elapsed time.Duration, err error) {
+	if err := expect(n, row); err != nil {
+		return 0, 0, 0, err
+	}
+	cells := strings.Split(row, ",")
+	if want := strings.Count(iterationsHeader, ",") + 1; len(cells) != want {
+		return 0, 0, 0, fmt.Errorf("has %d columns where %d are expected", len(cells), want)
+	}
+	var v [3]float64
+	for i := range v {
+		if v[i], err = strconv.ParseFloat(cells[i+1], 64); err != nil || math.IsNaN(v[i]) || math.Abs(v[i]) > 1e18 {
+			return 0, 0, 0, fmt.Errorf("column %d: %.80q where a number is expected", i+2, cells[i+1])
+		}
+	}
+	if v[2] < 0 || v[2] > math.MaxInt64/1e9/2 {
+		return 0, 0, 0, fmt.Errorf("column 4: %.80q where seconds are expected", cells[3])
+	}
+	return v[0], v[1], time.Duration(math.Round(v[2] * 1e9)), nil
+}
+
+// iteration adds one of the iterations. An error stays until the next sync.
+func (h history) iteration(i network.Iteration, accuracy float64) {
+	if h.iterations == nil {
+		return
+	}
+	b := strconv.AppendInt(h.iterations.w.AvailableBuffer(), int64(i.Number), 10)
+	b = strconv.AppendFloat(append(b, ','), i.Loss, 'g', -1, 64)
+	b = strconv.AppendFloat(append(b, ','), accuracy, 'g', -1, 64)
+	b = strconv.AppendFloat(append(b, ','), i.Elapsed.Seconds(), 'f', 9, 64)
+	h.iterations.w.Write(append(b, '\n'))
+}
+
+// line adds a logged iteration, for others to read at once.
+func (h history) line(line iterationLine) error {
+	if h.lines == nil {
+		return nil
+	}
+	cell := func(n *network.Number) string {
+		if n == nil {
+			return ""
+		}
+		return strconv.FormatFloat(float64(*n), 'g', -1, 64)
+	}
+	fmt.Fprintln(h.table.w, strings.Join([]string{
+		strconv.Itoa(line.Iteration), cell(&line.Loss), cell(&line.TrainAccuracy), cell(line.ValidationLoss), cell(line.ValidationAccuracy), cell(line.TestLoss), cell(line.TestAccuracy),
+		strconv.FormatFloat(line.Seconds, 'f', 6, 64),
+	}, ","))
+	return h.add(line)
+}
+
+// add adds a line of JSON and has all lines be read by others.
+func (h history) add(line any) error {
+	err := json.NewEncoder(h.lines.w).Encode(line)
+	return errors.Join(err, h.iterations.w.Flush(), h.table.w.Flush(), h.lines.w.Flush())
+}
+
+// sync has all lines reach the disk. It reports what could not be written since
+// the files were opened.
+func (h history) sync() error {
+	for _, l := range []*logFile{h.iterations, h.table, h.lines} {
+		if err := l.w.Flush(); err != nil {
+			return err
+		}
+		if err := l.f.Sync(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// close closes the files that are open.
+func (h history) close() error {
+	var errs []error
+	for _, l := range []*logFile{h.iterations, h.table, h.lines} {
+		if l != nil {
+			errs = append(errs, l.w.Flush(), l.f.Close())
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// A logFile is a file of lines that grows. Its writer remembers the first error.
+type logFile struct {
+	f *os.File
+	w *bufio.Writer
+}
+
+// openLog opens a file with a header, if there is one, and its first n lines,
+// each of which visit looks at. What follows them is cut off.
+func openLog(path, header string, n int, visit func(i int, line string) error) (_ *logFile, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
+	if err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			f.Close()
+		}
+	}()
+	at := int64(0)
+	if n > 0 {
+		if at, err = readLog(f, header, n, visit); err != nil {
+			return nil, fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	if err := f.Truncate(at); err != nil {
+		return nil, err
+	}
+	if _, err := f.Seek(at, io.SeekStart); err != nil {
+		return nil, err
+	}
+	l := &logFile{f, bufio.NewWriter(f)}
+	if n == 0 && header != "" {
+		_, err = fmt.Fprintln(f, header)
+	}
+	return l, err
+}
+
+// readLog reads a header and n lines and returns how many bytes they have.
+func readLog(r io.Reader, header string, n int, visit func(i int, line string) error) (size int64, err error) {
+	in := bufio.NewReader(r)
+	next := func(what string) (string, error) {
+		line, err := in.ReadString('\n')
+		if err == io.EOF {
+			return "", fmt.Errorf("ends before its %s: it does not reach as far as the checkpoint", what)
+		}
+		size += int64(len(line))
+		return strings.TrimSuffix(line, "\n"), err
+	}
+	if header != "" {
+		line, err := next("header")
+		if err != nil {
+			return 0, err
+		}
+		if line != header {
+			return 0, fmt.Errorf("line 1: %.80q where %q is expected", line, header)
+		}
+	}
+	for i := range n {
+		line, err := next(fmt.Sprintf("line for %d of %d", i+1, n))
+		if err != nil {
+			return 0, err
+		}
+		if err := visit(i, line); err != nil {
+			row := i + 1
+			if header != "" {
+				row++
+			}
+			return 0, fmt.Errorf("line %d: %w", row, err)
+		}
+	}
+	return size, nil
+}

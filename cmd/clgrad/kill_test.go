@@ -1,0 +1,300 @@
+//go:build unix
+
+package main
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+	"text/tabwriter"
+	"time"
+
+	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/report"
+	"clgrad/network/checkpoint"
+)
+
+// asClgrad in the environment makes the test's program be clgrad.
+const asClgrad = "CLGRAD_TEST_AS_CLGRAD"
+
+// A process is clgrad as a process of its own.
+type process struct {
+	*exec.Cmd
+	out, err bytes.Buffer
+	ended    chan struct{}
+}
+
+// startWith starts clgrad behind a prefix of another command line.
+func startWith(t *testing.T, prefix []string, args ...string) *process {
+	t.Helper()
+	program, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	line := append(append(slices.Clone(prefix), program), args...)
+	p := &process{Cmd: exec.Command(line[0], line[1:]...), ended: make(chan struct{})}
+	p.Stdout, p.Stderr = &p.out, &p.err
+	p.Env = append(os.Environ(), asClgrad+"=1")
+	if err := p.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		p.Wait()
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		p.Process.Kill()
+		<-p.ended
+	})
+	return p
+}
+
+func start(t *testing.T, args ...string) *process {
+	t.Helper()
+	return startWith(t, nil, args...)
+}
+
+// end waits for the process and returns its status, −1 where a signal ended it.
+func (p *process) end(t *testing.T) int {
+	t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(2 * time.Minute):
+		t.Fatalf("%v does not end\n%s", p.Args, p.err.String())
+	}
+	if text := p.err.String(); strings.Contains(text, "panic") || strings.Contains(text, "goroutine") {
+		t.Errorf("%v: %s", p.Args, text)
+	}
+	return p.ProcessState.ExitCode()
+}
+
+// until waits until there is something, or the process has ended.
+func (p *process) until(is func() bool) {
+	for !is() {
+		select {
+		case <-p.ended:
+			return
+		case <-time.After(500 * time.Microsecond):
+		}
+	}
+}
+
+// there reports whether a file of a pattern is there.
+func there(pattern ...string) func() bool {
+	return func() bool {
+		found, err := filepath.Glob(filepath.Join(pattern...))
+		return err == nil && len(found) > 0
+	}
+}
+
+// The phases of a run that a kill can hit, as its directory tells them.
+var phases = []string{
+	"before the configuration", "before the first checkpoint", "writing a checkpoint", "between checkpoints",
+	"after the last iteration", "writing the model", "after the end",
+}
+
+// phase returns the phase that a directory was left in.
+func phase(run string, iterations int) string {
+	checkpoints := func(name string) bool { return there(run, checkpoint.Folder, name)() }
+	switch {
+	case there(run, checkpoint.FileName)():
+		return phases[6]
+	case there(run, "."+checkpoint.FileName+"*")():
+		return phases[5]
+	case checkpoints(fmt.Sprintf("%010d.safetensors", iterations)):
+		return phases[4]
+	case checkpoints(".*"):
+		return phases[2]
+	case checkpoints("*.safetensors"):
+		return phases[3]
+	case there(run, recipe.FileName)():
+		return phases[1]
+	}
+	return phases[0]
+}
+
+// Killed at any instant, and again while it goes on, a run loses no checkpoint
+// and ends with the bits of one that was not. KILLS says how many kills, on each
+// backend; make kills prints the table.
+func TestKills(t *testing.T) {
+	kills := 6
+	if text := os.Getenv("KILLS"); text != "" {
+		var err error
+		if kills, err = strconv.Atoi(text); err != nil {
+			t.Fatalf("KILLS=%s: a number is expected", text)
+		}
+	}
+	names := backends(t)
+	names = append(names[:1:1], names[2:]...) // cpu64 differs in its numbers alone
+	for i, backend := range names {
+		if i > 0 && os.Getenv("KILLS") == "" {
+			kills = 3 // a device takes its time to start
+		}
+		t.Run(backend, func(t *testing.T) { killed(t, backend, kills) })
+	}
+}
+
+func killed(t *testing.T, backend string, kills int) {
+	const iterations = 240
+	random := rand.New(rand.NewPCG(1, 2))
+	data := write(t, "flowers.csv", flowers(1, 30))
+	args := []string{"train", "--data", data, "--label", "species", "--validation", "0.2", "--layers", "16,8", "--iterations", strconv.Itoa(iterations),
+		"--log-every", "4", "--checkpoint-every", "3", "--backend", backend, "--out"}
+	whole := filepath.Join(t.TempDir(), "whole")
+	began := time.Now()
+	if p := start(t, append(args, whole)...); p.end(t) != success {
+		t.Fatal(p.err.String())
+	}
+	length := time.Since(began)
+	want := untimed(t, whole)
+
+	hits := map[string]int{}
+	done, resumes, runs := 0, 0, 0
+	for done < kills {
+		run := filepath.Join(t.TempDir(), "run")
+		last := -1
+		for finished := false; !finished; {
+			line := append(slices.Clone(args), run)
+			if there(run, recipe.FileName)() {
+				line = []string{"train", "--resume", run}
+				resumes++
+			}
+			p := start(t, line...)
+			if done < kills && random.IntN(4) > 0 {
+				// At any time, or soon after something has come to be.
+				switch random.IntN(10) {
+				case 0:
+					p.until(there(run, recipe.FileName))
+				case 1:
+					p.until(there(run, checkpoint.Folder, ".*"))
+				case 2:
+					p.until(there(run, checkpoint.Folder, fmt.Sprintf("%010d.safetensors", 3*(1+random.IntN(iterations/3)))))
+				case 3:
+					p.until(there(run, report.PicturesDir))
+				case 4:
+					p.until(there(run, "."+checkpoint.FileName+"*"))
+				default:
+					time.Sleep(time.Duration(random.Int64N(int64(length))))
+				}
+				if random.IntN(2) > 0 {
+					time.Sleep(time.Duration(random.Int64N(int64(3 * time.Millisecond))))
+				}
+				p.Process.Kill()
+			}
+			switch status := p.end(t); {
+			case status == success:
+				finished = true
+				continue
+			case status != -1:
+				t.Fatalf("%v: status %d, %s", p.Args, status, p.err.String())
+			}
+			done++
+			hits[phase(run, iterations)]++
+			files, err := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*.safetensors"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, file := range append(files, filepath.Join(run, checkpoint.FileName)) {
+				if _, err := checkpoint.Load(file); err != nil && there(file)() {
+					t.Errorf("after a kill: %v", err)
+				}
+			}
+			m, _, damaged, err := checkpoint.Newest(run)
+			if err != nil && !errors.Is(err, checkpoint.ErrNone) || damaged != nil {
+				t.Errorf("after a kill: %v, %v", damaged, err)
+			}
+			if err == nil {
+				if m.Run.Iterations < last {
+					t.Errorf("a checkpoint of iteration %d was there, now it is %d", last, m.Run.Iterations)
+				}
+				last = m.Run.Iterations
+			} else if last >= 0 {
+				t.Errorf("a checkpoint of iteration %d was there, now there is none", last)
+			}
+		}
+		runs++
+		sameRun(t, fmt.Sprintf("%s, run %d", backend, runs), want, run)
+		if !there(run, report.FileName)() || there(run, ".*")() || there(run, "*", ".*")() {
+			t.Errorf("run %d has no report, or something half written", runs)
+		}
+	}
+	var table strings.Builder
+	w := tabwriter.NewWriter(&table, 0, 0, 2, ' ', tabwriter.AlignRight)
+	fmt.Fprintf(w, "%s\tkills\t\n", backend)
+	for _, name := range phases {
+		fmt.Fprintf(w, "%s\t%d\t\n", name, hits[name])
+	}
+	fmt.Fprintf(w, "together\t%d\t\n", done)
+	w.Flush()
+	equal := "all equal to the run that was not killed"
+	if t.Failed() {
+		equal = "NOT all equal to the run that was not killed"
+	}
+	t.Logf("\n%s%d runs, gone on with %d times, %s", table.String(), runs, resumes, equal)
+}
+
+// The first signal ends a run at the end of an iteration with its checkpoint and
+// says how to go on; meanwhile nobody else can. The run gone on with is the whole
+// one.
+func TestSignalledProcess(t *testing.T) {
+	data := write(t, "flowers.csv", flowers(1, 300))
+	args := []string{"train", "--data", data, "--label", "species", "--layers", "50", "--iterations", "400", "--log-every", "10", "--backend", "cpu", "--out"}
+	whole := filepath.Join(t.TempDir(), "whole")
+	good(t, append(args, whole)...)
+	run := filepath.Join(t.TempDir(), "run")
+	line := append(args, run)
+	for _, s := range []struct {
+		signal os.Signal
+		status int
+	}{{syscall.SIGINT, 130}, {syscall.SIGTERM, 143}} {
+		before := strings.Count(fileText(run, metricsTable), "\n")
+		p := start(t, line...)
+		p.until(func() bool { return strings.Count(fileText(run, metricsTable), "\n") > max(1, before) })
+		if status, _, notes := clgrad(t, "train", "--resume", run); status != failure || !strings.Contains(notes, run+": another process is at work there") {
+			t.Errorf("while it runs: status %d, %s", status, notes)
+		}
+		p.Process.Signal(s.signal)
+		if status := p.end(t); status != s.status || !strings.Contains(p.err.String(), "clgrad train --resume "+run+" goes on from there") {
+			t.Errorf("%v: status %d, %s", s.signal, status, p.err.String())
+		}
+		line = []string{"train", "--resume", run}
+	}
+	good(t, line...)
+	sameRun(t, "after two signals", untimed(t, whole), run)
+}
+
+func fileText(path ...string) string {
+	content, _ := os.ReadFile(filepath.Join(path...))
+	return string(content)
+}
+
+// A second signal ends a run at once, in the middle of an iteration.
+func TestSecondSignal(t *testing.T) {
+	var rows strings.Builder
+	rows.WriteString("a,b,label\n")
+	for i := range 60000 {
+		fmt.Fprintf(&rows, "%d,%d,%d\n", i%7, i%11, i%2)
+	}
+	run := filepath.Join(t.TempDir(), "run")
+	p := start(t, "train", "--data", write(t, "table.csv", rows.String()), "--layers", "700,700", "--backend", "cpu", "--iterations", "1000", "--out", run)
+	p.until(there(run, checkpoint.Folder, "*.safetensors"))
+	time.Sleep(100 * time.Millisecond)
+	p.Process.Signal(syscall.SIGINT)
+	time.Sleep(50 * time.Millisecond)
+	p.Process.Signal(syscall.SIGINT)
+	if p.end(t); p.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGINT {
+		t.Errorf("%v, %s", p.ProcessState, p.err.String())
+	}
+	if m, err := checkpoint.Load(run); err != nil || m.Run.Iterations != 0 {
+		t.Errorf("%+v, %v", m.Run, err)
+	}
+}

@@ -1,0 +1,518 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/google/go-cmp/cmp"
+
+	"clgrad/cmd/clgrad/recipe"
+	"clgrad/network"
+	"clgrad/network/checkpoint"
+)
+
+// A countdown is a context that a signal ends when it has been asked so many
+// times.
+type countdown struct {
+	context.Context
+	left   int
+	cancel context.CancelCauseFunc
+}
+
+func (c *countdown) Err() error {
+	if c.left--; c.left < 0 {
+		c.cancel(signalError{syscall.SIGINT})
+	}
+	return c.Context.Err()
+}
+
+// interrupted runs a command line that a signal meets when its context has been
+// asked for the n-th time: each iteration asks once.
+func interrupted(t *testing.T, n int, args ...string) (status int, notes string) {
+	t.Helper()
+	ctx, cancel := context.WithCancelCause(t.Context())
+	defer cancel(nil)
+	status, _, notes = clgradIn(&countdown{ctx, n, cancel}, args...)
+	return status, notes
+}
+
+// untimed returns what the files of a run directory say apart from times and
+// paths.
+func untimed(t *testing.T, run string) map[string]string {
+	t.Helper()
+	files := map[string]string{}
+	for _, name := range []string{
+		checkpoint.FileName, recipe.FileName, iterationsTable, metricsTable, metricsLines, predictionsTable,
+		"pictures/loss.png", "pictures/accuracy.png",
+	} {
+		content, err := os.ReadFile(filepath.Join(run, name))
+		if err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+		files[name] = string(content)
+	}
+	for _, name := range []string{iterationsTable, metricsTable} {
+		var rows []string
+		for row := range strings.Lines(files[name]) {
+			rows = append(rows, row[:strings.LastIndex(row, ",")])
+		}
+		files[name] = strings.Join(rows, "\n")
+	}
+	var all []map[string]any
+	for line := range strings.Lines(files[metricsLines]) {
+		values := map[string]any{}
+		if err := json.Unmarshal([]byte(line), &values); err != nil {
+			t.Fatalf("%s: %v", line, err)
+		}
+		for _, key := range []string{"seconds", "median_iteration_seconds", "peak_rss_bytes", "model", "predictions", "report"} {
+			delete(values, key)
+		}
+		all = append(all, values)
+	}
+	files[metricsLines] = fmt.Sprint(all)
+	checkpoints, err := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range checkpoints {
+		files[checkpoint.Folder+"/"+filepath.Base(file)] = read(t, file)
+	}
+	return files
+}
+
+// sameRun reports where a run differs from another in a bit. Which checkpoints
+// are kept may differ, for an interruption makes one of its own.
+func sameRun(t *testing.T, what string, want map[string]string, run string) {
+	t.Helper()
+	got := untimed(t, run)
+	for name, content := range want {
+		found, ok := got[name]
+		if found == content || !ok && strings.HasPrefix(name, checkpoint.Folder) {
+			continue
+		}
+		if strings.HasSuffix(name, "png") || strings.HasSuffix(name, "safetensors") {
+			t.Errorf("%s: %s differs", what, name)
+			continue
+		}
+		t.Errorf("%s: %s differs:\n%s", what, name, cmp.Diff(content, got[name]))
+	}
+}
+
+// A run that is interrupted wherever, and again while it goes on, ends with the
+// bits of one that is not: model, checkpoints, metrics and curves.
+func TestResume(t *testing.T) {
+	data, test := write(t, "flowers.csv", flowers(1, 20)), write(t, "test.csv", flowers(2, 5))
+	for _, backend := range backends(t) {
+		for name, more := range map[string][]string{
+			"plain":    {"--checkpoint-every", "4"},
+			"no every": {"--log-every", "1"},
+			"held out": {"--test", test, "--validation", "0.2", "--preprocess", "feature", "--checkpoint-every", "3", "--keep-checkpoints", "2", "--predictions", "table"},
+			"divided":  {"--divide", "40,15", "--samples", "30", "--init", "he", "--checkpoint-every", "13"},
+		} {
+			if strings.HasPrefix(backend, "opencl") && (name == "no every" || name == "divided") {
+				continue // a device takes its time to start
+			}
+			args := append([]string{"train", "--data", data, "--label", "species", "--layers", "7,5", "--iterations", "13", "--log-every", "5", "--lr", "0.3",
+				"--backend", backend}, more...)
+			whole := filepath.Join(t.TempDir(), "whole")
+			good(t, append(args, "--out", whole)...)
+			want := untimed(t, whole)
+			if len(want[iterationsTable]) == 0 || want[checkpoint.FileName] == "" {
+				t.Fatalf("%s, %s: an empty run", backend, name)
+			}
+			points := []int{1, 4, 9, 14, 16, 20}
+			if backend != "cpu" || testing.Short() {
+				points = []int{5, 12}
+			}
+			for _, n := range points {
+				what := fmt.Sprintf("%s, %s, interrupted at %d", backend, name, n)
+				run := filepath.Join(t.TempDir(), "run")
+				status, notes := interrupted(t, n, append(args, "--out", run)...)
+				if status != 130 && (status != success || n < 15) {
+					t.Fatalf("%s: status %d, %s", what, status, notes)
+				}
+				if _, err := os.Stat(run); err != nil {
+					good(t, append(args, "--out", run)...) // nothing was done: the claim was given back
+					sameRun(t, what, want, run)
+					continue
+				}
+				_, err := os.Stat(filepath.Join(run, checkpoint.FileName))
+				if os.IsNotExist(err) && !strings.Contains(notes, "clgrad train --resume "+run+" goes on from there") {
+					t.Errorf("%s: %s", what, notes)
+				}
+				if status, notes := interrupted(t, n/2+2, "train", "--resume", run); status != 130 && status != success {
+					t.Fatalf("%s: status %d, %s", what, status, notes)
+				}
+				good(t, "train", "--resume", run)
+				sameRun(t, what, want, run)
+			}
+		}
+	}
+}
+
+// begun returns the directory of a run of 20 iterations that was interrupted, its
+// command line without --out, and its data.
+func begun(t *testing.T) (run string, args []string, data string) {
+	t.Helper()
+	data, run = write(t, "flowers.csv", flowers(1, 20)), filepath.Join(t.TempDir(), "run")
+	args = []string{"train", "--data", data, "--label", "species", "--layers", "7", "--iterations", "20", "--checkpoint-every", "4", "--backend", "cpu"}
+	if status, notes := interrupted(t, 16, append(args, "--out", run)...); status != 130 {
+		t.Fatalf("status %d, %s", status, notes)
+	}
+	m, err := checkpoint.Load(run)
+	if err != nil || m.Run.Iterations < 10 || m.Run.Iterations > 12 {
+		t.Fatalf("%+v, %v", m.Run, err)
+	}
+	return run, args, data
+}
+
+// newest returns the newest checkpoint's file.
+func newest(t *testing.T, run string) string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*.safetensors"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	return slices.Max(files)
+}
+
+// change replaces a text in a file, where it has to stand.
+func change(t *testing.T, file, old, new string) {
+	t.Helper()
+	text := read(t, file)
+	if !strings.Contains(text, old) {
+		t.Fatalf("no %q in %s:\n%s", old, file, text)
+	}
+	if err := os.WriteFile(file, []byte(strings.Replace(text, old, new, 1)), 0o666); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A run does not go on as another one: whatever differs is said in one line, and
+// what it has come to stays.
+func TestResumeRefuses(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		change func(t *testing.T, run, data string)
+		want   string
+	}{
+		{"data", func(t *testing.T, run, data string) { change(t, data, "5.", "6.") }, "is not what the run began with: its digest is"},
+		{"no data", func(t *testing.T, run, data string) { os.Remove(data) }, "flowers.csv"},
+		{"classes", func(t *testing.T, run, data string) {
+			text := strings.ReplaceAll(read(t, data), "setosa", "rosa")
+			if err := os.WriteFile(data, []byte(text), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}, "configuration's classes is [rosa versicolor virginica] where the checkpoint has [setosa versicolor virginica]"},
+		{"learning rate", func(t *testing.T, run, data string) { change(t, run+"/config.json", `"lr": 0.1`, `"lr": 0.2`) },
+			"configuration's learning_rate is 0.2 where the checkpoint has 0.1: it is not that of this run"},
+		{"seed", func(t *testing.T, run, data string) { change(t, run+"/config.json", `"seed": 1`, `"seed": 2`) }, "configuration's seed is 2"},
+		{"layers", func(t *testing.T, run, data string) { change(t, run+"/config.json", `[7]`, `[8]`) }, "configuration's layers is [4 8 3] where the checkpoint has [4 7 3]"},
+		{"preprocess", func(t *testing.T, run, data string) { change(t, run+"/config.json", `"max"`, `"feature"`) }, "configuration's preprocess is feature"},
+		{"samples", func(t *testing.T, run, data string) { change(t, run+"/config.json", `"seed"`, `"samples": 50, "seed"`) }, "configuration's samples is 50"},
+		{"configuration", func(t *testing.T, run, data string) { change(t, run+"/config.json", `"seed"`, `"sed"`) }, `key "sed": is unknown`},
+		{"no configuration", func(t *testing.T, run, data string) { os.Remove(run + "/config.json") }, "config.json: not found: the directory that train --out made is expected"},
+		{"iterations.csv", func(t *testing.T, run, data string) { change(t, run+"/iterations.csv", "\n7,", "\n8,") }, `iterations.csv: line 8: is of iteration "8" where 7 is expected`},
+		{"no iterations.csv", func(t *testing.T, run, data string) { os.Remove(run + "/iterations.csv") }, "iterations.csv: ends before its header: it does not reach as far as the checkpoint"},
+		{"metrics.jsonl", func(t *testing.T, run, data string) { os.Truncate(run+"/metrics.jsonl", 20) }, "metrics.jsonl: ends before its line for 1 of 1: it does not reach"},
+		{"driver", func(t *testing.T, run, data string) {
+			m, err := checkpoint.Load(run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Run.Plan.Shards[0].Driver = "BLAS 0.1"
+			if err := checkpoint.Save(newest(t, run), m); err != nil {
+				t.Fatal(err)
+			}
+		}, `plan is for driver "BLAS 0.1", this is "`},
+		{"no device", func(t *testing.T, run, data string) {
+			m, err := checkpoint.Load(run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			m.Run.Plan.Shards[0].Backend = "opencl:97.3"
+			if err := checkpoint.Save(newest(t, run), m); err != nil {
+				t.Fatal(err)
+			}
+		}, "no OpenCL device"},
+		{"at work", func(t *testing.T, run, data string) {
+			f, err := lockFile(filepath.Join(run, lockName))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { f.Close() })
+		}, "another process is at work there"},
+	} {
+		run, _, data := begun(t)
+		c.change(t, run, data)
+		before := read(t, newest(t, run))
+		status, out, notes := clgrad(t, "train", "--resume", run)
+		all := strings.Split(strings.TrimSpace(notes), "\n")
+		if status != failure || !strings.Contains(all[len(all)-1], c.want) || out != "" || len(all) > 2 {
+			t.Errorf("%s: status %d, %q, %q; want %s", c.name, status, out, notes, c.want)
+		}
+		if read(t, newest(t, run)) != before {
+			t.Errorf("%s: the checkpoint has changed", c.name)
+		}
+	}
+	run, args, _ := begun(t)
+	for _, flag := range []string{"--seed=1", "--iterations=30", "--data=mnist", "--out=" + run, "--recipe=chang", "--checkpoint-every=1"} {
+		name, _, _ := strings.Cut(flag, "=")
+		if status, _, notes := clgrad(t, "train", "--resume", run, flag); status != usage || !strings.Contains(notes, name+" cannot be given with --resume") {
+			t.Errorf("%s: status %d, %s", flag, status, notes)
+		}
+	}
+	if status, _, notes := clgrad(t, append(args, "--out", run)...); status != failure || !strings.Contains(notes, "go on with --resume "+run) {
+		t.Errorf("status %d, %s", status, notes)
+	}
+}
+
+// A damaged checkpoint is said to be so and the one before it taken; without any
+// the run begins anew. The bits are those of a run that met with nothing.
+func TestResumeDamaged(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		damage func(t *testing.T, run string)
+		want   []string
+	}{
+		{"flipped bit", func(t *testing.T, run string) {
+			file := newest(t, run)
+			content := []byte(read(t, file))
+			content[len(content)-50] ^= 4
+			if err := os.WriteFile(file, content, 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"has SHA-256", "it is passed over", "goes on after iteration 8 of 20"}},
+		{"cut", func(t *testing.T, run string) {
+			if err := os.Truncate(newest(t, run), 700); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"it is passed over", "goes on after iteration 8 of 20"}},
+		{"all", func(t *testing.T, run string) {
+			files, _ := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*"))
+			for _, file := range files {
+				if err := os.WriteFile(file, nil, 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, []string{"has 0 bytes", "goes on from the start"}},
+		{"killed at once", func(t *testing.T, run string) {
+			entries, err := os.ReadDir(run)
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, e := range entries {
+				if e.Name() != recipe.FileName {
+					os.RemoveAll(filepath.Join(run, e.Name()))
+				}
+			}
+		}, []string{"goes on from the start"}},
+		{"half written", func(t *testing.T, run string) {
+			for _, name := range []string{".model.safetensors12", "checkpoints/.0000000020.safetensors7", "lock"} {
+				if err := os.WriteFile(filepath.Join(run, name), []byte("half"), 0o666); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}, []string{"goes on after iteration"}},
+		{"model", func(t *testing.T, run string) {
+			if err := os.WriteFile(filepath.Join(run, checkpoint.FileName), []byte("half"), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}, []string{"model.safetensors: has 4 bytes", "it is made again", "goes on after iteration"}},
+	} {
+		run, args, _ := begun(t)
+		whole := filepath.Join(t.TempDir(), "whole")
+		good(t, append(args, "--out", whole)...)
+		c.damage(t, run)
+		status, _, notes := clgrad(t, "train", "--resume", run)
+		if status != success {
+			t.Errorf("%s: status %d, %s", c.name, status, notes)
+		}
+		for _, want := range c.want {
+			if !strings.Contains(notes, want) {
+				t.Errorf("%s: no %q in %s", c.name, want, notes)
+			}
+		}
+		sameRun(t, c.name, untimed(t, whole), run)
+		left, err := filepath.Glob(filepath.Join(run, "*", ".*"))
+		hidden, err2 := filepath.Glob(filepath.Join(run, ".*"))
+		if len(left)+len(hidden) > 0 || err != nil || err2 != nil {
+			t.Errorf("%s: %v %v are left", c.name, left, hidden)
+		}
+	}
+}
+
+// The stored plan and the backend that it names are what a run goes on with,
+// whatever would be chosen anew.
+func TestResumePlan(t *testing.T) {
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(3))
+	run, args, _ := begun(t)
+	whole, other := filepath.Join(t.TempDir(), "whole"), filepath.Join(t.TempDir(), "other")
+	good(t, append(args, "--out", whole)...)
+	runtime.GOMAXPROCS(1)
+	good(t, append(args, "--out", other)...)
+	if read(t, filepath.Join(whole, checkpoint.FileName)) == read(t, filepath.Join(other, checkpoint.FileName)) {
+		t.Fatal("one core and three have one plan: nothing is tested")
+	}
+	change(t, filepath.Join(run, recipe.FileName), `"backend": "cpu"`, `"backend": "auto"`)
+	if _, s := lines(t, good(t, "train", "--resume", run, "--json")); s.Backend != "cpu" {
+		t.Errorf("goes on with %s", s.Backend)
+	}
+	if read(t, filepath.Join(whole, checkpoint.FileName)) != read(t, filepath.Join(run, checkpoint.FileName)) {
+		t.Error("the model differs")
+	}
+}
+
+// A finished run is said to be finished, and stays as it is.
+func TestResumeFinished(t *testing.T) {
+	run, _, data := begun(t)
+	good(t, "train", "--resume", run, "--json")
+	os.Remove(data) // it is not needed
+	before, page := untimed(t, run), read(t, filepath.Join(run, "report.html"))
+	status, out, notes := clgrad(t, "train", "--resume", run)
+	if status != success || out != "" || notes != "clgrad: "+run+": finished, all 20 iterations are done\n" {
+		t.Errorf("status %d, %q, %q", status, out, notes)
+	}
+	sameRun(t, "resumed when finished", before, run)
+	if read(t, filepath.Join(run, "report.html")) != page {
+		t.Error("the report has changed")
+	}
+}
+
+// A run that left the finite numbers keeps its last good checkpoint, and says
+// which.
+func TestNonFiniteKeeps(t *testing.T) {
+	run := filepath.Join(t.TempDir(), "run")
+	args := []string{"train", "--data", write(t, "flowers.csv", flowers(1, 20)), "--label", "species", "--init", "he", "--lr", "1e30", "--backend", "cpu",
+		"--checkpoint-every", "1", "--out", run}
+	status, _, notes := clgrad(t, args...)
+	m, err := checkpoint.Load(run)
+	if status != failure || err != nil || m.Run.Iterations < 1 ||
+		!strings.Contains(notes, fmt.Sprintf("iteration %d, the last that was kept, is saved in %s", m.Run.Iterations, run)) ||
+		!strings.Contains(notes, "lower the learning rate") {
+		t.Errorf("status %d, %s, %v", status, notes, err)
+	}
+}
+
+// The largest number there is logs the last iteration alone.
+func TestLogEveryLargest(t *testing.T) {
+	iterations, _ := lines(t, good(t, "train", "--data", write(t, "flowers.csv", flowers(1, 5)), "--label", "species", "--iterations", "3", "--backend", "cpu",
+		"--json", "--log-every", fmt.Sprint(math.MaxInt), "--checkpoint-every", fmt.Sprint(math.MaxInt), "--out", filepath.Join(t.TempDir(), "run")))
+	if len(iterations) != 1 || iterations[0].Iteration != 3 {
+		t.Errorf("%+v", iterations)
+	}
+}
+
+// Without a directory there is nothing to keep checkpoints in.
+func TestCheckpointsNeedDirectory(t *testing.T) {
+	status, _, notes := clgrad(t, "train", "--checkpoint-every", "5")
+	if status != failure || !strings.Contains(notes, "--checkpoint-every: nothing is kept without --out") {
+		t.Errorf("status %d, %s", status, notes)
+	}
+}
+
+// What was written of a run is read back exactly; what is not of it is cut off.
+func TestHistory(t *testing.T) {
+	dir := t.TempDir()
+	h, _, err := openHistory(dir, 0, 3, 8)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var want trace
+	for i := 1; i <= 8; i++ {
+		it := network.Iteration{Number: i, Loss: 1 / float64(3*i), Elapsed: time.Duration(i) * 123456789}
+		want.add(it, float64(i)/7)
+		h.iteration(it, float64(i)/7)
+		if i%3 == 0 || i == 8 {
+			line := iterationLine{Iteration: i, Loss: network.Number(it.Loss), TestLoss: number(float64(i) / 9), Seconds: want.seconds}
+			want.lines = append(want.lines, line)
+			if err := h.line(line); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if err := h.add(summary{Summary: true}); err != nil {
+		t.Fatal(err)
+	}
+	if err := h.close(); err != nil {
+		t.Fatal(err)
+	}
+	for _, done := range []int{8, 7, 6, 3, 2, 0} {
+		h, got, err := openHistory(dir, done, 3, 8)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := h.close(); err != nil {
+			t.Fatal(err)
+		}
+		n := logged(done, 3, 8)
+		cut := trace{loss: want.loss[:done], accuracy: want.accuracy[:done], times: want.times[:done], lines: want.lines[:n]}
+		for _, d := range cut.times {
+			cut.seconds += d.Seconds()
+		}
+		if d := cmp.Diff(cut, got, cmp.AllowUnexported(trace{}), cmp.Transformer("", func(s []float64) string { return fmt.Sprint(s) }),
+			cmp.Transformer("", func(s []time.Duration) string { return fmt.Sprint(s) }), cmp.Transformer("", func(s []iterationLine) string {
+				text, err := json.Marshal(append([]iterationLine{}, s...))
+				return fmt.Sprint(string(text), err)
+			})); d != "" {
+			t.Errorf("after %d iterations: %s", done, d)
+		}
+		for name, lines := range map[string]int{iterationsTable: 1 + done, metricsTable: 1 + n, metricsLines: n} {
+			if got := strings.Count(read(t, filepath.Join(dir, name)), "\n"); got != lines {
+				t.Errorf("after %d iterations %s has %d lines, want %d", done, name, got, lines)
+			}
+		}
+	}
+}
+
+// FuzzHistory looks for files of a run directory that panic, or that are read as
+// more than they hold.
+func FuzzHistory(f *testing.F) {
+	rows := iterationsHeader + "\n1,2.5,0.5,0.001\n2,2.25,0.75,1e-3\n3,1,1,0\n"
+	table := metricsHeader + "\n2,2.25,0.75,,,,,0.002\n3,1,1,,,,,0.002\n"
+	lines := `{"iteration":2,"loss":2.25,"train_accuracy":0.75,"seconds":0.002}` + "\n" + `{"iteration":3,"loss":1,"train_accuracy":1,"seconds":0.002}` + "\n"
+	f.Add(rows, table, lines, 3)
+	f.Add(rows, table, lines, 2)
+	f.Add(strings.ToUpper(rows), table, lines, 1)
+	f.Add(rows, table, strings.Replace(lines, "2", "null", 1), 3)
+	f.Add(rows[:60], table, lines, 3)
+	f.Add(strings.Replace(rows, "2.5", "NaN", 1), table, lines, 3)
+	f.Add(strings.Replace(rows, "0.001", "-1e300", 1), table, lines, 3)
+	dir := f.TempDir()
+	f.Fuzz(func(t *testing.T, rows, table, lines string, done int) {
+		done = min(max(done, 0), 3)
+		for name, content := range map[string]string{iterationsTable: rows, metricsTable: table, metricsLines: lines} {
+			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
+				t.Fatal(err)
+			}
+		}
+		h, got, err := openHistory(dir, done, 2, 3)
+		if err != nil {
+			if strings.Contains(oneLine(err), "\n") || !strings.HasPrefix(err.Error(), dir) {
+				t.Errorf("%q is not one line about a file", err)
+			}
+			return
+		}
+		if err := h.close(); err != nil {
+			t.Fatal(err)
+		}
+		if len(got.loss) != done || len(got.times) != done || len(got.lines) != logged(done, 2, 3) {
+			t.Errorf("%d losses and %d lines after %d iterations", len(got.loss), len(got.lines), done)
+		}
+		kept, err := os.ReadFile(filepath.Join(dir, iterationsTable))
+		if err != nil || done > 0 && !bytes.HasPrefix([]byte(rows), kept) || bytes.Count(kept, []byte("\n")) != done+1 {
+			t.Errorf("%q is kept of %q, %v", kept, rows, err)
+		}
+	})
+}

@@ -1,0 +1,127 @@
+package checkpoint
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"clgrad/network/durable"
+)
+
+// Folder is the name of the checkpoints' folder in a run directory. A checkpoint
+// is named by the iterations that were done, so that names sort:
+// 0000001000.safetensors.
+const Folder = "checkpoints"
+
+const extension = ".safetensors"
+
+// ErrNone reports a run directory without a sound checkpoint.
+var ErrNone = errors.New("no checkpoint")
+
+// A numbered is a checkpoint of a run directory by its name.
+type numbered struct {
+	file       string
+	iterations int
+}
+
+// list returns the checkpoints of a run directory, the newest first.
+func list(run string) (all []numbered, err error) {
+	entries, err := os.ReadDir(filepath.Join(run, Folder))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	for _, e := range entries {
+		digits, ok := strings.CutSuffix(e.Name(), extension)
+		n, err := strconv.Atoi(digits)
+		if ok && err == nil && name(n) == e.Name() {
+			all = append(all, numbered{filepath.Join(run, Folder, e.Name()), n})
+		}
+	}
+	slices.SortFunc(all, func(a, b numbered) int { return cmp.Compare(b.iterations, a.iterations) })
+	return all, nil
+}
+
+func name(iterations int) string { return fmt.Sprintf("%010d%s", iterations, extension) }
+
+// SaveNumbered writes a model, whose Run says after how many iterations it
+// stands, as a checkpoint of a run directory and returns its file. Only then are
+// those before it removed, but for the newest, so that keep are left. Later ones,
+// which somebody passed over, stay until they are written anew.
+func SaveNumbered(run string, m Model, keep int) (file string, err error) {
+	folder := filepath.Join(run, Folder)
+	if m.Run == nil {
+		return "", fmt.Errorf("%s: a model without its run is no checkpoint", folder)
+	}
+	switch err := os.Mkdir(folder, 0o777); {
+	case err == nil:
+		if err := durable.SyncDir(run); err != nil {
+			return "", err
+		}
+	case !errors.Is(err, fs.ErrExist):
+		return "", err
+	}
+	file = filepath.Join(folder, name(m.Run.Iterations))
+	if err := Save(file, m); err != nil {
+		return "", err
+	}
+	all, err := list(run)
+	if err != nil {
+		return "", err
+	}
+	all = slices.DeleteFunc(all, func(n numbered) bool { return n.iterations > m.Run.Iterations })
+	return file, remove(all[min(keep, len(all)):])
+}
+
+// Newest reads the newest checkpoint of a run directory that is sound, and
+// returns its file. damaged is what is wrong with newer ones, a line each. An
+// error is [ErrNone] where there is none.
+func Newest(run string) (m Model, file string, damaged []error, err error) {
+	all, err := list(run)
+	if err != nil {
+		return Model{}, "", nil, err
+	}
+	for _, n := range all {
+		m, err := Load(n.file)
+		switch {
+		case err != nil:
+		case m.Run == nil || m.Run.Plan == nil:
+			err = fmt.Errorf("%s: does not say how it was trained", n.file)
+		case m.Run.Iterations != n.iterations:
+			err = fmt.Errorf("%s: is of iteration %d", n.file, m.Run.Iterations)
+		default:
+			return m, n.file, damaged, nil
+		}
+		damaged = append(damaged, err)
+	}
+	return Model{}, "", damaged, fmt.Errorf("%s: %w", run, ErrNone)
+}
+
+// Sweep removes what the write of a checkpoint that was killed left.
+func Sweep(run string) error { return durable.Sweep(filepath.Join(run, Folder), "*"+extension) }
+
+// Clear removes all checkpoints of a run directory, and their folder where
+// nothing else is in it.
+func Clear(run string) error {
+	all, err := list(run)
+	if err != nil {
+		return err
+	}
+	err = errors.Join(remove(all), Sweep(run))
+	os.Remove(filepath.Join(run, Folder))
+	return err
+}
+
+func remove(all []numbered) error {
+	for _, n := range all {
+		if err := os.Remove(n.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

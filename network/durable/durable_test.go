@@ -1,0 +1,82 @@
+package durable
+
+import (
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+)
+
+func names(t *testing.T, dir string) (all []string) {
+	t.Helper()
+	entries, err := os.ReadDir(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, e := range entries {
+		all = append(all, e.Name())
+	}
+	return all
+}
+
+// A file is replaced whole, or is what it was; nothing else is left.
+func TestWrite(t *testing.T) {
+	dir := t.TempDir()
+	file := filepath.Join(dir, "file")
+	for _, content := range []string{"first", "the second", ""} {
+		if err := WriteFile(file, []byte(content)); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := os.ReadFile(file); err != nil || string(got) != content {
+			t.Errorf("%q, %v where %q was written", got, err, content)
+		}
+	}
+	err := Write(file, func(w io.Writer) error {
+		io.WriteString(w, "half of")
+		return errors.New("lost")
+	})
+	if err == nil || err.Error() != file+": lost" {
+		t.Errorf("got %v", err)
+	}
+	if got, err := os.ReadFile(file); err != nil || len(got) > 0 {
+		t.Errorf("%q, %v: what was there is expected", got, err)
+	}
+	if d := cmp.Diff([]string{"file"}, names(t, dir)); d != "" {
+		t.Error(d)
+	}
+}
+
+// Errors are one line about the file, not about its stand-in.
+func TestWriteErrors(t *testing.T) {
+	dir := t.TempDir()
+	if err := WriteFile(dir, nil); err == nil || err.Error() != dir+": is a directory where the name of a file is expected" {
+		t.Errorf("got %v", err)
+	}
+	gone := filepath.Join(dir, "gone", "file")
+	if err := WriteFile(gone, nil); !errors.Is(err, os.ErrNotExist) || !strings.HasPrefix(err.Error(), gone+": open: ") {
+		t.Errorf("got %v", err)
+	}
+}
+
+// Sweep takes the stand-ins of the files named and nothing else.
+func TestSweep(t *testing.T) {
+	dir := t.TempDir()
+	for _, name := range []string{"a.txt", ".a.txt1", ".a.txt87123", ".a.txt", ".b.txt5", ".c.bin7", ".c.binary", "a.txt5"} {
+		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := Sweep(dir, "a.txt", "*.bin"); err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff([]string{".a.txt", ".b.txt5", ".c.binary", "a.txt", "a.txt5"}, names(t, dir)); d != "" {
+		t.Error(d)
+	}
+	if err := Sweep(filepath.Join(dir, "gone"), "*"); err != nil {
+		t.Error(err)
+	}
+}
