@@ -135,6 +135,9 @@ func phase(run string, iterations int) string {
 // backend; make kills prints the table.
 func TestKills(t *testing.T) {
 	kills := 6
+	if testing.Short() {
+		kills = 2
+	}
 	if text := os.Getenv("KILLS"); text != "" {
 		var err error
 		if kills, err = strconv.Atoi(text); err != nil {
@@ -145,7 +148,7 @@ func TestKills(t *testing.T) {
 	names = append(names[:1:1], names[2:]...) // cpu64 differs in its numbers alone
 	for i, backend := range names {
 		if i > 0 && os.Getenv("KILLS") == "" {
-			kills = 3 // a device takes its time to start
+			kills = min(kills, 3) // a device takes its time to start
 		}
 		t.Run(backend, func(t *testing.T) { killed(t, backend, kills) })
 	}
