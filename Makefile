@@ -8,7 +8,7 @@ export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
 
 GO ?= go
 
-.PHONY: train test lint build compare kills deps openblas-deps openblas-test clean
+.PHONY: train test lint build compare portable recipes oclgrind faults soak kills fuzz deps openblas-deps openblas-test clean
 
 train: build
 	@bin/clgrad train $(TRAIN)
@@ -39,11 +39,60 @@ compare: build
 	@./cmd/install-deps.sh peers
 	@$(GO) run ./cmd/compare
 
+# A folder to copy to a machine without Go, network or OpenCL loader, whose run.sh
+# measures everything there: for Linux on this processor's architecture.
+portable: build
+	@rm -rf .build/portable && mkdir -p .build/portable/lib
+	@cp bin/clgrad cmd/portable/run.sh cmd/compare/peer.py .build/portable
+	@$(GO) build -o .build/portable/compare ./cmd/compare
+	@$(GO) test -c -o .build/portable/gpu.test ./gpu
+	@XDG_CACHE_HOME=$(CURDIR)/.build/portable/cache bin/clgrad data fetch mnist >/dev/null
+	@cp -L "$$(ldconfig -p | sed -n 's/.*libOpenCL\.so\.1 .*=> //p' | head -n 1)" .build/portable/lib/
+	@du -sh .build/portable
+
+# The five recipes to their end, each kept in a folder of runs.
+recipes: build
+	@for r in assignment nn-class iiakshat chang biswas; do bin/clgrad train --recipe $$r || exit 1; done
+
+# Every kernel in a simulator that finds data races, values used before they are
+# written, accesses outside of buffers and wrong calls. It is to find nothing there,
+# and what is wrong in kernels that are.
+oclgrind: deps
+	@./cmd/install-deps.sh oclgrind
+	OCLGRIND=1 $(GO) test -count=1 -timeout 30m -run TestOclgrind -v ./gpu
+
+# What goes wrong: every driver call failing in turn, handles left over, kernels and backends that are broken on
+# purpose, drivers and numbers that fail; then the tests that meet a driver with freed Go memory overwritten, and with
+# every pointer that crosses to C checked.
+DRIVER_TESTS := 'TestConformance/.*/default|TestInputInSeveralBuffers|TestProfile|TestReleased|TestSoak'
+faults: deps
+	$(GO) test -count=1 -v -run 'TestEveryCallFailing|TestReleased' ./gpu
+	$(GO) test -count=1 -run 'TestFault|TestClosed|TestTooSmall|TestLeak|TestBuildError|TestBrokenKernels' ./gpu
+	$(GO) test -count=1 -run 'TestFaults|TestErrors|TestSoak' ./network/backendtest
+	$(GO) test -count=1 -run 'TestScripts|TestOddNumbers' ./cmd/clgrad
+	GODEBUG=clobberfree=1 $(GO) test -count=1 -short -run $(DRIVER_TESTS) ./gpu
+	GOEXPERIMENT=cgocheck2 $(GO) test -count=1 -short -run $(DRIVER_TESTS) ./gpu
+
+# 50,000 iterations of a small network on every OpenCL device and on the CPU: memory, files, handles and time.
+SOAK ?= 50000
+soak: deps
+	SOAK=$(SOAK) $(GO) test -count=1 -timeout 2h -v -run '^TestSoak$$' ./gpu ./cpu
+
 # Training killed at KILLS random moments on each backend, and gone on with: every run has to end with the same bits.
 KILLS ?= 200
 
 kills: deps
 	KILLS=$(KILLS) $(GO) test -count=1 -timeout 2h -v -run '^TestKills$$' ./cmd/clgrad
+
+# Every fuzz target for FUZZTIME.
+FUZZTIME ?= 10m
+fuzz: deps
+	@for p in $$($(GO) list ./...); do \
+		for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+			echo "$$p $$f"; \
+			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; \
+		done; \
+	done
 
 # The CPU backend over OpenBLAS.
 openblas-deps: deps

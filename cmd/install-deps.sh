@@ -4,6 +4,7 @@
 #   opencl      OpenCL headers, the loader, and PoCL where no driver is there
 #   openblas    OpenBLAS
 #   peers       NumPy over OpenBLAS, and PyTorch
+#   oclgrind    the simulator of make oclgrind
 # Debian and Ubuntu are served by apt-get; elsewhere it says what to install.
 set -eu
 
@@ -28,6 +29,9 @@ for part in "$@"; do
 		/usr/bin/python3 -c 'import numpy' 2>/dev/null || missing="$missing python3-numpy"
 		/usr/bin/python3 -c 'import torch' 2>/dev/null || missing="$missing python3-torch"
 		ls /usr/lib/*/openblas-pthread/libblas.so.3 >/dev/null 2>&1 || missing="$missing libopenblas0-pthread"
+		;;
+	oclgrind)
+		command -v oclgrind >/dev/null 2>&1 || missing="$missing oclgrind"
 		;;
 	*)
 		echo "install-deps: unknown part $part" >&2

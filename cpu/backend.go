@@ -15,13 +15,19 @@ import (
 var ErrClosed = errors.New("cpu: backend is closed")
 
 // A Backend computes in the precision T on the host's cores. It implements
-// [network.Backend].
+// [network.Backend], [network.Prober], [network.MemoryMeter] and, where it was
+// opened with [Options].Profiling, [network.Profiler].
 type Backend[T Float] struct {
 	settings settings
 	partial  []T // partial weight gradients, one a split
+	ones     []T // as many as a block has rows
 	memory   int64
-	used     int64 // bytes of buffers and inputs
+	used     int64 // bytes of buffers, inputs and probes
 	closed   bool
+
+	profiling bool
+	profile   []network.OperationTime
+	probes    [2][]T // memory of each network.Peak's probe
 }
 
 // settings are what decides the order of the sums.
@@ -145,7 +151,7 @@ func (b *Backend[T]) Configure(plan network.ShardPlan) error {
 
 // Close frees nothing that the collector would not, and refuses further use.
 func (b *Backend[T]) Close() error {
-	b.closed, b.partial = true, nil
+	b.closed, b.partial, b.ones, b.probes = true, nil, nil, [2][]T{}
 	return nil
 }
 
@@ -295,6 +301,7 @@ func (b *Backend[T]) Update(theta, g network.Buffer, alpha float64, iteration in
 	if len(x) != len(d) {
 		panic(badLength)
 	}
+	began := b.begin()
 	a, finite := T(alpha), true
 	for i, v := range d {
 		x[i] -= a * v
@@ -306,5 +313,6 @@ func (b *Backend[T]) Update(theta, g network.Buffer, alpha float64, iteration in
 	if !finite && mine.nonFinite == 0 {
 		mine.nonFinite = iteration
 	}
+	b.ended(began, func() string { return network.OpUpdate })
 	return nil
 }

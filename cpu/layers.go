@@ -20,7 +20,9 @@ func (b *Backend[T]) ForwardInput(x network.Input, block int, w, bias network.Ma
 	}
 	rows, _ := b.ownInput(x).block(block)
 	network.CheckForward(rows.rows, rows.cols, w, bias, h)
+	began := b.begin()
 	forward(rows, b.view(w), b.view(bias), act, b.view(h))
+	b.endedLayer(began, network.OpForward, w)
 	return nil
 }
 
@@ -31,26 +33,26 @@ func (b *Backend[T]) Forward(x, w, bias network.Matrix, act network.Activation, 
 	}
 	x.Check()
 	network.CheckForward(x.Rows, x.Cols, w, bias, h)
+	began := b.begin()
 	forward(b.view(x), b.view(w), b.view(bias), act, b.view(h))
+	b.endedLayer(began, network.OpForward, w)
 	return nil
 }
 
 func forward[T Float](x, w, bias dense[T], act network.Activation, h dense[T]) {
+	gemm(blas.NoTrans, blas.NoTrans, x, w, 0, h)
 	parallel(h.rows, rowsAtOnce, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			copy(h.row(i), bias.data)
-		}
-	})
-	gemm(blas.NoTrans, blas.NoTrans, x, w, 1, h)
-	if act != network.ReLU {
-		return
-	}
-	parallel(h.rows, rowsAtOnce, func(lo, hi int) {
-		for i := lo; i < hi; i++ {
-			for j, v := range h.row(i) {
-				if v < 0 {
-					h.row(i)[j] = 0
+			row := h.row(i)
+			b := bias.data[:len(row)]
+			if act == network.ReLU {
+				for j, v := range row {
+					row[j] = max(v+b[j], 0) // a NaN stays one
 				}
+				continue
+			}
+			for j, v := range row {
+				row[j] = v + b[j]
 			}
 		}
 	})
@@ -64,7 +66,9 @@ func (b *Backend[T]) WeightGradientInput(x network.Input, block int, dz, dw, db 
 	}
 	rows, _ := b.ownInput(x).block(block)
 	network.CheckWeightGradient(rows.rows, rows.cols, dz, dw, db)
+	began := b.begin()
 	b.weightGradient(rows, b.view(dz), b.view(dw), b.view(db))
+	b.endedLayer(began, network.OpWeightGradient, dw)
 	return nil
 }
 
@@ -75,7 +79,9 @@ func (b *Backend[T]) WeightGradient(x, dz, dw, db network.Matrix) error {
 	}
 	x.Check()
 	network.CheckWeightGradient(x.Rows, x.Cols, dz, dw, db)
+	began := b.begin()
 	b.weightGradient(b.view(x), b.view(dz), b.view(dw), b.view(db))
+	b.endedLayer(began, network.OpWeightGradient, dw)
 	return nil
 }
 
@@ -87,12 +93,11 @@ const (
 )
 
 func (b *Backend[T]) weightGradient(x, dz, dw, db dense[T]) {
-	bias := make([]T, dz.cols)
-	for i := range dz.rows {
-		for j, v := range dz.row(i) {
-			bias[j] += v
-		}
+	for len(b.ones) < dz.rows {
+		b.ones = append(b.ones, 1)
 	}
+	bias := make([]T, dz.cols)
+	gemv(blas.Trans, dz, b.ones, bias)
 	for j, v := range bias {
 		db.data[j] += v
 	}
@@ -127,6 +132,7 @@ func (b *Backend[T]) InputGradient(dz, w, x, dx network.Matrix) error {
 		return ErrClosed
 	}
 	network.CheckInputGradient(dz, w, x, dx)
+	began := b.begin()
 	mask, to := b.view(x), b.view(dx)
 	product := to
 	inPlace := &mask.data[0] == &to.data[0]
@@ -140,15 +146,19 @@ func (b *Backend[T]) InputGradient(dz, w, x, dx network.Matrix) error {
 	gemm(blas.NoTrans, blas.Trans, b.view(dz), b.view(w), 0, product)
 	parallel(to.rows, rowsAtOnce, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			from, m, t := product.row(i), mask.row(i), to.row(i)
-			for j, v := range from {
-				if !(m[j] > 0) {
-					v = 0
+			t := to.row(i)
+			from, m := product.row(i)[:len(t)], mask.row(i)[:len(t)]
+			for j := range t {
+				// Chosen by an index: a branch here would be guessed wrongly half of the time.
+				choice, positive := [2]T{0, from[j]}, 0
+				if m[j] > 0 {
+					positive = 1
 				}
-				t[j] = v
+				t[j] = choice[positive&1]
 			}
 		}
 	})
+	b.endedLayer(began, network.OpInputGradient, w)
 	return nil
 }
 
@@ -168,12 +178,14 @@ func (b *Backend[T]) SoftmaxCrossEntropy(z network.Matrix, x network.Input, bloc
 	if record < 0 || record >= len(mine.records) {
 		panic(badRange)
 	}
+	began := b.begin()
 	logits := b.view(z)
 	parts := make([]network.Record, (logits.rows+rowsAtOnce-1)/rowsAtOnce)
 	parallel(logits.rows, rowsAtOnce, func(lo, hi int) {
 		part := &parts[lo/rowsAtOnce]
+		exps := make([]float64, logits.cols)
 		for i := lo; i < hi; i++ {
-			loss, correct := softmaxRow(logits.row(i), int(labels[i]), float64(m))
+			loss, correct := softmaxRow(logits.row(i), int(labels[i]), float64(m), exps)
 			part.Loss += loss
 			if correct {
 				part.Correct++
@@ -186,13 +198,14 @@ func (b *Backend[T]) SoftmaxCrossEntropy(z network.Matrix, x network.Input, bloc
 		sum.Correct += p.Correct
 	}
 	mine.records[record] = sum
+	b.ended(began, func() string { return network.SoftmaxKey(z.Cols) })
 	return nil
 }
 
 // softmaxRow replaces one row of logits by (softmax(z) − onehot(y))/m and
 // returns log Σ exp z − z_y and whether y is the lowest class with the largest
-// logit.
-func softmaxRow[T Float](z []T, y int, m float64) (loss float64, correct bool) {
+// logit. exps is memory for as many exponentials.
+func softmaxRow[T Float](z []T, y int, m float64, exps []float64) (loss float64, correct bool) {
 	best := 0
 	for j, v := range z {
 		if v > z[best] {
@@ -200,11 +213,12 @@ func softmaxRow[T Float](z []T, y int, m float64) (loss float64, correct bool) {
 		}
 	}
 	top, zy, sum := float64(z[best]), float64(z[y]), 0.0
-	for _, v := range z {
-		sum += math.Exp(float64(v) - top)
-	}
 	for j, v := range z {
-		p := math.Exp(float64(v)-top) / sum
+		exps[j] = math.Exp(float64(v) - top)
+		sum += exps[j]
+	}
+	for j, e := range exps {
+		p := e / sum
 		if j == y {
 			p--
 		}

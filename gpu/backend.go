@@ -14,8 +14,8 @@ import (
 )
 
 // A Backend computes on one OpenCL device, in float32. It implements
-// [network.Backend] and, where it was opened with [Options].Profiling,
-// [network.Profiler].
+// [network.Backend], [network.Prober], [network.MemoryMeter] and, where it was
+// opened with [Options].Profiling, [network.Profiler].
 type Backend struct {
 	*state
 	cleanup runtime.Cleanup
@@ -29,10 +29,11 @@ type state struct {
 	closed bool
 
 	// Scratch memory that verbs share, grown on demand.
-	partial   *object // partial gradients
-	transpose *object // Wᵀ of the register input gradient
-	folded    *object // weights and bias of packed input that scaling shifts
-	losses    *object // partial losses and counts
+	partial   *object    // partial gradients
+	transpose *object    // Wᵀ of the register input gradient
+	folded    *object    // weights and bias of packed input that scaling shifts
+	losses    *object    // partial losses and counts
+	probes    [3]*object // of the arithmetic, and what is copied from and to
 }
 
 // Options are choices of [Open].

@@ -24,5 +24,5 @@
 //
 // Devices run behind the host: the fault of a kernel may surface at a later
 // call that waits. Errors therefore name the call that failed and, where it
-// waits, the operations enqueued since the last wait.
+// waits, the operations enqueued since the last wait. They wrap an [Error].
 package gpu

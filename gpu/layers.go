@@ -99,6 +99,7 @@ func (b *Backend) group2() []int {
 // n×p; for the mask epilogue the register tile takes it transposed.
 func (b *Backend) matmul(name string, tile kernels.Tile, e kernels.Epilogue, a, w, extra, c operand) error {
 	if tile.Variant == kernels.LocalMemory {
+		tile = tile.Fit(c.rows, c.cols)
 		return b.s.launch(name, tile.Matmul(e), "matmul",
 			[]int{groups(c.cols, tile.ItemCols), groups(c.rows, tile.ItemRows), 1},
 			[]int{tile.GroupCols, tile.GroupRows, 1},
@@ -144,6 +145,7 @@ func (b *Backend) weightGradient(x operand, dzm, dwm, dbm network.Matrix) error 
 	}
 	splits := max(1, min(tile.Splits, rows))
 	if tile.Variant == kernels.LocalMemory {
+		tile = tile.Fit(n, p)
 		stride := network.AlignUp(p)
 		part, err := b.scratch(&b.partial, "partial gradients", splits*(n+1)*stride)
 		if err != nil {

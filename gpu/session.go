@@ -11,6 +11,17 @@ import (
 	"clgrad/kernels"
 )
 
+// An Error is a call that failed on a device.
+type Error struct {
+	Device string // its number P.D
+	Call   string
+	Err    error
+}
+
+func (e *Error) Error() string { return fmt.Sprintf("opencl:%s: %s: %v", e.Device, e.Call, e.Err) }
+
+func (e *Error) Unwrap() error { return e.Err }
+
 // ErrClosed reports the use of a closed backend, buffer, input or tally.
 var ErrClosed = errors.New("closed")
 
@@ -92,7 +103,7 @@ func (s *session) keep(what string) func(handle, error) (*object, error) {
 
 // fail names the device and the call that failed.
 func (s *session) fail(call string, err error) error {
-	return fmt.Errorf("opencl:%s: %s: %w", s.device.ID(), call, err)
+	return &Error{s.device.ID(), call, err}
 }
 
 // faulted is fail for a call that waits: what went wrong may be any operation

@@ -109,6 +109,10 @@ func (t tuneTask) fit(tile kernels.Tile) kernels.Tile {
 	switch {
 	case tile.Variant == kernels.Packed:
 		return tile.FitColumns(network.AlignUp(t.p))
+	case tile.Variant == kernels.LocalMemory && t.op == kernels.OpInputGradient:
+		return tile.Fit(t.rows, t.n)
+	case tile.Variant == kernels.LocalMemory:
+		return tile.Fit(t.rows, t.p)
 	case t.op == kernels.OpForward:
 		return tile.Fit(t.rows, network.AlignUp(t.p))
 	case t.op == kernels.OpWeightGradient && tile.Variant == kernels.Register:

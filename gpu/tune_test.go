@@ -210,7 +210,7 @@ func TestTuningRefused(t *testing.T) {
 		`is no tuning: json: unknown field "extra"`:          {`"shapes"`, `"extra": 1, "shapes"`},
 		"is no tuning: json: cannot unmarshal":               {`"splits": 2`, `"splits": "2"`},
 		"was made for another number of compute units (":     {`"compute_units": 2`, `"compute_units": 9`},
-		"was made for another kernels (":                     {`"kernels": "`, `"kernels": "0`},
+		"was made for another version of the kernels":        {`"kernels": "`, `"kernels": "0`},
 		"weight_gradient 784x128: tile":                      {`"item_rows": 6`, `"item_rows": 600`},
 		"needs a depth":                                      {`"depth": 256`, `"depth": 0`},
 		"an operation, inputs and outputs are expected":      {"784x128", "784"},

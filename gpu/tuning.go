@@ -108,11 +108,13 @@ func parseTuning(content []byte, key TunedDevice, l kernels.Limits) (Tuning, err
 		{"platform", t.Device.Platform, key.Platform},
 		{"platform version", t.Device.Version, key.Version},
 		{"number of compute units", t.Device.Units, key.Units},
-		{"kernels", t.Device.Kernels, key.Kernels},
 	} {
 		if f.file != f.here {
 			return Tuning{}, fmt.Errorf("was made for another %s (%v, here %v)", f.what, f.file, f.here)
 		}
+	}
+	if t.Device.Kernels != key.Kernels {
+		return Tuning{}, errors.New("was made for another version of the kernels")
 	}
 	for shape, tile := range t.Shapes {
 		if err := checkShape(shape, tile, l); err != nil {

@@ -19,7 +19,7 @@
 // local memory. reduce.cl and update.cl serve all of them. On CPUs the first
 // layer also has kernels over packed input (packed_register.cl), which skip the
 // zeros of the data; fold.cl takes out the shift of data whose zeros scaling
-// moves.
+// moves. peak.cl is for comparison alone: what a device comes to at best.
 //
 // Kernels index with 32-bit row and column numbers and 64-bit offsets.
 package kernels

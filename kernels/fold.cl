@@ -46,7 +46,8 @@ kernel void add_folded_partials(
     if (i > n || j >= p)
         return;
     const ulong size = (ulong)(n + 1) * ldp;
-    part += (ulong)(j / panel) * (n + 1) * panel + j % panel;
+    const int q = j / panel;  // j % panel: see add_partials
+    part += (ulong)q * (n + 1) * panel + (j - q * panel);
     float sum = 0.0f, d = 0.0f;
     for (int s = 0; s < splits; s++) {
         sum += part[s * size + i * panel];

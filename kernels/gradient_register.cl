@@ -41,8 +41,9 @@
 //   DEPTH      rows of the block that are taken at a time
 
 // The next tile of features is fetched while this one meets the outputs: the rows
-// of x are too short a stretch each for the processor to foresee.
-#if __has_builtin(__builtin_prefetch)
+// of x are too short a stretch each for the processor to foresee. NO_PREFETCH is for
+// simulators that do not know how.
+#if __has_builtin(__builtin_prefetch) && !defined(NO_PREFETCH)
 #define PREFETCH(address) __builtin_prefetch(address)
 #else
 #define PREFETCH(address)

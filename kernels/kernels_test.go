@@ -126,3 +126,27 @@ func TestNeighbours(t *testing.T) {
 		}
 	}
 }
+
+// Fitted tiles are possible wherever the tile itself is, and no wider than needed.
+func TestFitted(t *testing.T) {
+	small := Limits{WorkGroup: 256, LocalMemory: 32 << 10}
+	for _, tile := range []Tile{Default(GPU, 8).Forward, Default(CPU, 8).Forward, Default(CPU, 8).WeightGradient} {
+		for _, n := range []int{1, 2, 10, 16, 33, 64, 100, 128, 500} {
+			if tile.Variant == Register {
+				n = (n + 15) / 16 * 16
+			}
+			for _, fitted := range []Tile{tile.Fit(1000, n), tile.FitAll(1000, n)} {
+				if err := fitted.Check(small); err != nil {
+					t.Errorf("%s for %d columns: %v", tile, n, err)
+				}
+			}
+			fitted := tile.Fit(1000, n)
+			if cols := fitted.ItemCols * max(1, fitted.GroupCols); cols >= 2*max(n, 16) {
+				t.Errorf("%s for %d columns has %d", fitted, n, cols)
+			}
+			if tile.Variant == LocalMemory && fitted.GroupRows*fitted.GroupCols != tile.GroupRows*tile.GroupCols {
+				t.Errorf("%s for %d columns has another work-group", fitted, n)
+			}
+		}
+	}
+}

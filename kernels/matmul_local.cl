@@ -8,12 +8,19 @@
 //   A  |      | TILE_ROWS    B  |           | DEPTH      C = epilogue(A·B)
 //      +------+                 +-----------+
 //
-// A work-item's outputs lie GROUP_ROWS rows and GROUP_COLS columns apart, so
-// that neighbouring work-items read neighbouring elements of B's tile (no bank
-// conflicts) and write neighbouring elements of C (coalesced).
+// While a step is computed, the next one is on its way from global memory into
+// registers. A work-item's outputs are runs of up to 4 neighbours, as far as 4 or 2
+// divides ITEM_ROWS and ITEM_COLS: it reads them from local memory as vectors, and
+// its runs lie GROUP_ROWS and GROUP_COLS runs apart, so that neighbouring
+// work-items read and write neighbouring runs. With scalars, 16 loads from local
+// memory feed 64 multiply-adds of an 8×8 tile, and a core of a GPU starts one such
+// load for four of those: they would bound the kernel. As vectors they are 4.
 //
-// Elements beyond an edge are loaded as zero and not stored. Global sizes are
-// whole work-groups and no work-item returns before the last barrier.
+// Operands are read from global memory 4 elements at a time along the direction
+// that is contiguous there, where DEPTH or the tile is a multiple of 4: rows are
+// padded with zeros to a multiple of 16. Elements beyond an edge are taken as zero
+// and not stored. Global sizes are whole work-groups and no work-item returns
+// before the last barrier. The sum of one output runs over k in order.
 //
 // Group ids: 0 tiles of columns, 1 tiles of rows, 2 splits of the sum.
 //
@@ -32,6 +39,65 @@
 #define TILE_COLS (ITEM_COLS * GROUP_COLS)
 #define GROUP_SIZE (GROUP_ROWS * GROUP_COLS)
 
+// Elements of a run of outputs, and of a run that is read from global memory.
+#define RUN(n) ((n) % 4 == 0 ? 4 : (n) % 2 == 0 ? 2 : 1)
+#define ROW_RUN RUN(ITEM_ROWS)
+#define COL_RUN RUN(ITEM_COLS)
+#ifdef A_TRANSPOSED
+#define A_WIDTH TILE_ROWS
+#else
+#define A_WIDTH DEPTH
+#endif
+#ifdef B_TRANSPOSED
+#define B_WIDTH DEPTH
+#else
+#define B_WIDTH TILE_COLS
+#endif
+#define A_RUN (A_WIDTH % 4 == 0 ? 4 : 1)
+#define B_RUN (B_WIDTH % 4 == 0 ? 4 : 1)
+
+// Runs of either tile: in all, and of a work-item.
+#define A_RUNS (TILE_ROWS * DEPTH / A_RUN)
+#define B_RUNS (TILE_COLS * DEPTH / B_RUN)
+#define A_OWN ((A_RUNS + GROUP_SIZE - 1) / GROUP_SIZE)
+#define B_OWN ((B_RUNS + GROUP_SIZE - 1) / GROUP_SIZE)
+
+// Where run q of a tile begins: along its contiguous direction, and across.
+// (Remainders without %: see add_partials in reduce.cl.)
+#define A_ACROSS(q) ((q) / (A_WIDTH / A_RUN))
+#define A_ALONG(q) (((q) - A_ACROSS(q) * (A_WIDTH / A_RUN)) * A_RUN)
+#define B_ACROSS(q) ((q) / (B_WIDTH / B_RUN))
+#define B_ALONG(q) (((q) - B_ACROSS(q) * (B_WIDTH / B_RUN)) * B_RUN)
+
+// The tiles in local memory are [k][i] and [k][j]. Their rows are a run longer
+// than needed: transposed stores then fall into more banks.
+#define A_PITCH ((TILE_ROWS + 3) / 4 * 4 + 4)
+#define B_PITCH ((TILE_COLS + 3) / 4 * 4 + 4)
+
+// The i-th of a work-item's rows within its tile, and the j-th of its columns.
+#define ROW_OF(i) ((i) / ROW_RUN * (GROUP_ROWS * ROW_RUN) + ty * ROW_RUN + (i) % ROW_RUN)
+#define COL_OF(j) ((j) / COL_RUN * (GROUP_COLS * COL_RUN) + tx * COL_RUN + (j) % COL_RUN)
+
+// Reads a run from global memory, zeros where it lies beyond an edge.
+void fetch(const int run, global const float *from, const int there, float *to)
+{
+    if (run == 4)
+        vstore4(there ? *(global const float4 *)from : (float4)0.0f, 0, to);
+    else
+        to[0] = there ? from[0] : 0.0f;
+}
+
+// Reads a run from local memory.
+void take(const int run, local const float *from, float *to)
+{
+    if (run == 4)
+        vstore4(*(local const float4 *)from, 0, to);
+    else if (run == 2)
+        vstore2(*(local const float2 *)from, 0, to);
+    else
+        to[0] = from[0];
+}
+
 kernel __attribute__((reqd_work_group_size(GROUP_COLS, GROUP_ROWS, 1)))
 void matmul(
     const int M, const int N, const int K,
@@ -40,10 +106,8 @@ void matmul(
     global const float *e, const ulong e_at, const int lde,  // N (BIAS…), M×N (MASK)
     global float *c, const ulong c_at, const int ldc)        // M×N
 {
-    // One column more than needed: the transposed stores then fall into
-    // different banks.
-    local float as[DEPTH][TILE_ROWS + 1];
-    local float bs[DEPTH][TILE_COLS + 1];
+    local float as[DEPTH * A_PITCH] __attribute__((aligned(16)));
+    local float bs[DEPTH * B_PITCH] __attribute__((aligned(16)));
 
     const int tx = get_local_id(0);
     const int ty = get_local_id(1);
@@ -70,40 +134,74 @@ void matmul(
         bias[j] = 0.0f;
 #endif
 
-    for (int low = first; low < end; low += DEPTH) {
-        // Neighbouring work-items load along the direction that is contiguous in
-        // memory.
-        for (int q = t; q < TILE_ROWS * DEPTH; q += GROUP_SIZE) {
+    float next_a[A_OWN * A_RUN], next_b[B_OWN * B_RUN];
 #ifdef A_TRANSPOSED
-            const int i = q % TILE_ROWS, k = q / TILE_ROWS;
-            const ulong at = (ulong)(low + k) * lda + (row0 + i);
+#define A_ROW A_ALONG(q)
+#define A_TERM A_ACROSS(q)
+#define A_FROM ((ulong)(low + A_TERM) * lda + (row0 + A_ROW))
+#define A_TO(r) (A_TERM * A_PITCH + A_ROW + (r))
 #else
-            const int i = q / DEPTH, k = q % DEPTH;
-            const ulong at = (ulong)(row0 + i) * lda + (low + k);
+#define A_ROW A_ACROSS(q)
+#define A_TERM A_ALONG(q)
+#define A_FROM ((ulong)(row0 + A_ROW) * lda + (low + A_TERM))
+#define A_TO(r) ((A_TERM + (r)) * A_PITCH + A_ROW)
 #endif
-            as[k][i] = row0 + i < M && low + k < end ? a[at] : 0.0f;
-        }
-        for (int q = t; q < TILE_COLS * DEPTH; q += GROUP_SIZE) {
 #ifdef B_TRANSPOSED
-            const int j = q / DEPTH, k = q % DEPTH;
-            const ulong at = (ulong)(col0 + j) * ldb + (low + k);
+#define B_COL B_ACROSS(q)
+#define B_TERM B_ALONG(q)
+#define B_FROM ((ulong)(col0 + B_COL) * ldb + (low + B_TERM))
+#define B_TO(r) ((B_TERM + (r)) * B_PITCH + B_COL)
 #else
-            const int j = q % TILE_COLS, k = q / TILE_COLS;
-            const ulong at = (ulong)(low + k) * ldb + (col0 + j);
+#define B_COL B_ALONG(q)
+#define B_TERM B_ACROSS(q)
+#define B_FROM ((ulong)(low + B_TERM) * ldb + (col0 + B_COL))
+#define B_TO(r) (B_TERM * B_PITCH + B_COL + (r))
 #endif
-            bs[k][j] = col0 + j < N && low + k < end ? b[at] : 0.0f;
+#define FETCH(LOW) \
+    do { \
+        const int low = LOW; \
+        _Pragma("unroll") \
+        for (int f = 0; f < A_OWN; f++) { \
+            const int q = t + f * GROUP_SIZE; \
+            fetch(A_RUN, a + A_FROM, row0 + A_ROW < M && low + A_TERM < end, next_a + f * A_RUN); \
+        } \
+        _Pragma("unroll") \
+        for (int f = 0; f < B_OWN; f++) { \
+            const int q = t + f * GROUP_SIZE; \
+            fetch(B_RUN, b + B_FROM, col0 + B_COL < N && low + B_TERM < end, next_b + f * B_RUN); \
+        } \
+    } while (0)
+
+    FETCH(first);
+    for (int begin = first; begin < end; begin += DEPTH) {
+#pragma unroll
+        for (int f = 0; f < A_OWN; f++) {
+            const int q = t + f * GROUP_SIZE;
+            if (q < A_RUNS)
+#pragma unroll
+                for (int r = 0; r < A_RUN; r++)
+                    as[A_TO(r)] = next_a[f * A_RUN + r];
+        }
+#pragma unroll
+        for (int f = 0; f < B_OWN; f++) {
+            const int q = t + f * GROUP_SIZE;
+            if (q < B_RUNS)
+#pragma unroll
+                for (int r = 0; r < B_RUN; r++)
+                    bs[B_TO(r)] = next_b[f * B_RUN + r];
         }
         barrier(CLK_LOCAL_MEM_FENCE);
+        FETCH(begin + DEPTH);  // beyond the end it gives zeros that nobody uses
 
 #pragma unroll
         for (int k = 0; k < DEPTH; k++) {
             float x[ITEM_ROWS], y[ITEM_COLS];
 #pragma unroll
-            for (int i = 0; i < ITEM_ROWS; i++)
-                x[i] = as[k][ty + i * GROUP_ROWS];
+            for (int i = 0; i < ITEM_ROWS; i += ROW_RUN)
+                take(ROW_RUN, as + k * A_PITCH + ROW_OF(i), x + i);
 #pragma unroll
-            for (int j = 0; j < ITEM_COLS; j++)
-                y[j] = bs[k][tx + j * GROUP_COLS];
+            for (int j = 0; j < ITEM_COLS; j += COL_RUN)
+                take(COL_RUN, bs + k * B_PITCH + COL_OF(j), y + j);
 #pragma unroll
             for (int i = 0; i < ITEM_ROWS; i++)
 #pragma unroll
@@ -124,10 +222,10 @@ void matmul(
     c += c_at;
 #pragma unroll
     for (int i = 0; i < ITEM_ROWS; i++) {
-        const int row = row0 + ty + i * GROUP_ROWS;
+        const int row = row0 + ROW_OF(i);
 #pragma unroll
         for (int j = 0; j < ITEM_COLS; j++) {
-            const int col = col0 + tx + j * GROUP_COLS;
+            const int col = col0 + COL_OF(j);
             if (row < M && col < N) {
                 float s = sum[i][j];
 #if EPILOGUE == MASK
@@ -147,7 +245,7 @@ void matmul(
     if (row0 == 0 && ty == 0)
 #pragma unroll
         for (int j = 0; j < ITEM_COLS; j++) {
-            const int col = col0 + tx + j * GROUP_COLS;
+            const int col = col0 + COL_OF(j);
             if (col < N)
                 c[(ulong)M * ldc + col] = bias[j];
         }

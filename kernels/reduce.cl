@@ -17,7 +17,10 @@ kernel void add_partials(
     if (i > n || j >= p)
         return;
     const ulong size = (ulong)rows * ldp;
-    part += ((ulong)(j / panel) * rows + (i < n ? i : rows - 1)) * panel + j % panel;
+    // Not j % panel: of a quotient beside its remainder LLVM makes what Oclgrind
+    // does not know.
+    const int q = j / panel;
+    part += ((ulong)q * rows + (i < n ? i : rows - 1)) * panel + (j - q * panel);
     float sum = part[0];
     for (int s = 1; s < splits; s++)
         sum += part[s * size];

@@ -102,7 +102,8 @@ func (t Tile) Check(l Limits) error {
 
 // localBytes returns the local memory that matmul_local.cl takes.
 func (t Tile) localBytes() int64 {
-	return 4 * int64(t.Depth) * int64(t.ItemRows*t.GroupRows+1+t.ItemCols*t.GroupCols+1)
+	pitch := func(n int) int { return (n+3)/4*4 + 4 }
+	return 4 * int64(t.Depth) * int64(pitch(t.ItemRows*t.GroupRows)+pitch(t.ItemCols*t.GroupCols))
 }
 
 // options returns the -D options of the fields that are set.
@@ -135,8 +136,12 @@ const maxItemRows = 16
 // Fit returns the tile for a product with m rows and n columns of outputs, n
 // padded to the width. Where a register tile is wider than the result it becomes
 // narrower and taller, so that as many sums are on their way as before; where it
-// is taller than the result, the kernel of one row serves.
+// is taller than the result, the kernel of one row serves. A local tile becomes
+// narrower as long as half of its columns would do.
 func (t Tile) Fit(m, n int) Tile {
+	if t.Variant == LocalMemory {
+		return t.narrowLocal(n)
+	}
 	if t.Variant != Register {
 		return t
 	}
@@ -160,6 +165,27 @@ func (t Tile) narrow(n int) Tile {
 	if n < t.ItemCols {
 		t.ItemRows = max(t.ItemRows, min(maxItemRows, t.ItemRows*t.ItemCols/n))
 		t.ItemCols = n
+	}
+	return t
+}
+
+// narrowLocal halves the columns of a local tile while they are twice n, and 32, or more:
+// first those of a work-item, which then keeps runs of 4, then work-items go from
+// beside each other to below each other.
+func (t Tile) narrowLocal(n int) Tile {
+	for t.ItemCols*t.GroupCols >= 2*max(n, 16) {
+		switch {
+		case t.ItemCols > 4 && t.ItemCols%2 == 0:
+			t.ItemCols /= 2
+		case t.GroupCols%2 == 0:
+			t.GroupCols /= 2
+			t.GroupRows *= 2
+			if t.ItemRows > 4 && t.ItemRows%2 == 0 {
+				t.ItemRows /= 2 // local memory holds as much as before
+			}
+		default:
+			return t
+		}
 	}
 	return t
 }

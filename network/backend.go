@@ -183,17 +183,44 @@ type Info struct {
 	Roundoff     float64 `json:"roundoff"`      // unit roundoff u of the arithmetic: 2⁻²⁴ or 2⁻⁵³
 }
 
-// A Profiler is a Backend that can say how long its operations took on the
-// device. Backends offer it where they were opened with profiling.
+// A Profiler is a Backend that can say how long its operations took. Backends
+// offer it where they were opened with profiling.
 type Profiler interface {
 	// Profile waits for all earlier work and returns the time of each operation
 	// since the last call, in the order in which they first ran.
 	Profile() ([]OperationTime, error)
 }
 
-// OperationTime is the device time of one operation of a Profiler.
+// OperationTime is the time of one operation of a Profiler: the device's own, or
+// the wall time of verbs that work before they return.
 type OperationTime struct {
-	Operation string        `json:"operation"` // kernel and shape
+	// Operation is an operation of [Layout.Work], which may say its form before
+	// its shape ("forward packed 784x128"), or one of the backend's own.
+	Operation string        `json:"operation"`
 	Launches  int           `json:"launches"`
 	Total     time.Duration `json:"nanoseconds"`
+}
+
+// A Peak is something that a device is limited by.
+type Peak int
+
+// The peaks.
+const (
+	Arithmetic Peak = iota // floating-point operations in the backend's precision
+	Bandwidth              // bytes read and written, of buffers larger than caches
+)
+
+// A Prober is a Backend that can show what its device comes to at best, to
+// compare operations with.
+type Prober interface {
+	// Probe enqueues rounds rounds of work that nothing but the peak p limits, and
+	// returns how much work that is in all: operations or bytes. Memory that it
+	// needs is kept until Close.
+	Probe(p Peak, rounds int) (work float64, err error)
+}
+
+// A MemoryMeter is a Backend that knows the memory it holds.
+type MemoryMeter interface {
+	// MemoryHeld returns the bytes of everything that was made and not closed.
+	MemoryHeld() int64
 }

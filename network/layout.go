@@ -86,21 +86,6 @@ func (l Layout) Parameters() int {
 	return sum
 }
 
-// Flops returns the floating-point operations of one loss and gradient over
-// rows samples: 2·n·p a sample for each of the layer's products (forward,
-// weight gradient, and the input gradient, which the first layer does not need).
-func (l Layout) Flops(rows int) float64 {
-	sum := 0.0
-	for i := range l.Layers() {
-		products := 3.0
-		if i == 0 {
-			products = 2
-		}
-		sum += 2 * products * float64(l.Sizes[i]) * float64(l.Sizes[i+1])
-	}
-	return sum * float64(rows)
-}
-
 // An Init is a distribution of the initial weights.
 type Init string
 

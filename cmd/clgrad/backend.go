@@ -19,18 +19,24 @@ func (n *backendName) UnmarshalText(text []byte) error {
 }
 
 // open opens the backend. auto takes the best OpenCL device, or the CPU where
-// there is none, and says which and why.
+// there is none that works, and says which and why.
 func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
+	onCPU := cpu.Options{Profiling: o.Profiling}
 	switch n {
 	case "cpu":
-		return cpu.New[float32](), nil
+		return cpu.Open[float32](onCPU), nil
 	case "cpu64":
-		return cpu.New[float64](), nil
+		return cpu.Open[float64](onCPU), nil
 	case "auto":
 		b, d, why, err := openDevice(a, "", o)
+		if err == nil {
+			if err = tryOut(b); err != nil {
+				err = errors.Join(err, b.Close())
+			}
+		}
 		if err != nil {
 			a.note("computing on the CPU: %s", oneLine(err))
-			return cpu.New[float32](), nil
+			return cpu.Open[float32](onCPU), nil
 		}
 		a.note("computing on opencl:%s, %s (%s)", d.ID(), d.Name, why)
 		return b, nil
@@ -41,6 +47,26 @@ func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
 		return nil, err
 	}
 	return b, nil
+}
+
+// tryOut reports a device that is listed and cannot compute: whose driver has no
+// compiler that works, say. It builds and runs one kernel, which any run needs.
+func tryOut(b network.Backend) (err error) {
+	theta, err := b.NewBuffer(network.Align)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, theta)
+	t, err := b.NewTally(1)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, t)
+	if err := b.Update(theta, theta, 1, 1, t); err != nil {
+		return err
+	}
+	_, err = b.ReadTally(t, 0, make([]network.Record, 1))
+	return err
 }
 
 // openDevice opens the OpenCL device that which names (see gpu.Select), with what

@@ -1,86 +1,97 @@
 package main
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
+	"os"
+	"runtime/debug"
 	"slices"
-	"text/tabwriter"
+	"strconv"
+	"strings"
 	"time"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/gpu"
 	"clgrad/network"
-	"clgrad/network/dataset"
 )
 
 type benchCommand struct {
 	modelFlags
-	Backend    []backendName `placeholder:"NAME" help:"Backends to time, in place of every one that is found."`
-	Iterations recipe.Count  `default:"10" help:"Iterations to time on each backend, after one that is not."`
-	Profile    bool          `help:"Also the device time of every operation, which slows some devices down."`
-	Dense      bool          `help:"Keep OpenCL devices from packing the input."`
-	JSON       bool          `name:"json" help:"One JSON object."`
+	Backend    []backendName  `placeholder:"NAME" help:"Backends to time, in place of every one that is found."`
+	Iterations recipe.Count   `default:"10" help:"Iterations to time on each backend, after one that is not."`
+	Rows       []recipe.Count `placeholder:"N" help:"Numbers of rows to time, in place of the whole training set, as in 60000,600000: rows are taken from the training set, and from its start again where it ends."`
+	Profile    bool           `help:"Also the time of every operation, which slows some devices down."`
+	Peaks      bool           `negatable:"" default:"true" help:"Measure what each device comes to at best."`
+	Dense      bool           `help:"Keep OpenCL devices from packing the input."`
+	Format     benchFormat    `default:"table" enum:"table,json,benchstat" help:"${enum}: benchstat is Go's benchmark format, a line for every turn."`
+	JSON       bool           `name:"json" help:"One JSON object, as --format json."`
 }
+
+// A benchFormat is the value of --format.
+type benchFormat string
+
+// The formats.
+const (
+	tableFormat     benchFormat = "table"
+	jsonFormat      benchFormat = "json"
+	benchstatFormat benchFormat = "benchstat"
+)
 
 // Help is shown by clgrad bench --help.
 func (benchCommand) Help() string {
-	return "The backends take turns of about 0.2 s, or an iteration, so that a change of the machine's speed meets all of them alike."
+	return `The backends take turns of about 0.2 s, of a fifth of the iterations or of a single one, so that a change of the machine's speed meets all of them alike; medians and quartiles are over turns.
+
+Operations and bytes are counted from shapes: two operations for each multiply-add of a matrix product; every operand read once and every result written once. Products that skip the zeros of the data count as the dense ones they replace, and operands that a cache holds since the operation before as read, so that GFLOP/s and GB/s can exceed the peak.
+
+Peaks are measured in the same turns. On OpenCL devices they are those of a kernel of multiply-adds in registers, and of copies of large buffers: what the hardware gives to any kernel, however well the network's are tuned. On the CPU backends they are those of their BLAS on a square product, and of copies on all cores.
+
+Examples: clgrad bench --profile; clgrad bench --backend opencl --rows 60000,600000; clgrad bench --iterations 50 --format benchstat >a.txt && benchstat -col /backend a.txt`
 }
 
-// benchReport is the output of --json.
-type benchReport struct {
-	Data    string        `json:"data"`
-	Samples int           `json:"samples"`
-	Layers  []int         `json:"layers"`
-	Flops   float64       `json:"flops_per_iteration"`
-	Results []benchResult `json:"results"`
-}
+// started is when the process began, but for the loading of the binary.
+var started = time.Now()
 
-// benchResult is one backend's times, in seconds.
-type benchResult struct {
-	Backend string `json:"backend"`
-	Device  string `json:"device"`
-	Driver  string `json:"driver"`
-	// First is the first iteration, in which drivers compile; Load is what came
-	// before it.
-	Load       float64 `json:"load_seconds"`
-	First      float64 `json:"first_iteration_seconds"`
-	Median     float64 `json:"median_iteration_seconds"`
-	Min        float64 `json:"min_iteration_seconds"`
-	Max        float64 `json:"max_iteration_seconds"`
-	GFlops     float64 `json:"gflops"`
-	Loss       float64 `json:"loss"` // of the last iteration
-	Iterations int     `json:"iterations"`
-	// Profile is the device time of the operations of an iteration, with --profile.
-	Profile []operationShare `json:"profile,omitempty"`
-	Problem string           `json:"problem,omitempty"` // why there are no times
-}
-
-// operationShare is an operation's part of an iteration.
-type operationShare struct {
-	Operation string  `json:"operation"`
-	Launches  float64 `json:"launches_per_iteration"`
-	Seconds   float64 `json:"seconds_per_iteration"`
-}
-
-// A contestant is a backend that takes its turns.
+// A contestant is a backend with a number of rows that takes its turns.
 type contestant struct {
 	benchResult
-	backend network.Backend
-	trainer *network.Trainer
-	times   []time.Duration
+	width      int // bytes of an element
+	backend    network.Backend
+	trainer    *network.Trainer
+	operations []*operationTimes // in the order of a first run
+	// probes are those of the backend's peaks, nil where another contestant's are.
+	probes []*probe
+}
+
+// operationTimes are the times of an operation of an iteration, one a turn.
+type operationTimes struct {
+	operation string
+	launches  float64
+	seconds   []float64
+}
+
+// A probe measures one peak.
+type probe struct {
+	peak   network.Peak
+	rounds int       // that take probeTime, 0 before they are known
+	rates  []float64 // operations or bytes a second, one a turn
 }
 
 // Run times all backends in turns.
 func (c benchCommand) Run(a *app) (err error) {
+	if c.JSON {
+		c.Format = jsonFormat
+	}
 	set, l, err := c.load(a)
 	if err != nil {
 		return err
 	}
+	report := benchReport{Data: set.Name, Layers: l.Sizes, DataSeconds: time.Since(started).Seconds()}
 	names := c.Backend
 	if len(names) == 0 {
 		names = allBackends(a)
+	}
+	rows := c.Rows
+	if len(rows) == 0 {
+		rows = []recipe.Count{recipe.Count(set.Train.Rows)}
 	}
 	var all []*contestant
 	defer func() {
@@ -93,92 +104,129 @@ func (c benchCommand) Run(a *app) (err error) {
 			}
 		}
 	}()
-	for _, name := range names {
-		x := &contestant{}
-		all = append(all, x)
-		x.Backend = string(name)
-		if err := c.enter(a, x, name, set, l); err != nil {
-			if len(c.Backend) > 0 {
+	var problem error
+	for _, n := range rows {
+		of := set
+		of.Train = repeatRows(set.Train, int(n))
+		for _, name := range names {
+			if err := a.Err(); err != nil {
 				return err
 			}
-			a.note("%s is left out: %s", name, oneLine(err))
-			x.Problem = oneLine(err)
+			x := &contestant{benchResult: benchResult{Backend: string(name), Samples: int(n)}}
+			all = append(all, x)
+			if err := x.enter(a, c, name, of, l); err != nil {
+				if len(c.Backend) > 0 {
+					return err
+				}
+				a.note("%s is left out: %s", name, oneLine(err))
+				x.Problem, problem = oneLine(err), err
+				continue
+			}
+			x.ToFirst = report.DataSeconds + x.Open + x.Load + x.First
+			report.some = true
+			if !slices.ContainsFunc(all, func(y *contestant) bool { return y.probes != nil && y.Backend == x.Backend }) {
+				x.probes = []*probe{{peak: network.Arithmetic}, {peak: network.Bandwidth}}
+			}
 		}
 	}
+	if !report.some {
+		return problem
+	}
+	report.PeakRSS = peakRSS() // the probes are no part of it
 	for left := true; left; {
 		left = false
 		for _, x := range all {
 			if x.Problem != "" || x.trainer.Done() > int(c.Iterations) {
 				continue
 			}
-			if err := x.turn(a, int(c.Iterations)+1, float64(c.LR)); err != nil {
+			if err := x.round(a, c); err != nil {
 				return fmt.Errorf("%s: %w", x.Backend, err)
 			}
 			left = true
-			// The first turn is an iteration that is not timed: its profile is
-			// dropped. The last one sees all that came between.
-			if done := x.trainer.Done(); c.Profile && (done == 1 || done > int(c.Iterations)) {
-				if err := x.profile(max(1, done-1)); err != nil {
-					return fmt.Errorf("%s: %w", x.Backend, err)
-				}
-			}
 		}
 	}
-	report := benchReport{Data: set.Name, Samples: set.Train.Rows, Layers: l.Sizes, Flops: l.Flops(set.Train.Rows)}
 	for _, x := range all {
-		report.Results = append(report.Results, x.result(report.Flops))
+		x.finish(l, all)
+		report.Results = append(report.Results, x.benchResult)
 	}
-	if c.JSON {
-		return json.NewEncoder(a.out).Encode(report)
-	}
-	return report.show(a)
+	return report.write(a, c.Format)
 }
 
-// enter opens a backend and loads the data into it.
-func (c benchCommand) enter(a *app, x *contestant, name backendName, set dataset.Set, l network.Layout) (err error) {
-	begin := time.Now()
-	if x.backend, err = name.open(a, gpu.Options{Profiling: c.Profile, Dense: c.Dense}); err != nil {
-		return err
+// repeatRows returns the first rows of s, and those of s again from its start
+// until there are as many.
+func repeatRows(s network.Samples, rows int) network.Samples {
+	if rows <= s.Rows {
+		return s.Slice(0, rows)
 	}
-	info := x.backend.Info()
-	x.Backend, x.Device, x.Driver = info.Backend, info.Device, info.Driver
-	x.trainer, _, err = c.start(set, l, x.backend)
-	x.Load = time.Since(begin).Seconds()
-	return err
+	r := s
+	r.Rows = rows
+	r.Bytes = cycle(s.Bytes, rows*s.Features)
+	r.Floats = cycle(s.Floats, rows*s.Features)
+	r.Labels = cycle(s.Labels, rows)
+	return r
+}
+
+// cycle returns n elements of v in a circle, none of none.
+func cycle[T any](v []T, n int) []T {
+	if v == nil {
+		return nil
+	}
+	r := make([]T, 0, n)
+	for len(r) < n {
+		r = append(r, v[:min(len(v), n-len(r))]...)
+	}
+	return r
 }
 
 // turnTime is how long a turn may take: several iterations of a fast device, so
-// that two are on their way as in a training run, and one of a slow one.
-const turnTime = 200 * time.Millisecond
+// that two are on their way as in a training run, and one of a slow one. A backend
+// has at least leastTurns turns where it has as many iterations.
+const (
+	turnTime   = 200 * time.Millisecond
+	leastTurns = 5
+)
 
-// turn runs some iterations, up to the given number in all.
-func (x *contestant) turn(a *app, last int, rate float64) error {
+// round runs a turn's iterations, and the probes.
+func (x *contestant) round(a *app, c benchCommand) error {
 	n := 1
-	if len(x.times) > 1 { // the first says nothing: drivers compile in it
-		n = max(1, int(turnTime/max(1, x.times[len(x.times)-1])))
+	if len(x.Turns) > 0 {
+		n = max(1, min(int(turnTime.Seconds()/x.Turns[len(x.Turns)-1].Seconds), int(c.Iterations)/leastTurns))
 	}
-	from := x.trainer.Done()
-	to := min(last, from+n)
-	var turn time.Duration
-	err := x.trainer.Descend(a, network.Descent{Iterations: to, LearningRate: rate},
-		func(i network.Iteration) error {
-			turn += i.Elapsed
-			x.Loss = i.Loss
-			return nil
-		})
+	t, err := x.turn(a, min(int(c.Iterations)+1-x.trainer.Done(), n), float64(c.LR))
 	if err != nil {
 		return err
 	}
-	// The mean over the turn: with two iterations on their way, a driver that
-	// reports the end of one late makes the next one look short.
-	for range to - from {
-		x.times = append(x.times, turn/time.Duration(to-from))
+	x.Turns = append(x.Turns, t)
+	if c.Profile {
+		if err := x.profile(t.Iterations); err != nil {
+			return err
+		}
 	}
-	return nil
+	if c.Peaks {
+		for _, p := range x.probes {
+			if err := p.measure(x.backend); err != nil {
+				return err
+			}
+		}
+	}
+	return x.dropProfile()
 }
 
-// profile takes the time of each operation since the last call into the result,
-// in seconds an iteration.
+// turn runs n iterations and returns their mean: with two of them on their way, a
+// driver that reports the end of one late makes the next one look short.
+func (x *contestant) turn(a *app, n int, rate float64) (turn, error) {
+	var total time.Duration
+	err := x.trainer.Descend(a, network.Descent{Iterations: x.trainer.Done() + n, LearningRate: rate},
+		func(i network.Iteration) error {
+			total += i.Elapsed
+			x.Loss = network.Number(i.Loss)
+			return nil
+		})
+	return turn{n, total.Seconds() / float64(n)}, err
+}
+
+// profile takes the time of each operation since the last call as that of the
+// turn.
 func (x *contestant) profile(iterations int) error {
 	p, ok := x.backend.(network.Profiler)
 	if !ok {
@@ -188,73 +236,96 @@ func (x *contestant) profile(iterations int) error {
 	if err != nil {
 		return err
 	}
-	x.Profile = nil
 	for _, o := range times {
-		x.Profile = append(x.Profile, operationShare{
-			o.Operation, float64(o.Launches) / float64(iterations), o.Total.Seconds() / float64(iterations),
-		})
+		i := slices.IndexFunc(x.operations, func(t *operationTimes) bool { return t.operation == o.Operation })
+		if i < 0 {
+			i = len(x.operations)
+			x.operations = append(x.operations, &operationTimes{operation: o.Operation})
+		}
+		t := x.operations[i]
+		t.launches = float64(o.Launches) / float64(iterations)
+		t.seconds = append(t.seconds, o.Total.Seconds()/float64(iterations))
 	}
 	return nil
 }
 
-// result returns the statistics of the times without the first.
-func (x *contestant) result(flops float64) benchResult {
-	if len(x.times) < 2 {
-		return x.benchResult
+// dropProfile forgets the operations since the last profile: those of the first
+// iteration and of probes.
+func (x *contestant) dropProfile() error {
+	if p, ok := x.backend.(network.Profiler); ok {
+		_, err := p.Profile()
+		return err
 	}
-	r, times := x.benchResult, x.times[1:]
-	r.First = x.times[0].Seconds()
-	r.Median = median(times).Seconds()
-	r.Min, r.Max = slices.Min(times).Seconds(), slices.Max(times).Seconds()
-	r.Iterations = len(times)
-	r.GFlops = flops / r.Median / 1e9
-	return r
+	return nil
 }
 
-// show writes the table. Each backend is compared with the first that has times.
-func (r benchReport) show(a *app) error {
-	fmt.Fprintf(a.out, "%s, %d samples, layers %v: %.2f GFLOP an iteration\n", r.Data, r.Samples, r.Layers, r.Flops/1e9)
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "backend\tmedian s\tmin s\tmax s\tGFLOP/s\tspeed\tfirst s\tload s\tloss\t")
-	base := 0.0
-	var errs []error
-	for _, x := range r.Results {
-		if x.Problem != "" {
-			continue
-		}
-		if base == 0 {
-			base = x.Median
-		}
-		_, err := fmt.Fprintf(w, "%s\t%.4f\t%.4f\t%.4f\t%.1f\t%.2f×\t%.2f\t%.2f\t%.4f\t\n",
-			x.Backend, x.Median, x.Min, x.Max, x.GFlops, base/x.Median, x.First, x.Load, x.Loss)
-		errs = append(errs, err)
-	}
-	errs = append(errs, w.Flush())
-	for _, x := range r.Results {
-		if x.Problem == "" {
-			fmt.Fprintf(a.out, "%s: %s, %s\n", x.Backend, x.Device, x.Driver)
-		}
-	}
-	for _, x := range r.Results {
-		errs = append(errs, x.showProfile(a))
-	}
-	return errors.Join(errs...)
-}
+// probeTime is how long a probe takes at least, so that launches and waiting do
+// not show. probeLimit bounds its rounds.
+const (
+	probeTime  = 30 * time.Millisecond
+	probeLimit = 1 << 16
+)
 
-// showProfile writes the operations of an iteration, and what is left of its
-// time: launches, waiting and reading.
-func (x benchResult) showProfile(a *app) error {
-	if len(x.Profile) == 0 {
+// measure runs a probe once, and the first time until its rounds are known. It
+// does nothing on a backend without probes.
+func (p *probe) measure(b network.Backend) error {
+	prober, ok := b.(network.Prober)
+	if !ok {
 		return nil
 	}
-	fmt.Fprintf(a.out, "\n%s, an iteration of %.4f s:\n", x.Backend, x.Median)
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "operation\tlaunches\tms\tshare")
-	left := x.Median
-	for _, o := range x.Profile {
-		fmt.Fprintf(w, "%s\t%.0f\t%.3f\t%.1f %%\n", o.Operation, o.Launches, 1e3*o.Seconds, 100*o.Seconds/x.Median)
-		left -= o.Seconds
+	run := func(rounds int) (work, seconds float64, err error) {
+		begin := time.Now()
+		if work, err = prober.Probe(p.peak, rounds); err != nil {
+			return 0, 0, err
+		}
+		m, err := b.Mark()
+		if err != nil {
+			return 0, 0, err
+		}
+		end, err := m.Wait()
+		return work, end.Sub(begin).Seconds(), err
 	}
-	fmt.Fprintf(w, "not in operations\t\t%.3f\t%.1f %%\n", 1e3*left, 100*left/x.Median)
-	return w.Flush()
+	if p.rounds == 0 {
+		if _, _, err := run(1); err != nil { // drivers compile, memory finds its place
+			return err
+		}
+		for p.rounds = 1; ; p.rounds *= 2 {
+			_, seconds, err := run(p.rounds)
+			if err != nil {
+				return err
+			}
+			if seconds >= probeTime.Seconds() || p.rounds >= probeLimit {
+				break
+			}
+		}
+	}
+	work, seconds, err := run(p.rounds)
+	if err == nil {
+		p.rates = append(p.rates, work/seconds)
+	}
+	return err
+}
+
+// residentMemory returns the resident memory of the process in bytes, garbage
+// left out, 0 where the system does not tell.
+func residentMemory() int64 {
+	debug.FreeOSMemory()
+	text, err := os.ReadFile("/proc/self/statm")
+	if err != nil {
+		return 0
+	}
+	fields := strings.Fields(string(text))
+	if len(fields) < 2 {
+		return 0
+	}
+	pages, err := strconv.ParseInt(fields[1], 10, 64)
+	if err != nil {
+		return 0
+	}
+	return pages * int64(os.Getpagesize())
+}
+
+// options returns the options of the backends.
+func (c benchCommand) options() gpu.Options {
+	return gpu.Options{Profiling: c.Profile, Dense: c.Dense}
 }

@@ -42,17 +42,19 @@ func (c checkCommand) Run(a *app) error {
 		options = append(options, backendtest.Only(string(o)))
 	}
 	options = append(options, backendtest.Until(a))
-	// Opened once to see that it can be, and to say which it is.
+	// Opened once to see that it can be, and to say which it is: all operations are
+	// checked on that one, whatever becomes of it.
 	b, err := c.Backend.open(a, gpu.Options{})
 	if err != nil {
 		return err
 	}
+	name := backendName(b.Info().Backend)
 	if err := b.Close(); err != nil {
 		return err
 	}
 	quiet := *a
 	quiet.err = io.Discard
-	report, failed := backendtest.Check(func() (network.Backend, error) { return c.Backend.open(&quiet, gpu.Options{}) }, options...)
+	report, failed := backendtest.Check(func() (network.Backend, error) { return name.open(&quiet, gpu.Options{}) }, options...)
 	if err := a.Err(); err != nil {
 		return err
 	}

@@ -442,27 +442,6 @@ func TestDevices(t *testing.T) {
 	}
 }
 
-func TestBench(t *testing.T) {
-	dir := images(t, 200, 10)
-	var r benchReport
-	if err := json.Unmarshal([]byte(good(t, "bench", "--data", dir, "--iterations", "3", "--json")), &r); err != nil {
-		t.Fatal(err)
-	}
-	names := backends(t)
-	if len(r.Results) != len(names) || r.Flops != 2*200*(784*128*2+1280*3) {
-		t.Fatalf("%+v", r)
-	}
-	for i, x := range r.Results {
-		if x.Backend != names[i] || x.Iterations != 3 || x.Min > x.Median || x.Median > x.Max || x.Min <= 0 ||
-			math.Abs(x.Loss/r.Results[0].Loss-1) > 1e-4 {
-			t.Errorf("%+v", x)
-		}
-	}
-	if table := good(t, "bench", "--data", dir, "--iterations", "1", "--backend", "cpu64"); !strings.Contains(table, "cpu64") {
-		t.Error(table)
-	}
-}
-
 func TestCheck(t *testing.T) {
 	table := good(t, "check", "--backend", "cpu", "--quick", "--operation", "update", "--operation", "input-gradient")
 	for _, want := range []string{"update", "input-gradient", "99 %", "ok"} {

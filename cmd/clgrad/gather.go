@@ -82,6 +82,10 @@ func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 		Command:     a.command(),
 		Config:      string(dir.config),
 	}
+	var err error
+	if run.Kernels, err = kernelTimes(a, r); err != nil {
+		a.note("the report has no times of operations: %s", oneLine(err))
+	}
 	if run.Title == "" {
 		run.Title = r.set.Name
 	}

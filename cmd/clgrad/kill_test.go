@@ -23,17 +23,6 @@ import (
 	"clgrad/network/checkpoint"
 )
 
-// asClgrad in the environment makes the test's program be clgrad.
-const asClgrad = "CLGRAD_TEST_AS_CLGRAD"
-
-func TestMain(m *testing.M) {
-	if os.Getenv(asClgrad) != "" {
-		os.Unsetenv(asClgrad)
-		main()
-	}
-	os.Exit(m.Run())
-}
-
 // A process is clgrad as a process of its own.
 type process struct {
 	*exec.Cmd
@@ -44,14 +33,13 @@ type process struct {
 // startWith starts clgrad behind a prefix of another command line.
 func startWith(t *testing.T, prefix []string, args ...string) *process {
 	t.Helper()
-	program, err := os.Executable()
+	program, err := exec.LookPath("clgrad") // which TestMain has made
 	if err != nil {
 		t.Fatal(err)
 	}
 	line := append(append(slices.Clone(prefix), program), args...)
 	p := &process{Cmd: exec.Command(line[0], line[1:]...), ended: make(chan struct{})}
 	p.Stdout, p.Stderr = &p.out, &p.err
-	p.Env = append(os.Environ(), asClgrad+"=1")
 	if err := p.Start(); err != nil {
 		t.Fatal(err)
 	}

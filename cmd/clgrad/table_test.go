@@ -129,7 +129,7 @@ func TestNoTestSet(t *testing.T) {
 	if err := json.Unmarshal([]byte(good(t, append([]string{"bench", "--iterations", "1", "--validation", "0.1", "--json"}, args...)...)), &r); err != nil {
 		t.Fatal(err)
 	}
-	if r.Samples != 27 || r.Data != "flowers.csv" {
+	if r.Results[0].Samples != 27 || r.Data != "flowers.csv" {
 		t.Errorf("bench: %+v", r)
 	}
 }

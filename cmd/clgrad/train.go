@@ -11,6 +11,7 @@ import (
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
+	"clgrad/cpu"
 	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
@@ -128,6 +129,25 @@ func (f modelFlags) start(set dataset.Set, l network.Layout, b network.Backend) 
 	return t, plan, nil
 }
 
+// startOn opens a backend and starts there. Where auto took a device that has no
+// room for the network, it says so and takes the CPU.
+func (f modelFlags) startOn(a *app, name backendName, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {
+	b, err := name.open(a, gpu.Options{})
+	if err != nil {
+		return nil, nil, network.Plan{}, err
+	}
+	t, plan, err := f.start(set, l, b)
+	if failed := (*gpu.Error)(nil); name == "auto" && errors.As(err, &failed) {
+		a.note("computing on the CPU instead: %s", oneLine(errors.Join(err, b.Close())))
+		b = cpu.New[float32]()
+		t, plan, err = f.start(set, l, b)
+	}
+	if err != nil {
+		return nil, nil, plan, errors.Join(err, b.Close())
+	}
+	return b, t, plan, nil
+}
+
 // A trained is what a run came to.
 type trained struct {
 	set       dataset.Set
@@ -173,15 +193,11 @@ func (c trainCommand) Run(a *app) (err error) {
 	if err := a.Err(); err != nil {
 		return err
 	}
-	b, err := c.backend(from).open(a, gpu.Options{})
+	b, t, plan, err := c.begin(a, set, l, from)
 	if err != nil {
 		return err
 	}
 	defer closing(&err, b)
-	t, plan, err := c.begin(set, l, b, from)
-	if err != nil {
-		return err
-	}
 	defer closing(&err, t)
 
 	r := trained{set: set, rows: rows, plan: plan, info: b.Info(), layout: l}

@@ -2,7 +2,10 @@
 // networks on MNIST, one after the other in turns, and writes a table in
 // Markdown to standard output.
 //
-//	go run ./cmd/compare [-clgrad bin/clgrad] [-python python3] [-data DIR] [-rounds 3]
+//	go run ./cmd/compare [-clgrad bin/clgrad] [-python python3] [-data DIR] [-rounds 3] [-gpu]
+//
+// With -gpu it is against PyTorch and CuPy on an NVIDIA GPU. What cannot be run
+// is left out and said so.
 //
 // A figure is the median over the rounds of each round's median iteration, the
 // first iteration left out. NumPy runs twice: as its BLAS chooses its kernels, and
@@ -36,6 +39,7 @@ type result struct {
 type engine struct {
 	name    string
 	version string // once it has run
+	out     bool   // it could not be run
 	command func(hidden string) *exec.Cmd
 }
 
@@ -43,17 +47,19 @@ func main() {
 	clgrad := flag.String("clgrad", "bin/clgrad", "the clgrad binary")
 	backend := flag.String("backend", "opencl", "its backend")
 	python := flag.String("python", "/usr/bin/python3", "a Python with NumPy and PyTorch")
+	script := flag.String("peer", filepath.Join("cmd", "compare", "peer.py"), "the peers' program")
+	gpu := flag.Bool("gpu", false, "against PyTorch and CuPy on a GPU")
 	data := flag.String("data", "", "directory with MNIST's gzip-compressed files (default: clgrad's cache)")
 	rounds := flag.Int("rounds", 3, "rounds of turns")
 	iterations := flag.Int("iterations", 6, "iterations a turn")
 	flag.Parse()
-	if err := run(*clgrad, *backend, *python, *data, *rounds, *iterations); err != nil {
+	if err := run(*clgrad, *backend, *python, *script, *data, *gpu, *rounds, *iterations); err != nil {
 		fmt.Fprintf(os.Stderr, "compare: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(clgrad, backend, python, data string, rounds, iterations int) error {
+func run(clgrad, backend, python, script, data string, gpu bool, rounds, iterations int) error {
 	if rounds < 1 || iterations < 2 {
 		return fmt.Errorf("%d rounds of %d iterations: at least 1 of 2 are needed", rounds, iterations)
 	}
@@ -65,7 +71,7 @@ func run(clgrad, backend, python, data string, rounds, iterations int) error {
 	}
 	peer := func(name string, environment ...string) func(string) *exec.Cmd {
 		return func(hidden string) *exec.Cmd {
-			c := exec.Command(python, filepath.Join("cmd", "compare", "peer.py"), name, data, "784,"+hidden+",10", fmt.Sprint(iterations))
+			c := exec.Command(python, script, name, data, "784,"+hidden+",10", fmt.Sprint(iterations))
 			c.Env = append(os.Environ(), environment...)
 			return c
 		}
@@ -74,12 +80,21 @@ func run(clgrad, backend, python, data string, rounds, iterations int) error {
 		{name: "clgrad", command: func(hidden string) *exec.Cmd {
 			return exec.Command(clgrad, "train", "--layers", hidden, "--iterations", fmt.Sprint(2*iterations), "--backend", backend, "--json")
 		}},
-		{name: "NumPy", command: peer("numpy")},
 	}
-	if wide() {
-		engines = append(engines, engine{name: "OPENBLAS_CORETYPE=SkylakeX, NumPy", command: peer("numpy", "OPENBLAS_CORETYPE=SkylakeX")})
+	if gpu {
+		engines = append(engines,
+			engine{name: "PyTorch, CUDA", command: peer("torch-cuda")},
+			engine{name: "PyTorch, CUDA, compiled", command: peer("torch-cuda-compile")},
+			engine{name: "PyTorch, CUDA, TF32, compiled", command: peer("torch-cuda-tf32-compile")},
+			engine{name: "CuPy, float32", command: peer("cupy")},
+			engine{name: "CuPy, float64", command: peer("cupy-float64")})
+	} else {
+		engines = append(engines, engine{name: "NumPy", command: peer("numpy")})
+		if wide() {
+			engines = append(engines, engine{name: "OPENBLAS_CORETYPE=SkylakeX, NumPy", command: peer("numpy", "OPENBLAS_CORETYPE=SkylakeX")})
+		}
+		engines = append(engines, engine{name: "PyTorch", command: peer("torch")})
 	}
-	engines = append(engines, engine{name: "PyTorch", command: peer("torch")})
 
 	fmt.Println("| network | engine | seconds an iteration | clgrad is | peak memory |")
 	fmt.Println("|---|---|---|---|---|")
@@ -87,9 +102,17 @@ func run(clgrad, backend, python, data string, rounds, iterations int) error {
 		times, memory := make([][]float64, len(engines)), make([]int64, len(engines))
 		for range rounds {
 			for i := range engines {
+				if engines[i].out {
+					continue
+				}
 				r, err := engines[i].measure(hidden)
-				if err != nil {
+				if err != nil && i == 0 {
 					return err
+				}
+				if err != nil {
+					fmt.Fprintf(os.Stderr, "compare: %s is left out: %v\n", engines[i].name, err)
+					engines[i].out = true
+					continue
 				}
 				times[i] = append(times[i], r.Median)
 				memory[i] = max(memory[i], r.PeakRSS)
@@ -97,6 +120,9 @@ func run(clgrad, backend, python, data string, rounds, iterations int) error {
 			}
 		}
 		for i, e := range engines {
+			if e.out {
+				continue
+			}
 			ratio := "" // of medians, both sides measured in the same turns
 			if i > 0 {
 				ratio = fmt.Sprintf("%.1f× faster", median(times[i])/median(times[0]))

@@ -45,6 +45,7 @@ var tall = map[string][]shape{
 
 // Limits, in multiplications of one product.
 const (
+	tinyVolume  = 10_000    // what a tiny run computes
 	quickVolume = 400_000   // what a quick run computes
 	exactVolume = 130_000   // what math/big computes
 	everyVolume = 4_000_000 // up to here a shape is run with every kind of operands
@@ -108,13 +109,13 @@ func (c productCase) String() string {
 }
 
 // productCases lists the cases of an operation.
-func productCases(op string, quick bool) []productCase {
+func productCases(op string, quick, tiny bool) []productCase {
 	var cases []productCase
 	verb := strings.TrimSuffix(op, "-input")
 	all := append(append([]shape{}, shapes...), tall[verb]...)
 	for i, shape := range all {
 		base := productCase{op: op, shape: shape, blockRows: shape.rows}
-		if quick && base.volume() > quickVolume {
+		if quick && base.volume() > quickVolume || tiny && base.volume() > tinyVolume {
 			continue
 		}
 		kinds := []kind{normal, cancelling, spread}
@@ -124,7 +125,7 @@ func productCases(op string, quick bool) []productCase {
 		if i >= len(shapes) {
 			kinds = kinds[:2]
 		}
-		if base.volume() > everyVolume {
+		if base.volume() > everyVolume || tiny {
 			kinds = kinds[i%len(kinds):][:1]
 		}
 		for j, kind := range append(kinds, integers) {

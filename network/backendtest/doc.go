@@ -29,8 +29,8 @@
 //
 // # What every product is put through
 //
-// Operands are views with an offset, in buffers whose other elements hold known
-// values. Row strides are network.AlignUp(columns), in some cases more. After
+// Operands are views with an offset, in buffers whose other elements, in front
+// and behind, hold known values. Row strides are network.AlignUp(columns), in some cases more. After
 // the verb nothing outside the result may have changed, the padding of the
 // result must be zero, and the same call on the same values must give the same
 // bits. Padding is zero before the verb, in operands and results alike.
@@ -58,4 +58,9 @@
 //
 // Softmax has a bound of its own (see softmax.go), and an exact case: logits so
 // far apart that every loss is an integer and every probability 0 or 1.
+//
+// # Soaking
+//
+// [RunSoak] trains for long and samples memory, open files, handles and time,
+// none of which may grow; [Soak.Check] has the rule.
 package backendtest

@@ -26,6 +26,10 @@ const (
 	accumulates16 fault = "sums held in bfloat16"
 	reorders      fault = "order of sums varies from call to call"
 	overwrites    fault = "writes behind the result"
+	underwrites   fault = "writes in front of the result"
+	intoOperand   fault = "writes into an operand"
+	intoGradient  fault = "update changes the gradient"
+	readsOn       fault = "reads one element more than asked for"
 	padding       fault = "leaves padding that is not zero"
 	replaces      fault = "weight gradient replaces"
 	hidesNaN      fault = "ReLU hides NaN"
@@ -140,6 +144,10 @@ func TestFaultsAreFound(t *testing.T) {
 		{stale, products, []string{"bound", "exact", "naive kernel"}},
 		{reorders, products, []string{"same bits"}},
 		{overwrites, slices.Concat(all, softmax), []string{"around the result"}},
+		{underwrites, slices.Concat(all, softmax), []string{"around the result"}},
+		{intoOperand, all, []string{"around the result"}},
+		{intoGradient, []string{"update"}, []string{"exact"}},
+		{readsOn, []string{"buffer", "update", "forward", "tally"}, []string{"error"}},
 		{padding, slices.Concat(products, softmax), []string{"around the result"}},
 		{replaces, gradients, []string{"bound", "exact"}},
 		{replaces, []string{"gradient", "training"}, []string{"bound"}},

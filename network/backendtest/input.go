@@ -122,7 +122,7 @@ func loads(s *sheet) {
 				if bytes {
 					name = fmt.Sprintf("%dx%d in blocks of %d, bytes, %s", shape.rows, shape.features, shape.blockRows, scaling.name)
 				}
-				if s.quick && shape.features > 200 && !bytes {
+				if s.quick && shape.features > 200 && !bytes || s.smallest && shape.features > 33 {
 					continue
 				}
 				s.try(name, func() {

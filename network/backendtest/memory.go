@@ -12,7 +12,7 @@ import (
 // at the backend's precision, and is zero before.
 func buffers(s *sheet) {
 	for _, n := range []int{1, 2, 15, 16, 17, 100, 1000, 4099, 1 << 18} {
-		if s.quick && n > 5000 {
+		if s.quick && n > 5000 || s.smallest && n > 1000 {
 			continue
 		}
 		name := fmt.Sprintf("%d elements", n)

@@ -101,6 +101,9 @@ func (n *naive) Write(dst network.Buffer, offset int, src []float64) error {
 }
 
 func (n *naive) Read(src network.Buffer, offset int, dst []float64) error {
+	if n.fault == readsOn && cap(dst) > len(dst) {
+		dst[:len(dst)+1][len(dst)] = 7
+	}
 	for i, v := range (*src.(*buffer))[offset : offset+len(dst)] {
 		dst[i] = float64(v)
 	}
@@ -114,6 +117,9 @@ func (n *naive) NewTally(records int) (network.Tally, error) {
 }
 
 func (n *naive) ReadTally(t network.Tally, first int, dst []network.Record) (int, error) {
+	if n.fault == readsOn && cap(dst) > len(dst) {
+		dst[:len(dst)+1][len(dst)] = network.Record{}
+	}
 	copy(dst, t.(*tally).records[first:first+len(dst)])
 	return t.(*tally).nonFinite, nil
 }
@@ -154,9 +160,15 @@ func (n *naive) sums(a, b grid, start func(i, j int) float32, put func(i, j int,
 	}
 }
 
-// around spoils what stands around a result.
-func (n *naive) around(m network.Matrix) {
+// around spoils what stands around a result, and an operand.
+func (n *naive) around(m, operand network.Matrix) {
 	v := of(m).v
+	if n.fault == underwrites {
+		(*m.Buffer.(*buffer))[m.Offset-1] = 3
+	}
+	if n.fault == intoOperand {
+		of(operand).v[0] += 1
+	}
 	if n.fault == overwrites {
 		v[m.Rows*m.Stride] = 3
 	}
@@ -175,7 +187,7 @@ func (n *naive) forward(x grid, w, b network.Matrix, act network.Activation, h n
 		}
 		out.set(i, j, v)
 	})
-	n.around(h)
+	n.around(h, b)
 	return nil
 }
 
@@ -204,7 +216,7 @@ func (n *naive) weightGradient(x grid, dz, dw, db network.Matrix) error {
 	}
 	n.sums(x.transposed(), of(dz), add(w), w.set)
 	n.sums(grid{one, 1, x.rows, 0, 1}, of(dz), add(b), b.set)
-	n.around(db)
+	n.around(db, dz)
 	return nil
 }
 
@@ -226,7 +238,7 @@ func (n *naive) InputGradient(dz, w, x, dx network.Matrix) error {
 		}
 		out.set(i, j, v)
 	})
-	n.around(dx)
+	n.around(dx, w)
 	return nil
 }
 
@@ -274,7 +286,7 @@ func (n *naive) SoftmaxCrossEntropy(z network.Matrix, x network.Input, block, m 
 		}
 	}
 	out.Loss += float64(loss)
-	n.around(z)
+	n.around(z, z)
 	return nil
 }
 
@@ -287,6 +299,9 @@ func (n *naive) Update(theta, g network.Buffer, alpha float64, iteration int, t 
 	}
 	finite := true
 	for i, v := range d {
+		if n.fault == intoGradient {
+			d[i] = 0
+		}
 		if n.fault != skipsLast || i < len(d)-1 || len(d) == 1 {
 			x[i] -= float32(float32(alpha) * v)
 		}

@@ -10,7 +10,7 @@ import (
 
 // products runs every case of the sheet's operation.
 func products(s *sheet) {
-	for _, c := range productCases(s.op, s.quick) {
+	for _, c := range productCases(s.op, s.quick, s.smallest) {
 		s.try(c.String(), func() { c.check(s) })
 	}
 }

@@ -78,14 +78,22 @@ func (e *env) write(b network.Buffer, v []float64) {
 	e.do(func() error { return e.b.Write(b, 0, v) })
 }
 
-// read returns all elements of b.
+// read returns all elements of b. Behind them stands a canary.
 func (e *env) read(b network.Buffer) []float64 {
 	if e.err != nil {
 		return nil
 	}
-	v := make([]float64, b.Len())
-	e.do(func() error { return e.b.Read(b, 0, v) })
-	return v
+	n := b.Len()
+	v := make([]float64, n+1)
+	v[n] = canary(n)
+	e.do(func() error { return e.b.Read(b, 0, v[:n]) })
+	e.do(func() error {
+		if v[n] != canary(n) {
+			return fmt.Errorf("read of %d elements wrote %v behind them", n, v[n])
+		}
+		return nil
+	})
+	return v[:n:n]
 }
 
 func (e *env) load(s network.Samples, blockRows int) (x network.Input) {
@@ -111,12 +119,19 @@ func (e *env) tally(records int) (t network.Tally) {
 // records returns n records of t from first on, and the first iteration that
 // was not finite.
 func (e *env) records(t network.Tally, first, n int) (records []network.Record, nonFinite int) {
-	records = make([]network.Record, n)
+	guard := network.Record{Loss: canary(n), Correct: n}
+	records = append(make([]network.Record, n), guard)
 	e.do(func() (err error) {
-		nonFinite, err = e.b.ReadTally(t, first, records)
+		nonFinite, err = e.b.ReadTally(t, first, records[:n])
 		return err
 	})
-	return records, nonFinite
+	e.do(func() error {
+		if records[n] != guard {
+			return fmt.Errorf("read of %d records wrote %+v behind them", n, records[n])
+		}
+		return nil
+	})
+	return records[:n:n], nonFinite
 }
 
 // A dense matrix is row-major without padding.

@@ -16,14 +16,20 @@ import (
 type Option func(*options)
 
 type options struct {
-	quick bool
-	only  []string
-	limit time.Duration
-	ctx   context.Context
+	quick    bool
+	smallest bool
+	only     []string
+	limit    time.Duration
+	ctx      context.Context
 }
 
 // Quick leaves out the large shapes: for runs under the race detector.
 func Quick() Option { return func(o *options) { o.quick = true } }
+
+// Tiny leaves out all but the smallest shapes and runs each with few kinds of
+// operands: for devices that are simulated. The integers at odd shapes, and
+// whatever must not change around a result, are kept.
+func Tiny() Option { return func(o *options) { o.quick, o.smallest = true, true } }
 
 // Only runs the named families of operations (see [Operations]) and no others.
 func Only(operations ...string) Option {
@@ -157,7 +163,7 @@ func Run(t *testing.T, open func() (network.Backend, error), opts ...Option) {
 // it is left behind.
 func runFamily(f family, open func() (network.Backend, error), o options) (network.Info, Operation) {
 	begin := time.Now()
-	s := &sheet{op: f.name, quick: o.quick, open: open, ctx: o.ctx}
+	s := &sheet{op: f.name, quick: o.quick, smallest: o.smallest, open: open, ctx: o.ctx}
 	done := make(chan Operation, 1)
 	var info network.Info
 	go func() {
@@ -194,6 +200,7 @@ type sheet struct {
 	*env
 	op       string
 	quick    bool
+	smallest bool
 	ctx      context.Context
 	open     func() (network.Backend, error)
 	cases    int

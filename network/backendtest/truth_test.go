@@ -45,7 +45,7 @@ func TestExactProduct(t *testing.T) {
 // Every partial sum of the integers must be exact in float32, and both operands
 // must hold odd values of 12 bits.
 func TestIntegersAreExactAndWide(t *testing.T) {
-	for _, c := range productCases("weight-gradient-input", true) {
+	for _, c := range productCases("weight-gradient-input", true, false) {
 		if c.kind != integers {
 			continue
 		}
@@ -102,11 +102,11 @@ func TestStatistics(t *testing.T) {
 }
 
 // Quick leaves shapes out, never operations or kinds of operands.
-func TestQuickCoversEveryKind(t *testing.T) {
+func TestQuickAndTiny(t *testing.T) {
 	for _, op := range []string{"forward-input", "forward", "weight-gradient-input", "weight-gradient", "input-gradient"} {
 		kinds := map[kind]int{}
 		terms := 0
-		for _, c := range productCases(op, true) {
+		for _, c := range productCases(op, true, false) {
 			kinds[c.kind]++
 			terms = max(terms, max(c.shape.rows, c.shape.n, c.shape.p))
 		}
@@ -117,8 +117,20 @@ func TestQuickCoversEveryKind(t *testing.T) {
 		if len(kinds) != want || terms < 60000 {
 			t.Errorf("%s: kinds %v, up to %d terms", op, kinds, terms)
 		}
-		if all := productCases(op, false); len(all) <= len(productCases(op, true)) {
+		if all := productCases(op, false, false); len(all) <= len(productCases(op, true, false)) {
 			t.Errorf("%s: the whole suite has %d cases", op, len(all))
+		}
+		exact := 0
+		for _, c := range productCases(op, true, true) {
+			if c.kind == integers {
+				exact++
+			}
+			if c.volume() > tinyVolume {
+				t.Errorf("%s: %v is not tiny", op, c)
+			}
+		}
+		if exact < 5 {
+			t.Errorf("%s: %d tiny cases of integers", op, exact)
 		}
 	}
 }

@@ -15,7 +15,7 @@ import (
 // and with integers and α = ±2^k the result is exact.
 func updates(s *sheet) {
 	for _, n := range []int{1, 2, 15, 16, 17, 63, 128, 1000, 4097, 100003} {
-		if s.quick && n > 5000 {
+		if s.quick && n > 5000 || s.smallest && n > 200 {
 			continue
 		}
 		for _, alpha := range []float64{0.1, -1. / 3, 0, 1e-3, 2, -0.5} {
@@ -24,6 +24,9 @@ func updates(s *sheet) {
 		}
 	}
 	for _, n := range []int{1, 17, 1000, 4097} {
+		if s.smallest && n > 200 {
+			continue
+		}
 		for _, at := range []int{0, n / 2, n - 1} {
 			name := fmt.Sprintf("%d elements, %d not finite", n, at)
 			s.try(name, func() { firstNotFinite(s, name, n, at) })

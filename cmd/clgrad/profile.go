@@ -1,0 +1,62 @@
+package main
+
+import (
+	"errors"
+	"io"
+
+	"clgrad/cmd/clgrad/report"
+	"clgrad/gpu"
+	"clgrad/network"
+)
+
+// profiled is how many iterations kernelTimes takes the times of, after one that
+// is not: as many as begin within a second, and three at most.
+func profiled(iterationSeconds float64) int {
+	return max(1, min(3, int(1/max(iterationSeconds, 1e-9))))
+}
+
+// kernelTimes runs some more iterations of a finished run, on a backend of its
+// own that takes the time of every operation, and returns those of an iteration:
+// profiling would have slowed the run itself down. A backend without that ability
+// has none.
+func kernelTimes(a *app, r *trained) (kernels []report.Kernel, err error) {
+	quiet := *a // what there is to say of the device has been said
+	quiet.err = io.Discard
+	b, err := backendName(r.info.Backend).open(&quiet, gpu.Options{Profiling: true})
+	if err != nil {
+		return nil, err
+	}
+	defer closing(&err, b)
+	p, ok := b.(network.Profiler)
+	if !ok {
+		return nil, nil
+	}
+	if err := b.Configure(r.plan.Shards[0]); err != nil {
+		return nil, err
+	}
+	t, err := network.NewTrainer(r.layout, r.set.Train, r.plan, []network.Backend{b})
+	if err != nil {
+		return nil, err
+	}
+	defer closing(&err, t)
+	if err := t.SetParameters(r.theta, 0); err != nil {
+		return nil, err
+	}
+	// A rate of nearly nothing: only the time is of interest.
+	descend := func(iterations int) ([]network.OperationTime, error) {
+		err := t.Descend(a, network.Descent{Iterations: iterations, LearningRate: 1e-30}, func(network.Iteration) error { return nil })
+		times, e := p.Profile()
+		return times, errors.Join(err, e)
+	}
+	if _, err := descend(1); err != nil {
+		return nil, err
+	}
+	n := profiled(r.summary.Median)
+	times, err := descend(1 + n)
+	for _, o := range times {
+		kernels = append(kernels, report.Kernel{
+			Operation: o.Operation, Launches: float64(o.Launches) / float64(n), Milliseconds: 1e3 * o.Total.Seconds() / float64(n),
+		})
+	}
+	return kernels, err
+}

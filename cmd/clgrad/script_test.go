@@ -1,0 +1,48 @@
+package main
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"clgrad/gpu"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"clgrad": main})
+}
+
+// The scripts run clgrad as a process of its own, where a driver can be taken
+// away or broken by the environment. $DATA is a directory of 60 images. The
+// condition opencl asks for a device that can be used, pocl for PoCL's, whose
+// environment variables bring its failures about.
+func TestScripts(t *testing.T) {
+	data, programs := images(t, 60, 20), t.TempDir()
+	devices, _ := gpu.Devices()
+	testscript.Run(t, testscript.Params{
+		Dir:                 filepath.Join("testdata", "script"),
+		RequireExplicitExec: true,
+		Setup: func(e *testscript.Env) error {
+			e.Setenv("DATA", data)
+			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
+			e.Setenv("POCL_CACHE_DIR", programs) // shared: compiling takes longest
+			if name := "OCL_ICD_VENDORS"; os.Getenv(name) != "" {
+				e.Setenv(name, os.Getenv(name))
+			}
+			return nil
+		},
+		Condition: func(name string) (bool, error) {
+			switch name {
+			case "opencl":
+				return slices.ContainsFunc(devices, func(d gpu.Device) bool { return d.Problem == "" }), nil
+			case "pocl":
+				return len(devices) == 1 && devices[0].Problem == "" && devices[0].PlatformName == "Portable Computing Language", nil
+			}
+			return false, fmt.Errorf("unknown condition %q", name)
+		},
+	})
+}

@@ -1,0 +1,110 @@
+package cpu
+
+import (
+	"slices"
+	"testing"
+
+	"clgrad/network"
+)
+
+var (
+	_ network.Prober      = (*Backend[float32])(nil)
+	_ network.MemoryMeter = (*Backend[float64])(nil)
+	_ network.Profiler    = (*Backend[float64])(nil)
+)
+
+func TestProbe(t *testing.T) {
+	t.Run("float32", testProbe[float32])
+	t.Run("float64", testProbe[float64])
+}
+
+// What a probe says it did is what it did.
+func testProbe[T Float](t *testing.T) {
+	b := Open[T](Options{})
+	defer b.Close()
+	b.memory = 256 << 20 // for small buffers: 16 MiB each
+	work, err := b.Probe(network.Arithmetic, 1)
+	if err != nil || work != 2*probeSize*probeSize*probeSize {
+		t.Fatalf("arithmetic: %g, %v", work, err)
+	}
+	if v := b.probes[network.Arithmetic][3*probeSize*probeSize-1]; v != probeSize/4 {
+		t.Errorf("the last product is %g: %d is expected", v, probeSize/4)
+	}
+	if _, err := b.Probe(network.Bandwidth, 1); err != nil {
+		t.Fatal(err)
+	}
+	memory := b.probes[network.Bandwidth]
+	n := len(memory) / 2
+	for i := range n {
+		memory[i] = T(i % 1000003)
+	}
+	if work, err = b.Probe(network.Bandwidth, 3); err != nil || work != 3*2*16<<20 {
+		t.Errorf("bandwidth: %g bytes, %v: 3 copies of 16 MiB are expected", work, err)
+	}
+	if !slices.Equal(memory[:n], memory[n:]) {
+		t.Error("the copy differs")
+	}
+	if want := int64(32<<20 + 3*probeSize*probeSize*b.width()); b.MemoryHeld() != want {
+		t.Errorf("%d bytes held, %d are expected", b.MemoryHeld(), want)
+	}
+	if _, err := b.Probe(2, 1); err == nil {
+		t.Error("a third peak is no error")
+	}
+}
+
+// The profile counts the operations of an iteration, and nothing without profiling.
+func TestProfile(t *testing.T) {
+	for _, profiling := range []bool{false, true} {
+		b := Open[float32](Options{Profiling: profiling})
+		s := network.Samples{Rows: 5, Features: 6, Bytes: make([]byte, 30), Labels: make([]int32, 5)}
+		layout, err := network.NewLayout([]int{6, 4, 3})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := network.SingleShard(b, layout.Sizes, s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan.Shards[0].BlockRows = 2
+		trainer, err := network.NewTrainer(layout, s, plan, []network.Backend{b})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for turn := range 2 {
+			if err := trainer.Descend(t.Context(), network.Descent{Iterations: 2 * (turn + 1), LearningRate: 0.1},
+				func(network.Iteration) error { return nil }); err != nil {
+				t.Fatal(err)
+			}
+			times, err := b.Profile()
+			if err != nil {
+				t.Fatal(err)
+			}
+			launches := map[string]int{}
+			for _, o := range times {
+				launches[o.Operation] = o.Launches
+			}
+			work := layout.Work(s.Rows, 4)
+			if !profiling {
+				work = nil
+			}
+			if len(launches) != len(work) {
+				t.Errorf("profiling %v: %v", profiling, launches)
+			}
+			for _, w := range work {
+				want := 6 // three blocks in two iterations
+				if w.Operation == network.OpUpdate {
+					want = 2
+				}
+				if launches[w.Operation] != want {
+					t.Errorf("%s: %d launches, %d are expected", w.Operation, launches[w.Operation], want)
+				}
+			}
+		}
+		if err := b.Close(); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := b.Profile(); err != ErrClosed {
+			t.Errorf("profile of a closed backend: %v", err)
+		}
+	}
+}
