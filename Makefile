@@ -8,7 +8,7 @@ export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
 
 GO ?= go
 
-.PHONY: train test lint build compare portable recipes oclgrind faults soak fuzz kills deps openblas-deps openblas-test clean
+.PHONY: train test lint build compare portable recipes oclgrind faults soak kills fuzz deps openblas-deps openblas-test clean
 
 train: build
 	@bin/clgrad train $(TRAIN)
@@ -78,6 +78,12 @@ SOAK ?= 50000
 soak: deps
 	SOAK=$(SOAK) $(GO) test -count=1 -timeout 2h -v -run '^TestSoak$$' ./gpu ./cpu
 
+# Training killed at KILLS random moments on each backend, and gone on with: every run has to end with the same bits.
+KILLS ?= 200
+
+kills: deps
+	KILLS=$(KILLS) $(GO) test -count=1 -timeout 2h -v -run '^TestKills$$' ./cmd/clgrad
+
 # Every fuzz target for FUZZTIME.
 FUZZTIME ?= 10m
 fuzz: deps
@@ -87,12 +93,6 @@ fuzz: deps
 			$(GO) test -run '^$$' -fuzz "^$$f\$$" -fuzztime $(FUZZTIME) -fuzzminimizetime 10x $$p || exit 1; \
 		done; \
 	done
-
-# Training killed at KILLS random moments on each backend, and gone on with: every run has to end with the same bits.
-KILLS ?= 200
-
-kills: deps
-	KILLS=$(KILLS) $(GO) test -count=1 -timeout 2h -v -run '^TestKills$$' ./cmd/clgrad
 
 # The CPU backend over OpenBLAS.
 openblas-deps: deps

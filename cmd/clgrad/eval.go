@@ -15,7 +15,7 @@ import (
 )
 
 type evalCommand struct {
-	Model   recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote."`
+	Model   recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote: its model, or its newest checkpoint while the run is not finished."`
 	Data    recipe.Path `placeholder:"DATA" help:"Data set as for train; the one the model was trained on if not given."`
 	Label   recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; the one named label if not given."`
 	Test    recipe.Path `placeholder:"FILE" help:"CSV file of the test set."`

@@ -18,7 +18,7 @@ import (
 )
 
 type predictCommand struct {
-	Model         recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote."`
+	Model         recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote: its model, or its newest checkpoint while the run is not finished."`
 	Data          recipe.Path `required:"" placeholder:"DATA" help:"The rows: a data set as for train, of which the test set is taken where there is one. They need no labels."`
 	Label         recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; the one named label if not given."`
 	Out           recipe.Path `placeholder:"FILE" help:"Write to this file in place of standard output."`

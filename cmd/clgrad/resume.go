@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
@@ -160,27 +161,26 @@ func (c trainCommand) prepare(a *app, from *checkpoint.Model) (set dataset.Set, 
 	return set.Scale(from.Scaling), l, c.same(from, set, l.Sizes)
 }
 
-// begin returns a trainer at the start, or where a checkpoint stands.
-func (c trainCommand) begin(set dataset.Set, l network.Layout, b network.Backend, from *checkpoint.Model) (*network.Trainer, network.Plan, error) {
+// begin returns a trainer at the start, on the backend of the flags, or where a
+// checkpoint stands, on that of its plan.
+func (c trainCommand) begin(a *app, set dataset.Set, l network.Layout, from *checkpoint.Model) (network.Backend, *network.Trainer, network.Plan, error) {
 	if from == nil {
-		return modelFlags{c.Setup}.start(set, l, b)
+		return modelFlags{c.Setup}.startOn(a, backendName(c.Backend), set, l)
 	}
 	plan := *from.Run.Plan
+	if n := len(plan.Shards); n != 1 {
+		return nil, nil, plan, fmt.Errorf("--resume: the checkpoint's plan has %d shards where 1 is expected", n)
+	}
+	b, err := backendName(plan.Shards[0].Backend).open(a, gpu.Options{})
+	if err != nil {
+		return nil, nil, plan, fmt.Errorf("--resume: %w", err)
+	}
 	t, err := network.NewTrainer(l, set.Train, plan, []network.Backend{b})
 	if err != nil {
-		return nil, plan, fmt.Errorf("--resume: %w", err)
+		return nil, nil, plan, errors.Join(fmt.Errorf("--resume: %w", err), b.Close())
 	}
 	if err := t.SetParameters(from.Parameters, from.Run.Iterations); err != nil {
-		return nil, plan, errors.Join(err, t.Close())
+		return nil, nil, plan, errors.Join(err, t.Close(), b.Close())
 	}
-	return t, plan, nil
-}
-
-// backend returns the name of the backend to train on: that of the plan, once
-// there is one.
-func (c trainCommand) backend(from *checkpoint.Model) backendName {
-	if from == nil || len(from.Run.Plan.Shards) == 0 {
-		return backendName(c.Backend)
-	}
-	return backendName(from.Run.Plan.Shards[0].Backend)
+	return b, t, plan, nil
 }

@@ -13,10 +13,6 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	if os.Getenv(asClgrad) != "" {
-		os.Unsetenv(asClgrad)
-		main()
-	}
 	testscript.Main(m, map[string]func(){"clgrad": main})
 }
 

@@ -131,16 +131,16 @@ func (f modelFlags) start(set dataset.Set, l network.Layout, b network.Backend) 
 
 // startOn opens a backend and starts there. Where auto took a device that has no
 // room for the network, it says so and takes the CPU.
-func startOn(a *app, name backendName, start func(network.Backend) (*network.Trainer, network.Plan, error)) (network.Backend, *network.Trainer, network.Plan, error) {
+func (f modelFlags) startOn(a *app, name backendName, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {
 	b, err := name.open(a, gpu.Options{})
 	if err != nil {
 		return nil, nil, network.Plan{}, err
 	}
-	t, plan, err := start(b)
+	t, plan, err := f.start(set, l, b)
 	if failed := (*gpu.Error)(nil); name == "auto" && errors.As(err, &failed) {
 		a.note("computing on the CPU instead: %s", oneLine(errors.Join(err, b.Close())))
 		b = cpu.New[float32]()
-		t, plan, err = start(b)
+		t, plan, err = f.start(set, l, b)
 	}
 	if err != nil {
 		return nil, nil, plan, errors.Join(err, b.Close())
@@ -193,9 +193,7 @@ func (c trainCommand) Run(a *app) (err error) {
 	if err := a.Err(); err != nil {
 		return err
 	}
-	b, t, plan, err := startOn(a, c.backend(from), func(b network.Backend) (*network.Trainer, network.Plan, error) {
-		return c.begin(set, l, b, from)
-	})
+	b, t, plan, err := c.begin(a, set, l, from)
 	if err != nil {
 		return err
 	}
