@@ -42,9 +42,17 @@ type runDir struct {
 	failed bool   // a checkpoint could not be written
 }
 
+// lockPatience is how long a directory that another process has is waited for: a
+// process that was killed has its memory, and its lock, for a moment longer.
+const lockPatience = 2 * time.Second
+
 // lockDir takes a directory that is there.
 func lockDir(path string) (*os.File, error) {
 	f, err := lockFile(filepath.Join(path, lockName))
+	for begin := time.Now(); errors.Is(err, errLocked) && time.Since(begin) < lockPatience; {
+		time.Sleep(20 * time.Millisecond)
+		f, err = lockFile(filepath.Join(path, lockName))
+	}
 	if errors.Is(err, errLocked) {
 		return nil, fmt.Errorf("%s: %w", path, err)
 	}
