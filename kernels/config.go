@@ -136,7 +136,7 @@ func Default(class Class, units int) Config {
 		return Config{
 			Forward:        Tile{Variant: Register, ItemRows: 6, ItemCols: 64, Width: 16},
 			InputGradient:  Tile{Variant: Register, ItemRows: 6, ItemCols: 64, Width: 16},
-			WeightGradient: Tile{Variant: Register, ItemRows: 6, ItemCols: 64, Width: 16, Depth: 256, Splits: units},
+			WeightGradient: Tile{Variant: Register, ItemRows: 8, ItemCols: 48, Width: 16, Depth: 256, Splits: units},
 			Packed:         &Tile{Variant: Packed, ItemRows: 6, ItemCols: 64, Width: 16, Splits: units},
 			SoftmaxRows:    64,
 			RecordGroup:    1,

@@ -23,12 +23,12 @@
 // over r in order, whatever the tile and the DEPTH: only S decides the bits.
 //
 // 784×128 on two Sapphire Rapids cores with PoCL 3.1, time against the forward
-// product of the same numbers, alternated in one run: 0.95 to 1.0 for tiles of
-// 6×64 with a DEPTH of 128 to 256; 1.2 without the prefetch; 1.4 with vstore16
-// and a scalar sum for the bias too; the same as with the prefetch where each
-// tile's rows of x are copied to a panel of their own. The untransposed kernel,
-// which broadcast x, took 2 times as long: it fetched 28 bytes of each row from
-// the second-level cache.
+// product of as many operations, alternated in one run (medians; the least times in
+// brackets): 1.18 (1.03) for tiles of 8×48 and 1.19 (1.10) for 6×64 with a DEPTH of
+// 256; 5×80, 6×64 with 128 or 384 and 12×32 take longer. Without the prefetch, with
+// vstore16 and with a scalar sum for the bias it was 1.4 to 1.6. A panel for x too
+// gained nothing beside the prefetch. The untransposed kernel, which broadcast x,
+// took 2 times as long: it fetched 28 bytes of each row from the second-level cache.
 //
 // The last tile of either direction is moved back to end at the edge and stores
 // only what no other tile stores. p ≥ ITEM_ROWS and the padded n ≥ ITEM_COLS are
