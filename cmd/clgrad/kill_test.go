@@ -245,6 +245,8 @@ func killed(t *testing.T, backend string, kills int) {
 // says how to go on; meanwhile nobody else can. The run gone on with is the whole
 // one.
 func TestSignalledProcess(t *testing.T) {
+	defer func(old time.Duration) { lockPatience = old }(lockPatience)
+	lockPatience = 0
 	data := write(t, "flowers.csv", flowers(1, 300))
 	args := []string{"train", "--data", data, "--label", "species", "--layers", "50", "--iterations", "400", "--log-every", "10", "--backend", "cpu", "--out"}
 	whole := filepath.Join(t.TempDir(), "whole")

@@ -43,8 +43,9 @@ type runDir struct {
 }
 
 // lockPatience is how long a directory that another process has is waited for: a
-// process that was killed has its memory, and its lock, for a moment longer.
-const lockPatience = 2 * time.Second
+// process that was killed has its memory, and its lock, for a moment longer. Tests
+// change it.
+var lockPatience = 2 * time.Second
 
 // lockDir takes a directory that is there.
 func lockDir(path string) (*os.File, error) {
