@@ -30,10 +30,11 @@
 // # What every product is put through
 //
 // Operands are views with an offset, in buffers whose other elements, in front
-// and behind, hold known values. Row strides are network.AlignUp(columns), in some cases more. After
-// the verb nothing outside the result may have changed, the padding of the
-// result must be zero, and the same call on the same values must give the same
-// bits. Padding is zero before the verb, in operands and results alike.
+// and behind, hold known values. Row strides are network.AlignUp(columns), in
+// some cases more. After the verb nothing outside the result may have changed,
+// the padding of the result must be zero, and the same call on the same values
+// must give the same bits. Padding is zero before the verb, in operands and
+// results alike.
 //
 // Three gates judge the numbers; each catches what the others cannot.
 //
@@ -52,6 +53,10 @@
 //     most 4 times that of the loop that adds the products one after the other
 //     at the backend's precision. It proves that accuracy does not rest on the
 //     generosity of the bound.
+//
+// An input that says it is folded (network.FoldedInput) holds x = y + z in two
+// parts. Its products are judged as sums of twice as many terms, y·w and z·w, by
+// all three gates; what Load gives back is then y + z within γ_4·(|y| + |z|).
 //
 // On a backend whose roundoff is 2⁻⁵³ gates 1 and 3 run on small shapes only,
 // because math/big is slow; gate 2 runs at every shape.
