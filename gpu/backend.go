@@ -177,18 +177,20 @@ func (b *Backend) DefaultPlan(sizes []int, s network.Samples) (network.ShardPlan
 	}, nil
 }
 
-// ofNetwork returns c with the shapes of a network's layers alone, and the packed
-// tile of the first.
+// ofNetwork returns c with the shapes of a network's layers alone, where they have
+// other tiles than the default ones, and the packed tile of the first.
 func ofNetwork(c kernels.Config, sizes []int) kernels.Config {
 	if c.Packed != nil {
 		tile := c.Tile(kernels.OpPacked, sizes[0], sizes[1])
 		c.Packed = &tile
 	}
+	plain := c
+	plain.Shapes = nil
 	var shapes map[string]kernels.Tile
 	for i, n := range sizes[:len(sizes)-1] {
 		for _, op := range []string{kernels.OpForward, kernels.OpWeightGradient, kernels.OpInputGradient} {
 			key := kernels.Key(op, n, sizes[i+1])
-			if tile, ok := c.Shapes[key]; ok {
+			if tile, ok := c.Shapes[key]; ok && tile != plain.Tile(op, n, sizes[i+1]) {
 				if shapes == nil {
 					shapes = map[string]kernels.Tile{}
 				}
