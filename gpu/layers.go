@@ -1,8 +1,6 @@
 package gpu
 
 import (
-	"fmt"
-
 	"clgrad/kernels"
 	"clgrad/network"
 )
@@ -243,7 +241,7 @@ func (b *Backend) SoftmaxCrossEntropy(zm network.Matrix, x network.Input, block,
 	if record < 0 || record >= mine.records {
 		panic(badRange)
 	}
-	name := fmt.Sprintf("softmax %d", z.cols)
+	name := network.SoftmaxKey(z.cols)
 	if err := b.check("softmax"); err != nil {
 		return err
 	}

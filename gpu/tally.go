@@ -78,7 +78,7 @@ func (b *Backend) Update(theta, g network.Buffer, alpha float64, iteration int, 
 	if err := b.check("update"); err != nil {
 		return err
 	}
-	return b.s.launch("update", kernels.Update(), "update", []int{theta.Len()}, []int{b.group(vectorGroup)},
+	return b.s.launch(network.OpUpdate, kernels.Update(), "update", []int{theta.Len()}, []int{b.group(vectorGroup)},
 		int32(theta.Len()), float32(alpha), int32(iteration), to, from, mine.o)
 }
 

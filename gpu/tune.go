@@ -183,7 +183,7 @@ type tileSearch struct {
 
 func (s *tileSearch) run(ctx context.Context) (found TunedShape, err error) {
 	found = TunedShape{Shape: s.key(), Default: s.tile, Best: s.tile}
-	naive, err := s.open(kernels.Specification())
+	naive, err := s.open(func(c *kernels.Config) { *c = kernels.Specification() })
 	if err != nil {
 		return found, err
 	}
@@ -262,13 +262,12 @@ search:
 
 // try returns a trial with a tile that has given the right numbers.
 func (s *tileSearch) try(tile kernels.Tile) (*trial, error) {
-	c := kernels.Default(s.device.Class(), s.device.ComputeUnits)
-	c = fitConfig(c, s.device.limits())
-	c.Packed, c.Shapes = nil, map[string]kernels.Tile{s.key(): tile}
-	if s.op == kernels.OpPacked {
-		c.Packed, c.Shapes = &tile, nil
-	}
-	t, err := s.open(c)
+	t, err := s.open(func(c *kernels.Config) {
+		c.Packed, c.Shapes = nil, map[string]kernels.Tile{s.key(): tile}
+		if s.op == kernels.OpPacked {
+			c.Packed, c.Shapes = &tile, nil
+		}
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -302,7 +301,8 @@ type trial struct {
 // of any tile.
 const checkRows = 1021
 
-func (s *tileSearch) open(c kernels.Config) (_ *trial, err error) {
+// open prepares the operation on a backend whose default configuration is changed.
+func (s *tileSearch) open(change func(*kernels.Config)) (_ *trial, err error) {
 	b, err := open(s.api, s.device, Options{})
 	if err != nil {
 		return nil, err
@@ -312,7 +312,7 @@ func (s *tileSearch) open(c kernels.Config) (_ *trial, err error) {
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	b.config = c
+	change(&b.config)
 	seed := uint32(1)
 	matrix := func(rows, cols, limit int) (m network.Matrix) {
 		if err != nil {

@@ -29,9 +29,6 @@ func TestTuneRejects(t *testing.T) {
 		return text
 	}
 	for _, d := range usableDevices(t) {
-		if d.Class() != kernels.CPU {
-			continue
-		}
 		a := must(openCL())
 		task := tuneTask{op: kernels.OpForward, n: 70, p: 64, rows: 1500, tile: kernels.Default(kernels.CPU, 2).Forward}
 		search := tileSearch{tuneTask: task, api: a, device: d, deadline: time.Now().Add(20 * time.Second), tried: func(kernels.Tile) {}}

@@ -31,9 +31,6 @@ func kernelTimes(a *app, r *trained) (kernels []report.Kernel, err error) {
 	if !ok {
 		return nil, nil
 	}
-	if err := b.Configure(r.plan.Shards[0]); err != nil {
-		return nil, err
-	}
 	t, err := network.NewTrainer(r.layout, r.set.Train, r.plan, []network.Backend{b})
 	if err != nil {
 		return nil, err

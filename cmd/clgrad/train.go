@@ -240,10 +240,12 @@ func (c *trainCommand) claim() (*runDir, error) {
 	if out := c.out(time.Now()); out != "" {
 		return claim(out, c.Recipe)
 	}
-	for flag, given := range map[string]bool{"predictions": c.Predict != "", "checkpoint-every": c.CheckpointEvery > 0} {
-		if given {
-			return nil, fmt.Errorf("--%s: nothing is kept without --out: give a directory", flag)
-		}
+	const nowhere = "--%s: nothing is kept without --out: give a directory"
+	switch {
+	case c.Predict != "":
+		return nil, fmt.Errorf(nowhere, "predictions")
+	case c.CheckpointEvery > 0:
+		return nil, fmt.Errorf(nowhere, "checkpoint-every")
 	}
 	return nil, nil
 }

@@ -53,15 +53,11 @@ func (l library) loadTables(ctx context.Context, f *os.File, size int64) (Set, e
 		if train.label < 0 {
 			return Set{}, fmt.Errorf("%s: has no labels: a test set goes with a training set that has", train.name)
 		}
-		f, size, err := openRegular(l.Test)
+		f, size, kind, err := openData(l.Test)
 		if err != nil {
 			return Set{}, err
 		}
 		defer f.Close()
-		kind, err := sniff(f)
-		if err != nil {
-			return Set{}, err
-		}
 		if kind != csvFormat {
 			return Set{}, fmt.Errorf("%s: is no CSV file: one is expected, as %s is", l.Test, train.name)
 		}

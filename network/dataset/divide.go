@@ -23,25 +23,32 @@ func (s Set) Divide(train, test int, seed uint64) (Set, error) {
 		return Set{}, fmt.Errorf("%s: its training and its test set are not of one kind: they cannot be dealt out together", s.Name)
 	}
 	order := rand.New(rand.NewPCG(seed, 0)).Perm(have)
-	s.Train, s.Test = s.pick(order[:train]), s.pick(order[train:train+test])
+	whole := []network.Samples{s.Train, s.Test}
+	s.Train, s.Test = pick(order[:train], whole...), pick(order[train:train+test], whole...)
 	return s, nil
 }
 
-// pick returns the rows of the given numbers, where those of the test set come
-// after those of the training set.
-func (s Set) pick(rows []int) network.Samples {
-	out := network.Samples{Rows: len(rows), Features: s.Train.Features}
-	if s.Train.Bytes != nil {
+// pick returns copies of the rows of the given numbers, in that order. parts are
+// samples of one kind, whose rows are numbered one part after the other; the
+// scaling is that of the first.
+func pick(rows []int, parts ...network.Samples) network.Samples {
+	out := parts[0]
+	out.Rows = len(rows)
+	if out.Bytes != nil {
 		out.Bytes = make([]uint8, 0, len(rows)*out.Features)
 	} else {
 		out.Floats = make([]float32, 0, len(rows)*out.Features)
 	}
+	if out.Labels != nil {
+		out.Labels = make([]int32, 0, len(rows))
+	}
 	for _, i := range rows {
-		from := s.Train
-		if i >= from.Rows {
-			from, i = s.Test, i-from.Rows
+		part := 0
+		for i >= parts[part].Rows {
+			i -= parts[part].Rows
+			part++
 		}
-		row := from.Slice(i, 1)
+		row := parts[part].Slice(i, 1)
 		out.Bytes = append(out.Bytes, row.Bytes...)
 		out.Floats = append(out.Floats, row.Floats...)
 		out.Labels = append(out.Labels, row.Labels...)

@@ -38,17 +38,25 @@ func sniff(f io.ReaderAt) (format, error) {
 	return unknownFormat, nil
 }
 
+// openData opens a regular file and returns its size and format.
+func openData(path string) (f *os.File, size int64, kind format, err error) {
+	if f, size, err = openRegular(path); err != nil {
+		return nil, 0, unknownFormat, err
+	}
+	if kind, err = sniff(f); err != nil {
+		f.Close()
+		return nil, 0, unknownFormat, err
+	}
+	return f, size, kind, nil
+}
+
 // loadFile loads the set of a CSV or NPZ file.
 func (l library) loadFile(ctx context.Context, path string) (Set, error) {
-	f, size, err := openRegular(path)
+	f, size, kind, err := openData(path)
 	if err != nil {
 		return Set{}, err
 	}
 	defer f.Close()
-	kind, err := sniff(f)
-	if err != nil {
-		return Set{}, err
-	}
 	switch kind {
 	case csvFormat:
 		return l.loadTables(ctx, f, size)

@@ -60,29 +60,14 @@ func (s Set) Split(fraction float64, seed uint64) (Set, error) {
 		return Set{}, fmt.Errorf("training set of %s: no class has two rows: none can be held back for validation", s.Name)
 	}
 	all := s.Train
-	s.Train = take(all, held, false, all.Rows-count)
-	s.Validation = take(all, held, true, count)
-	return s, nil
-}
-
-// take returns the count rows of which held says what is wanted.
-func take(s network.Samples, held []bool, wanted bool, count int) network.Samples {
-	t := s
-	t.Rows = count
-	t.Labels = make([]int32, 0, count)
-	if s.Bytes != nil {
-		t.Bytes = make([]uint8, 0, count*s.Features)
-	} else {
-		t.Floats = make([]float32, 0, count*s.Features)
-	}
-	for i := range s.Rows {
-		if held[i] != wanted {
-			continue
+	train, validation := make([]int, 0, all.Rows-count), make([]int, 0, count)
+	for i, h := range held {
+		if h {
+			validation = append(validation, i)
+		} else {
+			train = append(train, i)
 		}
-		row := s.Slice(i, 1)
-		t.Bytes = append(t.Bytes, row.Bytes...)
-		t.Floats = append(t.Floats, row.Floats...)
-		t.Labels = append(t.Labels, row.Labels...)
 	}
-	return t
+	s.Train, s.Validation = pick(train, all), pick(validation, all)
+	return s, nil
 }
