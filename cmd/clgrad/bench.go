@@ -22,8 +22,8 @@ type benchCommand struct {
 	Profile    bool           `help:"Also the time of every operation, which slows some devices down."`
 	Peaks      bool           `negatable:"" default:"true" help:"Measure what each device comes to at best."`
 	Dense      bool           `help:"Keep OpenCL devices from packing the input."`
-	Format     benchFormat    `default:"table" enum:"table,json,benchstat" help:"${enum}: benchstat is Go's benchmark format, a line for every turn."`
-	JSON       bool           `name:"json" help:"One JSON object, as --format json."`
+	Format     benchFormat    `default:"table" enum:"table,json,benchstat" xor:"form" help:"${enum}: benchstat is Go's benchmark format, a line for every turn."`
+	JSON       bool           `name:"json" xor:"form" help:"One JSON object, as --format json."`
 }
 
 // A benchFormat is the value of --format.

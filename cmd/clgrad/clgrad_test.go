@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"sync"
 	"syscall"
@@ -299,16 +300,18 @@ func TestErrors(t *testing.T) {
 		{"train --divide 5", usage, "42000,28000"},
 		{"train --predictions xml", usage, "table, kaggle"},
 		{"train --passes 2", usage, "at most 1"},
-		{"train --data " + dir + " --predictions table", failure, "give a directory"},
+		{"train --data " + dir + " --predictions table", usage, "give a directory"},
 		{"train --data " + dir + " --divide 20,20 --backend cpu", failure, "the set has 30 rows"},
 		{"train --data " + dir + " --predict nowhere --out " + t.TempDir() + "/run", failure, "nowhere"},
 		{"predict " + used, usage, "data"},
 		{"predict nowhere --data " + dir, failure, "nowhere"},
 		{"predict " + used + " --data nowhere", failure, "nowhere"},
 		{"predict " + used + " --data " + dir + " --kaggle --json", usage, "kaggle"},
-		{"predict " + used + " --data " + dir + " --kaggle --probabilities", failure, "give one of them"},
+		{"predict " + used + " --data " + dir + " --kaggle --probabilities", usage, "give one of them"},
 		{"predict " + used + " --data " + dir + " --backend cpu --out nowhere/file", failure, "nowhere/file"},
-		{"recipes fly", failure, "clgrad recipes lists"},
+		{"train --predict rows.csv", usage, "--predict: nothing is kept without --out"},
+		{"bench --json --format benchstat", usage, "--format"},
+		{"recipes fly", usage, "clgrad recipes lists"},
 		{"eval", usage, "model"},
 		{"train --data " + dir + " --backend opencl:97.3", failure, "no OpenCL device"},
 		{"train --data nowhere", failure, "mnist, fashion-mnist, a directory of IDX files, a CSV or an NPZ file is expected"},
@@ -378,7 +381,7 @@ func TestSignal(t *testing.T) {
 	if status != 143 || !strings.Contains(notes, "iteration 5 is saved in "+run) {
 		t.Errorf("status %d, %q", status, notes)
 	}
-	if m, err := checkpoint.Load(run); err != nil || m.Run.Iterations != 5 {
+	if m, _, _, err := checkpoint.LoadRun(run); err != nil || m.Run.Iterations != 5 {
 		t.Errorf("model after the signal: %+v, %v", m.Run, err)
 	}
 }
@@ -395,7 +398,7 @@ func TestOutSurvives(t *testing.T) {
 	if status != failure || !strings.Contains(notes, "no space left") || !strings.Contains(notes, "iteration 2 is saved in "+run) {
 		t.Errorf("status %d, %q", status, notes)
 	}
-	if m, err := checkpoint.Load(run); err != nil || m.Run.Iterations != 2 {
+	if m, _, _, err := checkpoint.LoadRun(run); err != nil || m.Run.Iterations != 2 {
 		t.Errorf("%+v, %v", m.Run, err)
 	}
 
@@ -480,6 +483,9 @@ func TestHelp(t *testing.T) {
 			t.Errorf("%v: %q", args, out)
 		}
 	}
+	if out := good(t, "--version"); !strings.HasPrefix(out, "clgrad ") || !strings.Contains(out, runtime.Version()) || strings.Count(out, "\n") != 1 {
+		t.Errorf("--version: %q", out)
+	}
 }
 
 // What tune finds is used by later runs; what is no tuning is ignored and said
@@ -487,7 +493,7 @@ func TestHelp(t *testing.T) {
 func TestTune(t *testing.T) {
 	names := backends(t)
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	if status, _, err := clgrad(t, "tune", "--backend", "cpu"); status != failure || !strings.Contains(err, "--backend cpu: an OpenCL device is expected") {
+	if status, _, err := clgrad(t, "tune", "--backend", "cpu"); status != usage || !strings.Contains(err, "--backend cpu: an OpenCL device is expected") {
 		t.Errorf("status %d, %s", status, err)
 	}
 	if len(names) == 2 {

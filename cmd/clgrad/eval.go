@@ -17,7 +17,7 @@ import (
 type evalCommand struct {
 	Model   recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote: its model, or its newest checkpoint while the run is not finished."`
 	Data    recipe.Path `placeholder:"DATA" help:"Data set as for train; the one the model was trained on if not given."`
-	Label   recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; the one named label if not given."`
+	Label   recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; that of the training set if not given."`
 	Test    recipe.Path `placeholder:"FILE" help:"CSV file of the test set."`
 	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
 	JSON    bool        `name:"json" help:"One JSON object."`
@@ -37,7 +37,7 @@ type evaluation struct {
 
 // Run loads a model and scores it on a training, validation and test set.
 func (c evalCommand) Run(a *app) (err error) {
-	m, err := checkpoint.Load(string(c.Model))
+	m, err := loadModel(a, c.Model)
 	if err != nil {
 		return err
 	}
@@ -92,7 +92,13 @@ func (c evalCommand) Run(a *app) (err error) {
 	if c.JSON {
 		return json.NewEncoder(a.out).Encode(e)
 	}
-	if _, err := fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", loss, 100*accuracy); err != nil {
+	name := "Training set"
+	if m.Run == nil || m.Run.Digest != set.Digest {
+		if name = set.Name; set.Test.Rows > 0 {
+			name += ", training set"
+		}
+	}
+	if _, err := fmt.Fprintf(a.out, "%s: loss %.4f, accuracy %.2f %%\n", name, loss, 100*accuracy); err != nil {
 		return err
 	}
 	return others.show(a)
@@ -118,9 +124,10 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 	case m.Run.Directory:
 		return dataset.Set{}, fmt.Errorf("%s was trained on a file or directory named %s: give --data", c.Model, m.Run.Data)
 	default:
-		flags.Data = recipe.Path(m.Run.Data)
+		flags.Data, flags.Divide = recipe.Path(m.Run.Data), m.Run.Divide
+		flags.Samples, flags.Seed = recipe.Count(m.Run.Samples), m.Run.Seed
 	}
-	set, err := flags.raw(a, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]))
+	set, err := flags.raw(a, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), (*dataset.Columns)(m.Columns))
 	if err != nil {
 		return set, err
 	}

@@ -301,7 +301,7 @@ func TestSecondSignal(t *testing.T) {
 	if p.end(t); p.ProcessState.Sys().(syscall.WaitStatus).Signal() != syscall.SIGINT {
 		t.Errorf("%v, %s", p.ProcessState, p.err.String())
 	}
-	if m, err := checkpoint.Load(run); err != nil || m.Run.Iterations != 0 {
+	if m, _, _, err := checkpoint.LoadRun(run); err != nil || m.Run.Iterations != 0 {
 		t.Errorf("%+v, %v", m.Run, err)
 	}
 }

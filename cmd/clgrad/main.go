@@ -23,6 +23,8 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"runtime"
+	"runtime/debug"
 	"strings"
 	"syscall"
 	"unicode"
@@ -44,6 +46,8 @@ type commands struct {
 	Tune    tuneCommand    `cmd:"" help:"Find the fastest kernels of a network on an OpenCL device."`
 	Data    dataCommand    `cmd:"" help:"List, fetch and verify data sets."`
 	Recipes recipesCommand `cmd:"" help:"List the built-in recipes of train, or write one."`
+
+	Version kong.VersionFlag `help:"Show the version and how it was built."`
 }
 
 // An app is what a command runs with.
@@ -88,6 +92,12 @@ const (
 	// A run that a signal ended has status 128 + its number.
 	signalled = 128
 )
+
+// A usageError is a wrong combination of flags or arguments.
+type usageError struct{ error }
+
+// misused returns an error of wrong usage.
+func misused(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
 // A signalError is why a context was cancelled.
 type signalError struct{ syscall.Signal }
@@ -141,6 +151,7 @@ func (a *app) run(args []string) (status int) {
 		kong.Exit(func(code int) { panic(exited(code)) }), // after --help
 		kong.WithHyphenPrefixedParameters(true),           // --lr -1 is a bad rate, not a flag
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"version": version()},
 	)
 	if len(args) == 0 {
 		args = []string{"--help"}
@@ -163,11 +174,33 @@ func (a *app) run(args []string) (status int) {
 		a.note("%v", stopped)
 		return signalled + int(stopped.Signal)
 	}
-	if err != nil {
+	var wrong usageError
+	switch {
+	case errors.As(err, &wrong):
+		a.note("%s (see clgrad --help)", oneLine(err))
+		return usage
+	case err != nil:
 		a.note("%s", oneLine(err))
 		return failure
 	}
 	return success
+}
+
+// version returns what is known of the program's own version, and what built it.
+func version() string {
+	text := "clgrad"
+	if info, ok := debug.ReadBuildInfo(); ok {
+		text += " " + info.Main.Version
+		for _, s := range info.Settings {
+			switch {
+			case s.Key == "vcs.revision" && !strings.Contains(text, s.Value[:min(12, len(s.Value))]):
+				text += ", revision " + s.Value
+			case s.Key == "vcs.modified" && s.Value == "true":
+				text += ", changed"
+			}
+		}
+	}
+	return fmt.Sprintf("%s (%s, %s/%s)", text, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
 
 // output is standard output, which remembers its first error.

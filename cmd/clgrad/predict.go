@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strconv"
 
 	"clgrad/cmd/clgrad/recipe"
@@ -20,7 +21,7 @@ import (
 type predictCommand struct {
 	Model         recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote: its model, or its newest checkpoint while the run is not finished."`
 	Data          recipe.Path `required:"" placeholder:"DATA" help:"The rows: a data set as for train, of which the test set is taken where there is one. They need no labels."`
-	Label         recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; the one named label if not given."`
+	Label         recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; that of the training set if not given."`
 	Out           recipe.Path `placeholder:"FILE" help:"Write to this file in place of standard output."`
 	Probabilities bool        `help:"Also the probability of every class."`
 	Kaggle        bool        `xor:"form" help:"ImageId,Label, as Kaggle's digit recogniser takes it."`
@@ -31,13 +32,13 @@ type predictCommand struct {
 // Run predicts the classes of rows.
 func (c predictCommand) Run(a *app) (err error) {
 	if c.Kaggle && c.Probabilities {
-		return fmt.Errorf("--kaggle has no room for --probabilities: give one of them")
+		return misused("--kaggle has no room for --probabilities: give one of them")
 	}
-	m, err := checkpoint.Load(string(c.Model))
+	m, err := loadModel(a, c.Model)
 	if err != nil {
 		return err
 	}
-	samples, err := loadRows(a, c.Data, c.Label, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]))
+	samples, err := loadRows(a, c.Data, c.Label, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), (*dataset.Columns)(m.Columns))
 	if err != nil {
 		return err
 	}
@@ -81,11 +82,28 @@ func (c predictCommand) Run(a *app) (err error) {
 	return replaceFile(string(c.Out), write)
 }
 
+// loadModel reads the model of a file or of a run directory, and says so where that
+// is a checkpoint.
+func loadModel(a *app, path recipe.Path) (checkpoint.Model, error) {
+	if info, err := os.Stat(string(path)); err != nil || !info.IsDir() {
+		return checkpoint.Load(string(path))
+	}
+	m, file, damaged, err := checkpoint.LoadRun(string(path))
+	for _, problem := range damaged {
+		a.note("%s: it is passed over", oneLine(problem))
+	}
+	if err == nil && filepath.Base(file) != checkpoint.FileName {
+		a.note("%s: the run is not finished: its checkpoint of iteration %d is taken", path, m.Run.Iterations)
+	}
+	return m, err
+}
+
 // loadRows returns rows that are to be predicted: the test set where there is
-// one, otherwise all.
-func loadRows(a *app, name, label recipe.Path, classes []string) (network.Samples, error) {
+// one, otherwise all. Those of a CSV file have the classes and columns of the
+// training set.
+func loadRows(a *app, name, label recipe.Path, classes []string, columns *dataset.Columns) (network.Samples, error) {
 	o := a.dataOptions()
-	o.Label, o.Classes, o.Unlabelled = string(label), classes, true
+	o.Label, o.Classes, o.Columns, o.Unlabelled = string(label), classes, columns, true
 	set, err := dataset.Load(a, string(name), o)
 	if err != nil {
 		return network.Samples{}, err

@@ -25,7 +25,7 @@ func (c recipesCommand) Run(a *app) error {
 	if c.Name != "" {
 		text, err := recipe.Text(c.Name)
 		if err != nil {
-			return fmt.Errorf("%w %q: clgrad recipes lists those that are built in", recipe.ErrUnknown, c.Name)
+			return misused("%w %q: clgrad recipes lists those that are built in", recipe.ErrUnknown, c.Name)
 		}
 		_, err = a.out.Write(text)
 		return err

@@ -152,7 +152,7 @@ func (c trainCommand) prepare(a *app, from *checkpoint.Model) (set dataset.Set, 
 	if from == nil {
 		return flags.load(a)
 	}
-	if set, err = flags.raw(a, nil); err != nil {
+	if set, err = flags.raw(a, nil, nil); err != nil {
 		return set, l, err
 	}
 	if l, err = flags.layout(set); err != nil {

@@ -173,7 +173,7 @@ func begun(t *testing.T) (run string, args []string, data string) {
 	if status, notes := interrupted(t, 16, append(args, "--out", run)...); status != 130 {
 		t.Fatalf("status %d, %s", status, notes)
 	}
-	m, err := checkpoint.Load(run)
+	m, _, _, err := checkpoint.LoadRun(run)
 	if err != nil || m.Run.Iterations < 10 || m.Run.Iterations > 12 {
 		t.Fatalf("%+v, %v", m.Run, err)
 	}
@@ -230,7 +230,7 @@ func TestResumeRefuses(t *testing.T) {
 		{"no iterations.csv", func(t *testing.T, run, data string) { os.Remove(run + "/iterations.csv") }, "iterations.csv: ends before its header: it does not reach as far as the checkpoint"},
 		{"metrics.jsonl", func(t *testing.T, run, data string) { os.Truncate(run+"/metrics.jsonl", 20) }, "metrics.jsonl: ends before its line for 1 of 1: it does not reach"},
 		{"driver", func(t *testing.T, run, data string) {
-			m, err := checkpoint.Load(run)
+			m, _, _, err := checkpoint.LoadRun(run)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -240,7 +240,7 @@ func TestResumeRefuses(t *testing.T) {
 			}
 		}, `plan is for driver "BLAS 0.1", this is "`},
 		{"no device", func(t *testing.T, run, data string) {
-			m, err := checkpoint.Load(run)
+			m, _, _, err := checkpoint.LoadRun(run)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -405,7 +405,7 @@ func TestNonFiniteKeeps(t *testing.T) {
 	args := []string{"train", "--data", write(t, "flowers.csv", flowers(1, 20)), "--label", "species", "--init", "he", "--lr", "1e30", "--backend", "cpu",
 		"--checkpoint-every", "1", "--out", run}
 	status, _, notes := clgrad(t, args...)
-	m, err := checkpoint.Load(run)
+	m, _, _, err := checkpoint.LoadRun(run)
 	if status != failure || err != nil || m.Run.Iterations < 1 ||
 		!strings.Contains(notes, fmt.Sprintf("iteration %d, the last that was kept, is saved in %s", m.Run.Iterations, run)) ||
 		!strings.Contains(notes, "lower the learning rate") {
@@ -425,7 +425,7 @@ func TestLogEveryLargest(t *testing.T) {
 // Without a directory there is nothing to keep checkpoints in.
 func TestCheckpointsNeedDirectory(t *testing.T) {
 	status, _, notes := clgrad(t, "train", "--checkpoint-every", "5")
-	if status != failure || !strings.Contains(notes, "--checkpoint-every: nothing is kept without --out") {
+	if status != usage || !strings.Contains(notes, "--checkpoint-every: nothing is kept without --out") {
 		t.Errorf("status %d, %s", status, notes)
 	}
 }
@@ -523,4 +523,17 @@ func FuzzHistory(f *testing.F) {
 			t.Errorf("%q is kept of %q, %v", kept, rows, err)
 		}
 	})
+}
+
+// What is judged of a run that is not finished is said, and what could not be.
+func TestEvalUnfinished(t *testing.T) {
+	run, _, _ := begun(t)
+	if err := os.Truncate(newest(t, run), 700); err != nil {
+		t.Fatal(err)
+	}
+	status, out, notes := clgrad(t, "eval", run, "--backend", "cpu")
+	if status != success || !strings.HasPrefix(out, "Training set: ") || !strings.Contains(notes, "it is passed over\n") ||
+		!strings.Contains(notes, "clgrad: "+run+": the run is not finished: its checkpoint of iteration 8 is taken\n") {
+		t.Errorf("status %d, %s, %s", status, out, notes)
+	}
 }

@@ -77,6 +77,33 @@ func TestTrainTable(t *testing.T) {
 		t.Errorf("by its configuration eval finds %+v, %v", e, err)
 	}
 
+	// The model knows the columns: their order is of no matter, nor are labels that a
+	// file to be predicted has none of.
+	var turned struct{ with, without string }
+	for _, line := range strings.Split(strings.TrimSpace(flowers(2, 20)), "\n") {
+		f := strings.Split(line, ",")
+		turned.with += strings.Join([]string{f[4], f[3], f[1], f[0], f[2]}, ",") + "\n"
+		turned.without += strings.Join([]string{f[3], f[1], f[0], f[2]}, ",") + "\n"
+	}
+	with, without := write(t, "with.csv", turned.with), write(t, "without.csv", turned.without)
+	text := good(t, "eval", run, "--data", with, "--backend", "cpu")
+	if want := fmt.Sprintf("with.csv: loss %.4f, accuracy %.2f %%\n", float64(s.TestLoss), 100*float64(s.TestAccuracy)); text != want {
+		t.Errorf("in another order eval finds %s, not %s", text, want)
+	}
+	predicted := good(t, "predict", run, "--data", with, "--backend", "cpu")
+	if !strings.HasPrefix(predicted, "row,predicted,actual\n1,setosa,setosa\n") {
+		t.Errorf("predicted %.60s", predicted)
+	}
+	bare := strings.NewReplacer(",actual", "", ",setosa\n", "\n", ",versicolor\n", "\n", ",virginica\n", "\n").Replace(predicted)
+	if got := good(t, "predict", run, "--data", without, "--backend", "cpu"); got != bare {
+		t.Errorf("without labels %.60s, with them %.60s", got, bare)
+	}
+	other := write(t, "other.csv", strings.Replace(turned.without, "petal width", "stem", 1))
+	want := other + `: line 1, column 1: is named "stem", which no feature of the training set is`
+	if status, _, err := clgrad(t, "predict", run, "--data", other); status != failure || !strings.Contains(err, want) {
+		t.Errorf("status %d, %s", status, err)
+	}
+
 	// One kind alone, without a header, is still of its class.
 	var setosa strings.Builder
 	for _, line := range strings.Split(flowers(3, 20), "\n")[1:] {
@@ -91,8 +118,8 @@ func TestTrainTable(t *testing.T) {
 	if e.TrainAccuracy < 0.95 {
 		t.Errorf("of setosa alone %v are found", e.TrainAccuracy)
 	}
-	other := write(t, "other.csv", "1,2,3,4,rose\n")
-	want := other + `: line 1, column 5: "rose" is no class: "setosa", "versicolor", "virginica" are`
+	other = write(t, "other.csv", "1,2,3,4,rose\n")
+	want = other + `: line 1, column 5: "rose" is no class: "setosa", "versicolor", "virginica" are`
 	if status, _, err := clgrad(t, "eval", run, "--data", other, "--label", "5"); status != failure || !strings.Contains(err, want) {
 		t.Errorf("status %d, %s", status, err)
 	}

@@ -69,7 +69,7 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 
 // load returns the data set, scaled, and the layout of the network on it.
 func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) {
-	if set, err = f.raw(a, nil); err != nil {
+	if set, err = f.raw(a, nil, nil); err != nil {
 		return set, l, err
 	}
 	if set, err = set.Preprocess(f.Preprocess); err != nil {
@@ -85,10 +85,11 @@ func (f modelFlags) layout(set dataset.Set) (network.Layout, error) {
 }
 
 // raw returns the data set with its parts as the flags want them, not scaled.
-// classes are the names that labels may have, nil where the data decides.
-func (f modelFlags) raw(a *app, classes []string) (set dataset.Set, err error) {
+// classes are the names that labels may have and columns those of a CSV file, nil
+// where the data decides.
+func (f modelFlags) raw(a *app, classes []string, columns *dataset.Columns) (set dataset.Set, err error) {
 	o := a.dataOptions()
-	o.Label, o.Test, o.Classes = string(f.Label), string(f.Test), classes
+	o.Label, o.Test, o.Classes, o.Columns = string(f.Label), string(f.Test), classes, columns
 	if set, err = dataset.Load(a, string(f.Data), o); err != nil {
 		return set, err
 	}
@@ -182,7 +183,7 @@ func (c trainCommand) Run(a *app) (err error) {
 	}
 	_, rows := shown(set)
 	if c.Rows != "" {
-		if rows, err = loadRows(a, c.Rows, c.Label, classNames(set.ClassNames, set.Classes)); err != nil {
+		if rows, err = loadRows(a, c.Rows, "", classNames(set.ClassNames, set.Classes), set.Columns); err != nil {
 			return fmt.Errorf("--predict: %w", err)
 		}
 		if rows.Features != set.Train.Features {
@@ -234,18 +235,20 @@ func (c trainCommand) Run(a *app) (err error) {
 
 // claim makes the directory of a new run, nil where nothing is to be kept.
 func (c *trainCommand) claim() (*runDir, error) {
-	if c.Rows != "" && c.Predict == "" {
-		c.Predict = recipe.Table
-	}
 	if out := c.out(time.Now()); out != "" {
+		if c.Rows != "" && c.Predict == "" {
+			c.Predict = recipe.Table
+		}
 		return claim(out, c.Recipe)
 	}
 	const nowhere = "--%s: nothing is kept without --out: give a directory"
 	switch {
+	case c.Rows != "":
+		return nil, misused(nowhere, "predict")
 	case c.Predict != "":
-		return nil, fmt.Errorf(nowhere, "predictions")
+		return nil, misused(nowhere, "predictions")
 	case c.CheckpointEvery > 0:
-		return nil, fmt.Errorf(nowhere, "checkpoint-every")
+		return nil, misused(nowhere, "checkpoint-every")
 	}
 	return nil, nil
 }
@@ -296,7 +299,7 @@ func (c trainCommand) checkpoint(t *network.Trainer, r *trained, dir *runDir) er
 func (c trainCommand) model(set dataset.Set, sizes []int, plan network.Plan, theta []float64, p checkpoint.Precision, done int) checkpoint.Model {
 	return checkpoint.Model{
 		Sizes: sizes, Parameters: theta, Precision: p,
-		Scaling: set.Train.Scaling, Preprocess: string(c.Preprocess), Shape: set.Shape, Classes: set.ClassNames,
+		Scaling: set.Train.Scaling, Preprocess: string(c.Preprocess), Shape: set.Shape, Classes: set.ClassNames, Columns: (*checkpoint.Columns)(set.Columns),
 		Run: &checkpoint.Run{
 			Init: c.Init, Seed: c.Seed, LearningRate: float64(c.LR), Iterations: done,
 			Data: set.Name, Directory: !set.Named, Divide: c.Divide, Samples: int(c.Samples), Validation: float64(c.Validation),

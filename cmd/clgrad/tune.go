@@ -38,7 +38,7 @@ type tuneReport struct {
 func (c tuneCommand) Run(a *app) error {
 	kind, which, _ := strings.Cut(string(c.Backend), ":")
 	if kind != "opencl" {
-		return fmt.Errorf("--backend %s: an OpenCL device is expected, the CPU backends have nothing to tune", c.Backend)
+		return misused("--backend %s: an OpenCL device is expected, the CPU backends have nothing to tune", c.Backend)
 	}
 	d, _, err := selectDevice(which)
 	if err != nil {

@@ -42,6 +42,7 @@ func toy(t testing.TB) Model {
 		Sizes: []int{2, 3, 2}, Parameters: v, Precision: F32,
 		Scaling:    network.Scaling{Shift: []float64{0.5, 1}, Factor: []float64{0.1, 1. / 255}},
 		Preprocess: "feature", Shape: []int{1, 2}, Classes: []string{"cat", "dog <é>"},
+		Columns: &Columns{3, []string{"animal", "<é>", "b"}, 1},
 		Run: &Run{
 			Init: network.He, Seed: math.MaxUint64, LearningRate: 0.1, Iterations: 100, Data: "mnist", Digest: "beef",
 			Divide: []int{6, 4}, Samples: 5,
@@ -78,7 +79,7 @@ func file(head string, values ...any) []byte {
 // The bytes themselves, by hand: other programs read these files.
 func TestWriteBytes(t *testing.T) {
 	m := toy(t)
-	m.Shape, m.Classes, m.Run = nil, nil, nil
+	m.Shape, m.Classes, m.Columns, m.Run = nil, nil, nil, nil
 	zeros := strings.Repeat("0", 64)
 	head := `{"__metadata__":{"clgrad.preprocess":"feature",` +
 		`"clgrad.scaling":"{\"shift\":[0.5,1],\"factor\":[0.1,0.00392156862745098]}",` +
@@ -186,6 +187,10 @@ func TestWriteErrors(t *testing.T) {
 		{"shape of zero", func(m *Model) { m.Shape = []int{0, 2} }, "shape [0 2] does not fit 2 inputs"},
 		{"short shape", func(m *Model) { m.Shape = []int{1} }, "shape [1] does not fit 2 inputs"},
 		{"classes", func(m *Model) { m.Classes = []string{"a"} }, "1 names of classes where the network has 2 classes"},
+		{"columns", func(m *Model) { m.Columns.Number = 4 }, "4 columns with 3 names and the labels in column 1 where the network has 2 inputs"},
+		{"names of columns", func(m *Model) { m.Columns.Names = m.Columns.Names[1:] }, "3 columns with 2 names and the labels in column 1 where the network has 2 inputs"},
+		{"label column", func(m *Model) { m.Columns.Label = 4 }, "3 columns with 3 names and the labels in column 4 where the network has 2 inputs"},
+		{"column name", func(m *Model) { m.Columns.Names[1] = "\xff" }, `name "\xff" is not UTF-8`},
 		{"class name", func(m *Model) { m.Classes[1] = "\xff" }, `name "\xff" is not UTF-8`},
 		{"learning rate", func(m *Model) { m.Run.LearningRate = math.NaN() }, "learning rate NaN is no finite number"},
 		{"validation", func(m *Model) { m.Run.Validation = 1 }, "validation fraction 1: 0 or more and less than 1 is expected"},

@@ -43,7 +43,16 @@ type Model struct {
 	Preprocess string          // the method that found the scaling, "" if unknown
 	Shape      []int           // of a sample's features, nil if unknown
 	Classes    []string        // the classes' names, nil where they are 0, 1, 2, …
+	Columns    *Columns        // of the CSV file of the training set, nil if unknown
 	Run        *Run            // how it was trained, nil if unknown
+}
+
+// Columns are those of a CSV file that a network was trained on: features and the
+// labels among them, by which other files are read.
+type Columns struct {
+	Number int      `json:"number"`          // that of the labels included
+	Names  []string `json:"names,omitempty"` // nil where the file has no header
+	Label  int      `json:"label"`           // the number of the column of the labels, counted from 1
 }
 
 // A Run is how a model was trained.
@@ -104,8 +113,15 @@ func (m Model) checkMetadata() error {
 	if m.Classes != nil && len(m.Classes) != outputs {
 		return fmt.Errorf("%d names of classes where the network has %d classes", len(m.Classes), outputs)
 	}
+	texts := append([]string{m.Preprocess}, m.Classes...)
+	if c := m.Columns; c != nil {
+		if c.Number != inputs+1 || c.Label < 1 || c.Label > c.Number || c.Names != nil && len(c.Names) != c.Number {
+			return fmt.Errorf("%d columns with %d names and the labels in column %d where the network has %d inputs", c.Number, len(c.Names), c.Label, inputs)
+		}
+		texts = append(texts, c.Names...)
+	}
 	// JSON would put U+FFFD in the place of what is not UTF-8.
-	for _, s := range append([]string{m.Preprocess}, m.Classes...) {
+	for _, s := range texts {
 		if !utf8.ValidString(s) {
 			return fmt.Errorf("name %q is not UTF-8", s)
 		}

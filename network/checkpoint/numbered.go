@@ -102,6 +102,19 @@ func Newest(run string) (m Model, file string, damaged []error, err error) {
 	return Model{}, "", damaged, fmt.Errorf("%s: %w", run, ErrNone)
 }
 
+// LoadRun reads what a run came to: its model, or its newest sound checkpoint while
+// it is not finished. file is the one that was read; damaged is as of [Newest].
+func LoadRun(run string) (m Model, file string, damaged []error, err error) {
+	file = filepath.Join(run, FileName)
+	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
+		if m, file, damaged, err := Newest(run); err == nil {
+			return m, file, damaged, nil
+		}
+	}
+	m, err = Load(file)
+	return m, file, nil, err
+}
+
 // Sweep removes what the write of a checkpoint that was killed left.
 func Sweep(run string) error { return durable.Sweep(filepath.Join(run, Folder), "*"+extension) }
 

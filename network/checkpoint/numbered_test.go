@@ -137,7 +137,7 @@ func TestNewest(t *testing.T) {
 			t.Errorf("%s: damaged %v, want %s", c.name, damaged, c.want)
 		}
 		// A directory without a finished model stands for its newest checkpoint.
-		if m, err := Load(run); err != nil || m.Run.Iterations != 2 {
+		if m, _, _, err := LoadRun(run); err != nil || m.Run.Iterations != 2 {
 			t.Errorf("%s: %v", c.name, err)
 		}
 		// It does not count among those that are kept, and is replaced in time.

@@ -22,19 +22,13 @@ import (
 // maxHeader bounds the header as the format's own library does.
 const maxHeader = 100_000_000
 
-// Load reads the model of a file, or of a run directory: the one by the name of
-// [FileName], or the newest sound checkpoint where the run is not finished.
-// Errors are one line that begins with the path.
+// Load reads the model of a file, or that of a run directory by the name of
+// [FileName]. Errors are one line that begins with the path.
 func Load(path string) (Model, error) {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
-		run := path
 		path = filepath.Join(path, FileName)
-		if info, err = os.Stat(path); errors.Is(err, fs.ErrNotExist) {
-			if m, _, _, err := Newest(run); err == nil {
-				return m, nil
-			}
-		}
+		info, err = os.Stat(path)
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
@@ -255,6 +249,7 @@ func (h fileHeader) parseMetadata(m *Model) error {
 		{scalingKey, &m.Scaling, true},
 		{shapeKey, &m.Shape, false},
 		{classesKey, &m.Classes, false},
+		{columnsKey, &m.Columns, false},
 		{runKey, &m.Run, false},
 	} {
 		text, ok := h.metadata[v.key]

@@ -25,6 +25,7 @@ const (
 	preprocessKey = "clgrad.preprocess"
 	shapeKey      = "clgrad.shape"
 	classesKey    = "clgrad.classes"
+	columnsKey    = "clgrad.columns"
 	runKey        = "clgrad.run"
 	sumKey        = "clgrad.sha256"
 )
@@ -143,6 +144,7 @@ func metadata(m Model) ([]byte, error) {
 		{scalingKey, scaling, true},
 		{shapeKey, m.Shape, m.Shape != nil},
 		{classesKey, m.Classes, m.Classes != nil},
+		{columnsKey, m.Columns, m.Columns != nil},
 		{runKey, m.Run, m.Run != nil},
 	} {
 		if !v.known {

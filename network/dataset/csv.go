@@ -12,27 +12,57 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 
 	"clgrad/network"
 )
 
+// Columns are those of a CSV file.
+type Columns struct {
+	Number int      // that of the labels included
+	Names  []string // nil where the file has no header
+	Label  int      // the number of the column of the labels, counted from 1; 0 where there is none
+}
+
+// features returns the number of features.
+func (c Columns) features() int {
+	if c.Label > 0 {
+		return c.Number - 1
+	}
+	return c.Number
+}
+
+// featureNames returns the names of the features in their order, nil where they
+// have none.
+func (c Columns) featureNames() []string {
+	if c.Names == nil || c.Label == 0 {
+		return c.Names
+	}
+	return slices.Concat(c.Names[:c.Label-1], c.Names[c.Label:])
+}
+
+// label returns what the column of the labels is found by, as in Options.
+func (c Columns) label() string {
+	if c.Names == nil || c.Label == 0 {
+		return strconv.Itoa(c.Label)
+	}
+	return c.Names[c.Label-1]
+}
+
 // A table is what a CSV file holds.
 type table struct {
 	name    string
-	header  bool
-	columns []string // names of the features' columns in their order; nil without a header
-	label   int      // the column of the labels in the file, from 0; -1 where there is none
-	title   string   // that column's name, "" without a header
+	columns Columns // those that were asked for where they were found by their names
 	samples network.Samples
 	classes []string // nil without labels
 }
 
-// A tableForm is what is asked of a CSV file.
+// A tableForm is what is asked of a CSV file, as in Options.
 type tableForm struct {
-	label      string   // as in Options
-	unlabelled bool     // as in Options
-	classes    []string // as in Options
-	like       *table   // the training set, whose columns this one has to have; nil where this is it
+	label      string
+	unlabelled bool
+	classes    []string
+	columns    *Columns
 }
 
 // defaultLabel is the name of the label column where none is given.
@@ -40,17 +70,17 @@ const defaultLabel = "label"
 
 // loadTables loads the set of a CSV file and of that of its test set.
 func (l library) loadTables(ctx context.Context, f *os.File, size int64) (Set, error) {
-	form := tableForm{label: l.Label, unlabelled: l.Unlabelled, classes: l.Classes}
+	form := tableForm{l.Label, l.Unlabelled, l.Classes, l.Columns}
 	train, err := readTable(stopping{ctx, f}, f.Name(), size, form)
 	if err != nil {
 		return Set{}, err
 	}
 	set := Set{
 		Name: baseName(f.Name()), Train: train.samples, Shape: train.shape(),
-		Classes: len(train.classes), ClassNames: train.classes,
+		Classes: len(train.classes), ClassNames: train.classes, Columns: &train.columns,
 	}
 	if l.Test != "" {
-		if train.label < 0 {
+		if train.columns.Label == 0 {
 			return Set{}, fmt.Errorf("%s: has no labels: a test set goes with a training set that has", train.name)
 		}
 		f, size, kind, err := openData(l.Test)
@@ -61,8 +91,7 @@ func (l library) loadTables(ctx context.Context, f *os.File, size int64) (Set, e
 		if kind != csvFormat {
 			return Set{}, fmt.Errorf("%s: is no CSV file: one is expected, as %s is", l.Test, train.name)
 		}
-		form.like, form.classes = &train, train.classes
-		test, err := readTable(stopping{ctx, f}, l.Test, size, form)
+		test, err := readTable(stopping{ctx, f}, l.Test, size, tableForm{"", l.Unlabelled, train.classes, &train.columns})
 		if err != nil {
 			return Set{}, err
 		}
@@ -114,7 +143,7 @@ func readTable(r io.Reader, name string, size int64, form tableForm) (table, err
 	if err := t.begin(first, form); err != nil {
 		return table{}, err
 	}
-	if t.header {
+	if t.names != nil {
 		first, err = t.next()
 	}
 	for record := first; err == nil; record, err = t.next() {
@@ -163,8 +192,10 @@ type tableReader struct {
 	table
 	u      unpacked
 	csv    *csv.Reader
-	fields int   // of a row
-	place  []int // of each field among the features; -1 for the label
+	names  []string // of the file's columns, nil without a header
+	label  int      // the column of the labels in the file, from 0; -1 where there is none
+	fields int      // of a row
+	place  []int    // of each field among the features; -1 for the label
 	row    []float32
 	values features
 	labels labels
@@ -195,13 +226,10 @@ func (t *tableReader) at(c int) string {
 
 // named returns the name of a column in brackets, where it has one.
 func (t *tableReader) named(c int) string {
-	switch {
-	case !t.header:
+	if t.names == nil {
 		return ""
-	case t.place[c] < 0:
-		return fmt.Sprintf(" (%.80q)", t.title)
 	}
-	return fmt.Sprintf(" (%.80q)", t.columns[t.place[c]])
+	return fmt.Sprintf(" (%.80q)", t.names[c])
 }
 
 // begin learns from the first row what the columns are.
@@ -214,20 +242,15 @@ func (t *tableReader) begin(first []string, form tableForm) error {
 	if err := t.findLabel(names, form); err != nil {
 		return err
 	}
-	features := t.fields
-	if t.label >= 0 {
-		features--
-	}
-	if features == 0 {
+	t.columns = Columns{Number: t.fields, Names: t.names, Label: t.label + 1}
+	if t.columns.features() == 0 {
 		return fmt.Errorf("%s: has no column but the label: features are expected, separated by commas", t.name)
 	}
-	if t.header {
-		if err := t.checkNames(names); err != nil {
-			return err
-		}
+	if err := t.checkNames(); err != nil {
+		return err
 	}
 	t.place = make([]int, t.fields)
-	t.row = make([]float32, features)
+	t.row = make([]float32, t.columns.features())
 	for c, at := 0, 0; c < t.fields; c++ {
 		if c == t.label {
 			t.place[c] = -1
@@ -235,56 +258,67 @@ func (t *tableReader) begin(first []string, form tableForm) error {
 		}
 		t.place[c] = at
 		at++
-		if t.header {
-			t.columns = append(t.columns, names[c])
-		}
 	}
 	t.labels = newLabels(form.classes)
-	if form.like != nil {
-		return t.match(form.like)
+	if form.columns != nil {
+		return t.match(*form.columns)
 	}
 	return nil
 }
 
 // findLabel finds the label column and whether the first row is a header.
-func (t *tableReader) findLabel(names []string, form tableForm) error {
-	wanted, number := form.label, -1
+func (t *tableReader) findLabel(first []string, form tableForm) error {
+	like := Columns{}
+	if form.columns != nil {
+		like = *form.columns
+	}
+	wanted := form.label
+	switch {
+	case wanted != "":
+	case like.Label > 0:
+		wanted = like.label()
+	default:
+		wanted = defaultLabel
+	}
+	number := -1
 	if n, err := strconv.Atoi(wanted); err == nil {
 		number = n - 1
 	}
-	if form.like != nil {
-		number = form.like.label
-		if form.like.header {
-			wanted = form.like.title
-		}
-	} else if wanted == "" {
-		wanted = defaultLabel
+	if form.label == "" && like.Label > 0 {
+		number = like.Label - 1
 	}
-	byNumber := number >= 0 && number < len(names)
-	t.label = slices.Index(names, wanted)
-	for c, name := range names {
-		if _, problem := parseNumber(name); problem != "" && !(byNumber && c == number) {
-			t.header = true
+	byNumber := number >= 0 && number < len(first)
+	t.label = slices.Index(first, wanted)
+	header := false
+	for c, field := range first {
+		if _, problem := parseNumber(field); problem != "" && !(byNumber && c == number) {
+			header = true
 		}
 	}
 	// A name that is a number may be found in a row of data by chance.
 	_, notNumber := strconv.Atoi(wanted)
-	switch named := t.label >= 0; {
-	case named && notNumber != nil:
-		t.header = true
-	case named && t.header:
-	case byNumber && !(form.like != nil && form.like.header && t.header):
+	header = header || t.label >= 0 && notNumber != nil
+	if form.label == "" && like.Label > 0 {
+		// Its place says nothing where names do, or where only the features are there.
+		byNumber = byNumber && !(header && like.Names != nil) && !(form.unlabelled && len(first) == like.features())
+	}
+	if header {
+		t.names = first
+	}
+	switch {
+	case t.label >= 0 && header:
+	case byNumber:
 		t.label = number
 	case form.unlabelled && form.label == "":
 		t.label = -1
-	case t.header:
-		return fmt.Errorf("%s: has no column %.80q for the labels: its columns are %s: a name or a number is expected",
-			t.name, wanted, list(names))
+	case header:
+		expected := "a name or a number is expected"
+		if strings.ContainsAny(strings.Join(first, ""), ";\t") {
+			expected = "columns separated by commas are expected"
+		}
+		return fmt.Errorf("%s: has no column %.80q for the labels: its columns are %s: %s", t.name, wanted, list(first), expected)
 	default:
-		return fmt.Errorf("%s: has no header with a column %.80q for the labels: give the column's number, 1 to %d", t.name, wanted, len(names))
-	}
-	if t.header && t.label >= 0 {
-		t.title = names[t.label]
+		return fmt.Errorf("%s: has no header with a column %.80q for the labels: give the column's number, 1 to %d", t.name, wanted, len(first))
 	}
 	return nil
 }
@@ -302,49 +336,51 @@ func list(names []string) string {
 	return strings.Join(quoted, ", ")
 }
 
-// checkNames reports a name that two columns have.
-func (t *tableReader) checkNames(names []string) error {
-	seen := make(map[string]int, len(names))
-	for c, n := range names {
+// checkNames reports a name that two columns have, or that is no text.
+func (t *tableReader) checkNames() error {
+	seen := make(map[string]int, len(t.names))
+	for c, n := range t.names {
 		if other, twice := seen[n]; twice {
 			return fmt.Errorf("%s: line 1, column %d: has the name %.80q of column %d: different names are expected", t.name, c+1, n, other+1)
+		}
+		if !utf8.ValidString(n) {
+			return fmt.Errorf("%s: line 1, column %d: has the name %.80q, which is not UTF-8", t.name, c+1, n)
 		}
 		seen[n] = c
 	}
 	return nil
 }
 
-// match puts the features into the order of those of the training set.
-func (t *tableReader) match(train *table) error {
-	n := train.samples.Features
-	if !t.header || !train.header {
-		if len(t.row) != n {
-			return fmt.Errorf("%s: has %d features where %s has %d", t.name, len(t.row), train.name, n)
+// match puts the features into the order of those that are expected.
+func (t *tableReader) match(like Columns) error {
+	expected := like.featureNames()
+	if t.names == nil || expected == nil {
+		if got, want := t.columns.features(), like.features(); got != want {
+			return fmt.Errorf("%s: has %d features where the training set has %d", t.name, got, want)
 		}
 		return nil
 	}
-	place := make(map[string]int, n)
-	for i, name := range train.columns {
+	place := make(map[string]int, len(expected))
+	for i, name := range expected {
 		place[name] = i
 	}
-	for c, i := range t.place {
-		if i < 0 {
+	for c, name := range t.names {
+		if c == t.label {
 			continue
 		}
-		name := t.columns[i]
 		at, ok := place[name]
 		if !ok {
-			return fmt.Errorf("%s: line 1, column %d: is named %.80q, which no column of %s is", t.name, c+1, name, train.name)
+			return fmt.Errorf("%s: line 1, column %d: is named %.80q, which no feature of the training set is", t.name, c+1, name)
 		}
 		t.place[c] = at
 		delete(place, name)
 	}
-	for _, name := range train.columns {
+	for _, name := range expected {
 		if _, missing := place[name]; missing {
-			return fmt.Errorf("%s: has no column %.80q, which %s has", t.name, name, train.name)
+			return fmt.Errorf("%s: has no column %.80q, which the training set has", t.name, name)
 		}
 	}
-	t.columns = train.columns
+	t.columns = like
 	return nil
 }
 
@@ -395,10 +431,11 @@ func (t *tableReader) finish(form tableForm) (table, error) {
 func (t table) shape() []int {
 	n := t.samples.Features
 	side := int(math.Sqrt(float64(n)))
-	if side*side != n || !t.header {
+	names := t.columns.featureNames()
+	if side*side != n || names == nil {
 		return []int{n}
 	}
-	for i, name := range t.columns {
+	for i, name := range names {
 		if name != "pixel"+strconv.Itoa(i) {
 			return []int{n}
 		}

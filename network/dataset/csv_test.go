@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"compress/gzip"
 	"context"
+	"fmt"
 	"io"
 	"os"
 	"path/filepath"
@@ -23,10 +24,12 @@ func readCSV(content string, form tableForm) (table, error) {
 }
 
 func TestReadTable(t *testing.T) {
-	named := func(columns ...string) table { return table{name: "file", header: true, columns: columns} }
-	with := func(t table, label int, title string, classes []string, s network.Samples) table {
-		t.name, t.label, t.title, t.classes, t.samples = "file", label, title, classes, s
-		return t
+	with := func(label int, names, classes []string, s network.Samples) table {
+		n := s.Features
+		if label > 0 {
+			n++
+		}
+		return table{"file", Columns{n, names, label}, s, classes}
 	}
 	bytesOf := func(features int, labels []int32, v ...uint8) network.Samples {
 		return network.Samples{Rows: len(v) / features, Features: features, Bytes: v, Labels: labels}
@@ -40,47 +43,47 @@ func TestReadTable(t *testing.T) {
 		want          table
 	}{
 		{"bytes", "label,a,b\n1,0,255\n0,7,8\n", tableForm{},
-			with(named("a", "b"), 0, "label", []string{"0", "1"}, bytesOf(2, []int32{1, 0}, 0, 255, 7, 8))},
+			with(1, []string{"label", "a", "b"}, []string{"0", "1"}, bytesOf(2, []int32{1, 0}, 0, 255, 7, 8))},
 		{"whole numbers in other spellings", "label,a,b\n1,1.0,2e2\n0,007,-0\n", tableForm{},
-			with(named("a", "b"), 0, "label", []string{"0", "1"}, bytesOf(2, []int32{1, 0}, 1, 200, 7, 0))},
+			with(1, []string{"label", "a", "b"}, []string{"0", "1"}, bytesOf(2, []int32{1, 0}, 1, 200, 7, 0))},
 		{"a fraction in the last field", "label,a,b\n1,0,255\n0,7,8.5\n", tableForm{},
-			with(named("a", "b"), 0, "label", []string{"0", "1"}, floatsOf(2, []int32{1, 0}, 0, 255, 7, 8.5))},
+			with(1, []string{"label", "a", "b"}, []string{"0", "1"}, floatsOf(2, []int32{1, 0}, 0, 255, 7, 8.5))},
 		{"256 is no byte", "label,a\n1,256\n0,7\n", tableForm{},
-			with(named("a"), 0, "label", []string{"0", "1"}, floatsOf(1, []int32{1, 0}, 256, 7))},
+			with(1, []string{"label", "a"}, []string{"0", "1"}, floatsOf(1, []int32{1, 0}, 256, 7))},
 		{"negative is no byte", "label,a\n1,7\n0,-1\n", tableForm{},
-			with(named("a"), 0, "label", []string{"0", "1"}, floatsOf(1, []int32{1, 0}, 7, -1))},
+			with(1, []string{"label", "a"}, []string{"0", "1"}, floatsOf(1, []int32{1, 0}, 7, -1))},
 		{"text classes in order of their names", "a,label\n1,rose\n2,iris\n3,rose\n4,Aster\n", tableForm{},
-			with(named("a"), 1, "label", []string{"Aster", "iris", "rose"}, bytesOf(1, []int32{2, 1, 2, 0}, 1, 2, 3, 4))},
+			with(2, []string{"a", "label"}, []string{"Aster", "iris", "rose"}, bytesOf(1, []int32{2, 1, 2, 0}, 1, 2, 3, 4))},
 		{"numeric classes in order of their values", "a,label\n1,10\n2,9\n3,-1\n4,10.0\n5,0.5\n6,+9\n", tableForm{},
-			with(named("a"), 1, "label", []string{"-1", "0.5", "9", "10"}, bytesOf(1, []int32{3, 2, 0, 3, 1, 2}, 1, 2, 3, 4, 5, 6))},
+			with(2, []string{"a", "label"}, []string{"-1", "0.5", "9", "10"}, bytesOf(1, []int32{3, 2, 0, 3, 1, 2}, 1, 2, 3, 4, 5, 6))},
 		{"large whole numbers keep their digits", "a,label\n1,9007199254740993\n2,9007199254740992\n", tableForm{},
-			with(named("a"), 1, "label", []string{"9007199254740992", "9007199254740993"}, bytesOf(1, []int32{1, 0}, 1, 2))},
+			with(2, []string{"a", "label"}, []string{"9007199254740992", "9007199254740993"}, bytesOf(1, []int32{1, 0}, 1, 2))},
 		{"one text makes all text", "a,label\n1,10\n2,9\n3,none\n4,9.0\n", tableForm{},
-			with(named("a"), 1, "label", []string{"10", "9", "9.0", "none"}, bytesOf(1, []int32{0, 1, 3, 2}, 1, 2, 3, 4))},
+			with(2, []string{"a", "label"}, []string{"10", "9", "9.0", "none"}, bytesOf(1, []int32{0, 1, 3, 2}, 1, 2, 3, 4))},
 		{"nan is text", "a,label\n1,2\n2,nan\n", tableForm{},
-			with(named("a"), 1, "label", []string{"2", "nan"}, bytesOf(1, []int32{0, 1}, 1, 2))},
+			with(2, []string{"a", "label"}, []string{"2", "nan"}, bytesOf(1, []int32{0, 1}, 1, 2))},
 		{"no header, number of the column", "5,1,x\n6,2,y\n", tableForm{label: "3"},
-			with(table{}, 2, "", []string{"x", "y"}, bytesOf(2, []int32{0, 1}, 5, 1, 6, 2))},
+			with(3, nil, []string{"x", "y"}, bytesOf(2, []int32{0, 1}, 5, 1, 6, 2))},
 		{"no header, a first row that holds the number", "3,1,x\n6,2,y\n", tableForm{label: "3"},
-			with(table{}, 2, "", []string{"x", "y"}, bytesOf(2, []int32{0, 1}, 3, 1, 6, 2))},
+			with(3, nil, []string{"x", "y"}, bytesOf(2, []int32{0, 1}, 3, 1, 6, 2))},
 		{"header, number of the column", "a,b,kind\n6,2,y\n7,3,x\n", tableForm{label: "3"},
-			with(named("a", "b"), 2, "kind", []string{"x", "y"}, bytesOf(2, []int32{1, 0}, 6, 2, 7, 3))},
+			with(3, []string{"a", "b", "kind"}, []string{"x", "y"}, bytesOf(2, []int32{1, 0}, 6, 2, 7, 3))},
 		{"header, a name that is a number", "a,3,kind\n6,2,0\n7,3,1\n", tableForm{label: "3"},
-			with(named("a", "kind"), 1, "3", []string{"2", "3"}, bytesOf(2, []int32{0, 1}, 6, 0, 7, 1))},
+			with(2, []string{"a", "3", "kind"}, []string{"2", "3"}, bytesOf(2, []int32{0, 1}, 6, 0, 7, 1))},
 		{"header of numbers and the label", "0,1,label\n6,2,y\n7,3,x\n", tableForm{},
-			with(named("0", "1"), 2, "label", []string{"x", "y"}, bytesOf(2, []int32{1, 0}, 6, 2, 7, 3))},
+			with(3, []string{"0", "1", "label"}, []string{"x", "y"}, bytesOf(2, []int32{1, 0}, 6, 2, 7, 3))},
 		{"another name", "label,class\n1,x\n2,y\n", tableForm{label: "class"},
-			with(named("label"), 1, "class", []string{"x", "y"}, bytesOf(1, []int32{0, 1}, 1, 2))},
+			with(2, []string{"label", "class"}, []string{"x", "y"}, bytesOf(1, []int32{0, 1}, 1, 2))},
 		{"given classes", "a,label\n1,9\n2,1.0\n", tableForm{classes: []string{"1", "5", "9"}},
-			with(named("a"), 1, "label", []string{"1", "5", "9"}, bytesOf(1, []int32{2, 0}, 1, 2))},
+			with(2, []string{"a", "label"}, []string{"1", "5", "9"}, bytesOf(1, []int32{2, 0}, 1, 2))},
 		{"one class that is given", "a,label\n1,9\n", tableForm{classes: []string{"1", "9"}},
-			with(named("a"), 1, "label", []string{"1", "9"}, bytesOf(1, []int32{1}, 1))},
+			with(2, []string{"a", "label"}, []string{"1", "9"}, bytesOf(1, []int32{1}, 1))},
 		{"unlabelled with header", "a,b\n1,9\n", tableForm{unlabelled: true},
-			with(named("a", "b"), -1, "", nil, bytesOf(2, nil, 1, 9))},
+			with(0, []string{"a", "b"}, nil, bytesOf(2, nil, 1, 9))},
 		{"unlabelled without header", "1,9\n2,8", tableForm{unlabelled: true, classes: []string{"x", "y"}},
-			with(table{}, -1, "", []string{"x", "y"}, bytesOf(2, nil, 1, 9, 2, 8))},
+			with(0, nil, []string{"x", "y"}, bytesOf(2, nil, 1, 9, 2, 8))},
 		{"unlabelled will do and is not needed", "a,label\n1,9\n", tableForm{unlabelled: true},
-			with(named("a"), 1, "label", []string{"9"}, bytesOf(1, []int32{0}, 1))},
+			with(2, []string{"a", "label"}, []string{"9"}, bytesOf(1, []int32{0}, 1))},
 	} {
 		for form, content := range map[string]string{"raw": test.content, "gzip": string(gzipped([]byte(test.content)))} {
 			got, err := readCSV(content, test.form)
@@ -93,6 +96,48 @@ func TestReadTable(t *testing.T) {
 	}
 }
 
+// Columns that are expected are found wherever they are, with labels or without.
+func TestReadTableLike(t *testing.T) {
+	named := Columns{3, []string{"kind", "a", "b"}, 1}
+	counted := Columns{3, nil, 1}
+	for _, test := range []struct {
+		name, content string
+		columns       Columns
+		form          tableForm
+		want          string // features and labels, or the error
+	}{
+		{"same order", "kind,a,b\ny,1,2\n", named, tableForm{}, "[1 2] [1]"},
+		{"other order", "b,a,kind\n2,1,y\n", named, tableForm{}, "[1 2] [1]"},
+		{"other order, numeric label", "b,a,3\n2,1,y\n", Columns{3, []string{"3", "a", "b"}, 1}, tableForm{}, "[1 2] [1]"},
+		{"other order, no labels", "b,a\n2,1\n", named, tableForm{unlabelled: true}, "[1 2] []"},
+		{"labels that may be missing", "b,a,kind\n2,1,y\n", named, tableForm{unlabelled: true}, "[1 2] [1]"},
+		{"another label", "b,a,truth\n2,1,y\n", named, tableForm{label: "truth", unlabelled: true}, "[1 2] [1]"},
+		{"no header", "y,1,2\n", named, tableForm{}, "[1 2] [1]"},
+		{"no header, no labels", "1,2\n", named, tableForm{unlabelled: true}, "[1 2] []"},
+		{"counted", "y,1,2\n", counted, tableForm{}, "[1 2] [1]"},
+		{"counted, no labels", "1,2\n", counted, tableForm{unlabelled: true}, "[1 2] []"},
+		{"counted, header", "kind,a,b\ny,1,2\n", counted, tableForm{}, "[1 2] [1]"},
+		{"counted, header, no labels", "a,b\n1,2\n", counted, tableForm{unlabelled: true}, "[1 2] []"},
+		{"labels missing", "b,a\n2,1\n", named, tableForm{}, `file: has no column "kind" for the labels`},
+		{"a given label missing", "b,a\n2,1\n", named, tableForm{label: "truth", unlabelled: true}, `file: has no column "truth" for the labels`},
+		{"a feature more", "b,a,c\n2,1,3\n", named, tableForm{unlabelled: true}, `file: line 1, column 3: is named "c", which no feature of the training set is`},
+		{"a feature less", "kind,a\ny,1\n", named, tableForm{}, `file: has no column "b", which the training set has`},
+		{"counted, a feature more", "y,1,2,3\n", counted, tableForm{}, `file: has 3 features where the training set has 2`},
+		{"text", "b,kind,a\n2,y,red\n", named, tableForm{}, `file: line 2, column 3 ("a"): "red" where a number is expected`},
+		{"another class", "b,kind,a\n2,z,1\n", named, tableForm{}, `file: line 2, column 2 ("kind"): "z" is no class`},
+	} {
+		test.form.columns, test.form.classes = &test.columns, []string{"x", "y"}
+		table, err := readCSV(test.content, test.form)
+		got := fmt.Sprint(table.samples.Bytes, table.samples.Labels)
+		if err != nil {
+			got = err.Error()
+		}
+		if !strings.HasPrefix(got, test.want) {
+			t.Errorf("%s: got %s, want %s", test.name, got, test.want)
+		}
+	}
+}
+
 // Files of other programs: a byte order mark, quotes, CRLF, empty lines, spaces.
 func TestReadTableQuotes(t *testing.T) {
 	got, err := readCSV("\ufeff\"label\",\"a \"\"b\"\"\nc\", d\r\n\r\nx,\"1\", 2 \r\n\" y, z \",3,4", tableForm{})
@@ -100,7 +145,7 @@ func TestReadTableQuotes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := table{
-		name: "file", header: true, columns: []string{"a \"b\"\nc", "d"}, title: "label", classes: []string{"x", "y, z"},
+		name: "file", columns: Columns{3, []string{"label", "a \"b\"\nc", "d"}, 1}, classes: []string{"x", "y, z"},
 		samples: network.Samples{Rows: 2, Features: 2, Bytes: []uint8{1, 2, 3, 4}, Labels: []int32{0, 1}},
 	}
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(table{})); d != "" {
@@ -143,8 +188,9 @@ func TestReadTableDamage(t *testing.T) {
 		{"line behind a quoted one", "label,\"a\nb\"\n1,2\n1,x\n", tableForm{}, `file: line 4, column 2 ("a\nb"): "x" where a number is expected`},
 		{"short row", "label,a,b\n1,2,3\n1,2\n", tableForm{}, "file: line 3: has 2 columns where 3 are expected, as in the first line"},
 		{"long row", "label,a,b\n1,2,3,4\n", tableForm{}, "file: line 2: has 4 columns where 3 are expected, as in the first line"},
-		{"other separator", "label;a;b\n1;2;3\n", tableForm{}, `file: has no column "label" for the labels: its columns are "label;a;b": a name`},
+		{"other separator", "label;a;b\n1;2;3\n", tableForm{}, `file: has no column "label" for the labels: its columns are "label;a;b": columns separated by commas are expected`},
 		{"empty label", "label,a\n1,2\n,3\n", tableForm{}, `file: line 3, column 1 ("label"): is empty where a label is expected`},
+		{"name that is not UTF-8", "label,\xff\n1,2\n", tableForm{}, `file: line 1, column 2: has the name "\xff", which is not UTF-8`},
 		{"label that is not UTF-8", "label,a\n\xff,2\n", tableForm{}, `file: line 2, column 1 ("label"): "\xff" is not UTF-8`},
 		{"one class", "label,a\nx,2\nx,3\n", tableForm{}, `file: column 1 ("label"): has the same label, "x", in every row: at least two classes are expected`},
 		{"unknown class", "label,a\nx,2\nz,3\n", tableForm{classes: []string{"x", "y"}}, `file: line 3, column 1 ("label"): "z" is no class: "x", "y" are`},
@@ -256,6 +302,11 @@ func TestLoadTables(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
+			want := want
+			want.Columns = &Columns{3, nil, 1}
+			if strings.HasPrefix(test.train, "label") {
+				want.Columns.Names = []string{"label", "a", "b"}
+			}
 			if d := cmp.Diff(want, got); d != "" {
 				t.Error(d)
 			}
@@ -264,10 +315,10 @@ func TestLoadTables(t *testing.T) {
 	for _, test := range []struct{ name, test, want string }{
 		{"missing", "", "stat DIR/test.csv: no such file or directory"},
 		{"no labels", "a,b\n1,2\n", `DIR/test.csv: has no column "label" for the labels: its columns are "a", "b"`},
-		{"fewer columns", "label,a\nx,1\n", `DIR/test.csv: has no column "b", which DIR/train.csv has`},
-		{"another column", "label,a,c\nx,1,2\n", `DIR/test.csv: line 1, column 3: is named "c", which no column of DIR/train.csv is`},
-		{"more columns", "label,a,b,c\nx,1,2,3\n", `DIR/test.csv: line 1, column 4: is named "c", which no column of DIR/train.csv is`},
-		{"other count", "x,1\n", `DIR/test.csv: has 1 features where DIR/train.csv has 2`},
+		{"fewer columns", "label,a\nx,1\n", `DIR/test.csv: has no column "b", which the training set has`},
+		{"another column", "label,a,c\nx,1,2\n", `DIR/test.csv: line 1, column 3: is named "c", which no feature of the training set is`},
+		{"more columns", "label,a,b,c\nx,1,2,3\n", `DIR/test.csv: line 1, column 4: is named "c", which no feature of the training set is`},
+		{"other count", "x,1\n", `DIR/test.csv: has 1 features where the training set has 2`},
 		{"another class", "b,a,label\n1,2,z\n", `DIR/test.csv: line 2, column 3 ("label"): "z" is no class: "x", "y" are`},
 		{"text in another order", "b,a,label\n1,red,x\n", `DIR/test.csv: line 2, column 2 ("a"): "red" where a number is expected`},
 		{"no CSV", "\x00\x00\x08\x01", `DIR/test.csv: is no CSV file: one is expected, as DIR/train.csv is`},
@@ -383,8 +434,8 @@ func FuzzCSV(f *testing.F) {
 		}
 		// Read as a test set it is the same.
 		again, err := readTable(bytes.NewReader(file), "file", int64(len(file)),
-			tableForm{label: label, unlabelled: unlabelled, like: &got, classes: got.classes})
-		if got.label >= 0 && (err != nil || !cmp.Equal(again.samples, got.samples)) {
+			tableForm{unlabelled: unlabelled, columns: &got.columns, classes: got.classes})
+		if got.columns.Label > 0 && (err != nil || !cmp.Equal(again.samples, got.samples)) {
 			t.Errorf("read again it is %+v, %v instead of %+v", again, err, got)
 		}
 	})

@@ -28,6 +28,7 @@ type Set struct {
 	Test       network.Samples
 	Classes    int      // at least 2; 0 where no labels are known
 	ClassNames []string // in the order of the classes; nil where they are 0, 1, 2, …
+	Columns    *Columns // of a CSV file; nil for others
 	Shape      []int    // of a sample's features: [28 28] for images of 28 rows and 28 columns
 	Digest     string   // see Digest; Split leaves it as it is
 }
@@ -47,19 +48,25 @@ type Options struct {
 	Log func(line string)
 
 	// Label is the column of a CSV file that holds the labels: its name in the
-	// header or its number, counted from 1; "" is the column named label.
+	// header or its number, counted from 1; "" is that of Columns, or the column
+	// named label.
 	Label string
 
-	// Test is the CSV file of the test set, "" for none. Its columns are those
-	// of the training set: matched by name where both have a header, in order
-	// otherwise.
+	// Columns are those that a CSV file has to have, as those of the set that a
+	// network was trained on: features are put into their order by their names
+	// where both have names, and are counted otherwise. nil is what the file has.
+	Columns *Columns
+
+	// Test is the CSV file of the test set, "" for none. Its columns have to be
+	// those of the training set, as in Columns.
 	Test string
 
 	// Classes are the names that a CSV file's labels may have, in the order of
 	// the classes; nil is those that it has, sorted.
 	Classes []string
 
-	// Unlabelled lets a CSV file do without labels: those of its samples are nil.
+	// Unlabelled lets a CSV file do without labels where Label is "": those of its
+	// samples are nil.
 	Unlabelled bool
 }
 
