@@ -213,7 +213,8 @@ func parseNPY(header []byte) (h npy.Header, err error) {
 	}()
 	r, err := npy.NewReader(bytes.NewReader(header))
 	if err != nil {
-		return h, fmt.Errorf("has a header that cannot be read: %w", err)
+		// The package's words have the header's bytes among them.
+		return h, fmt.Errorf("has a header that cannot be read: %s", strings.Trim(fmt.Sprintf("%.200q", err.Error()), `"`))
 	}
 	return r.Header, nil
 }
