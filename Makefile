@@ -8,7 +8,7 @@ export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
 
 GO ?= go
 
-.PHONY: train test lint build compare portable recipes oclgrind faults soak kills fuzz deps openblas-deps openblas-test clean
+.PHONY: train test lint build compare portable recipes oclgrind ptx faults soak kills fuzz deps openblas-deps openblas-test clean
 
 train: build
 	@bin/clgrad train $(TRAIN)
@@ -60,6 +60,11 @@ recipes: build
 oclgrind: deps
 	@./cmd/install-deps.sh oclgrind
 	OCLGRIND=1 $(GO) test -count=1 -timeout 30m -run TestOclgrind -v ./gpu
+
+# Every kernel of a GPU's defaults compiled and assembled for NVIDIA's devices, without one: clang and
+# ptxas (NVIDIA's CUDA toolkit, 11.8 or later) have to be there.
+ptx:
+	PTX=1 $(GO) test -count=1 -run TestPTX -v ./kernels
 
 # What goes wrong: every driver call failing in turn, handles left over, kernels and backends that are broken on
 # purpose, drivers and numbers that fail; then the tests that meet a driver with freed Go memory overwritten, and with

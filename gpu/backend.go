@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"maps"
 	"os"
@@ -42,6 +43,9 @@ type Options struct {
 	Profiling bool
 	// Dense keeps the default plan from packing the input.
 	Dense bool
+	// Precision is that of the matrix products, "" for float32. [Open] fails where the
+	// device does not have another one, or has it wrong.
+	Precision kernels.Precision
 	// Tuning holds tiles for the shapes of default plans; see [LoadTuning].
 	Tuning Tuning
 }
@@ -66,6 +70,11 @@ func open(a api, d Device, o Options) (*Backend, error) {
 	b.config.Shapes = o.Tuning.Shapes
 	if o.Dense {
 		b.config.Packed = nil
+	}
+	if o.Precision != "" {
+		if err := b.atPrecision(o.Precision, true); err != nil {
+			return nil, errors.Join(err, s.close())
+		}
 	}
 	_, file, line, _ := runtime.Caller(2)
 	b.cleanup = runtime.AddCleanup(b, reportLeak, fmt.Sprintf("%s:%d", file, line))
@@ -131,6 +140,8 @@ func (b *Backend) Info() network.Info {
 		Memory:       d.Memory,
 		MaxBuffer:    d.MaxBuffer,
 		Roundoff:     0x1p-24,
+
+		OperandRoundoff: b.config.Roundoff(),
 	}
 }
 

@@ -62,12 +62,22 @@ func configs(d Device) map[string]kernels.Config {
 	narrow.Forward = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 2, ItemCols: 3, GroupRows: 4, GroupCols: 8, Depth: 5}
 	narrow.InputGradient = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 1, ItemCols: 4, GroupRows: 8, GroupCols: 2, Depth: 16}
 	narrow.WeightGradient = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 4, ItemCols: 1, GroupRows: 2, GroupCols: 16, Depth: 9, Splits: 3}
+	// One warp below another, so that simulators come to an end.
+	oddTensor := kernels.Default(kernels.GPU, 1).At(kernels.BF16x3, false)
+	for _, tile := range []*kernels.Tile{&oddTensor.Forward, &oddTensor.InputGradient, &oddTensor.WeightGradient} {
+		tile.ItemRows, tile.ItemCols, tile.GroupRows, tile.GroupCols = 16, 8, 2, 1
+	}
+	oddTensor.WeightGradient.Splits = 3
 	return map[string]kernels.Config{
 		"register":      kernels.Default(kernels.CPU, max(2, d.ComputeUnits)),
 		"local":         kernels.Default(kernels.GPU, d.ComputeUnits),
 		"specification": kernels.Specification(),
 		"odd-register":  odd,
 		"odd-local":     narrow,
+		"odd-tensor":    oddTensor,
+		"bf16x3":        kernels.Default(kernels.GPU, d.ComputeUnits).At(kernels.BF16x3, false),
+		"bf16":          kernels.Default(kernels.GPU, d.ComputeUnits).At(kernels.BF16, false),
+		"tf32":          kernels.Default(kernels.GPU, d.ComputeUnits).At(kernels.TF32, false),
 	}
 }
 
@@ -347,6 +357,7 @@ func TestBrokenKernels(t *testing.T) {
 	shallow.WeightGradient.Depth = 4
 	local := kernels.Default(kernels.GPU, 2)
 	local.RecordGroup = 64
+	tensor := local.At(kernels.BF16x3, false)
 	const round = "float __attribute__((overloadable)) BF16(float x) { return as_float((as_uint(x) + 0x7fffu + ((as_uint(x) >> 16) & 1u)) & 0xffff0000u); }\n" +
 		"float16 __attribute__((overloadable)) BF16(float16 x) { return as_float16((as_uint16(x) + 0x7fffu + ((as_uint16(x) >> 16) & 1u)) & 0xffff0000u); }\n"
 	for _, c := range []struct {
@@ -380,6 +391,12 @@ func TestBrokenKernels(t *testing.T) {
 			"        barrier(CLK_LOCAL_MEM_FENCE);\n        FETCH(begin", "        FETCH(begin", "forward"},
 		{"missing barrier in the sum of losses", local, "reduce.cl",
 			"        barrier(CLK_LOCAL_MEM_FENCE);\n", "", "softmax-cross-entropy"},
+		{"smallest terms missing, tensor", tensor, "matmul_tensor.cl",
+			"for (int order = TERMS - 1;", "for (int order = TERMS - 2;", "forward"},
+		{"edge of the sum, tensor", tensor, "matmul_tensor.cl",
+			"(k) + r < end, to + 4 * r)", "(k) + r < end - 1, to + 4 * r)", "weight-gradient"},
+		{"bias of the first term, tensor", tensor, "matmul_tensor.cl",
+			"bias += first_of(bs[(p * TILE_COLS", "bias += first_of(bs[(0 * TILE_COLS", "weight-gradient"},
 		{"dropped term, packed", register, "packed_register.cl",
 			"const ulong end = starts[group_at + g + 1];\n    for (ulong q = starts[group_at + g]; q < end; q++) {\n        global const",
 			"const ulong end = starts[group_at + g + 1];\n    for (ulong q = starts[group_at + g] + 1; q < end; q++) {\n        global const",

@@ -7,6 +7,14 @@
 // OpenCL is reached through cgo. Where cgo is off, or with -tags nogpu, the
 // package builds all the same, finds no device, and says why.
 //
+// # Precision
+//
+// Operands and sums are float32. With [Options].Precision the dense products are
+// those of tensor cores, from operands rounded to TF32 or bfloat16, or split into three
+// bfloat16 numbers each, which keeps float32's precision (kernels/matmul_tensor.cl);
+// sums and all else stay float32. A device is asked for that only where it builds the
+// instructions and multiplies small integers right.
+//
 // # Ownership
 //
 // A Backend owns its context, queue, programs, kernels and every buffer that it

@@ -93,14 +93,13 @@ func (b *Backend) group2() []int {
 	return []int{cols, min(4, b.group(vectorGroup)/cols)}
 }
 
-// matmul launches c = epilogue(a·b) with a register or local tile. w is stored
-// n×p; for the mask epilogue the register tile takes it transposed.
+// matmul launches c = epilogue(a·b) with a register, local or tensor tile. w is
+// stored n×p; for the mask epilogue the register tile takes it transposed.
 func (b *Backend) matmul(name string, tile kernels.Tile, e kernels.Epilogue, a, w, extra, c operand) error {
-	if tile.Variant == kernels.LocalMemory {
+	if tile.Grouped() {
 		tile = tile.Fit(c.rows, c.cols)
-		return b.s.launch(name, tile.Matmul(e), "matmul",
-			[]int{groups(c.cols, tile.ItemCols), groups(c.rows, tile.ItemRows), 1},
-			[]int{tile.GroupCols, tile.GroupRows, 1},
+		global, local := tile.Grid(c.rows, c.cols, 1)
+		return b.s.launch(name, tile.Matmul(e), "matmul", global, local,
 			arguments(ints(c.rows, c.cols, a.cols), a.args(), w.args(), extra.args(), c.args())...)
 	}
 	cols := network.AlignUp(c.cols)
@@ -142,7 +141,7 @@ func (b *Backend) weightGradient(x operand, dzm, dwm, dbm network.Matrix) error 
 			arguments(ints(rows, n, p), x.args(), dz.args(), dw.args(), db.args()[:2])...)
 	}
 	splits := max(1, min(tile.Splits, rows))
-	if tile.Variant == kernels.LocalMemory {
+	if tile.Grouped() {
 		tile = tile.Fit(n, p)
 		stride := network.AlignUp(p)
 		part, err := b.scratch(&b.partial, "partial gradients", splits*(n+1)*stride)
@@ -150,9 +149,8 @@ func (b *Backend) weightGradient(x operand, dzm, dwm, dbm network.Matrix) error 
 			return err
 		}
 		// e is unused: any buffer will do.
-		if err := b.s.launch(name, tile.Matmul(kernels.Partial), "matmul",
-			[]int{groups(p, tile.ItemCols), groups(n, tile.ItemRows), splits},
-			[]int{tile.GroupCols, tile.GroupRows, 1},
+		global, local := tile.Grid(n, p, splits)
+		if err := b.s.launch(name, tile.Matmul(kernels.Partial), "matmul", global, local,
 			arguments(ints(n, p, rows), x.args(), dz.args(), dz.args(), []any{part, uint64(0), int32(stride)})...); err != nil {
 			return err
 		}

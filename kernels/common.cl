@@ -11,6 +11,16 @@
 #define MASK 3
 #define PARTIAL 4
 
+// The elements of a product's first operand, and four of them as numbers: rows are a
+// multiple of 16 elements apart.
+#ifdef A_BYTES
+#define A_ELEMENT uchar
+#define A_FOUR(from) convert_float4(*(global const uchar4 *)(from))
+#else
+#define A_ELEMENT float
+#define A_FOUR(from) (*(global const float4 *)(from))
+#endif
+
 // Vectors of WIDTH elements, VECTORS of them to a tile's columns. Every address
 // that is loaded or stored is a multiple of WIDTH elements from the start of a
 // buffer, so they are aligned; of vstore16, which knows no more than a float's

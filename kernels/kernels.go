@@ -32,12 +32,12 @@ func text(name string) string {
 // An Epilogue is what a matrix product does with its sums before it stores them.
 type Epilogue string
 
-// The epilogues of matmul_register.cl and matmul_local.cl.
+// The epilogues of matmul_register.cl, matmul_local.cl and matmul_tensor.cl.
 const (
 	Bias     Epilogue = "BIAS"      // + b
 	BiasReLU Epilogue = "BIAS_RELU" // ReLU(· + b)
 	Mask     Epilogue = "MASK"      // ⊙ [x > 0]
-	Partial  Epilogue = "PARTIAL"   // one split of the sum (local only)
+	Partial  Epilogue = "PARTIAL"   // one split of the sum (local and tensor only)
 )
 
 // Naive returns the program with the kernels forward, weight_gradient and
@@ -47,8 +47,8 @@ func Naive() Program { return Program{File: "matmul_naive.cl"} }
 // Matmul returns the program with the kernel matmul for one epilogue.
 func (t Tile) Matmul(e Epilogue) Program {
 	p := Program{File: "matmul_register.cl", Options: t.options() + fmt.Sprintf(" -DEPILOGUE=%s", e)}
-	if t.Variant == LocalMemory {
-		p.File = "matmul_local.cl"
+	if t.Grouped() {
+		p.File = fmt.Sprintf("matmul_%s.cl", t.Variant)
 		switch e {
 		case Mask:
 			p.Options += " -DB_TRANSPOSED"

@@ -1,6 +1,7 @@
 package kernels
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 )
@@ -10,7 +11,8 @@ var roomy = Limits{WorkGroup: 1024, LocalMemory: 48 << 10}
 // The defaults of every class are possible on an ordinary device, and every
 // program that they ask for has its source.
 func TestDefaults(t *testing.T) {
-	for _, c := range []Config{Default(CPU, 1), Default(CPU, 128), Default(GPU, 132), Specification()} {
+	for _, c := range []Config{Default(CPU, 1), Default(CPU, 128), Default(GPU, 132), Specification(),
+		Default(GPU, 132).At(TF32, true), Default(GPU, 132).At(BF16, true), Default(CPU, 2).At(BF16x3, true)} {
 		if err := c.Check(roomy); err != nil {
 			t.Error(err)
 		}
@@ -48,16 +50,23 @@ func TestCheckRefuses(t *testing.T) {
 	register := Tile{Variant: Register, ItemRows: 4, ItemCols: 16, Width: 16}
 	local := Tile{Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 16, GroupCols: 16, Depth: 16}
 	for want, tile := range map[string]Tile{
-		"variant":                  {Variant: "magic"},
-		"width is 5":               {Variant: Register, ItemRows: 4, ItemCols: 15, Width: 5},
-		"item rows is 0":           {Variant: Register, ItemCols: 16, Width: 16},
-		"no multiple":              {Variant: Register, ItemRows: 4, ItemCols: 20, Width: 8},
-		"item columns is 8":        {Variant: Register, ItemRows: 4, ItemCols: 8, Width: 16},
-		"depth is 0":               {Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 16, GroupCols: 16},
-		"work-group is 1056":       {Variant: LocalMemory, ItemRows: 1, ItemCols: 1, GroupRows: 32, GroupCols: 33, Depth: 1},
-		"bytes of local memory":    {Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 16, GroupCols: 16, Depth: 64},
-		"splits is -1":             {Variant: NaiveVariant, Splits: -1},
-		"group columns is 1048576": {Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 1, GroupCols: 1 << 20, Depth: 1},
+		"variant":                                {Variant: "magic"},
+		"width is 5":                             {Variant: Register, ItemRows: 4, ItemCols: 15, Width: 5},
+		"item rows is 0":                         {Variant: Register, ItemCols: 16, Width: 16},
+		"no multiple":                            {Variant: Register, ItemRows: 4, ItemCols: 20, Width: 8},
+		"item columns is 8":                      {Variant: Register, ItemRows: 4, ItemCols: 8, Width: 16},
+		"depth is 0":                             {Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 16, GroupCols: 16},
+		"work-group is 1056":                     {Variant: LocalMemory, ItemRows: 1, ItemCols: 1, GroupRows: 32, GroupCols: 33, Depth: 1},
+		"bytes of local memory":                  {Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 16, GroupCols: 16, Depth: 64},
+		"item rows is 8":                         {Variant: Tensor, ItemRows: 8, ItemCols: 8, GroupRows: 1, GroupCols: 1, Depth: 8, Precision: TF32},
+		"no multiple of 16":                      {Variant: Tensor, ItemRows: 24, ItemCols: 8, GroupRows: 1, GroupCols: 1, Depth: 8, Precision: TF32},
+		"none of 8":                              {Variant: Tensor, ItemRows: 16, ItemCols: 8, GroupRows: 1, GroupCols: 1, Depth: 12, Precision: TF32},
+		`precision "float32"`:                    {Variant: Tensor, ItemRows: 16, ItemCols: 8, GroupRows: 1, GroupCols: 1, Depth: 8, Precision: Float32},
+		"columns of a work-group is 64: 8 to 32": {Variant: Tensor, ItemRows: 16, ItemCols: 64, GroupRows: 1, GroupCols: 1, Depth: 8, Precision: TF32},
+		"work-group is 2048":                     {Variant: Tensor, ItemRows: 16, ItemCols: 8, GroupRows: 8, GroupCols: 8, Depth: 8, Precision: TF32},
+		"needs 61440 bytes":                      {Variant: Tensor, ItemRows: 64, ItemCols: 32, GroupRows: 2, GroupCols: 4, Depth: 16, Precision: BF16x3, PTX: true},
+		"splits is -1":                           {Variant: NaiveVariant, Splits: -1},
+		"group columns is 1048576":               {Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 1, GroupCols: 1 << 20, Depth: 1},
 	} {
 		if err := tile.Check(roomy); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%+v: error %v, want %q", tile, err, want)
@@ -130,12 +139,16 @@ func TestNeighbours(t *testing.T) {
 // Fitted tiles are possible wherever the tile itself is, and no wider than needed.
 func TestFitted(t *testing.T) {
 	small := Limits{WorkGroup: 256, LocalMemory: 32 << 10}
-	for _, tile := range []Tile{Default(GPU, 8).Forward, Default(CPU, 8).Forward, Default(CPU, 8).WeightGradient} {
+	for _, tile := range []Tile{Default(GPU, 8).Forward, Default(GPU, 8).At(BF16, true).Forward, Default(CPU, 8).Forward, Default(CPU, 8).WeightGradient} {
 		for _, n := range []int{1, 2, 10, 16, 33, 64, 100, 128, 500} {
 			if tile.Variant == Register {
 				n = (n + 15) / 16 * 16
 			}
-			for _, fitted := range []Tile{tile.Fit(1000, n), tile.FitAll(1000, n)} {
+			all := []Tile{tile.Fit(1000, n)}
+			if tile.Variant == Register {
+				all = append(all, tile.FitAll(1000, n))
+			}
+			for _, fitted := range all {
 				if err := fitted.Check(small); err != nil {
 					t.Errorf("%s for %d columns: %v", tile, n, err)
 				}
@@ -144,9 +157,22 @@ func TestFitted(t *testing.T) {
 			if cols := fitted.ItemCols * max(1, fitted.GroupCols); cols >= 2*max(n, 16) {
 				t.Errorf("%s for %d columns has %d", fitted, n, cols)
 			}
-			if tile.Variant == LocalMemory && fitted.GroupRows*fitted.GroupCols != tile.GroupRows*tile.GroupCols {
+			if tile.Grouped() && fitted.GroupRows*fitted.GroupCols != tile.GroupRows*tile.GroupCols {
 				t.Errorf("%s for %d columns has another work-group", fitted, n)
 			}
+		}
+	}
+}
+
+// A grid is of whole work-groups that cover the result.
+func TestGrid(t *testing.T) {
+	for want, tile := range map[string]Tile{
+		"[16 32 5] [4 8 1]":  {Variant: LocalMemory, ItemRows: 3, ItemCols: 2, GroupRows: 8, GroupCols: 4},
+		"[128 3 5] [32 1 1]": {Variant: Tensor, ItemRows: 32, ItemCols: 8, GroupRows: 1, GroupCols: 1},
+		"[128 2 5] [64 1 1]": {Variant: Tensor, ItemRows: 48, ItemCols: 8, GroupRows: 1, GroupCols: 2},
+	} {
+		if global, local := tile.Grid(96, 32, 5); fmt.Sprint(global, local) != want {
+			t.Errorf("%s: %v %v, want %s", tile, global, local, want)
 		}
 	}
 }

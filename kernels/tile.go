@@ -10,6 +10,7 @@ const (
 	NaiveVariant Variant = "naive"    // one output a work-item
 	Register     Variant = "register" // a tile in the registers of one work-item, for CPUs
 	LocalMemory  Variant = "local"    // tiles of the operands in local memory, for GPUs
+	Tensor       Variant = "tensor"   // fragments of tensor cores, at a reduced precision
 	Packed       Variant = "packed"   // the first layer over packed input, for CPUs
 )
 
@@ -17,14 +18,20 @@ const (
 // each means; those that a variant does not use are zero.
 type Tile struct {
 	Variant   Variant `json:"variant"`
-	ItemRows  int     `json:"item_rows,omitempty"`  // results of a work-item: rows
+	ItemRows  int     `json:"item_rows,omitempty"`  // results of a work-item, or of a warp (tensor): rows
 	ItemCols  int     `json:"item_cols,omitempty"`  // and columns
-	GroupRows int     `json:"group_rows,omitempty"` // work-items of a work-group: along rows (local)
-	GroupCols int     `json:"group_cols,omitempty"` // and along columns (local)
+	GroupRows int     `json:"group_rows,omitempty"` // work-items, or warps, of a work-group: along rows (local, tensor)
+	GroupCols int     `json:"group_cols,omitempty"` // and along columns (local, tensor)
 	Width     int     `json:"width,omitempty"`      // elements of a vector (register)
 	Depth     int     `json:"depth,omitempty"`      // terms, or rows of a block, taken at a time
 	Splits    int     `json:"splits,omitempty"`     // parts of the sum (weight gradient)
+
+	Precision Precision `json:"precision,omitempty"` // of the operands (tensor)
+	PTX       bool      `json:"ptx,omitempty"`       // by mma.sync (tensor)
 }
+
+// warpSize is the number of work-items that multiply a fragment together.
+const warpSize = 32
 
 // String describes the tile in one word, for profiles and reports.
 func (t Tile) String() string {
@@ -41,6 +48,15 @@ func (t Tile) String() string {
 		s := fmt.Sprintf("local:%dx%d@%dx%dd%d", t.ItemRows, t.ItemCols, t.GroupRows, t.GroupCols, t.Depth)
 		if t.Splits > 0 {
 			s += fmt.Sprintf("s%d", t.Splits)
+		}
+		return s
+	case Tensor:
+		s := fmt.Sprintf("tensor:%s:%dx%d@%dx%dd%d", t.Precision, t.ItemRows, t.ItemCols, t.GroupRows, t.GroupCols, t.Depth)
+		if t.Splits > 0 {
+			s += fmt.Sprintf("s%d", t.Splits)
+		}
+		if !t.PTX {
+			s += ":loops"
 		}
 		return s
 	}
@@ -94,14 +110,43 @@ func (t Tile) Check(l Limits) error {
 		if need := t.localBytes(); err == nil && need > l.LocalMemory {
 			return fmt.Errorf("tile %s: needs %d bytes of local memory, the device has %d", t, need, l.LocalMemory)
 		}
+	case Tensor:
+		and("item rows", t.ItemRows, 16, 128)
+		and("item columns", t.ItemCols, 8, 128)
+		and("group rows", t.GroupRows, 1, 32)
+		and("group columns", t.GroupCols, 1, 32)
+		and("depth", t.Depth, 8, 64)
+		if err != nil {
+			return err
+		}
+		if e := t.Precision.Check(); e != nil || t.Precision == Float32 {
+			return fmt.Errorf("tile %s: precision %q: %s, %s or %s is expected", t, string(t.Precision), TF32, BF16, BF16x3)
+		}
+		if t.ItemRows%16 != 0 || t.ItemCols%8 != 0 || t.Depth%8 != 0 {
+			return fmt.Errorf("tile %s: item rows are no multiple of 16, or item columns or depth none of 8", t)
+		}
+		// The bias gradient is summed by a work-item a column.
+		and("columns of a work-group", t.ItemCols*t.GroupCols, 8, warpSize*t.GroupRows*t.GroupCols)
+		and("work-group", warpSize*t.GroupRows*t.GroupCols, 1, l.WorkGroup)
+		if need := t.localBytes(); err == nil && need > l.LocalMemory {
+			return fmt.Errorf("tile %s: needs %d bytes of local memory, the device has %d", t, need, l.LocalMemory)
+		}
 	default:
-		return fmt.Errorf("variant %q is unknown: %s, %s, %s or %s is expected", t.Variant, NaiveVariant, Register, LocalMemory, Packed)
+		return fmt.Errorf("variant %q is unknown: %s, %s, %s, %s or %s is expected", t.Variant, NaiveVariant, Register, LocalMemory, Tensor, Packed)
 	}
 	return err
 }
 
-// localBytes returns the local memory that matmul_local.cl takes.
+// localBytes returns the local memory that matmul_local.cl or matmul_tensor.cl takes.
 func (t Tile) localBytes() int64 {
+	if t.Variant == Tensor {
+		_, terms := t.Precision.element()
+		words := terms * (t.ItemRows*t.GroupRows + t.ItemCols*t.GroupCols) * (t.Depth + 4)
+		if !t.PTX {
+			words += t.GroupRows * t.GroupCols * (16 + 8) * 8
+		}
+		return 4 * int64(words)
+	}
 	pitch := func(n int) int { return (n+3)/4*4 + 4 }
 	return 4 * int64(t.Depth) * int64(pitch(t.ItemRows*t.GroupRows)+pitch(t.ItemCols*t.GroupCols))
 }
@@ -117,8 +162,31 @@ func (t Tile) options() string {
 			s += fmt.Sprintf(" -D%s=%d", d.name, d.value)
 		}
 	}
+	if t.Variant == Tensor {
+		element, terms := t.Precision.element()
+		s += fmt.Sprintf(" -DELEMENT=%s -DTERMS=%d", element, terms)
+		if t.PTX {
+			s += " -DPTX"
+		}
+	}
 	return s
 }
+
+// Grid returns the global and the local size of a product with m rows and n columns
+// of outputs, its sum in splits parts: of the variants that work in groups.
+func (t Tile) Grid(m, n, splits int) (global, local []int) {
+	local = []int{t.GroupCols, t.GroupRows, 1}
+	if t.Variant == Tensor {
+		local = []int{warpSize * t.GroupRows * t.GroupCols, 1, 1}
+	}
+	count := func(n, size int) int { return (n + size - 1) / size }
+	return []int{
+		count(n, t.ItemCols*t.GroupCols) * local[0], count(m, t.ItemRows*t.GroupRows) * local[1], splits,
+	}, local
+}
+
+// Grouped reports a variant that works in groups, over tiles in local memory.
+func (t Tile) Grouped() bool { return t.Variant == LocalMemory || t.Variant == Tensor }
 
 // FitColumns returns the tile with the most columns, up to its own, that divide
 // n, which is padded to the width.
@@ -136,11 +204,14 @@ const maxItemRows = 16
 // Fit returns the tile for a product with m rows and n columns of outputs, n
 // padded to the width. Where a register tile is wider than the result it becomes
 // narrower and taller, so that as many sums are on their way as before; where it
-// is taller than the result, the kernel of one row serves. A local tile becomes
-// narrower as long as half of its columns would do.
+// is taller than the result, the kernel of one row serves. A local or tensor tile
+// becomes narrower as long as half of its columns would do.
 func (t Tile) Fit(m, n int) Tile {
-	if t.Variant == LocalMemory {
+	switch t.Variant {
+	case LocalMemory:
 		return t.narrowLocal(n)
+	case Tensor:
+		return t.narrowTensor(n)
 	}
 	if t.Variant != Register {
 		return t
@@ -183,6 +254,28 @@ func (t Tile) narrowLocal(n int) Tile {
 			if t.ItemRows > 4 && t.ItemRows%2 == 0 {
 				t.ItemRows /= 2 // local memory holds as much as before
 			}
+		default:
+			return t
+		}
+	}
+	return t
+}
+
+// narrowTensor halves the columns of a tensor tile while they are twice n, and 16, or
+// more: warps go from beside each other to below each other, with half of their rows.
+func (t Tile) narrowTensor(n int) Tile {
+	for t.ItemCols*t.GroupCols >= 2*max(n, 8) {
+		switch {
+		case t.ItemCols%16 == 0 && t.ItemCols > 16:
+			t.ItemCols /= 2
+		case t.GroupCols%2 == 0:
+			t.GroupCols /= 2
+			t.GroupRows *= 2
+			if t.ItemRows%32 == 0 {
+				t.ItemRows /= 2 // local memory holds as much as before
+			}
+		case t.ItemCols%16 == 0:
+			t.ItemCols /= 2
 		default:
 			return t
 		}

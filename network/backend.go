@@ -181,6 +181,10 @@ type Info struct {
 	Memory       int64   `json:"memory_bytes"`  // memory of the device in bytes, 0 if unknown
 	MaxBuffer    int64   `json:"max_buffer"`    // largest single buffer in bytes, 0 if unlimited
 	Roundoff     float64 `json:"roundoff"`      // unit roundoff u of the arithmetic: 2⁻²⁴ or 2⁻⁵³
+
+	// OperandRoundoff is the unit roundoff of what the operands of matrix products are
+	// rounded to, where that is coarser: 2⁻¹¹ for TF32, 2⁻⁸ for bfloat16, otherwise 0.
+	OperandRoundoff float64 `json:"operand_roundoff,omitempty"`
 }
 
 // A Profiler is a Backend that can say how long its operations took. Backends

@@ -7,6 +7,7 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cpu"
 	"clgrad/gpu"
+	"clgrad/kernels"
 	"clgrad/network"
 )
 
@@ -22,6 +23,10 @@ func (n *backendName) UnmarshalText(text []byte) error {
 // there is none that works, and says which and why.
 func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
 	onCPU := cpu.Options{Profiling: o.Profiling}
+	reduced := o.Precision != "" && o.Precision != kernels.Float32
+	if reduced && (n == "cpu" || n == "cpu64") {
+		return nil, misused("--precision %s: an OpenCL device is expected, the CPU backends have one precision", o.Precision)
+	}
 	switch n {
 	case "cpu":
 		return cpu.Open[float32](onCPU), nil
@@ -33,6 +38,9 @@ func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
 			if err = tryOut(b); err != nil {
 				err = errors.Join(err, b.Close())
 			}
+		}
+		if err != nil && reduced {
+			return nil, err
 		}
 		if err != nil {
 			a.note("computing on the CPU: %s", oneLine(err))

@@ -22,8 +22,8 @@ type benchCommand struct {
 	Profile    bool           `help:"Also the time of every operation, which slows some devices down."`
 	Peaks      bool           `negatable:"" default:"true" help:"Measure what each device comes to at best."`
 	Dense      bool           `help:"Keep OpenCL devices from packing the input."`
-	Format     benchFormat    `default:"table" enum:"table,json,benchstat" xor:"form" help:"${enum}: benchstat is Go's benchmark format, a line for every turn."`
-	JSON       bool           `name:"json" xor:"form" help:"One JSON object, as --format json."`
+	Format     benchFormat    `default:"table" enum:"table,json,benchstat" help:"${enum}: benchstat is Go's benchmark format, a line for every turn."`
+	JSON       bool           `name:"json" help:"One JSON object, as --format json."`
 }
 
 // A benchFormat is the value of --format.
@@ -78,6 +78,9 @@ type probe struct {
 // Run times all backends in turns.
 func (c benchCommand) Run(a *app) (err error) {
 	if c.JSON {
+		if c.Format == benchstatFormat {
+			return misused("--json and --format %s are two forms: give one of them", c.Format)
+		}
 		c.Format = jsonFormat
 	}
 	set, l, err := c.load(a)
@@ -326,6 +329,10 @@ func residentMemory() int64 {
 }
 
 // options returns the options of the backends.
-func (c benchCommand) options() gpu.Options {
-	return gpu.Options{Profiling: c.Profile, Dense: c.Dense}
+func (c benchCommand) options(name backendName) gpu.Options {
+	o := gpu.Options{Profiling: c.Profile, Dense: c.Dense, Precision: c.Precision}
+	if name == "cpu" || name == "cpu64" {
+		o.Precision = "" // what the others are compared with
+	}
+	return o
 }

@@ -133,7 +133,7 @@ func (x *contestant) enter(a *app, c benchCommand, name backendName, set dataset
 		defer func() { begin = now }()
 		return now.Sub(begin).Seconds()
 	}
-	if x.backend, err = name.open(a, c.options()); err != nil {
+	if x.backend, err = name.open(a, c.options(name)); err != nil {
 		return err
 	}
 	x.Open = lap()

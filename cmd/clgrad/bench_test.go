@@ -263,7 +263,7 @@ func everyBackend(b *testing.B, f func(*testing.B, benchCommand, network.Backend
 					modelFlags: modelFlags{recipe.Setup{Data: "mnist", Layers: recipe.Layers{128}, Preprocess: dataset.Max, Init: network.Normal, Seed: 1}},
 					Dense:      form == "dense",
 				}
-				backend, err := name.open(&app{Context: b.Context(), err: &notes}, c.options())
+				backend, err := name.open(&app{Context: b.Context(), err: &notes}, c.options(name))
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -8,15 +8,17 @@ import (
 	"strings"
 
 	"clgrad/gpu"
+	"clgrad/kernels"
 	"clgrad/network"
 	"clgrad/network/backendtest"
 )
 
 type checkCommand struct {
-	Backend   backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
-	Quick     bool        `help:"Leave out the large shapes."`
-	Operation []operation `placeholder:"NAME" help:"Check these operations only."`
-	JSON      bool        `name:"json" help:"One JSON object."`
+	Backend   backendName       `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
+	Precision kernels.Precision `default:"float32" enum:"float32,tf32,bf16,bf16x3" help:"That of matrix products on an OpenCL device, as for train: ${enum}."`
+	Quick     bool              `help:"Leave out the large shapes."`
+	Operation []operation       `placeholder:"NAME" help:"Check these operations only."`
+	JSON      bool              `name:"json" help:"One JSON object."`
 }
 
 // operation is the name of a family of operations of the suite.
@@ -44,7 +46,8 @@ func (c checkCommand) Run(a *app) error {
 	options = append(options, backendtest.Until(a))
 	// Opened once to see that it can be, and to say which it is: all operations are
 	// checked on that one, whatever becomes of it.
-	b, err := c.Backend.open(a, gpu.Options{})
+	o := gpu.Options{Precision: c.Precision}
+	b, err := c.Backend.open(a, o)
 	if err != nil {
 		return err
 	}
@@ -54,7 +57,7 @@ func (c checkCommand) Run(a *app) error {
 	}
 	quiet := *a
 	quiet.err = io.Discard
-	report, failed := backendtest.Check(func() (network.Backend, error) { return name.open(&quiet, gpu.Options{}) }, options...)
+	report, failed := backendtest.Check(func() (network.Backend, error) { return name.open(&quiet, o) }, options...)
 	if err := a.Err(); err != nil {
 		return err
 	}

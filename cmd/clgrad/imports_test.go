@@ -22,7 +22,7 @@ var allowed = map[string][]string{
 	"cpu":                 {"network"},
 	"gpu":                 {"network", "network/durable", "kernels"},
 	"cmd/compare":         {},
-	"cmd/clgrad/recipe":   {"network", "network/dataset"},
+	"cmd/clgrad/recipe":   {"kernels", "network", "network/dataset"},
 	"cmd/clgrad/report":   {"network", "network/durable"},
 	"cmd/clgrad":          {"cmd/clgrad/recipe", "cmd/clgrad/report", "network", "network/dataset", "network/checkpoint", "network/durable", "network/backendtest", "cpu", "gpu", "kernels"},
 }

@@ -13,6 +13,7 @@ import (
 	"clgrad/cmd/clgrad/report"
 	"clgrad/cpu"
 	"clgrad/gpu"
+	"clgrad/kernels"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
@@ -133,12 +134,12 @@ func (f modelFlags) start(set dataset.Set, l network.Layout, b network.Backend) 
 // startOn opens a backend and starts there. Where auto took a device that has no
 // room for the network, it says so and takes the CPU.
 func (f modelFlags) startOn(a *app, name backendName, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {
-	b, err := name.open(a, gpu.Options{})
+	b, err := name.open(a, gpu.Options{Precision: f.Precision})
 	if err != nil {
 		return nil, nil, network.Plan{}, err
 	}
 	t, plan, err := f.start(set, l, b)
-	if failed := (*gpu.Error)(nil); name == "auto" && errors.As(err, &failed) {
+	if failed := (*gpu.Error)(nil); name == "auto" && f.Precision == kernels.Float32 && errors.As(err, &failed) {
 		a.note("computing on the CPU instead: %s", oneLine(errors.Join(err, b.Close())))
 		b = cpu.New[float32]()
 		t, plan, err = f.start(set, l, b)

@@ -12,6 +12,7 @@ import (
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/gpu"
+	"clgrad/kernels"
 )
 
 type tuneCommand struct {
@@ -39,6 +40,9 @@ func (c tuneCommand) Run(a *app) error {
 	kind, which, _ := strings.Cut(string(c.Backend), ":")
 	if kind != "opencl" {
 		return misused("--backend %s: an OpenCL device is expected, the CPU backends have nothing to tune", c.Backend)
+	}
+	if c.Precision != kernels.Float32 {
+		return misused("--precision %s: only the kernels of %s are tuned", c.Precision, kernels.Float32)
 	}
 	d, _, err := selectDevice(which)
 	if err != nil {

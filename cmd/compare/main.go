@@ -76,13 +76,18 @@ func run(clgrad, backend, python, script, data string, gpu bool, rounds, iterati
 			return c
 		}
 	}
-	engines := []engine{
-		{name: "clgrad", command: func(hidden string) *exec.Cmd {
-			return exec.Command(clgrad, "train", "--layers", hidden, "--iterations", fmt.Sprint(2*iterations), "--backend", backend, "--json")
-		}},
+	ours := func(precision string) func(string) *exec.Cmd {
+		return func(hidden string) *exec.Cmd {
+			return exec.Command(clgrad, "train", "--layers", hidden, "--iterations", fmt.Sprint(2*iterations),
+				"--backend", backend, "--precision", precision, "--json")
+		}
 	}
+	engines := []engine{{name: "clgrad", command: ours("float32")}}
 	if gpu {
 		engines = append(engines,
+			engine{name: "clgrad, bf16x3", command: ours("bf16x3")},
+			engine{name: "clgrad, TF32", command: ours("tf32")},
+			engine{name: "clgrad, bfloat16", command: ours("bf16")},
 			engine{name: "PyTorch, CUDA", command: peer("torch-cuda")},
 			engine{name: "PyTorch, CUDA, compiled", command: peer("torch-cuda-compile")},
 			engine{name: "PyTorch, CUDA, TF32, compiled", command: peer("torch-cuda-tf32-compile")},
@@ -127,7 +132,7 @@ func run(clgrad, backend, python, script, data string, gpu bool, rounds, iterati
 			if i > 0 {
 				ratio = fmt.Sprintf("%.1f× faster", median(times[i])/median(times[0]))
 			}
-			fmt.Printf("| 784-%s-10 | %s | %.4f | %s | %.0f MB |\n",
+			fmt.Printf("| 784-%s-10 | %s | %.3g | %s | %.0f MB |\n",
 				strings.ReplaceAll(hidden, ",", "-"), strings.TrimSpace(e.name+" "+e.version), median(times[i]), ratio, float64(memory[i])/1e6)
 		}
 	}

@@ -1,15 +1,16 @@
 #!/bin/sh
 # Everything that says how clgrad does on this machine's OpenCL devices, in one
 # report file: devices, the tests of package gpu (the conformance suite on every
-# device), clgrad check, tune and bench, the comparison with PyTorch and CuPy
-# where there is a Python with them, and two recipes to their end.
+# device), clgrad check, tune and bench, the same at the precisions of tensor cores,
+# the comparison with PyTorch and CuPy where there is a Python with them, and two
+# recipes to their end.
 #
 #   ./run.sh [DIR]   writes DIR/report.md (default: report beside this script)
 #
 # `make portable` collects what it needs in .build/portable: copy that folder to
 # an x86-64 Linux with a driver. Nothing is installed and no network is needed.
 #
-# STEPS chooses among devices test check tune bench compare recipes (default: all);
+# STEPS chooses among devices test check tune bench precision compare recipes (default: all);
 # LIMIT is how many seconds a command may take (default 1800).
 set -u
 here=$(cd "$(dirname "$0")" && pwd)
@@ -17,7 +18,7 @@ out=${1:-$here/report}
 mkdir -p "$out" || exit 1
 out=$(cd "$out" && pwd)
 report=$out/report.md
-steps=${STEPS:-devices test check tune bench compare recipes}
+steps=${STEPS:-devices test check tune bench precision compare recipes}
 limit=${LIMIT:-1800}
 failed=""
 
@@ -75,6 +76,24 @@ for layers in 128 500,150; do
 	wanted tune && run "Tuning 784-$layers-10" ./clgrad tune --layers "$layers" --seconds 120
 	wanted bench && wanted tune && run "An iteration of 784-$layers-10, tuned" ./clgrad bench --backend opencl --layers "$layers" --iterations 50 --profile
 done
+for precision in bf16x3 tf32 bf16; do
+	wanted precision || continue
+	# A device without the instructions says so, in the compiler's words, and that is its result.
+	if ! ./clgrad check --backend opencl --precision $precision --operation marker >"$out/probe" 2>&1; then
+		{
+			printf '\n## Precision %s: not on this device\n\n```\n' $precision
+			cat "$out/probe"
+			echo '```'
+		} >>"$report"
+		continue
+	fi
+	run "Conformance suite at $precision" ./clgrad check --backend opencl --precision $precision
+	for layers in 128 500,150; do
+		run "An iteration of 784-$layers-10 at $precision" ./clgrad bench --backend opencl --layers "$layers" --iterations 50 --profile --precision $precision
+	done
+	run "Recipe assignment at $precision" ./clgrad train --recipe assignment --backend opencl --precision $precision --out "$out/assignment-$precision-$(date +%s)"
+done
+rm -f "$out/probe"
 if wanted compare; then
 	run "Against PyTorch and CuPy" ./compare -clgrad ./clgrad -peer ./peer.py -python "$(command -v python3 || echo python3)" -gpu -iterations 50
 fi

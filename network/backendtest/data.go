@@ -72,24 +72,28 @@ func (p product) cancel(r *rand.Rand, round func(float64) float64) {
 // order is then exact in float32.
 const integerLimit = 1 << 24
 
+// integerBits are the bits of the wide values of drawIntegers where operands have as
+// many: more than any reduced precision.
+const integerBits = 12
+
 // drawIntegers returns a product of integers whose every partial sum, in any
-// order, is below 2²⁴. Where k is even, rows of A are wide (odd values of 12
-// bits) and rows of B are ±1; where k is odd it is the other way round; so both
-// operands hold values that a reduced precision cannot. How many of them are
-// wide is as many as the limit allows; the others are ±1 too, and some are 0
+// order, is below 2²⁴. Where k is even, rows of A are wide (odd values of as many
+// bits as are given) and rows of B are ±1; where k is odd it is the other way round;
+// so both operands hold values that a precision of fewer bits cannot. How many of
+// them are wide is as many as the limit allows; the others are ±1 too, and some are 0
 // where the result has elements enough to notice a missing term all the same.
 // A is a multiple of step everywhere.
-func drawIntegers(r *rand.Rand, m, k, n int, accumulate bool, step float64) product {
+func drawIntegers(r *rand.Rand, m, k, n int, accumulate bool, step float64, bits int) product {
 	// The wide values are half of all and about 3072 on average, so half of
 	// the limit leaves room for the rest.
 	const budget = integerLimit / 2
 	part := min(0.5, budget/(float64(k)*4095*step))
 	p := product{a: newDense(m, k), b: newDense(k, n)}
 	for i := range p.a.v {
-		p.a.v[i] = step * integer(r, i%k%2 == 0, part, m*n >= 64, step)
+		p.a.v[i] = step * integer(r, i%k%2 == 0, part, m*n >= 64, step, bits)
 	}
 	for i := range p.b.v {
-		p.b.v[i] = integer(r, i/n%2 == 1, part, m*n >= 64, 1)
+		p.b.v[i] = integer(r, i/n%2 == 1, part, m*n >= 64, 1, bits)
 	}
 	if accumulate {
 		p.c0 = newDense(m, n)
@@ -102,13 +106,13 @@ func drawIntegers(r *rand.Rand, m, k, n int, accumulate bool, step float64) prod
 
 // integer returns a wide value (divided by step) with probability part, ±1
 // otherwise, and sometimes 0.
-func integer(r *rand.Rand, wide bool, part float64, zeros bool, step float64) float64 {
+func integer(r *rand.Rand, wide bool, part float64, zeros bool, step float64, bits int) float64 {
 	v := 1.0
 	switch {
 	case wide && r.Float64() < part:
-		low, high := 2049, 4095
+		low, high := 1<<(bits-1)+1, 1<<bits-1
 		if step == byteStep { // odd multiples of an odd step are odd
-			low, high = 67, 127
+			low, high = (low/byteStep+1)|1, min(127, (high/byteStep-1)|1)
 		}
 		v = float64(low + 2*r.IntN((high-low)/2+1))
 	case zeros && r.IntN(8) == 0:
@@ -118,6 +122,16 @@ func integer(r *rand.Rand, wide bool, part float64, zeros bool, step float64) fl
 		return -v
 	}
 	return v
+}
+
+// round returns the product of operands rounded to a unit roundoff of 2⁻ᵖ, that is to
+// p bits.
+func (p product) round(unit float64) product {
+	nearest := func(v float64) float64 {
+		fraction, exponent := math.Frexp(v) // fraction·2^exponent, 1/2 ≤ |fraction| < 1
+		return math.Ldexp(math.RoundToEven(fraction/unit)*unit, exponent)
+	}
+	return product{p.a.map1(nearest), p.b.map1(nearest), p.c0}
 }
 
 // sums returns Σ|a||b| + |c₀| of every element.

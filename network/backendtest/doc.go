@@ -58,6 +58,11 @@
 // parts. Its products are judged as sums of twice as many terms, y·w and z·w, by
 // all three gates; what Load gives back is then y + z within γ_4·(|y| + |z|).
 //
+// A backend that says so in network.Info rounds the operands of products to a coarser
+// unit roundoff δ. Its bound is then larger by (2δ + δ²) Σ|a||b|, its integers have the
+// bits of δ, and the naive kernel gets the operands rounded like that: so reduced
+// precision has the error of its rounding and no other.
+//
 // On a backend whose roundoff is 2⁻⁵³ gates 1 and 3 run on small shapes only,
 // because math/big is slow; gate 2 runs at every shape.
 //

@@ -100,8 +100,8 @@ func scaled(s network.Samples) dense {
 
 // loads checks that a loaded input comes back through ForwardInput with W = I
 // and b = 0: sums of one feature and zeros, which are exact, so x must be
-// exactly (v − shift)·factor, rounded to float32. Folded input comes back as the
-// sum of two rounded numbers.
+// exactly (v − shift)·factor, rounded to float32, and to the precision of products
+// where that is less. Folded input comes back as the sum of two rounded numbers.
 func loads(s *sheet) {
 	scalings := []struct {
 		name string
@@ -183,14 +183,21 @@ func loaded(s *sheet, name string, samples network.Samples, blockRows int) {
 		return got
 	}
 	got := run()
-	if isFolded(x) {
+	switch {
+	case isFolded(x):
 		bound := make([]float64, len(got))
 		for i, x := range want.v {
 			z := float64(samples.Scaling.Apply(0, i%n))
 			bound[i] = gamma(4, s.u) * (math.Abs(x-z) + math.Abs(z))
 		}
 		s.bounded(name, cell(n), got, values{hi: want.v}, bound)
-	} else {
+	case s.delta > 0:
+		bound := make([]float64, len(got))
+		for i, x := range want.v {
+			bound[i] = s.delta * math.Abs(x)
+		}
+		s.bounded(name, cell(n), got, values{hi: want.v}, bound)
+	default:
 		s.equal(name, cell(n), got, want.v)
 	}
 	s.repeated(name, cell(n), got, run())

@@ -20,6 +20,9 @@ func plans(s *sheet) {
 		if info.Roundoff != 0x1p-24 && info.Roundoff != 0x1p-53 {
 			s.fail("info", gateExact, fmt.Sprintf("unit roundoff is %v: 2^-24 or 2^-53 is expected", info.Roundoff))
 		}
+		if d := info.OperandRoundoff; d != 0 && !(d > info.Roundoff && d < 1) {
+			s.fail("info", gateExact, fmt.Sprintf("unit roundoff of operands is %v: 0, or more than %v and less than 1 is expected", d, info.Roundoff))
+		}
 	})
 	for _, sizes := range [][]int{{1, 1}, {784, 10}, {784, 128, 10}, {17, 33, 5, 3}} {
 		for _, rows := range []int{1, 257, 5000} {

@@ -51,7 +51,7 @@ func (c productCase) check(s *sheet) {
 	}
 	want, bound := p.truth(s.single)
 	k := p.a.cols
-	g := gamma(k+c.blocks()+3, s.u)
+	g := gamma(k+c.blocks()+3, s.u) + s.operand()
 	if s.single {
 		g += float64(k+2) * 0x1p-53
 	}
@@ -66,9 +66,12 @@ func (c productCase) check(s *sheet) {
 	}
 	s.bounded(c.String(), c.at(), first, want, bound)
 	var naive [][]float64
-	orders := rotations(len(first), k)
+	orders, rounded := rotations(len(first), k), p
+	if s.delta > 0 {
+		rounded = p.round(s.delta)
+	}
 	for r := range orders {
-		naive = append(naive, p.naive(s.single, r*k/orders))
+		naive = append(naive, rounded.naive(s.single, r*k/orders))
 		finish(naive[r])
 	}
 	s.notWorse(c.String(), c.at(), first, want, naive, s.u*p.productRounding())
@@ -111,7 +114,7 @@ func (c productCase) operands(s *sheet) operands {
 		if c.bytes {
 			step = byteStep
 		}
-		p = drawIntegers(r, m, k, n, add, step)
+		p = drawIntegers(r, m, k, n, add, step, s.operandBits())
 	} else {
 		p = draw(r, c.kind, m, k, n, add, round)
 	}

@@ -13,15 +13,30 @@ import (
 type env struct {
 	b      network.Backend
 	u      float64 // unit roundoff
+	delta  float64 // that of the operands of products, where it is more
 	single bool    // u = 2⁻²⁴
 	err    error
 	made   []io.Closer
 }
 
 func newEnv(b network.Backend) *env {
-	u := b.Info().Roundoff
-	return &env{b: b, u: u, single: u == 0x1p-24}
+	info := b.Info()
+	return &env{b: b, u: info.Roundoff, delta: info.OperandRoundoff, single: info.Roundoff == 0x1p-24}
 }
+
+// unit returns the larger of the two roundoffs: that of a network as a whole.
+func (e *env) unit() float64 { return max(e.u, e.delta) }
+
+// operandBits returns the bits of an operand, as far as drawIntegers uses them.
+func (e *env) operandBits() int {
+	if e.delta == 0 {
+		return integerBits
+	}
+	return min(integerBits, int(-math.Log2(e.delta)))
+}
+
+// operand returns the relative error of a product of two rounded operands.
+func (e *env) operand() float64 { return 2*e.delta + e.delta*e.delta }
 
 // round returns v at the backend's precision.
 func (e *env) round(v float64) float64 {

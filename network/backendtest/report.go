@@ -67,6 +67,9 @@ func (r Report) Passed() bool {
 func (r Report) String() string {
 	var text strings.Builder
 	fmt.Fprintf(&text, "%s: %s (%s), u = 2^%.0f\n", r.Info.Backend, r.Info.Device, r.Info.Driver, math.Log2(r.Info.Roundoff))
+	if d := r.Info.OperandRoundoff; d > 0 {
+		fmt.Fprintf(&text, "operands of products: u = 2^%.0f\n", math.Log2(d))
+	}
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
 	fmt.Fprintln(w, "operation\tcases\texact\tbounded\taverage\t90 %\t99 %\tmax\t× naive\tseconds\tresult\t")
 	for _, o := range r.Operations {

@@ -14,6 +14,7 @@ type task struct {
 	x         dense     // the scaled features
 	theta     []float64 // initial parameters
 	blockRows int
+	delta     float64 // roundoff of a backend's operands, for what is unsure
 }
 
 // newTask draws samples around one centre a class, so that there is something
@@ -60,8 +61,12 @@ type step struct {
 	gradient []float64 // laid out as theta
 }
 
-// unsureMargin is the distance of logits below which a row counts as unsure.
-const unsureMargin = 1e-3
+// unsureMargin is the distance of logits below which a row counts as unsure; with
+// operands of fewer bits it is unsureErrors of their roundoffs, where that is more.
+const (
+	unsureMargin = 1e-3
+	unsureErrors = 16
+)
 
 // evaluate computes loss and gradient from the formulas, a loop for each.
 func (t task) evaluate(theta []float64) step {
@@ -86,7 +91,7 @@ func (t task) evaluate(theta []float64) step {
 			}
 			h[l+1] = out
 		}
-		dz := s.softmax(h[layers], int(t.samples.Labels[i]), t.x.rows)
+		dz := s.softmax(h[layers], int(t.samples.Labels[i]), t.x.rows, max(unsureMargin, unsureErrors*t.delta))
 		for l := layers - 1; l >= 0; l-- {
 			w, b := t.layout.Layer(l)
 			dx := make([]float64, w.Rows)
@@ -112,8 +117,8 @@ func (t task) evaluate(theta []float64) step {
 }
 
 // softmax adds a row to the step and returns the derivative of the mean loss
-// over m rows by its logits.
-func (s *step) softmax(z []float64, label, m int) []float64 {
+// over m rows by its logits. margin is the distance below which they are unsure.
+func (s *step) softmax(z []float64, label, m int, margin float64) []float64 {
 	best, second := 0, math.Inf(-1)
 	for j, v := range z {
 		if v > z[best] {
@@ -130,7 +135,7 @@ func (s *step) softmax(z []float64, label, m int) []float64 {
 	if best == label {
 		s.correct++
 	}
-	if z[best]-second < unsureMargin {
+	if z[best]-second < margin {
 		s.unsure++
 	}
 	s.loss += math.Log(sum) + z[best] - z[label]

@@ -30,6 +30,7 @@ import (
 	"slices"
 	"strings"
 
+	"clgrad/kernels"
 	"clgrad/network"
 	"clgrad/network/dataset"
 )
@@ -82,6 +83,8 @@ type Setup struct {
 	Init       network.Init       `json:"init" default:"normal" enum:"normal,he" help:"Initial weights: ${enum}."`
 	Seed       uint64             `json:"seed" default:"1" help:"Seed of the initial weights and of every division of the data."`
 	LR         Rate               `json:"lr" name:"lr" default:"0.1" help:"Learning rate."`
+
+	Precision kernels.Precision `json:"precision" default:"float32" enum:"float32,tf32,bf16,bf16x3" help:"What the operands of matrix products are rounded to on an OpenCL device, before they are added in float32: ${enum}. Other than float32 needs tensor cores; bf16x3 keeps float32's precision on them."`
 }
 
 // A File is a recipe that was read: what the file leaves out has its default.

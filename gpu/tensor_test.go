@@ -1,0 +1,73 @@
+package gpu
+
+import (
+	"errors"
+	"strings"
+	"testing"
+
+	"clgrad/kernels"
+	"clgrad/network"
+	"clgrad/network/backendtest"
+)
+
+// A device does another precision, and passes the suite there, or says in one line
+// that it has none.
+func TestPrecision(t *testing.T) {
+	for _, d := range usableDevices(t) {
+		for _, p := range kernels.Precisions()[1:] {
+			t.Run(d.ID()+"/"+string(p), func(t *testing.T) {
+				b, err := Open(d, Options{Precision: p})
+				if failed := (*Error)(nil); err != nil {
+					if !errors.As(err, &failed) || !strings.Contains(err.Error(), "precision "+string(p)+" needs mma.sync") {
+						t.Errorf("got %v", err)
+					}
+					t.Logf("the device does not have it: %v", err)
+					return
+				}
+				if got := b.Info().OperandRoundoff; got != p.Roundoff() {
+					t.Errorf("roundoff of operands is %v", got)
+				}
+				b.Close()
+				backendtest.Run(t, func() (network.Backend, error) { return Open(d, Options{Precision: p}) })
+			})
+		}
+	}
+}
+
+// What a device computes is looked at before it is used, by plain loops where it has
+// no instructions; and no precision is taken for float32.
+func TestTryTensor(t *testing.T) {
+	d := usableDevices(t)[0]
+	open := func(p kernels.Precision) error {
+		b, err := Open(d, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		return b.atPrecision(p, false)
+	}
+	for _, p := range kernels.Precisions() {
+		if err := open(p); err != nil {
+			t.Errorf("%s: %v", p, err)
+		}
+	}
+	if err := open("float16"); err == nil || !strings.Contains(err.Error(), `precision "float16" is unknown`) {
+		t.Errorf("got %v", err)
+	}
+	defer restore(source)
+	for old, want := range map[string]string{
+		"sum[i][j][r];": "of the forward is ",
+		"first_of(bs[":  "of the bias gradient is ",
+	} {
+		source = func(p kernels.Program) string {
+			text := p.Source()
+			if p.File == "matmul_tensor.cl" && strings.Count(text, old) != 1 {
+				panic("matmul_tensor.cl does not hold the text to be changed: " + old)
+			}
+			return strings.Replace(text, old, "- "+old, 1)
+		}
+		if err := open(kernels.TF32); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v", old, err)
+		}
+	}
+}
