@@ -41,7 +41,7 @@ type state struct {
 type Options struct {
 	// Profiling takes the device time of every launch.
 	Profiling bool
-	// Dense keeps the default plan from packing the input.
+	// Dense keeps the default plan from packing the input, and from keeping bytes.
 	Dense bool
 	// Precision is that of the matrix products, "" for float32. [Open] fails where the
 	// device does not have another one, or has it wrong.
@@ -69,7 +69,7 @@ func open(a api, d Device, o Options) (*Backend, error) {
 	b.config = fitConfig(b.config, d.limits())
 	b.config.Shapes = o.Tuning.Shapes
 	if o.Dense {
-		b.config.Packed = nil
+		b.config.Packed, b.config.Bytes = nil, false
 	}
 	if o.Precision != "" {
 		if err := b.atPrecision(o.Precision, true); err != nil {
@@ -100,6 +100,7 @@ func fitConfig(c kernels.Config, l kernels.Limits) kernels.Config {
 			*t = kernels.Tile{Variant: kernels.NaiveVariant}
 		}
 	}
+	c.Bytes = c.Bytes && c.Forward.Grouped() && c.WeightGradient.Grouped()
 	return c
 }
 
@@ -177,6 +178,7 @@ func (b *Backend) DefaultPlan(sizes []int, s network.Samples) (network.ShardPlan
 	if c.Packed != nil && (!packable(s) || packedDensity(s, c.Packed.ItemRows) > maxPackedDensity) {
 		c.Packed = nil
 	}
+	c.Bytes = c.Bytes && foldable(s)
 	text, err := json.Marshal(c)
 	if err != nil {
 		return network.ShardPlan{}, err

@@ -10,6 +10,15 @@ type operand struct {
 	o                  *object
 	offset             int
 	rows, cols, stride int
+	bytes              bool // of bytes, not float32
+}
+
+// over returns the program of a product over m.
+func (m operand) over(p kernels.Program) kernels.Program {
+	if m.bytes {
+		return p.OverBytes()
+	}
+	return p
 }
 
 // args returns the kernel arguments of a matrix: buffer, offset, stride.
@@ -23,7 +32,7 @@ func (b *Backend) operand(m network.Matrix) operand {
 	if m.Offset%network.Align != 0 || m.Stride%network.Align != 0 {
 		panic(badStride)
 	}
-	return operand{b.own(m.Buffer), m.Offset, m.Rows, m.Cols, m.Stride}
+	return operand{o: b.own(m.Buffer), offset: m.Offset, rows: m.Rows, cols: m.Cols, stride: m.Stride}
 }
 
 // arguments joins groups of kernel arguments.
@@ -50,15 +59,16 @@ func (b *Backend) ForwardInput(x network.Input, block int, w, bias network.Matri
 	if in.packed != nil {
 		return b.forwardPacked(in, block, w, bias, act, h)
 	}
-	return b.forward(in.dense.block(in, block), w, bias, act, h)
+	return b.forward(in, in.dense.block(in, block), w, bias, act, h)
 }
 
 // Forward computes h = act(x·W + b).
 func (b *Backend) Forward(x, w, bias network.Matrix, act network.Activation, h network.Matrix) error {
-	return b.forward(b.operand(x), w, bias, act, h)
+	return b.forward(nil, b.operand(x), w, bias, act, h)
 }
 
-func (b *Backend) forward(x operand, wm, bm network.Matrix, act network.Activation, hm network.Matrix) error {
+// forward computes over x, a block of in where that is not nil.
+func (b *Backend) forward(in *input, x operand, wm, bm network.Matrix, act network.Activation, hm network.Matrix) error {
 	network.CheckForward(x.rows, x.cols, wm, bm, hm)
 	w, bias, h := b.operand(wm), b.operand(bm), b.operand(hm)
 	if err := b.check("forward"); err != nil {
@@ -69,6 +79,12 @@ func (b *Backend) forward(x operand, wm, bm network.Matrix, act network.Activati
 	if tile.Variant == kernels.NaiveVariant {
 		return b.s.launch(name, kernels.Naive(), "forward", []int{h.cols, h.rows}, b.group2(),
 			arguments(ints(h.rows, w.rows, h.cols, relu(act)), x.args(), w.args(), bias.args()[:2], h.args())...)
+	}
+	if in != nil {
+		var err error
+		if w, bias, err = b.foldWeights(in, w, bias); err != nil {
+			return err
+		}
 	}
 	epilogue := kernels.Bias
 	if act == network.ReLU {
@@ -99,7 +115,7 @@ func (b *Backend) matmul(name string, tile kernels.Tile, e kernels.Epilogue, a, 
 	if tile.Grouped() {
 		tile = tile.Fit(c.rows, c.cols)
 		global, local := tile.Grid(c.rows, c.cols, 1)
-		return b.s.launch(name, tile.Matmul(e), "matmul", global, local,
+		return b.s.launch(name, a.over(tile.Matmul(e)), "matmul", global, local,
 			arguments(ints(c.rows, c.cols, a.cols), a.args(), w.args(), extra.args(), c.args())...)
 	}
 	cols := network.AlignUp(c.cols)
@@ -119,15 +135,16 @@ func (b *Backend) WeightGradientInput(x network.Input, block int, dz, dw, db net
 	if in.packed != nil {
 		return b.weightGradientPacked(in, block, dz, dw, db)
 	}
-	return b.weightGradient(in.dense.block(in, block), dz, dw, db)
+	return b.weightGradient(in, in.dense.block(in, block), dz, dw, db)
 }
 
 // WeightGradient adds xᵀ·dz and the column sums of dz.
 func (b *Backend) WeightGradient(x, dz, dw, db network.Matrix) error {
-	return b.weightGradient(b.operand(x), dz, dw, db)
+	return b.weightGradient(nil, b.operand(x), dz, dw, db)
 }
 
-func (b *Backend) weightGradient(x operand, dzm, dwm, dbm network.Matrix) error {
+// weightGradient computes over x, a block of in where that is not nil.
+func (b *Backend) weightGradient(in *input, x operand, dzm, dwm, dbm network.Matrix) error {
 	network.CheckWeightGradient(x.rows, x.cols, dzm, dwm, dbm)
 	dz, dw, db := b.operand(dzm), b.operand(dwm), b.operand(dbm)
 	if err := b.check("weight gradient"); err != nil {
@@ -150,9 +167,12 @@ func (b *Backend) weightGradient(x operand, dzm, dwm, dbm network.Matrix) error 
 		}
 		// e is unused: any buffer will do.
 		global, local := tile.Grid(n, p, splits)
-		if err := b.s.launch(name, tile.Matmul(kernels.Partial), "matmul", global, local,
+		if err := b.s.launch(name, x.over(tile.Matmul(kernels.Partial)), "matmul", global, local,
 			arguments(ints(n, p, rows), x.args(), dz.args(), dz.args(), []any{part, uint64(0), int32(stride)})...); err != nil {
 			return err
+		}
+		if in != nil {
+			return b.addInputPartials(in, part, splits, stride, stride, dw, db)
 		}
 		return b.addPartials(part, splits, stride, stride, n+1, dw, db)
 	}
@@ -225,7 +245,7 @@ func (b *Backend) InputGradient(dzm, wm, xm, dxm network.Matrix) error {
 			arguments(ints(w.rows, w.cols), w.args(), []any{o, int32(stride)})...); err != nil {
 			return err
 		}
-		w = operand{o, 0, w.cols, w.rows, stride}
+		w = operand{o: o, rows: w.cols, cols: w.rows, stride: stride}
 	}
 	return b.matmul(name, tile, kernels.Mask, dz, w, x, dx)
 }

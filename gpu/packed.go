@@ -16,7 +16,6 @@ import (
 type packedRows struct {
 	tile   kernels.Tile
 	table  *object // 256 float32: the value of each byte
-	fold   *object // factor and shift of each feature (kernels/fold.cl); nil where scaling keeps 0 at 0
 	chunks []packedChunk
 	// chunkOf and groupOf are, for each block, its chunk and the number of its
 	// first group there.
@@ -38,10 +37,13 @@ const maxPackedFeatures = math.MaxUint16 + 1
 // that is 0 in half of the rows, and scaled to deviation 1, is at 1.
 const maxFold = 4
 
-// packable reports whether samples can be packed: bytes, of which a 0 stays near
-// 0 under scaling.
-func packable(s network.Samples) bool {
-	if s.Bytes == nil || s.Features > maxPackedFeatures {
+// packable reports whether samples can be packed.
+func packable(s network.Samples) bool { return foldable(s) && s.Features <= maxPackedFeatures }
+
+// foldable reports whether the scaling of samples can be taken out of the products:
+// of bytes, of which a 0 stays near 0.
+func foldable(s network.Samples) bool {
+	if s.Bytes == nil {
 		return false
 	}
 	for j := range max(1, len(s.Scaling.Shift)) {
@@ -57,14 +59,11 @@ func packable(s network.Samples) bool {
 // scaling for all features the factor is in the table.
 func valuesOf(s network.Samples) (table []float32, fold [][2]float32) {
 	table = make([]float32, 256)
-	if columns := len(s.Scaling.Shift); columns > 1 {
+	if len(s.Scaling.Shift) > 1 {
 		for v := range table {
 			table[v] = float32(v)
 		}
-		for j := range columns {
-			fold = append(fold, [2]float32{float32(s.Scaling.Factor[j]), s.Scaling.Apply(0, j)})
-		}
-		return table, fold
+		return table, foldOf(s)
 	}
 	zero := s.Scaling.Apply(0, 0)
 	for v := range table {
@@ -77,6 +76,22 @@ func valuesOf(s network.Samples) (table []float32, fold [][2]float32) {
 		fold = append(fold, [2]float32{1, zero})
 	}
 	return table, fold
+}
+
+// foldOf returns a factor and a shift for each feature: x = factor·v + shift.
+func foldOf(s network.Samples) (fold [][2]float32) {
+	for j := range s.Features {
+		factor := 1.0
+		switch len(s.Scaling.Factor) {
+		case 0:
+		case 1:
+			factor = s.Scaling.Factor[0]
+		default:
+			factor = s.Scaling.Factor[j]
+		}
+		fold = append(fold, [2]float32{float32(factor), s.Scaling.Apply(0, j)})
+	}
+	return fold
 }
 
 // Packed products cost more a product than dense ones: they pay where no more
@@ -126,10 +141,8 @@ func (p *packedRows) free(s *session) {
 			}
 		}
 	}
-	for _, o := range []*object{p.fold, p.table} {
-		if o != nil {
-			s.free(o)
-		}
+	if p.table != nil {
+		s.free(p.table)
 	}
 }
 
@@ -143,13 +156,8 @@ func (p *packedRows) load(s *session, x *input, samples network.Samples) (err er
 	if err := s.write(p.table, 0, unsafe.Pointer(&table[0]), 4*len(table)); err != nil {
 		return err
 	}
-	if fold != nil {
-		if p.fold, err = s.buffer("scaling of features", 8*len(fold)); err != nil {
-			return err
-		}
-		if err := s.write(p.fold, 0, unsafe.Pointer(&fold[0]), 8*len(fold)); err != nil {
-			return err
-		}
+	if err := x.setFold(fold); err != nil {
+		return err
 	}
 
 	r := p.tile.ItemRows
@@ -280,18 +288,9 @@ func (b *Backend) forwardPacked(x *input, block int, wm, bm network.Matrix, act 
 		return err
 	}
 	cols := network.AlignUp(h.cols)
-	if x.packed.fold != nil {
-		o, err := b.scratch(&b.folded, "folded weights", w.rows*cols+cols)
-		if err != nil {
-			return err
-		}
-		folded := operand{o: o, rows: w.rows, cols: w.cols, stride: cols}
-		if err := b.s.launch(kernels.Key("fold_weights", w.rows, w.cols), kernels.Fold(), "fold_weights",
-			[]int{cols}, []int{b.group(16)},
-			arguments(ints(w.rows, cols), []any{x.packed.fold}, w.args(), bias.args()[:2], folded.args())...); err != nil {
-			return err
-		}
-		w, bias = folded, operand{o: o, offset: w.rows * cols}
+	w, bias, err := b.foldWeights(x, w, bias)
+	if err != nil {
+		return err
 	}
 	tile := x.packed.tile.FitColumns(cols)
 	return b.s.launch(kernels.Key(kernels.OpForward+" packed", w.rows, w.cols), tile.PackedInput(), "forward_packed",
@@ -318,10 +317,5 @@ func (b *Backend) weightGradientPacked(x *input, block int, dzm, dwm, dbm networ
 		arguments(ints(rows, n, cols), x.packed.args(block), dz.args(), []any{part})...); err != nil {
 		return err
 	}
-	if x.packed.fold == nil {
-		return b.addPartials(part, splits, cols, tile.ItemCols, n+1, dw, db)
-	}
-	return b.s.launch(kernels.Key("add_folded_partials", n, dw.cols), kernels.Fold(), "add_folded_partials",
-		[]int{dw.cols, n + 1}, b.group2(),
-		arguments(ints(splits, n, dw.cols), []any{part}, ints(cols, tile.ItemCols), []any{x.packed.fold}, dw.args(), db.args()[:2])...)
+	return b.addInputPartials(x, part, splits, cols, tile.ItemCols, dw, db)
 }

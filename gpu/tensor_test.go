@@ -71,3 +71,38 @@ func TestTryTensor(t *testing.T) {
 		}
 	}
 }
+
+// Bytes are kept as bytes where scaling leaves a 0 near 0, and nothing else is.
+func TestBytesPlan(t *testing.T) {
+	d := fakeDevice
+	d.Type = "GPU"
+	far := sparse(100, 50)
+	far.Scaling.Shift = []float64{10000}
+	for _, c := range []struct {
+		name    string
+		samples network.Samples
+		options Options
+		bytes   bool
+	}{
+		{"sparse", sparse(100, 50), Options{}, true},
+		{"full", noise(100, 50), Options{}, true},
+		{"far from 0", far, Options{}, false},
+		{"floats", network.Samples{Rows: 3, Features: 2, Floats: make([]float32, 6)}, Options{}, false},
+		{"dense", sparse(100, 50), Options{Dense: true}, false},
+	} {
+		b, err := open(newFake(), d, c.options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := b.DefaultPlan([]int{c.samples.Features, 3}, c.samples)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if bytes := strings.Contains(string(plan.Settings), `"bytes":true`); bytes != c.bytes {
+			t.Errorf("%s: bytes is %v: %s", c.name, bytes, plan.Settings)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+}

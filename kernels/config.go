@@ -27,6 +27,9 @@ type Config struct {
 	// Packed is the tile of both products of the first layer over packed input;
 	// nil keeps the input dense.
 	Packed *Tile `json:"packed,omitempty"`
+	// Bytes keeps 8-bit input as bytes, with its scaling folded into the first layer's
+	// weights; the products of both directions then are of variants that work in groups.
+	Bytes bool `json:"bytes,omitempty"`
 	// SoftmaxRows is how many rows a work-item takes; 0 asks for the naive kernel.
 	SoftmaxRows int `json:"softmax_rows"`
 	// RecordGroup is the work-group that adds loss and correct rows.
@@ -104,6 +107,17 @@ func (c Config) Check(l Limits) error {
 			return fmt.Errorf("%s: %w", key, err)
 		}
 	}
+	if c.Bytes {
+		for _, key := range slices.Sorted(maps.Keys(tiles)) {
+			op, _, _ := strings.Cut(key, " ")
+			if (op == OpForward || op == OpWeightGradient) && !tiles[key].Grouped() {
+				return fmt.Errorf("%s: tile %s over bytes: variant %s or %s is expected", key, tiles[key], LocalMemory, Tensor)
+			}
+		}
+		if c.Packed != nil {
+			return fmt.Errorf("input is packed and kept as bytes: one of them is possible")
+		}
+	}
 	if c.SoftmaxRows < 0 || c.SoftmaxRows > 1<<20 {
 		return fmt.Errorf("softmax rows are %d: 0 to %d are possible", c.SoftmaxRows, 1<<20)
 	}
@@ -148,6 +162,7 @@ func Default(class Class, units int) Config {
 	split.Splits = 32
 	return Config{
 		Forward: tile, InputGradient: tile, WeightGradient: split,
+		Bytes:       true,
 		RecordGroup: 256,
 		BlockRows:   1 << 16,
 	}

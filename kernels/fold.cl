@@ -1,6 +1,7 @@
-// The shift of packed input, taken out of the products. Packed input holds only
+// The scaling of input, taken out of the products. Packed input holds only
 // what is not 0, so of x = y + z, z being what a byte of 0 becomes in each
-// feature, it holds y = f·t, t the entries of a table and f a factor a feature:
+// feature, it holds y = f·t, t the entries of a table and f a factor a feature; input
+// that is kept as bytes holds t, the bytes themselves:
 //
 //   x·W + b = t·(f ⊙ W) + (b + z·W)
 //   xᵀ·dz   = f ⊙ (tᵀ·dz) + zᵀ ⊗ Σ rows of dz
@@ -30,6 +31,50 @@ kernel void fold_weights(
         sum = fma(fold[i].y, v, sum);
     }
     wf[(ulong)n * ldf] = b[b_at + j] + sum;
+}
+
+// The same in two kernels for devices with many small cores: an element a work-item, and
+// FOLD_COLS columns a work-group, whose work-items share the rows. Nothing but the
+// factors is to be done where no feature is shifted.
+#define FOLD_COLS 16
+#define FOLD_ROWS (GROUP_SIZE / FOLD_COLS)
+
+kernel void scale_weights(
+    const int n, const int p,
+    global const float2 *fold,                                // n
+    global const float *w, const ulong w_at, const int ldw,   // n×p
+    global float *wf, const ulong wf_at, const int ldf)       // n×p
+{
+    const int j = get_global_id(0);
+    const int i = get_global_id(1);
+    if (i < n && j < p)
+        wf[wf_at + (ulong)i * ldf + j] = fold[i].x * w[w_at + (ulong)i * ldw + j];
+}
+
+kernel __attribute__((reqd_work_group_size(FOLD_COLS, FOLD_ROWS, 1)))
+void fold_bias(
+    const int n, const int p,
+    global const float2 *fold,                                // n
+    global const float *w, const ulong w_at, const int ldw,   // n×p
+    global const float *b, const ulong b_at,                  // p
+    global float *bf, const ulong bf_at)                      // p
+{
+    local float part[FOLD_ROWS][FOLD_COLS];
+    const int x = get_local_id(0);
+    const int y = get_local_id(1);
+    const int j = get_group_id(0) * FOLD_COLS + x;
+    float sum = 0.0f;
+    if (j < p)
+#pragma unroll 4
+        for (int i = y; i < n; i += FOLD_ROWS)
+            sum = fma(fold[i].y, w[w_at + (ulong)i * ldw + j], sum);
+    part[y][x] = sum;
+    barrier(CLK_LOCAL_MEM_FENCE);
+    if (y == 0 && j < p) {
+        for (int r = 1; r < FOLD_ROWS; r++)
+            sum += part[r][x];
+        bf[bf_at + j] = b[b_at + j] + sum;
+    }
 }
 
 // What add_partials (reduce.cl) does, with the partials of t: gb[j] += d[j] and

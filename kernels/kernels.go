@@ -59,6 +59,12 @@ func (t Tile) Matmul(e Epilogue) Program {
 	return p
 }
 
+// OverBytes returns the program of a product whose first operand holds bytes.
+func (p Program) OverBytes() Program {
+	p.Options += " -DA_BYTES"
+	return p
+}
+
 // Gradient returns the program with the kernel weight_gradient_partial of the
 // register variant.
 func (t Tile) Gradient() Program {
@@ -71,8 +77,12 @@ func (t Tile) PackedInput() Program {
 	return Program{File: "packed_register.cl", Options: t.options()}
 }
 
-// Fold returns the program with the kernels fold_weights and add_folded_partials.
-func Fold() Program { return Program{File: "fold.cl"} }
+// Fold returns the program with the kernels fold_weights, add_folded_partials and, for
+// devices with many small cores, scale_weights and fold_bias, which works in groups of
+// size work-items, a multiple of 16.
+func Fold(size int) Program {
+	return Program{File: "fold.cl", Options: fmt.Sprintf("-DGROUP_SIZE=%d", size)}
+}
 
 // Softmax returns the program with the kernels softmax_cross_entropy and
 // softmax_cross_entropy_register, whose work-items take rows rows each.

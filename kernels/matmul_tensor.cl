@@ -27,6 +27,14 @@
 // words (g, t), (g + 8, t), (g, t + 4), (g + 8, t + 4), of B the words (t, g) and
 // (t + 4, g), and of the sums (g, 2t), (g, 2t + 1), (g + 8, 2t), (g + 8, 2t + 1).
 //
+// Not measured on a device yet. Expected, from the instructions of a step (ptxas 11.8 for
+// sm_90, 2 × 4 warps of 64 × 32 outputs): 481 with three terms, of them 96 products; 319
+// and 48 over bytes; 243 and 32 with one term of bfloat16 and twice as many terms of the
+// sum. At a product in 6 cycles, which others reach with mma.sync, that is 1.6 and 3 times
+// the rate of matmul_local.cl, whose step issues 1166 for 1024 multiply-adds. Fragments
+// by ldmatrix would save three quarters of the 72 reads, if OpenCL C takes it; wgmma,
+// which has the full rate, needs operands that the copy engine lays out.
+//
 // Parameters:
 //   ITEM_ROWS, ITEM_COLS    outputs of a warp, multiples of 16 and of 8
 //   GROUP_ROWS, GROUP_COLS  warps of a work-group, whose columns are at most as many as

@@ -51,9 +51,9 @@ func (p Precision) element() (name string, terms int) {
 	return "BF16", 3
 }
 
-// At returns c with all dense products at a precision: those of the tensor variant, by
-// the device's own instructions where ptx is set. Tiles that were tuned for float32,
-// and packed input, which is a float32 variant, are left out.
+// At returns c with all products at a precision: those of the tensor variant, by the
+// device's own instructions where ptx is set. Tiles that were tuned for float32, and
+// packed input, which is a float32 variant, are left out.
 func (c Config) At(p Precision, ptx bool) Config {
 	if p == Float32 {
 		return c
@@ -65,7 +65,7 @@ func (c Config) At(p Precision, ptx bool) Config {
 	split := tile
 	split.Splits = 32
 	c.Forward, c.InputGradient, c.WeightGradient = tile, tile, split
-	c.Shapes, c.Packed = nil, nil
+	c.Shapes, c.Packed, c.Bytes = nil, nil, true
 	return c
 }
 

@@ -89,11 +89,16 @@ func drawIntegers(r *rand.Rand, m, k, n int, accumulate bool, step float64, bits
 	const budget = integerLimit / 2
 	part := min(0.5, budget/(float64(k)*4095*step))
 	p := product{a: newDense(m, k), b: newDense(k, n)}
+	// Folded input multiplies B by the step, which has to be exact as well.
+	bitsB := bits
+	if step == byteStep && bits < integerBits {
+		bitsB -= byteStepBits
+	}
 	for i := range p.a.v {
 		p.a.v[i] = step * integer(r, i%k%2 == 0, part, m*n >= 64, step, bits)
 	}
 	for i := range p.b.v {
-		p.b.v[i] = integer(r, i/n%2 == 1, part, m*n >= 64, 1, bits)
+		p.b.v[i] = integer(r, i/n%2 == 1, part, m*n >= 64, 1, bitsB)
 	}
 	if accumulate {
 		p.c0 = newDense(m, n)

@@ -12,8 +12,9 @@ import (
 // x = (v − 128)·31, or v·31 where they are unsigned, so that 127·31 = 3937 has
 // 12 bits.
 const (
-	byteStep  = 31
-	byteShift = 128
+	byteStep     = 31
+	byteStepBits = 5
+	byteShift    = 128
 )
 
 // foldShift makes x = v·31 − 2, odd where v is, of unsigned bytes: of data whose
@@ -188,7 +189,7 @@ func loaded(s *sheet, name string, samples network.Samples, blockRows int) {
 		bound := make([]float64, len(got))
 		for i, x := range want.v {
 			z := float64(samples.Scaling.Apply(0, i%n))
-			bound[i] = gamma(4, s.u) * (math.Abs(x-z) + math.Abs(z))
+			bound[i] = gamma(4, s.u)*(math.Abs(x-z)+math.Abs(z)) + s.operand()*math.Abs(x-z)
 		}
 		s.bounded(name, cell(n), got, values{hi: want.v}, bound)
 	case s.delta > 0:
