@@ -90,7 +90,11 @@ func TestConformance(t *testing.T) {
 		})
 		for name, c := range configs(d) {
 			t.Run(d.ID()+"/"+name, func(t *testing.T) {
-				backendtest.Run(t, opener(d, c), backendtest.Quick())
+				size := backendtest.Quick()
+				if name == "bf16x3" {
+					size = backendtest.Tiny() // odd-tensor is the same source, in smaller groups
+				}
+				backendtest.Run(t, opener(d, c), size)
 			})
 		}
 	}
