@@ -174,6 +174,7 @@ func (b *Backend) DefaultPlan(sizes []int, s network.Samples) (network.ShardPlan
 	}
 	c.BlockRows = int(max(rows, 1))
 	c = ofNetwork(c, sizes)
+	c = b.fullSplits(c, sizes)
 	c = b.fewerSplits(c, sizes)
 	if c.Packed != nil && (!packable(s) || packedDensity(s, c.Packed.ItemRows) > maxPackedDensity) {
 		c.Packed = nil
@@ -212,6 +213,32 @@ func ofNetwork(c kernels.Config, sizes []int) kernels.Config {
 		}
 	}
 	c.Shapes = shapes
+	return c
+}
+
+// groupsPerUnit is how many work-groups of a weight gradient a compute unit gets.
+const groupsPerUnit = 2
+
+// fullSplits returns c with as many splits of each layer's weight gradient, where that is
+// computed in work-groups and was not tuned, that every compute unit has groupsPerUnit
+// of them: a gradient has few tiles, and a last round of few groups leaves units idle.
+func (b *Backend) fullSplits(c kernels.Config, sizes []int) kernels.Config {
+	c.Shapes = maps.Clone(c.Shapes)
+	for i, n := range sizes[:len(sizes)-1] {
+		p := sizes[i+1]
+		key := kernels.Key(kernels.OpWeightGradient, n, p)
+		if _, own := c.Shapes[key]; own || !c.WeightGradient.Grouped() {
+			continue
+		}
+		tile := c.WeightGradient
+		tile.Splits = max(1, groupsPerUnit*b.s.device.ComputeUnits/tile.Fit(n, p).Groups(n, p))
+		if tile != c.WeightGradient {
+			if c.Shapes == nil {
+				c.Shapes = map[string]kernels.Tile{}
+			}
+			c.Shapes[key] = tile
+		}
+	}
 	return c
 }
 

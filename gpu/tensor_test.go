@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"encoding/json"
 	"errors"
 	"strings"
 	"testing"
@@ -68,6 +69,41 @@ func TestTryTensor(t *testing.T) {
 		}
 		if err := open(kernels.TF32); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", old, err)
+		}
+	}
+}
+
+// A weight gradient is split so that its tiles fill the device twice, and less where
+// memory is short.
+func TestFullSplits(t *testing.T) {
+	d := fakeDevice
+	d.Type, d.ComputeUnits, d.MaxWorkGroup, d.LocalMemory, d.MaxBuffer = "GPU", 132, 1024, 48<<10, 1<<30
+	small := d
+	small.MaxBuffer = 10 * 4 * 800 * 128
+	for _, c := range []struct {
+		d    Device
+		n, p int
+		want int
+	}{
+		{d, 784, 128, 37}, {d, 784, 500, 9}, {d, 500, 150, 33}, {d, 784, 4000, 1}, {small, 784, 128, 10},
+	} {
+		b, err := open(newFake(), c.d, Options{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		plan, err := b.DefaultPlan([]int{c.n, c.p}, network.Samples{Rows: 100, Features: c.n, Bytes: make([]byte, 100*c.n)})
+		if err != nil {
+			t.Fatal(err)
+		}
+		var config kernels.Config
+		if err := json.Unmarshal(plan.Settings, &config); err != nil {
+			t.Fatal(err)
+		}
+		if got := config.Tile(kernels.OpWeightGradient, c.n, c.p).Splits; got != c.want {
+			t.Errorf("%d×%d: %d splits, want %d", c.n, c.p, got, c.want)
+		}
+		if err := b.Close(); err != nil {
+			t.Error(err)
 		}
 	}
 }

@@ -163,7 +163,7 @@ func Default(class Class, units int) Config {
 	return Config{
 		Forward: tile, InputGradient: tile, WeightGradient: split,
 		Bytes:       true,
-		RecordGroup: 256,
+		RecordGroup: 1024, // one group adds the rows of a block: few rounds, each as long as memory takes
 		BlockRows:   1 << 16,
 	}
 }

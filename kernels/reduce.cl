@@ -46,6 +46,7 @@ void sum_record(
     const int t = get_local_id(0);
     float loss = 0.0f;
     int correct = 0;
+#pragma unroll 4
     for (int i = t; i < count; i += GROUP_SIZE) {
         loss += as_float(part[i].x);
         correct += part[i].y;

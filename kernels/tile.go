@@ -185,6 +185,12 @@ func (t Tile) Grid(m, n, splits int) (global, local []int) {
 	}, local
 }
 
+// Groups returns how many work-groups cover a result with m rows and n columns.
+func (t Tile) Groups(m, n int) int {
+	global, local := t.Grid(m, n, 1)
+	return global[0] / local[0] * (global[1] / local[1])
+}
+
 // Grouped reports a variant that works in groups, over tiles in local memory.
 func (t Tile) Grouped() bool { return t.Variant == LocalMemory || t.Variant == Tensor }
 
