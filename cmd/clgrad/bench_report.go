@@ -314,8 +314,8 @@ func (r benchReport) showIterations(out io.Writer, with []benchResult) error {
 		if base[x.Samples] == 0 {
 			base[x.Samples] = x.Median
 		}
-		fmt.Fprintf(w, "%s\t%d\t%.4f\t%.4f–%.4f\t%.1f\t%s\t%.1f\t%s\t%.2f×\t%.4f\t\n",
-			x.Backend, x.Samples, x.Median, x.Q1, x.Q3, x.GFlops, cell("%.0f %%", 100*x.ShareFlops),
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s–%s\t%.1f\t%s\t%.1f\t%s\t%.2f×\t%.4f\t\n",
+			x.Backend, x.Samples, digits(x.Median), digits(x.Q1), digits(x.Q3), x.GFlops, cell("%.0f %%", 100*x.ShareFlops),
 			x.GBytes, cell("%.0f %%", 100*x.ShareBytes), base[x.Samples]/x.Median, float64(x.Loss))
 		above = above || x.ShareFlops > 0
 	}
@@ -367,8 +367,8 @@ func showScaling(out io.Writer, with []benchResult) error {
 		}
 		f := first[x.Backend]
 		rows, median, least := float64(x.Samples)/float64(f.Samples), x.Median/f.Median, x.Min/f.Min
-		fmt.Fprintf(w, "%s\t%d\t%.4f\t%.2f\t%.2f\t%+.1f %%\t%.2f\t%+.1f %%\t\n",
-			x.Backend, x.Samples, 1e6*x.Median/float64(x.Samples), rows, median, 100*(median/rows-1), least, 100*(least/rows-1))
+		fmt.Fprintf(w, "%s\t%d\t%s\t%.2f\t%.2f\t%+.1f %%\t%.2f\t%+.1f %%\t\n",
+			x.Backend, x.Samples, digits(1e6*x.Median/float64(x.Samples)), rows, median, 100*(median/rows-1), least, 100*(least/rows-1))
 	}
 	return w.Flush()
 }
@@ -378,7 +378,7 @@ func (x benchResult) showProfile(out io.Writer) error {
 	if len(x.Profile) == 0 {
 		return nil
 	}
-	fmt.Fprintf(out, "\n%s, an iteration of %d rows in %.4f s:\n", x.Backend, x.Samples, x.Median)
+	fmt.Fprintf(out, "\n%s, an iteration of %d rows in %s s:\n", x.Backend, x.Samples, digits(x.Median))
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "operation\tlaunches\tmedian ms\tquartiles ms\tshare\tGFLOP/s\tof peak\tGB/s\tof peak")
 	for _, o := range x.Profile {

@@ -64,7 +64,7 @@ func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 		Classes:  r.set.ClassNames,
 		Figures: []report.Figure{
 			{Name: "time of the descent", Value: fmt.Sprintf("%.1f s", s.Seconds)},
-			{Name: "an iteration (median)", Value: fmt.Sprintf("%.4f s", s.Median)},
+			{Name: "an iteration (median)", Value: digits(s.Median) + " s"},
 		},
 		Settings: []report.Figure{
 			{Name: "data", Value: r.set.Name + ", " + rowCounts(r.set)},

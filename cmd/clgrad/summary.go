@@ -123,8 +123,8 @@ func (c trainCommand) show(a *app, r trained) error {
 	if s.Reference != nil {
 		fmt.Fprintf(a.out, "Loss against %s: %s\n", s.Reference.Name, s.Reference.text())
 	}
-	fmt.Fprintf(a.out, "Time: %.1f s for %d iterations, the first %.3f s, then %.4f s each (median)\n",
-		s.Seconds, s.Iterations, r.trace.times[0].Seconds(), s.Median)
+	fmt.Fprintf(a.out, "Time: %.1f s for %d iterations, the first %.3f s, then %s s each (median)\n",
+		s.Seconds, s.Iterations, r.trace.times[0].Seconds(), digits(s.Median))
 	if s.PeakRSS > 0 {
 		fmt.Fprintf(a.out, "Peak memory: %.0f MB\n", float64(s.PeakRSS)/1e6)
 	}

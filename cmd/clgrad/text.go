@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math"
+	"strconv"
 	"strings"
 
 	"clgrad/network"
@@ -126,4 +127,14 @@ func textSamples(s network.Samples, shape []int, captions [][]string) string {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	return b.String()
+}
+
+// digits writes a positive number with four decimals, or as many as show three digits
+// of it: iterations take from a minute to some hundred microseconds.
+func digits(v float64) string {
+	decimals := 4
+	if v > 0 {
+		decimals = max(decimals, min(12, 2-int(math.Floor(math.Log10(v)))))
+	}
+	return strconv.FormatFloat(v, 'f', decimals, 64)
 }

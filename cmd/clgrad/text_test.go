@@ -69,3 +69,11 @@ func TestScreen(t *testing.T) {
 		}
 	}
 }
+
+func TestDigits(t *testing.T) {
+	for v, want := range map[float64]string{0: "0.0000", 61.23456: "61.2346", 0.0919: "0.0919", 0.00919: "0.00919", 0.000301234: "0.000301"} {
+		if got := digits(v); got != want {
+			t.Errorf("%v is written %s, want %s", v, got, want)
+		}
+	}
+}
