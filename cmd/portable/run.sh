@@ -2,8 +2,8 @@
 # Everything that says how clgrad does on this machine's OpenCL devices, in one
 # report file: devices, the tests of package gpu (the conformance suite on every
 # device), clgrad check, tune and bench, the same at the precisions of tensor cores,
-# the comparison with PyTorch and CuPy where there is a Python with them, and two
-# recipes to their end.
+# the comparison with PyTorch and CuPy where there is a Python with them, the losses of
+# all recipes beside those of the CPU in float64, and two recipes to their end.
 #
 #   ./run.sh [DIR]   writes DIR/report.md (default: report beside this script)
 #
@@ -48,7 +48,10 @@ run() {
 	begin=$(date +%s)
 	{
 		printf '\n## %s\n\n```\n$ %s\n' "$title" "$*" | sed "s|$here/||g"
-		timeout "$limit" "$@" 2>&1
+		case $1 in
+		losses) "$@" 2>&1 ;;
+		*) timeout "$limit" "$@" 2>&1 ;;
+		esac
 		status=$?
 		printf '```\n\nStatus %d after %d s.\n' "$status" $(($(date +%s) - begin))
 	} >>"$report"
@@ -97,7 +100,21 @@ rm -f "$out/probe"
 if wanted compare; then
 	run "Against PyTorch and CuPy" ./compare -clgrad ./clgrad -peer ./peer.py -python "$(command -v python3 || echo python3)" -gpu -iterations 50
 fi
+# losses prints the losses of each recipe's first iterations, the device's and the CPU's,
+# and how far they are apart.
+losses() {
+	for recipe in assignment nn-class iiakshat chang biswas; do
+		for backend in opencl cpu64; do
+			./clgrad train --recipe $recipe --backend $backend --iterations 10 --log-every 10 --json --out "$out/losses-$recipe-$backend-$$" >"$out/losses" || return 1
+			sed -n '/"iteration":10/s/.*"loss":\([^,}]*\).*/\1/p' "$out/losses" >"$out/losses.$backend"
+		done
+		echo "$recipe $(cat "$out/losses.opencl" "$out/losses.cpu64" | tr '\n' ' ')" |
+			awk 'NF != 3 { bad = 1 } { d = $2 - $3; if (d < 0) d = -d; printf "%-12s %.9f %.9f apart by %.1e of it\n", $1, $2, $3, d / $3; if (d > 1e-5 * $3) bad = 1 } END { exit bad }' || return 1
+	done
+	rm -f "$out/losses" "$out/losses.opencl" "$out/losses.cpu64"
+}
 if wanted recipes; then
+	run "Losses after 10 iterations: the device, and the CPU in float64" losses
 	for recipe in assignment biswas; do
 		run "Recipe $recipe" ./clgrad train --recipe "$recipe" --backend opencl --out "$out/$recipe-$(date +%s)"
 	done
