@@ -46,6 +46,7 @@ type Options struct {
 	// Precision is that of the matrix products, "" for float32. [Open] fails where the
 	// device does not have another one, or has it wrong.
 	Precision kernels.Precision
+	loops     bool // multiply the fragments of tensor cores by plain loops: for tests
 	// Tuning holds tiles for the shapes of default plans; see [LoadTuning].
 	Tuning Tuning
 }
@@ -68,13 +69,13 @@ func open(a api, d Device, o Options) (*Backend, error) {
 	b := &Backend{state: &state{s: s, config: kernels.Default(d.Class(), d.ComputeUnits)}}
 	b.config = fitConfig(b.config, d.limits())
 	b.config.Shapes = o.Tuning.Shapes
-	if o.Dense {
-		b.config.Packed, b.config.Bytes = nil, false
-	}
 	if o.Precision != "" {
-		if err := b.atPrecision(o.Precision, true); err != nil {
+		if err := b.atPrecision(o.Precision, !o.loops); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
+	}
+	if o.Dense {
+		b.config.Packed, b.config.Bytes = nil, false
 	}
 	_, file, line, _ := runtime.Caller(2)
 	b.cleanup = runtime.AddCleanup(b, reportLeak, fmt.Sprintf("%s:%d", file, line))

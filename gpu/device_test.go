@@ -430,7 +430,7 @@ func TestBrokenKernels(t *testing.T) {
 		{"shift of one feature missing", register, "fold.cl",
 			"sum = fma(fold[i].y, v, sum);", "sum = fma(i == 2 ? 0.0f : fold[i].y, v, sum);", "forward-input"},
 		{"gradient of the shift with the first split's bias", register, "fold.cl",
-			"d += part[s * size + n * panel];", "d += s ? 0.0f : part[n * panel];", "weight-gradient-input"},
+			"d += part[s * size + (ulong)n * panel];", "d += s ? 0.0f : part[n * panel];", "weight-gradient-input"},
 		{"gradient without its factors", register, "fold.cl",
 			"fma(fold[i].x, sum, fold[i].y * d)", "fma(fold[i].y, d, sum)", "weight-gradient-input"},
 		{"mask of the derivative", register, "matmul_register.cl",

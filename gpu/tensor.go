@@ -3,6 +3,8 @@ package gpu
 import (
 	"errors"
 	"fmt"
+	"io"
+	"math"
 
 	"clgrad/kernels"
 	"clgrad/network"
@@ -31,68 +33,118 @@ func (b *Backend) atPrecision(p kernels.Precision, ptx bool) (err error) {
 	return nil
 }
 
-// tryTensor computes the three products of small integers, which every precision
-// holds, and reports a result that is not exact: a driver may take instructions that
-// its device, or its compiler, does not do.
-func (b *Backend) tryTensor() (err error) {
-	const m, n, p = 37, 21, 26 // no multiples of a fragment
-	stride := network.AlignUp(n)
-	made := []network.Buffer{}
-	defer func() {
-		for _, f := range made {
-			err = errors.Join(err, f.Close())
-		}
-	}()
-	matrix := func(rows, cols int, at func(i, j int) float64) (network.Matrix, error) {
-		f, err := b.NewBuffer(rows * 2 * stride)
-		if err != nil {
-			return network.Matrix{}, err
-		}
-		made = append(made, f)
-		v := make([]float64, f.Len())
-		for i := range rows {
-			for j := range cols {
-				v[i*2*stride+j] = at(i, j)
+// tryTensor computes the products of integers that the precision holds, in a narrow and
+// in a wide tile, and reports a result that is not exact: a driver may take instructions
+// that its device, or its compiler, does not do. Of each product one operand is wide, of
+// as many bits as that.
+func (b *Backend) tryTensor() error {
+	bits := 12
+	if u := b.config.Roundoff(); u > 0 {
+		bits = min(bits, int(-math.Log2(u)))
+	}
+	for _, p := range []int{9, 130} {
+		for wide := range 3 {
+			if err := b.tryProducts(p, wide, bits); err != nil {
+				return err
 			}
 		}
-		return network.Matrix{Buffer: f, Rows: rows, Cols: cols, Stride: 2 * stride}, b.Write(f, 0, v)
 	}
-	value := func(k int) func(i, j int) float64 {
-		return func(i, j int) float64 { return float64((31*i+17*j+5*k)%23 - 11) }
+	return nil
+}
+
+// tryProducts computes the products of x, dz and w, of which the given one is wide, with
+// p columns of outputs; x also as an input of bytes.
+func (b *Backend) tryProducts(p, wide, bits int) (err error) {
+	const m, n = 37, 21 // no multiples of a fragment
+	value := func(of int) func(i, j int) float64 {
+		return func(i, j int) float64 {
+			v := (31*i + 17*j + 5*of) % 23
+			if of == wide {
+				return float64(1<<bits - 1 - 2*v)
+			}
+			return float64(v%3 - 1)
+		}
+	}
+	x, dz, w := value(0), value(1), value(2)
+	byteOf := func(i, j int) float64 {
+		if (i+j)%3 > 0 {
+			return 0 // sums stay below 2²⁴
+		}
+		return float64((29*i + 13*j) % 256)
 	}
 	none := func(int, int) float64 { return 0 }
 	one := func(int, int) float64 { return 1 }
-	x, dz, w := value(1), value(2), value(3)
+
+	made := []io.Closer{}
+	defer func() {
+		for _, c := range made {
+			err = errors.Join(err, c.Close())
+		}
+	}()
+	matrix := func(rows, cols int, at func(i, j int) float64) (o network.Matrix) {
+		if err != nil {
+			return o
+		}
+		o = network.Matrix{Rows: rows, Cols: cols, Stride: network.AlignUp(cols)}
+		if o.Buffer, err = b.NewBuffer(rows * o.Stride); err != nil {
+			return o
+		}
+		made = append(made, o.Buffer)
+		v := make([]float64, o.Buffer.Len())
+		for i := range rows {
+			for j := range cols {
+				v[i*o.Stride+j] = at(i, j)
+			}
+		}
+		err = b.Write(o.Buffer, 0, v)
+		return o
+	}
+	mx, mw, mb, mdz := matrix(m, n, x), matrix(n, p, w), matrix(1, p, none), matrix(m, p, dz)
+	mh, mdw, mdb, mdx := matrix(m, p, none), matrix(n, p, none), matrix(1, p, none), matrix(m, n, one)
+	if err != nil {
+		return err
+	}
+	samples := network.Samples{Rows: m, Features: n, Bytes: make([]uint8, m*n)}
+	for i := range m {
+		for j := range n {
+			samples.Bytes[i*n+j] = uint8(byteOf(i, j))
+		}
+	}
+	in, err := b.Load(samples, m)
+	if err != nil {
+		return err
+	}
+	made = append(made, in)
+
 	sum := func(terms int, term func(k int) float64) (s float64) {
 		for k := range terms {
 			s += term(k)
 		}
 		return s
 	}
-	var operands [8]network.Matrix
-	for i, o := range []struct {
-		rows, cols int
-		at         func(i, j int) float64
-	}{{m, n, x}, {n, p, w}, {1, p, none}, {m, p, dz}, {m, p, none}, {n, p, none}, {1, p, none}, {m, n, one}} {
-		if operands[i], err = matrix(o.rows, o.cols, o.at); err != nil {
-			return err
-		}
+	forward := func(x func(i, j int) float64) func(i, j int) float64 {
+		return func(i, j int) float64 { return sum(n, func(k int) float64 { return x(i, k) * w(k, j) }) }
 	}
-	mx, mw, mb, mdz, mh, mdw, mdb, mdx := operands[0], operands[1], operands[2], operands[3], operands[4], operands[5], operands[6], operands[7]
+	gradient := func(x func(i, j int) float64) func(i, j int) float64 {
+		return func(i, j int) float64 { return sum(m, func(k int) float64 { return x(k, i) * dz(k, j) }) }
+	}
+	bias := func(_, j int) float64 { return sum(m, func(k int) float64 { return dz(k, j) }) }
+	clearSums := func() error { return errors.Join(b.Clear(mdw.Buffer), b.Clear(mdb.Buffer)) }
 	for _, c := range []struct {
 		name string
 		run  func() error
 		got  network.Matrix
 		want func(i, j int) float64
 	}{
-		{"forward", func() error { return b.Forward(mx, mw, mb, network.Identity, mh) }, mh,
-			func(i, j int) float64 { return sum(n, func(k int) float64 { return x(i, k) * w(k, j) }) }},
-		{"weight gradient", func() error { return b.WeightGradient(mx, mdz, mdw, mdb) }, mdw,
-			func(i, j int) float64 { return sum(m, func(k int) float64 { return x(k, i) * dz(k, j) }) }},
-		{"bias gradient", func() error { return nil }, mdb,
-			func(_, j int) float64 { return sum(m, func(k int) float64 { return dz(k, j) }) }},
+		{"forward product", func() error { return b.Forward(mx, mw, mb, network.Identity, mh) }, mh, forward(x)},
+		{"weight gradient", func() error { return b.WeightGradient(mx, mdz, mdw, mdb) }, mdw, gradient(x)},
+		{"bias gradient", func() error { return nil }, mdb, bias},
 		{"input gradient", func() error { return b.InputGradient(mdz, mw, mdx, mdx) }, mdx,
 			func(i, j int) float64 { return sum(p, func(k int) float64 { return dz(i, k) * w(j, k) }) }},
+		{"forward product of bytes", func() error { return b.ForwardInput(in, 0, mw, mb, network.Identity, mh) }, mh, forward(byteOf)},
+		{"weight gradient of bytes", func() error {
+			return errors.Join(clearSums(), b.WeightGradientInput(in, 0, mdz, mdw, mdb))
+		}, mdw, gradient(byteOf)},
 	} {
 		if err := c.run(); err != nil {
 			return err

@@ -39,13 +39,25 @@ func TestPrecision(t *testing.T) {
 // no instructions; and no precision is taken for float32.
 func TestTryTensor(t *testing.T) {
 	d := usableDevices(t)[0]
+	samples := sparse(100, 50)
 	open := func(p kernels.Precision) error {
-		b, err := Open(d, Options{})
-		if err != nil {
-			t.Fatal(err)
+		for _, dense := range []bool{false, true} {
+			b, err := Open(d, Options{Precision: p, Dense: dense, loops: true})
+			if err != nil {
+				return err
+			}
+			plan, err := b.DefaultPlan([]int{50, 3}, samples)
+			if err != nil {
+				t.Error(err)
+			}
+			if bytes := strings.Contains(string(plan.Settings), `"bytes":true`); bytes != (p.Reduced() && !dense) {
+				t.Errorf("%s, dense %v: %s", p, dense, plan.Settings)
+			}
+			if err := b.Close(); err != nil {
+				t.Error(err)
+			}
 		}
-		defer b.Close()
-		return b.atPrecision(p, false)
+		return nil
 	}
 	for _, p := range kernels.Precisions() {
 		if err := open(p); err != nil {
@@ -55,19 +67,26 @@ func TestTryTensor(t *testing.T) {
 	if err := open("float16"); err == nil || !strings.Contains(err.Error(), `precision "float16" is unknown`) {
 		t.Errorf("got %v", err)
 	}
+	changed := func(old string) string {
+		if strings.HasPrefix(old, "to[") {
+			return "to[p * size] = p == 0 ? w : w ^ 0x80008000u;\n        v -= "
+		}
+		return "- " + old
+	}
 	defer restore(source)
 	for old, want := range map[string]string{
-		"sum[i][j][r];": "of the forward is ",
-		"first_of(bs[":  "of the bias gradient is ",
+		"sum[i][j][r];":                    "of the forward product is ",
+		"first_of(bs[":                     "of the bias gradient is ",
+		"to[p * size] = w;\n        v -= ": "of the forward product is ", // a second term of another sign
 	} {
 		source = func(p kernels.Program) string {
 			text := p.Source()
 			if p.File == "matmul_tensor.cl" && strings.Count(text, old) != 1 {
 				panic("matmul_tensor.cl does not hold the text to be changed: " + old)
 			}
-			return strings.Replace(text, old, "- "+old, 1)
+			return strings.Replace(text, old, changed(old), 1)
 		}
-		if err := open(kernels.TF32); err == nil || !strings.Contains(err.Error(), want) {
+		if err := open(kernels.BF16x3); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: got %v", old, err)
 		}
 	}

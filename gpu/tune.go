@@ -97,7 +97,7 @@ type tuneTask struct {
 	op      string
 	n, p    int
 	rows    int
-	samples network.Samples // small integers where the data is not 0, for OpPacked
+	samples network.Samples // of the input, packed or as bytes: small integers where the data is not 0
 	tile    kernels.Tile    // the default
 }
 
@@ -148,7 +148,7 @@ func tuneTasks(a api, d Device, sizes []int, s network.Samples, dense bool) (tas
 		}
 		for _, op := range ops {
 			t := tuneTask{op: op, n: n, p: sizes[i+1], rows: plan.BlockRows, tile: b.config.Tile(op, n, sizes[i+1])}
-			if op == kernels.OpPacked {
+			if op == kernels.OpPacked || i == 0 && b.config.Bytes {
 				t.samples = smallIntegers(s.Slice(0, min(t.rows, s.Rows)))
 				t.rows = t.samples.Rows
 			}
@@ -329,7 +329,8 @@ func (s *tileSearch) open(change func(*kernels.Config)) (_ *trial, err error) {
 	w, bias := matrix(s.n, s.p, 2), matrix(1, s.p, 2)
 	dw, db := matrix(s.n, s.p, 0), matrix(1, s.p, 0)
 	x, dx := network.Matrix{}, network.Matrix{}
-	if s.op != kernels.OpPacked {
+	input := s.samples.Rows > 0
+	if !input {
 		x = matrix(s.rows, s.n, 3)
 	}
 	if s.op == kernels.OpInputGradient {
@@ -340,14 +341,47 @@ func (s *tileSearch) open(change func(*kernels.Config)) (_ *trial, err error) {
 		return nil, err
 	}
 	t := &trial{Backend: b}
+	// over returns an operation on the first rows of the input or of x.
+	over := func(rows int, onInput func(network.Input) error, on func(network.Matrix) error) (func() error, error) {
+		if !input {
+			return func() error { return on(x.First(rows)) }, nil
+		}
+		in, err := b.Load(s.samples.Slice(0, rows), rows)
+		return func() error { return onInput(in) }, err
+	}
+	forward := func(rows int) (func() error, error) {
+		return over(rows,
+			func(in network.Input) error { return b.ForwardInput(in, 0, w, bias, network.ReLU, h.First(rows)) },
+			func(x network.Matrix) error { return b.Forward(x, w, bias, network.ReLU, h.First(rows)) })
+	}
+	gradient := func(rows int) (func() error, error) {
+		return over(rows,
+			func(in network.Input) error { return b.WeightGradientInput(in, 0, dz.First(rows), dw, db) },
+			func(x network.Matrix) error { return b.WeightGradient(x, dz.First(rows), dw, db) })
+	}
+	both := func(rows int) (func() error, error) {
+		f, err := forward(rows)
+		if err != nil {
+			return nil, err
+		}
+		g, err := gradient(rows)
+		return func() error { return errors.Join(f(), g()) }, err
+	}
+	prepare := map[string]func(int) (func() error, error){
+		kernels.OpForward: forward, kernels.OpWeightGradient: gradient, kernels.OpPacked: both,
+	}
+	if p := prepare[s.op]; p != nil {
+		if t.call, err = p(s.rows); err != nil {
+			return nil, err
+		}
+		if t.check, err = p(few); err != nil {
+			return nil, err
+		}
+	}
 	switch s.op {
 	case kernels.OpForward:
-		t.call = func() error { return b.Forward(x, w, bias, network.ReLU, h) }
-		t.check = func() error { return b.Forward(x.First(few), w, bias, network.ReLU, h.First(few)) }
 		t.outputs = []network.Matrix{h.First(few)}
 	case kernels.OpWeightGradient:
-		t.call = func() error { return b.WeightGradient(x, dz, dw, db) }
-		t.check = func() error { return b.WeightGradient(x.First(few), dz.First(few), dw, db) }
 		t.outputs = []network.Matrix{dw, db}
 		t.sums = t.outputs
 	case kernels.OpInputGradient:
@@ -355,19 +389,6 @@ func (s *tileSearch) open(change func(*kernels.Config)) (_ *trial, err error) {
 		t.check = func() error { return b.InputGradient(dz.First(few), w, x.First(few), dx.First(few)) }
 		t.outputs = []network.Matrix{dx.First(few)}
 	case kernels.OpPacked:
-		both := func(rows int) (func() error, error) {
-			in, err := b.Load(s.samples.Slice(0, rows), rows)
-			return func() error {
-				return errors.Join(b.ForwardInput(in, 0, w, bias, network.ReLU, h.First(rows)),
-					b.WeightGradientInput(in, 0, dz.First(rows), dw, db))
-			}, err
-		}
-		if t.call, err = both(s.rows); err != nil {
-			return nil, err
-		}
-		if t.check, err = both(few); err != nil {
-			return nil, err
-		}
 		t.outputs = []network.Matrix{h.First(few), dw, db}
 		t.sums = t.outputs[1:]
 	}

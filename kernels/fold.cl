@@ -95,8 +95,8 @@ kernel void add_folded_partials(
     part += (ulong)q * (n + 1) * panel + (j - q * panel);
     float sum = 0.0f, d = 0.0f;
     for (int s = 0; s < splits; s++) {
-        sum += part[s * size + i * panel];
-        d += part[s * size + n * panel];
+        sum += part[s * size + (ulong)i * panel];
+        d += part[s * size + (ulong)n * panel];
     }
     if (i < n)
         g[g_at + (ulong)i * ldg + j] += fma(fold[i].x, sum, fold[i].y * d);

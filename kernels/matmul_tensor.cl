@@ -14,9 +14,11 @@
 // three products in place of six. (Splitting into two halves of float16 costs half as much and
 // holds 22 bits, but its exponents reach from 2⁻¹⁴ to 2¹⁵ only: weights, activations
 // and derivatives would need scales of their own, found anew in each iteration.)
-// Tensor cores cut their sums off where float32 rounds them, always towards zero: so
-// each step's small terms come first, and steps are added by float32 operations
-// (Ootomo and Yokota, arXiv 2203.03341).
+// Tensor cores cut their sums off where float32 rounds them, always towards zero. Of
+// several terms the small ones therefore come first, and the steps are added by
+// float32 operations (Ootomo and Yokota, arXiv 2203.03341). With one term the sum stays in
+// the tensor core: what it cuts off, 2⁻²³ of the sum a step, is little beside what
+// rounding the operands costs.
 //
 // Tiles, splits, edges and epilogues are those of matmul_local.cl. The operands are
 // rounded on their way from global to local memory, where they lie [term][i][word] and

@@ -28,6 +28,10 @@ func (p Precision) Check() error {
 	return nil
 }
 
+// Reduced reports a precision other than float32's own: of other units, whatever they
+// come to.
+func (p Precision) Reduced() bool { return p == TF32 || p == BF16 || p == BF16x3 }
+
 // Roundoff returns the unit roundoff of an operand's rounding, 0 where it is none
 // beyond that of float32: 2⁻ᵖ for p bits.
 func (p Precision) Roundoff() float64 {

@@ -7,7 +7,6 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cpu"
 	"clgrad/gpu"
-	"clgrad/kernels"
 	"clgrad/network"
 )
 
@@ -23,7 +22,7 @@ func (n *backendName) UnmarshalText(text []byte) error {
 // there is none that works, and says which and why.
 func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
 	onCPU := cpu.Options{Profiling: o.Profiling}
-	reduced := o.Precision != "" && o.Precision != kernels.Float32
+	reduced := o.Precision.Reduced()
 	if reduced && (n == "cpu" || n == "cpu64") {
 		return nil, misused("--precision %s: an OpenCL device is expected, the CPU backends have one precision", o.Precision)
 	}

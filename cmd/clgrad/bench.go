@@ -21,7 +21,7 @@ type benchCommand struct {
 	Rows       []recipe.Count `placeholder:"N" help:"Numbers of rows to time, in place of the whole training set, as in 60000,600000: rows are taken from the training set, and from its start again where it ends."`
 	Profile    bool           `help:"Also the time of every operation, which slows some devices down."`
 	Peaks      bool           `negatable:"" default:"true" help:"Measure what each device comes to at best."`
-	Dense      bool           `help:"Keep OpenCL devices from packing the input."`
+	Dense      bool           `help:"Keep OpenCL devices from packing the input, and from keeping bytes."`
 	Format     benchFormat    `default:"table" enum:"table,json,benchstat" help:"${enum}: benchstat is Go's benchmark format, a line for every turn."`
 	JSON       bool           `name:"json" help:"One JSON object, as --format json."`
 }
@@ -134,6 +134,9 @@ func (c benchCommand) Run(a *app) (err error) {
 	}
 	if !report.some {
 		return problem
+	}
+	if c.Precision.Reduced() && !slices.ContainsFunc(all, func(x *contestant) bool { return x.Problem == "" && x.Precision == c.Precision }) {
+		return fmt.Errorf("no backend here computes at --precision %s", c.Precision)
 	}
 	report.PeakRSS = peakRSS() // the probes are no part of it
 	for left := true; left; {
@@ -332,7 +335,7 @@ func residentMemory() int64 {
 func (c benchCommand) options(name backendName) gpu.Options {
 	o := gpu.Options{Profiling: c.Profile, Dense: c.Dense, Precision: c.Precision}
 	if name == "cpu" || name == "cpu64" {
-		o.Precision = "" // what the others are compared with
+		o.Precision = "" // the others are compared with them
 	}
 	return o
 }

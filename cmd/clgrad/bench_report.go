@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,6 +14,7 @@ import (
 	"time"
 
 	"clgrad/cpu"
+	"clgrad/kernels"
 	"clgrad/network"
 	"clgrad/network/dataset"
 )
@@ -31,11 +33,12 @@ type benchReport struct {
 
 // benchResult is one backend's times, in seconds.
 type benchResult struct {
-	Backend string `json:"backend"`
-	Device  string `json:"device"`
-	Driver  string `json:"driver"`
-	Samples int    `json:"samples"`
-	Problem string `json:"problem,omitempty"` // why there are no times
+	Backend   string            `json:"backend"`
+	Precision kernels.Precision `json:"precision"`
+	Device    string            `json:"device"`
+	Driver    string            `json:"driver"`
+	Samples   int               `json:"samples"`
+	Problem   string            `json:"problem,omitempty"` // why there are no times
 
 	// Open, Load and First are what comes before the first iteration ends: opening
 	// the device, bringing the samples there, and the iteration, in which drivers
@@ -133,14 +136,16 @@ func (x *contestant) enter(a *app, c benchCommand, name backendName, set dataset
 		defer func() { begin = now }()
 		return now.Sub(begin).Seconds()
 	}
-	if x.backend, err = name.open(a, c.options(name)); err != nil {
+	o := c.options(name)
+	x.Precision = cmp.Or(o.Precision, kernels.Float32)
+	if x.backend, err = name.open(a, o); err != nil {
 		return err
 	}
 	x.Open = lap()
 	info := x.backend.Info()
 	x.Backend, x.Device, x.Driver, x.width = info.Backend, info.Device, info.Driver, 4
 	if info.Roundoff < 0x1p-24 {
-		x.width = 8
+		x.Precision, x.width = "float64", 8
 	}
 	if x.trainer, _, err = c.start(set, l, x.backend); err != nil {
 		return err
@@ -178,12 +183,16 @@ func (x *contestant) finish(l network.Layout, all []*contestant) {
 		flops += w.Flops
 		bytes += w.Bytes
 	}
+	peak := x.PeakGFlops
+	if x.Precision.Reduced() {
+		peak = 0 // that of other units
+	}
 	var times []float64
 	for _, t := range x.Turns {
 		times = append(times, t.Seconds)
 		x.Iterations += t.Iterations
 	}
-	x.measured = measure(times, flops, bytes, x.PeakGFlops, x.PeakGBytes)
+	x.measured = measure(times, flops, bytes, peak, x.PeakGBytes)
 	x.Min, x.Max = slices.Min(times), slices.Max(times)
 	rest := slices.Clone(times)
 	for _, o := range x.operations {
@@ -193,7 +202,7 @@ func (x *contestant) finish(l network.Layout, all []*contestant) {
 		w := work[formula(o.operation)]
 		x.Profile = append(x.Profile, operationResult{
 			Operation: o.operation, Launches: o.launches, times: o.seconds,
-			measured: measure(o.seconds, w.Flops, w.Bytes, x.PeakGFlops, x.PeakGBytes),
+			measured: measure(o.seconds, w.Flops, w.Bytes, peak, x.PeakGBytes),
 			Share:    quantile(o.seconds, 0.5) / x.Median,
 		})
 	}
@@ -221,6 +230,14 @@ func (r benchReport) write(a *app, f benchFormat) error {
 		return r.benchstat(a.out)
 	}
 	return r.show(a.out)
+}
+
+// label is what tables call a backend: with its precision where that is reduced.
+func (x benchResult) label() string {
+	if x.Precision.Reduced() {
+		return x.Backend + " " + string(x.Precision)
+	}
+	return x.Backend
 }
 
 // timed returns the results that have times.
@@ -260,7 +277,7 @@ func (r benchReport) benchstat(out io.Writer) error {
 		fmt.Fprintln(out)
 	}
 	for _, x := range r.timed() {
-		of := fmt.Sprintf("/layers=%s/rows=%d/backend=%s", r.network(), x.Samples, x.Backend)
+		of := fmt.Sprintf("/layers=%s/rows=%d/backend=%s/precision=%s", r.network(), x.Samples, x.Backend, x.Precision)
 		line("ToFirst"+of, 1, x.ToFirst, 0, 0)
 		for _, t := range x.Turns {
 			line("Iteration"+of, t.Iterations, t.Seconds, x.Flops, x.Bytes)
@@ -315,7 +332,7 @@ func (r benchReport) showIterations(out io.Writer, with []benchResult) error {
 			base[x.Samples] = x.Median
 		}
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s–%s\t%.1f\t%s\t%.1f\t%s\t%.2f×\t%.4f\t\n",
-			x.Backend, x.Samples, digits(x.Median), digits(x.Q1), digits(x.Q3), x.GFlops, cell("%.0f %%", 100*x.ShareFlops),
+			x.label(), x.Samples, digits(x.Median), digits(x.Q1), digits(x.Q3), x.GFlops, cell("%.0f %%", 100*x.ShareFlops),
 			x.GBytes, cell("%.0f %%", 100*x.ShareBytes), base[x.Samples]/x.Median, float64(x.Loss))
 		above = above || x.ShareFlops > 0
 	}
@@ -335,7 +352,7 @@ func (r benchReport) showDevices(out io.Writer, with []benchResult) error {
 	fmt.Fprintln(w, "backend\trows\tpeak GFLOP/s\tpeak GB/s\tdata s\topen s\tload s\tfirst s\tto first s\tmemory MB\tbuffers MB\t")
 	for _, x := range with {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t%s\t\n",
-			x.Backend, x.Samples, cell("%.1f", x.PeakGFlops), cell("%.1f", x.PeakGBytes),
+			x.label(), x.Samples, cell("%.1f", x.PeakGFlops), cell("%.1f", x.PeakGBytes),
 			r.DataSeconds, x.Open, x.Load, x.First, x.ToFirst, cell("%.0f", float64(x.Resident)/1e6), cell("%.0f", float64(x.Held)/1e6))
 	}
 	if err := w.Flush(); err != nil {
@@ -368,7 +385,7 @@ func showScaling(out io.Writer, with []benchResult) error {
 		f := first[x.Backend]
 		rows, median, least := float64(x.Samples)/float64(f.Samples), x.Median/f.Median, x.Min/f.Min
 		fmt.Fprintf(w, "%s\t%d\t%s\t%.2f\t%.2f\t%+.1f %%\t%.2f\t%+.1f %%\t\n",
-			x.Backend, x.Samples, digits(1e6*x.Median/float64(x.Samples)), rows, median, 100*(median/rows-1), least, 100*(least/rows-1))
+			x.label(), x.Samples, digits(1e6*x.Median/float64(x.Samples)), rows, median, 100*(median/rows-1), least, 100*(least/rows-1))
 	}
 	return w.Flush()
 }
@@ -378,7 +395,7 @@ func (x benchResult) showProfile(out io.Writer) error {
 	if len(x.Profile) == 0 {
 		return nil
 	}
-	fmt.Fprintf(out, "\n%s, an iteration of %d rows in %s s:\n", x.Backend, x.Samples, digits(x.Median))
+	fmt.Fprintf(out, "\n%s, an iteration of %d rows in %s s:\n", x.label(), x.Samples, digits(x.Median))
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "operation\tlaunches\tmedian ms\tquartiles ms\tshare\tGFLOP/s\tof peak\tGB/s\tof peak")
 	for _, o := range x.Profile {

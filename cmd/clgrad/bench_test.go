@@ -161,7 +161,7 @@ func TestBenchstat(t *testing.T) {
 			if string(base) != "Iteration" {
 				continue
 			}
-			if len(parts) != 3 || string(parts[0]) != "/layers=784-128-10" || string(parts[1]) != "/rows=200" {
+			if len(parts) != 4 || string(parts[3]) != "/precision=float32" && string(parts[3]) != "/precision=float64" || string(parts[0]) != "/layers=784-128-10" || string(parts[1]) != "/rows=200" {
 				t.Errorf("parts %q", parts)
 			}
 			seen[strings.TrimPrefix(string(parts[2]), "/backend=")] += r.Iters

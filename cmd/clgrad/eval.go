@@ -108,6 +108,9 @@ func (c evalCommand) Run(a *app) (err error) {
 // --data, or the one that the configuration in the model's directory or the model
 // itself names. Where it is the set of its training, so are its validation rows.
 func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
+	if c.Data == "" && (c.Label != "" || c.Test != "") {
+		return dataset.Set{}, misused("--label and --test say more of --data: give that too")
+	}
 	flags := modelFlags{recipe.Setup{Data: c.Data, Label: c.Label, Test: c.Test}}
 	config := filepath.Join(string(c.Model), recipe.FileName)
 	_, err := os.Stat(config)
@@ -131,6 +134,7 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 	if err != nil {
 		return set, err
 	}
+	a.noteColumns((*dataset.Columns)(m.Columns), set)
 	if m.Classes != nil && set.ClassNames != nil && !slices.Equal(m.Classes, set.ClassNames) {
 		return set, fmt.Errorf("%s: the model's classes are %.200q, those of the data set %s are %.200q", c.Model, m.Classes, set.Name, set.ClassNames)
 	}

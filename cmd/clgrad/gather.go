@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"math"
 	"slices"
@@ -76,6 +77,7 @@ func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 			{Name: "backend", Value: s.Backend},
 			{Name: "device", Value: s.Device},
 			{Name: "driver", Value: r.info.Driver},
+			{Name: "precision of products", Value: cmp.Or(s.Precision, "that of the backend")},
 		},
 		FirstLayer:  firstLayer(r.layout, r.theta),
 		Predictions: &report.Predictions{Of: name, Samples: samples, Logits: r.logits},

@@ -108,10 +108,18 @@ func loadRows(a *app, name, label recipe.Path, classes []string, columns *datase
 	if err != nil {
 		return network.Samples{}, err
 	}
+	a.noteColumns(columns, set)
 	if set.Test.Rows > 0 {
 		return set.Test, nil
 	}
 	return set.Train, nil
+}
+
+// noteColumns says so where the names of a CSV file's columns were not looked at.
+func (a *app) noteColumns(known *dataset.Columns, set dataset.Set) {
+	if set.Columns != nil && set.Columns.Names != nil && (known == nil || known.Names == nil) {
+		a.note("%s: its columns are taken in their order: no names are known of those that the network was trained on", set.Name)
+	}
 }
 
 // classNames returns the names of n classes as a table has them: those given, or

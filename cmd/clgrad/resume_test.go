@@ -531,6 +531,16 @@ func TestEvalUnfinished(t *testing.T) {
 	if err := os.Truncate(newest(t, run), 700); err != nil {
 		t.Fatal(err)
 	}
+	defer func() {
+		files, _ := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*"))
+		for _, file := range files {
+			os.Truncate(file, 700)
+		}
+		if status, _, notes := clgrad(t, "eval", run, "--backend", "cpu"); status != failure || strings.Count(notes, "it is passed over\n") != len(files) ||
+			!strings.Contains(notes, run+": no checkpoint\n") {
+			t.Errorf("of damaged checkpoints alone: status %d, %s", status, notes)
+		}
+	}()
 	status, out, notes := clgrad(t, "eval", run, "--backend", "cpu")
 	if status != success || !strings.HasPrefix(out, "Training set: ") || !strings.Contains(notes, "it is passed over\n") ||
 		!strings.Contains(notes, "clgrad: "+run+": the run is not finished: its checkpoint of iteration 8 is taken\n") {

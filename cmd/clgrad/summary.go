@@ -18,6 +18,7 @@ type summary struct {
 	Summary       bool           `json:"summary"`
 	Backend       string         `json:"backend"`
 	Device        string         `json:"device"`
+	Precision     string         `json:"precision,omitempty"` // of products, where it is reduced
 	Layers        []int          `json:"layers"`
 	Iterations    int            `json:"iterations"`
 	Loss          network.Number `json:"loss"`

@@ -104,6 +104,17 @@ func TestTrainTable(t *testing.T) {
 		t.Errorf("status %d, %s", status, err)
 	}
 
+	// Both files may call the labels otherwise.
+	named := strings.NewReplacer("species", "kind")
+	first, second := write(t, "first.csv", named.Replace(turned.with)), write(t, "second.csv", named.Replace(turned.with))
+	text = good(t, "eval", run, "--data", first, "--label", "kind", "--test", second, "--backend", "cpu")
+	if want := fmt.Sprintf("first.csv, training set: loss %.4f, accuracy %.2f %%\nTest set: loss %.4[1]f, accuracy %.2[2]f %%\n", float64(s.TestLoss), 100*float64(s.TestAccuracy)); text != want {
+		t.Errorf("by another name of the labels eval finds %s, not %s", text, want)
+	}
+	if status, _, err := clgrad(t, "eval", run, "--test", second); status != usage || !strings.Contains(err, "--label and --test say more of --data") {
+		t.Errorf("status %d, %s", status, err)
+	}
+
 	// One kind alone, without a header, is still of its class.
 	var setosa strings.Builder
 	for _, line := range strings.Split(flowers(3, 20), "\n")[1:] {
@@ -177,4 +188,13 @@ func TestOtherClasses(t *testing.T) {
 	good(t, "train", "--data", images, "--layers", "none", "--iterations", "1", "--backend", "cpu", "--out", numbers)
 	row := strings.Repeat("1,", 784)
 	good(t, "eval", numbers, "--data", write(t, "v.csv", row+"7\n"+row+"9.0\n"), "--label", "785", "--backend", "cpu")
+	// It knows no names of columns, which is said where a file has some.
+	named := ""
+	for i := range 784 {
+		named += fmt.Sprintf("pixel%d,", i)
+	}
+	status, _, err := clgrad(t, "eval", numbers, "--data", write(t, "w.csv", named+"label\n"+row+"7\n"+row+"9.0\n"), "--backend", "cpu")
+	if status != success || !strings.Contains(err, "w.csv: its columns are taken in their order") {
+		t.Errorf("status %d, %s", status, err)
+	}
 }

@@ -13,7 +13,6 @@ import (
 	"clgrad/cmd/clgrad/report"
 	"clgrad/cpu"
 	"clgrad/gpu"
-	"clgrad/kernels"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
@@ -139,7 +138,7 @@ func (f modelFlags) startOn(a *app, name backendName, set dataset.Set, l network
 		return nil, nil, network.Plan{}, err
 	}
 	t, plan, err := f.start(set, l, b)
-	if failed := (*gpu.Error)(nil); name == "auto" && f.Precision == kernels.Float32 && errors.As(err, &failed) {
+	if failed := (*gpu.Error)(nil); name == "auto" && !f.Precision.Reduced() && errors.As(err, &failed) {
 		a.note("computing on the CPU instead: %s", oneLine(errors.Join(err, b.Close())))
 		b = cpu.New[float32]()
 		t, plan, err = f.start(set, l, b)
@@ -328,6 +327,9 @@ func (c trainCommand) examine(a *app, t *network.Trainer, b network.Backend, r *
 		Summary: true, Backend: r.info.Backend, Device: r.info.Device, Layers: r.layout.Sizes, Iterations: t.Done(),
 		Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy),
 		Seconds: r.trace.seconds, Median: medianIteration(r.trace.times), Model: s.Model, Recipe: string(c.Name),
+	}
+	if c.Precision.Reduced() {
+		s.Precision = string(c.Precision)
 	}
 	if s.heldOut, err = scoreHeldOut(a, r.set, t.Score); err != nil {
 		return err

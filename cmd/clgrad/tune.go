@@ -41,7 +41,7 @@ func (c tuneCommand) Run(a *app) error {
 	if kind != "opencl" {
 		return misused("--backend %s: an OpenCL device is expected, the CPU backends have nothing to tune", c.Backend)
 	}
-	if c.Precision != kernels.Float32 {
+	if c.Precision.Reduced() {
 		return misused("--precision %s: only the kernels of %s are tuned", c.Precision, kernels.Float32)
 	}
 	d, _, err := selectDevice(which)

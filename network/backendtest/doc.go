@@ -60,8 +60,9 @@
 //
 // A backend that says so in network.Info rounds the operands of products to a coarser
 // unit roundoff δ. Its bound is then larger by (2δ + δ²) Σ|a||b|, its integers have the
-// bits of δ, and the naive kernel gets the operands rounded like that: so reduced
-// precision has the error of its rounding and no other.
+// bits of δ, and the naive kernel gets the operands rounded like that: so a product of
+// reduced precision has the error of its rounding and no other. Whole gradients and
+// training runs may be off by 8 δ of their largest element.
 //
 // On a backend whose roundoff is 2⁻⁵³ gates 1 and 3 run on small shapes only,
 // because math/big is slow; gate 2 runs at every shape.

@@ -24,8 +24,15 @@ func newEnv(b network.Backend) *env {
 	return &env{b: b, u: info.Roundoff, delta: info.OperandRoundoff, single: info.Roundoff == 0x1p-24}
 }
 
-// unit returns the larger of the two roundoffs: that of a network as a whole.
-func (e *env) unit() float64 { return max(e.u, e.delta) }
+// networkErrors is how many roundoffs of its operands a network's results may be off:
+// relative to the largest of them, as the rest of a tolerance.
+const networkErrors = 8
+
+// tolerance returns the given number of roundoffs, or networkErrors of those of operands
+// that have fewer bits.
+func (e *env) tolerance(roundoffs float64) float64 {
+	return max(roundoffs*e.u, networkErrors*e.delta)
+}
 
 // operandBits returns the bits of an operand, as far as drawIntegers uses them.
 func (e *env) operandBits() int {

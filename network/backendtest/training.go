@@ -147,13 +147,13 @@ func gradients(s *sheet) {
 				want[i] = (up - t.evaluate(theta).loss) / (2 * epsilon)
 				theta[i] = at
 			}
-			bound, tolerance := make([]float64, len(got)), max(200*s.unit(), 1e-8)*largest(want)
+			bound, tolerance := make([]float64, len(got)), max(s.tolerance(200), 1e-8)*largest(want)
 			for i := range bound {
 				bound[i] = tolerance
 			}
 			s.bounded(name, t.parameter, got, values{hi: want}, bound)
 			s.bounded(name, func(int) string { return "the loss" }, []float64{loss}, values{hi: []float64{truth.loss}},
-				[]float64{max(200*s.unit(), 1e-14) * max(1, truth.loss)})
+				[]float64{max(s.tolerance(200), 1e-14) * max(1, truth.loss)})
 			if abs(correct-truth.correct) > truth.unsure {
 				s.fail(name, gateExact, fmt.Sprintf("%d rows are correct where %d are expected", correct, truth.correct))
 			}
@@ -172,8 +172,8 @@ func abs(n int) int { return max(n, -n) }
 // times the float32 error of such a sum.
 const (
 	trainingSteps  = 20
-	lossTolerance  = 100 // times the roundoff
-	thetaTolerance = 100 // times the roundoff
+	lossTolerance  = 100 // times u
+	thetaTolerance = 100 // times u
 	nearestSum     = 5e-6
 )
 
@@ -209,12 +209,12 @@ func training(s *sheet) {
 				}
 				loss, correct := m.train(c.alpha, k+1)
 				at := func(int) string { return fmt.Sprintf("the loss of step %d", k+1) }
-				s.bounded(name, at, []float64{loss}, values{hi: []float64{want.loss}}, []float64{lossTolerance * s.unit() * want.loss})
+				s.bounded(name, at, []float64{loss}, values{hi: []float64{want.loss}}, []float64{s.tolerance(lossTolerance) * want.loss})
 				if s.err == nil && abs(correct-want.correct) > want.unsure {
 					s.fail(name, gateExact, fmt.Sprintf("%d rows are correct in step %d where %d are expected", correct, k+1, want.correct))
 				}
 			}
-			bound, tolerance := make([]float64, len(theta)), thetaTolerance*s.unit()*largest(theta)
+			bound, tolerance := make([]float64, len(theta)), s.tolerance(thetaTolerance)*largest(theta)
 			for i := range bound {
 				bound[i] = tolerance
 			}

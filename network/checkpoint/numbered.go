@@ -103,12 +103,17 @@ func Newest(run string) (m Model, file string, damaged []error, err error) {
 }
 
 // LoadRun reads what a run came to: its model, or its newest sound checkpoint while
-// it is not finished. file is the one that was read; damaged is as of [Newest].
+// it is not finished. file is the one that was read; damaged is as of [Newest], where
+// there is none that is sound too.
 func LoadRun(run string) (m Model, file string, damaged []error, err error) {
 	file = filepath.Join(run, FileName)
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		if m, file, damaged, err := Newest(run); err == nil {
-			return m, file, damaged, nil
+		m, checkpoint, damaged, err := Newest(run)
+		switch {
+		case err == nil:
+			return m, checkpoint, damaged, nil
+		case len(damaged) > 0 || !errors.Is(err, ErrNone):
+			return Model{}, "", damaged, err
 		}
 	}
 	m, err = Load(file)

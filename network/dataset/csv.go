@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/csv"
 	"errors"
@@ -39,14 +40,6 @@ func (c Columns) featureNames() []string {
 		return c.Names
 	}
 	return slices.Concat(c.Names[:c.Label-1], c.Names[c.Label:])
-}
-
-// label returns what the column of the labels is found by, as in Options.
-func (c Columns) label() string {
-	if c.Names == nil || c.Label == 0 {
-		return strconv.Itoa(c.Label)
-	}
-	return c.Names[c.Label-1]
 }
 
 // A table is what a CSV file holds.
@@ -268,42 +261,50 @@ func (t *tableReader) begin(first []string, form tableForm) error {
 
 // findLabel finds the label column and whether the first row is a header.
 func (t *tableReader) findLabel(first []string, form tableForm) error {
-	like := Columns{}
-	if form.columns != nil {
-		like = *form.columns
-	}
-	wanted := form.label
-	switch {
-	case wanted != "":
-	case like.Label > 0:
-		wanted = like.label()
-	default:
-		wanted = defaultLabel
-	}
-	number := -1
+	// What the column is found by: the name that is given, a number that is, or where
+	// columns are expected, what it is there.
+	wanted, number := form.label, -1
 	if n, err := strconv.Atoi(wanted); err == nil {
 		number = n - 1
 	}
-	if form.label == "" && like.Label > 0 {
+	var like Columns
+	if form.columns != nil {
+		like = *form.columns
+	}
+	expected := form.label == "" && like.Label > 0
+	switch {
+	case expected && like.Names != nil:
+		wanted, number = like.Names[like.Label-1], like.Label-1
+	case expected:
 		number = like.Label - 1
+	case wanted == "":
+		wanted = defaultLabel
 	}
 	byNumber := number >= 0 && number < len(first)
-	t.label = slices.Index(first, wanted)
-	header := false
+	// The features alone have no label, wherever it would stand.
+	alone := expected && len(first) == like.features()
+	if alone && byNumber && !form.unlabelled {
+		_, problem := parseNumber(first[number])
+		alone = problem == ""
+	}
+	byNumber = byNumber && !alone
+
+	// A name that is a number may be found in a row of data by chance.
+	_, err := strconv.Atoi(wanted)
+	t.label = -1
+	if !expected || like.Names != nil {
+		t.label = slices.Index(first, wanted)
+	}
+	header := err != nil && t.label >= 0 || allNames(first, like)
 	for c, field := range first {
 		if _, problem := parseNumber(field); problem != "" && !(byNumber && c == number) {
 			header = true
 		}
 	}
-	// A name that is a number may be found in a row of data by chance.
-	_, notNumber := strconv.Atoi(wanted)
-	header = header || t.label >= 0 && notNumber != nil
-	if form.label == "" && like.Label > 0 {
-		// Its place says nothing where names do, or where only the features are there.
-		byNumber = byNumber && !(header && like.Names != nil) && !(form.unlabelled && len(first) == like.features())
-	}
 	if header {
 		t.names = first
+		// The place of one among names says nothing of another's.
+		byNumber = byNumber && !(expected && like.Names != nil)
 	}
 	switch {
 	case t.label >= 0 && header:
@@ -311,16 +312,35 @@ func (t *tableReader) findLabel(first []string, form tableForm) error {
 		t.label = number
 	case form.unlabelled && form.label == "":
 		t.label = -1
+	case alone && !header:
+		return fmt.Errorf("%s: has the %d features of the training set alone: a column of labels is expected", t.name, len(first))
 	case header:
 		expected := "a name or a number is expected"
 		if strings.ContainsAny(strings.Join(first, ""), ";\t") {
 			expected = "columns separated by commas are expected"
 		}
-		return fmt.Errorf("%s: has no column %.80q for the labels: its columns are %s: %s", t.name, wanted, list(first), expected)
+		return fmt.Errorf("%s: has no column %.80q for the labels: its columns are %s: %s", t.name, cmp.Or(wanted, strconv.Itoa(number+1)), list(first), expected)
 	default:
-		return fmt.Errorf("%s: has no header with a column %.80q for the labels: give the column's number, 1 to %d", t.name, wanted, len(first))
+		return fmt.Errorf("%s: has no header with a column %.80q for the labels: give the column's number, 1 to %d", t.name, cmp.Or(wanted, strconv.Itoa(number+1)), len(first))
 	}
 	return nil
+}
+
+// allNames reports whether a first row holds every feature's expected name, and nothing
+// but expected names: those may be numbers.
+func allNames(first []string, like Columns) bool {
+	names := like.featureNames()
+	for _, name := range names {
+		if !slices.Contains(first, name) {
+			return false
+		}
+	}
+	for _, field := range first {
+		if !slices.Contains(like.Names, field) {
+			return false
+		}
+	}
+	return names != nil
 }
 
 // list quotes names for a message, the first of many.
@@ -381,6 +401,10 @@ func (t *tableReader) match(like Columns) error {
 		}
 	}
 	t.columns = like
+	if t.label >= 0 && like.Label > 0 { // by the name that it has here
+		t.columns.Names = slices.Clone(like.Names)
+		t.columns.Names[like.Label-1] = t.names[t.label]
+	}
 	return nil
 }
 
