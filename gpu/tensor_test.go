@@ -75,7 +75,7 @@ func TestTryTensor(t *testing.T) {
 	}
 	defer restore(source)
 	for old, want := range map[string]string{
-		"sum[i][j][r];":                    "of the forward product is ",
+		"sum[i][j][r], row":                "of the forward product is ",
 		"first_of(bs[":                     "of the bias gradient is ",
 		"to[p * size] = w;\n        v -= ": "of the forward product is ", // a second term of another sign
 	} {

@@ -11,6 +11,18 @@
 #define MASK 3
 #define PARTIAL 4
 
+// What a product in groups makes of the sum for element (i, j); e is the bias, or the
+// layer's input.
+#if EPILOGUE == MASK
+#define FINISH(sum, i, j) (e[e_at + (ulong)(i) * lde + (j)] > 0.0f ? (sum) : 0.0f)
+#elif EPILOGUE == BIAS_RELU
+#define FINISH(sum, i, j) RELU((sum) + e[e_at + (j)])
+#elif EPILOGUE == BIAS
+#define FINISH(sum, i, j) ((sum) + e[e_at + (j)])
+#else
+#define FINISH(sum, i, j) (sum)
+#endif
+
 // The elements of a product's first operand, and four of them as numbers: rows are a
 // multiple of 16 elements apart.
 #ifdef A_BYTES

@@ -244,18 +244,8 @@ void matmul(
 #pragma unroll
         for (int j = 0; j < ITEM_COLS; j++) {
             const int col = col0 + COL_OF(j);
-            if (row < M && col < N) {
-                float s = sum[i][j];
-#if EPILOGUE == MASK
-                s = e[e_at + (ulong)row * lde + col] > 0.0f ? s : 0.0f;
-#elif EPILOGUE != PARTIAL
-                s += e[e_at + col];
-#if EPILOGUE == BIAS_RELU
-                s = RELU(s);
-#endif
-#endif
-                c[(ulong)row * ldc + col] = s;
-            }
+            if (row < M && col < N)
+                c[(ulong)row * ldc + col] = FINISH(sum[i][j], row, col);
         }
     }
 #if EPILOGUE == PARTIAL

@@ -382,18 +382,8 @@ void matmul(
             for (int r = 0; r < 4; r++) {
                 const int row = row0 + warp_row + 16 * i + g + r / 2 * 8;
                 const int col = col0 + warp_col + 8 * j + 2 * q4 + r % 2;
-                if (row < M && col < N) {
-                    float s = sum[i][j][r];
-#if EPILOGUE == MASK
-                    s = e[e_at + (ulong)row * lde + col] > 0.0f ? s : 0.0f;
-#elif EPILOGUE != PARTIAL
-                    s += e[e_at + col];
-#if EPILOGUE == BIAS_RELU
-                    s = RELU(s);
-#endif
-#endif
-                    c[(ulong)row * ldc + col] = s;
-                }
+                if (row < M && col < N)
+                    c[(ulong)row * ldc + col] = FINISH(sum[i][j][r], row, col);
             }
 #if EPILOGUE == PARTIAL
     // Every row of tiles could sum the same; the first one does.
