@@ -46,9 +46,10 @@ type Options struct {
 	// Precision is that of the matrix products, "" for float32. [Open] fails where the
 	// device does not have another one, or has it wrong.
 	Precision kernels.Precision
-	loops     bool // multiply the fragments of tensor cores by plain loops: for tests
 	// Tuning holds tiles for the shapes of default plans; see [LoadTuning].
 	Tuning Tuning
+
+	loops bool // multiply the fragments of tensor cores by plain loops: for tests
 }
 
 // Open makes a backend on a device. Without a plan ([Backend.Configure]) it uses
