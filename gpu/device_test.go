@@ -62,23 +62,24 @@ func configs(d Device) map[string]kernels.Config {
 	narrow.Forward = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 2, ItemCols: 3, GroupRows: 4, GroupCols: 8, Depth: 5}
 	narrow.InputGradient = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 1, ItemCols: 4, GroupRows: 8, GroupCols: 2, Depth: 16}
 	narrow.WeightGradient = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 4, ItemCols: 1, GroupRows: 2, GroupCols: 16, Depth: 9, Splits: 3}
-	// One warp below another, so that simulators come to an end.
-	oddTensor := kernels.Default(kernels.GPU, 1).At(kernels.BF16x3, false)
-	for _, tile := range []*kernels.Tile{&oddTensor.Forward, &oddTensor.InputGradient, &oddTensor.WeightGradient} {
-		tile.ItemRows, tile.ItemCols, tile.GroupRows, tile.GroupCols = 16, 8, 2, 1
-	}
-	oddTensor.WeightGradient.Splits = 3
-	return map[string]kernels.Config{
+	all := map[string]kernels.Config{
 		"register":      kernels.Default(kernels.CPU, max(2, d.ComputeUnits)),
 		"local":         kernels.Default(kernels.GPU, d.ComputeUnits),
 		"specification": kernels.Specification(),
 		"odd-register":  odd,
 		"odd-local":     narrow,
-		"odd-tensor":    oddTensor,
-		"bf16x3":        kernels.Default(kernels.GPU, d.ComputeUnits).At(kernels.BF16x3, false),
-		"bf16":          kernels.Default(kernels.GPU, d.ComputeUnits).At(kernels.BF16, false),
-		"tf32":          kernels.Default(kernels.GPU, d.ComputeUnits).At(kernels.TF32, false),
 	}
+	for _, p := range kernels.Precisions()[1:] {
+		c := kernels.Default(kernels.GPU, d.ComputeUnits).At(p, false)
+		// One warp below another, so that drivers and simulators come to an end; TestTryTensor
+		// has the default tiles.
+		for _, tile := range []*kernels.Tile{&c.Forward, &c.InputGradient, &c.WeightGradient} {
+			tile.ItemRows, tile.ItemCols, tile.GroupRows, tile.GroupCols = 16, 8, 2, 1
+		}
+		c.WeightGradient.Splits = 3
+		all["odd-"+string(p)] = c
+	}
+	return all
 }
 
 // Every device passes the conformance suite with its defaults, in full, and with
@@ -90,11 +91,7 @@ func TestConformance(t *testing.T) {
 		})
 		for name, c := range configs(d) {
 			t.Run(d.ID()+"/"+name, func(t *testing.T) {
-				size := backendtest.Quick()
-				if name == "bf16x3" {
-					size = backendtest.Tiny() // odd-tensor is the same source, in smaller groups
-				}
-				backendtest.Run(t, opener(d, c), size)
+				backendtest.Run(t, opener(d, c), backendtest.Quick())
 			})
 		}
 	}

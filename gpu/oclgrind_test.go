@@ -50,7 +50,7 @@ var simulations = []simulation{
 	{tiles: "register", checks: allChecks},
 	{tiles: "odd-register", checks: allChecks},
 	{tiles: "odd-local", checks: allChecks},
-	{tiles: "odd-tensor", checks: allChecks, families: []string{"forward", "weight-gradient", "input-gradient"}},
+	{tiles: "odd-bf16x3", checks: allChecks, families: []string{"forward", "weight-gradient", "input-gradient"}},
 	{tiles: "register", checks: allChecks[:2], families: []string{"softmax-cross-entropy", "tally"}},
 	{tiles: "odd-register", checks: allChecks[:2], families: []string{"softmax-cross-entropy", "tally"}},
 
