@@ -1,7 +1,6 @@
 package cpu_test
 
 import (
-	"os"
 	"testing"
 
 	"clgrad/cpu"
@@ -10,21 +9,7 @@ import (
 
 // Nothing grows over many iterations.
 func TestSoak(t *testing.T) {
-	if _, err := os.Stat("/proc/self/statm"); err != nil {
-		t.Skip(err)
-	}
-	iterations, err := backendtest.SoakIterations()
-	if err != nil {
-		t.Fatal(err)
-	}
 	b := cpu.New[float32]()
 	defer b.Close()
-	soak, err := backendtest.RunSoak(b, iterations, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("\n%v", soak)
-	if err := soak.Check(); err != nil {
-		t.Error(err)
-	}
+	backendtest.SoakTest(t, b, nil)
 }

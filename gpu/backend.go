@@ -32,7 +32,7 @@ type state struct {
 	// Scratch memory that verbs share, grown on demand.
 	partial   *object    // partial gradients
 	transpose *object    // Wᵀ of the register input gradient
-	folded    *object    // weights and bias of packed input that scaling shifts
+	folded    *object    // weights and bias for input whose scaling is held apart
 	losses    *object    // partial losses and counts
 	probes    [3]*object // of the arithmetic, and what is copied from and to
 }

@@ -12,8 +12,8 @@
 // Operands and sums are float32. With [Options].Precision the dense products are
 // those of tensor cores, from operands rounded to TF32 or bfloat16, or split into three
 // bfloat16 numbers each, which keeps float32's precision (kernels/matmul_tensor.cl);
-// sums have the bits of float32, and all else is float32. A device is asked for that only where it builds the
-// instructions and multiplies small integers right.
+// sums have the bits of float32, and all else is float32. A device is asked for that
+// only where it builds the instructions and multiplies integers right.
 //
 // # Ownership
 //

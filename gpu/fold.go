@@ -34,7 +34,7 @@ func (b *Backend) foldWeights(x *input, w, bias operand) (operand, operand, erro
 	}
 	folded := operand{o: o, rows: w.rows, cols: w.cols, stride: cols}
 	foldedBias := operand{o: o, offset: w.rows * cols}
-	program := kernels.Fold(foldGroup(b.config.RecordGroup))
+	program, group := b.foldProgram()
 	if x.packed != nil {
 		return folded, foldedBias, b.s.launch(kernels.Key("fold_weights", w.rows, w.cols), program, "fold_weights",
 			[]int{cols}, []int{b.group(foldCols)},
@@ -49,15 +49,19 @@ func (b *Backend) foldWeights(x *input, w, bias operand) (operand, operand, erro
 		return folded, bias, nil
 	}
 	return folded, foldedBias, b.s.launch(kernels.Key("fold_bias", w.rows, w.cols), program, "fold_bias",
-		[]int{cols, foldGroup(b.config.RecordGroup) / foldCols}, []int{foldCols, foldGroup(b.config.RecordGroup) / foldCols},
+		[]int{cols, group[1]}, group,
 		arguments(ints(w.rows, cols), []any{x.fold}, w.args(), bias.args()[:2], foldedBias.args()[:2])...)
 }
 
 // foldCols is the columns of a work-group of fold_bias.
 const foldCols = 16
 
-// foldGroup returns the work-items of a work-group of fold_bias for those of other sums.
-func foldGroup(size int) int { return max(foldCols, size) }
+// foldProgram returns the program of the kernels in fold.cl and the work-group of
+// fold_bias, which is as large as that of other sums.
+func (b *Backend) foldProgram() (p kernels.Program, group []int) {
+	size := max(foldCols, b.config.RecordGroup)
+	return kernels.Fold(size), []int{foldCols, size / foldCols}
+}
 
 // addInputPartials adds partial gradients of what the input holds, stored as addPartials
 // takes them, to the gradient.
@@ -66,7 +70,8 @@ func (b *Backend) addInputPartials(x *input, part *object, splits, cols, panel i
 	if x.fold == nil {
 		return b.addPartials(part, splits, cols, panel, n+1, dw, db)
 	}
-	return b.s.launch(kernels.Key("add_folded_partials", n, dw.cols), kernels.Fold(foldGroup(b.config.RecordGroup)), "add_folded_partials",
+	program, _ := b.foldProgram()
+	return b.s.launch(kernels.Key("add_folded_partials", n, dw.cols), program, "add_folded_partials",
 		[]int{dw.cols, n + 1}, b.group2(),
 		arguments(ints(splits, n, dw.cols), []any{part}, ints(cols, panel), []any{x.fold}, dw.args(), db.args()[:2])...)
 }

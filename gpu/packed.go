@@ -81,14 +81,7 @@ func valuesOf(s network.Samples) (table []float32, fold [][2]float32) {
 // foldOf returns a factor and a shift for each feature: x = factor·v + shift.
 func foldOf(s network.Samples) (fold [][2]float32) {
 	for j := range s.Features {
-		factor := 1.0
-		switch len(s.Scaling.Factor) {
-		case 0:
-		case 1:
-			factor = s.Scaling.Factor[0]
-		default:
-			factor = s.Scaling.Factor[j]
-		}
+		_, factor := s.Scaling.At(j)
 		fold = append(fold, [2]float32{float32(factor), s.Scaling.Apply(0, j)})
 	}
 	return fold

@@ -2,7 +2,6 @@ package gpu
 
 import (
 	"fmt"
-	"os"
 	"testing"
 
 	"clgrad/network/backendtest"
@@ -89,29 +88,19 @@ func TestReleased(t *testing.T) {
 
 // Nothing grows over many iterations.
 func TestSoak(t *testing.T) {
-	if _, err := os.Stat("/proc/self/statm"); err != nil {
-		t.Skip(err)
-	}
-	iterations, err := backendtest.SoakIterations()
-	if err != nil {
-		t.Fatal(err)
-	}
 	for _, d := range usableDevices(t) {
-		c := counting(must(openCL()))
-		b, err := open(c, d, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
-		soak, err := backendtest.RunSoak(b, iterations, func() int { return len(c.alive) })
-		if err != nil {
-			t.Errorf("%s: %v", d.ID(), err)
-		}
-		t.Logf("%s\n%v", d.ID(), soak)
-		if err := soak.Check(); err != nil {
-			t.Errorf("%s: %v", d.ID(), err)
-		}
-		if err := b.Close(); err != nil || len(c.alive) > 0 || len(c.bad) > 0 {
-			t.Errorf("%s: after Close %v are left, %v, %v", d.ID(), c.alive, c.bad, err)
-		}
+		t.Run(d.ID(), func(t *testing.T) {
+			c := counting(must(openCL()))
+			b, err := open(c, d, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer func() {
+				if err := b.Close(); err != nil || len(c.alive) > 0 || len(c.bad) > 0 {
+					t.Errorf("after Close %v are left, %v, %v", c.alive, c.bad, err)
+				}
+			}()
+			backendtest.SoakTest(t, b, func() int { return len(c.alive) })
+		})
 	}
 }

@@ -5,8 +5,8 @@ import (
 	"slices"
 )
 
-// A Precision is what the operands of matrix products are rounded to. Sums, and all
-// else, are float32 always.
+// A Precision is what the operands of matrix products are rounded to. Sums have the bits
+// of float32 always, and all else is float32.
 type Precision string
 
 // The precisions.

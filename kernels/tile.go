@@ -107,9 +107,6 @@ func (t Tile) Check(l Limits) error {
 			return err
 		}
 		and("work-group", t.GroupRows*t.GroupCols, 1, l.WorkGroup)
-		if need := t.localBytes(); err == nil && need > l.LocalMemory {
-			return fmt.Errorf("tile %s: needs %d bytes of local memory, the device has %d", t, need, l.LocalMemory)
-		}
 	case Tensor:
 		and("item rows", t.ItemRows, 16, 128)
 		and("item columns", t.ItemCols, 8, 128)
@@ -128,11 +125,11 @@ func (t Tile) Check(l Limits) error {
 		// The bias gradient is summed by a work-item a column.
 		and("columns of a work-group", t.ItemCols*t.GroupCols, 8, warpSize*t.GroupRows*t.GroupCols)
 		and("work-group", warpSize*t.GroupRows*t.GroupCols, 1, l.WorkGroup)
-		if need := t.localBytes(); err == nil && need > l.LocalMemory {
-			return fmt.Errorf("tile %s: needs %d bytes of local memory, the device has %d", t, need, l.LocalMemory)
-		}
 	default:
 		return fmt.Errorf("variant %q is unknown: %s, %s, %s, %s or %s is expected", t.Variant, NaiveVariant, Register, LocalMemory, Tensor, Packed)
+	}
+	if err == nil && t.Grouped() && t.localBytes() > l.LocalMemory {
+		return fmt.Errorf("tile %s: needs %d bytes of local memory, the device has %d", t, t.localBytes(), l.LocalMemory)
 	}
 	return err
 }
@@ -213,11 +210,8 @@ const maxItemRows = 16
 // is taller than the result, the kernel of one row serves. A local or tensor tile
 // becomes narrower as long as half of its columns would do.
 func (t Tile) Fit(m, n int) Tile {
-	switch t.Variant {
-	case LocalMemory:
-		return t.narrowLocal(n)
-	case Tensor:
-		return t.narrowTensor(n)
+	if t.Grouped() {
+		return t.narrowGroup(n)
 	}
 	if t.Variant != Register {
 		return t
@@ -246,41 +240,26 @@ func (t Tile) narrow(n int) Tile {
 	return t
 }
 
-// narrowLocal halves the columns of a local tile while they are twice n, and 32, or more:
-// first those of a work-item, which then keeps runs of 4, then work-items go from
-// beside each other to below each other.
-func (t Tile) narrowLocal(n int) Tile {
-	for t.ItemCols*t.GroupCols >= 2*max(n, 16) {
-		switch {
-		case t.ItemCols > 4 && t.ItemCols%2 == 0:
-			t.ItemCols /= 2
-		case t.GroupCols%2 == 0:
-			t.GroupCols /= 2
-			t.GroupRows *= 2
-			if t.ItemRows > 4 && t.ItemRows%2 == 0 {
-				t.ItemRows /= 2 // local memory holds as much as before
-			}
-		default:
-			return t
-		}
+// narrowGroup halves the columns of a local or tensor tile while half of them would do
+// for n, and for a least width: first those of a work-item or a warp, as long as it keeps
+// enough of them, then work-items or warps go from beside each other to below each other.
+func (t Tile) narrowGroup(n int) Tile {
+	least, rows, cols, unitRows, unitCols := 16, 4, 4, 1, 1 // what is kept: runs of 4
+	if t.Variant == Tensor {
+		least, rows, cols, unitRows, unitCols = 8, 16, 16, 16, 8 // fragments of 16×8
 	}
-	return t
-}
-
-// narrowTensor halves the columns of a tensor tile while they are twice n, and 16, or
-// more: warps go from beside each other to below each other, with half of their rows.
-func (t Tile) narrowTensor(n int) Tile {
-	for t.ItemCols*t.GroupCols >= 2*max(n, 8) {
+	for t.ItemCols*t.GroupCols >= 2*max(n, least) {
+		even := t.ItemCols%(2*unitCols) == 0
 		switch {
-		case t.ItemCols%16 == 0 && t.ItemCols > 16:
+		case t.ItemCols > cols && even:
 			t.ItemCols /= 2
 		case t.GroupCols%2 == 0:
 			t.GroupCols /= 2
 			t.GroupRows *= 2
-			if t.ItemRows%32 == 0 {
+			if t.ItemRows > rows && t.ItemRows%(2*unitRows) == 0 {
 				t.ItemRows /= 2 // local memory holds as much as before
 			}
-		case t.ItemCols%16 == 0:
+		case t.Variant == Tensor && even:
 			t.ItemCols /= 2
 		default:
 			return t

@@ -31,13 +31,19 @@ type Scaling struct {
 
 // Apply returns the scaled value of v in column j.
 func (s Scaling) Apply(v float64, j int) float32 {
+	shift, factor := s.At(j)
+	return float32((v - shift) * factor)
+}
+
+// At returns the shift and the factor of feature j.
+func (s Scaling) At(j int) (shift, factor float64) {
 	switch len(s.Shift) {
 	case 0:
-		return float32(v)
+		return 0, 1
 	case 1:
 		j = 0
 	}
-	return float32((v - s.Shift[j]) * s.Factor[j])
+	return s.Shift[j], s.Factor[j]
 }
 
 // Check reports a Scaling of the wrong length.

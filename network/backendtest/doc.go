@@ -72,6 +72,6 @@
 //
 // # Soaking
 //
-// [RunSoak] trains for long and samples memory, open files, handles and time,
+// [SoakTest] trains for long and samples memory, open files, handles and time,
 // none of which may grow; [Soak.Check] has the rule.
 package backendtest

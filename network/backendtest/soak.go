@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"testing"
 	"text/tabwriter"
 	"time"
 
@@ -45,9 +46,30 @@ const (
 // A Soak is what a backend did to the process over many iterations.
 type Soak []SoakSample
 
-// SoakIterations returns how many iterations a test soaks a backend for: what the
-// environment's SOAK says (make soak), or few.
-func SoakIterations() (int, error) {
+// SoakTest soaks a backend as a test, for as many iterations as the environment's SOAK
+// says (make soak), or few, and logs the samples. alive is as of [RunSoak]. The test is
+// skipped where the system does not tell its memory.
+func SoakTest(t *testing.T, b network.Backend, alive func() int) {
+	t.Helper()
+	if _, err := os.Stat("/proc/self/statm"); err != nil {
+		t.Skip(err)
+	}
+	iterations, err := soakIterations()
+	if err != nil {
+		t.Fatal(err)
+	}
+	soak, err := RunSoak(b, iterations, alive)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("\n%v", soak)
+	if err := soak.Check(); err != nil {
+		t.Error(err)
+	}
+}
+
+// soakIterations returns how many iterations SoakTest takes.
+func soakIterations() (int, error) {
 	text := os.Getenv("SOAK")
 	if text == "" {
 		return 2000, nil
