@@ -1,6 +1,7 @@
 package main
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -91,6 +92,9 @@ func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDi
 			}
 			return nil
 		})
+		if errors.Is(stopped, context.Canceled) {
+			stopped = context.Cause(a) // which says why
+		}
 		// What stopped the run at the end of the last of these iterations takes
 		// nothing from them.
 		if stopped != nil && !(t.Settled() && t.Done() == next) {

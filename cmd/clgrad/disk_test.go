@@ -142,13 +142,6 @@ func TestReadOnly(t *testing.T) {
 	sameRun(t, "after it was read-only", untimed(t, whole), run)
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Error(err)
-	}
-}
-
 // A directory that vanishes ends the run in one line, and is not made anew.
 func TestVanished(t *testing.T) {
 	args := longRun(t)

@@ -256,7 +256,7 @@ func TestSignalledProcess(t *testing.T) {
 	for _, s := range []struct {
 		signal os.Signal
 		status int
-	}{{syscall.SIGINT, 130}, {syscall.SIGTERM, 143}} {
+	}{{syscall.SIGINT, 130}, {syscall.SIGTERM, 143}, {syscall.SIGHUP, 129}, {syscall.SIGQUIT, 131}} {
 		before := strings.Count(fileText(run, metricsTable), "\n")
 		p := start(t, line...)
 		p.until(func() bool { return strings.Count(fileText(run, metricsTable), "\n") > max(1, before) })
@@ -270,7 +270,7 @@ func TestSignalledProcess(t *testing.T) {
 		line = []string{"train", "--resume", run}
 	}
 	good(t, line...)
-	sameRun(t, "after two signals", untimed(t, whole), run)
+	sameRun(t, "after four signals", untimed(t, whole), run)
 }
 
 func fileText(path ...string) string {
@@ -302,6 +302,58 @@ func TestSecondSignal(t *testing.T) {
 		t.Errorf("%v, %s", p.ProcessState, p.err.String())
 	}
 	if m, _, _, err := checkpoint.LoadRun(run); err != nil || m.Run.Iterations != 0 {
+		t.Errorf("%+v, %v", m.Run, err)
+	}
+}
+
+// SIGHUP and SIGINT do not end a run where the parent ignores them, as nohup and shells
+// do for work in the background.
+func TestIgnoredSignals(t *testing.T) {
+	run := filepath.Join(t.TempDir(), "run")
+	p := startWith(t, []string{"sh", "-c", `trap "" HUP INT; exec "$@"`, "sh"}, "train", "--data", write(t, "flowers.csv", flowers(1, 300)),
+		"--label", "species", "--layers", "50", "--iterations", "100", "--log-every", "1", "--backend", "cpu", "--out", run)
+	p.until(func() bool { return strings.Count(fileText(run, metricsTable), "\n") > 1 })
+	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
+		p.Process.Signal(s)
+	}
+	if status := p.end(t); status != success {
+		t.Errorf("status %d, %s", status, p.err.String())
+	}
+}
+
+// A reader that has seen enough ends a command without a word. A run that has a
+// directory saves what it came to first.
+func TestReaderGone(t *testing.T) {
+	data, run := write(t, "flowers.csv", flowers(1, 10000)), filepath.Join(t.TempDir(), "run")
+	train := []string{"train", "--data", data, "--label", "species", "--backend", "cpu", "--layers", "none", "--log-every", "1"}
+	good(t, append(train, "--iterations", "1", "--out", run)...)
+	other := filepath.Join(t.TempDir(), "other")
+	for _, args := range [][]string{
+		{"predict", run, "--data", data, "--backend", "cpu"},
+		{"predict", run, "--data", data, "--backend", "cpu", "--json"},
+		append(train, "--iterations", "2000"),
+		append(train, "--iterations", "2000", "--out", other),
+	} {
+		program, err := exec.LookPath("clgrad")
+		if err != nil {
+			t.Fatal(err)
+		}
+		var notes bytes.Buffer
+		p := exec.Command(program, args...)
+		p.Stderr = &notes
+		out, err := p.StdoutPipe()
+		if err != nil {
+			t.Fatal(err)
+		}
+		must(t, p.Start())
+		out.Read(make([]byte, 10))
+		out.Close()
+		p.Wait()
+		if status := p.ProcessState.ExitCode(); status != 141 || strings.Contains(notes.String(), "pipe") || strings.Count(notes.String(), "\n") > 1 {
+			t.Errorf("%v: status %d, %s", args, status, notes.String())
+		}
+	}
+	if m, _, _, err := checkpoint.LoadRun(other); err != nil || m.Run.Iterations < 1 {
 		t.Errorf("%+v, %v", m.Run, err)
 	}
 }

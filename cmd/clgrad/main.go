@@ -12,8 +12,10 @@
 //	clgrad recipes   list what train --recipe knows
 //
 // Results go to standard output, everything else to standard error. The exit
-// status is 0, 1 for a failure, 2 for wrong usage, 130 or 143 after SIGINT or
-// SIGTERM.
+// status is 0, 1 for a failure, 2 for wrong usage, 130, 143, 129 or 131 after
+// SIGINT, SIGTERM, SIGHUP or SIGQUIT, and 141, without a word, where nobody reads
+// standard output any more. SIGHUP and SIGINT stay ignored where the parent ignores
+// them, as nohup does. Where something else failed too, that is said, with status 1.
 package main
 
 import (
@@ -33,6 +35,7 @@ import (
 	"golang.org/x/term"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/gpu"
 )
 
 // commands is the command line.
@@ -106,13 +109,31 @@ func (s signalError) Error() string { return "stopped by " + s.Signal.String() }
 
 func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
+	var ending []os.Signal
+	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+		if !signal.Ignored(s) {
+			ending = append(ending, s)
+		}
+	}
 	signals := make(chan os.Signal, 1)
-	signal.Notify(signals, syscall.SIGINT, syscall.SIGTERM)
+	if len(ending) > 0 { // Notify of none is of all
+		signal.Notify(signals, ending...)
+	}
 	go func() {
 		s := <-signals
 		cancel(signalError{s.(syscall.Signal)})
-		// A second signal ends the process at once.
-		signal.Reset(syscall.SIGINT, syscall.SIGTERM)
+		// A second signal ends the process at once. Of SIGQUIT Go would print all
+		// its goroutines.
+		for _, s := range ending {
+			if s != syscall.SIGQUIT {
+				signal.Reset(s)
+			}
+		}
+		for s := range signals {
+			if s == syscall.SIGQUIT {
+				os.Exit(signalled + int(syscall.SIGQUIT))
+			}
+		}
 	}()
 	// Writing to a pipe that nobody reads is then an error, which a run that has
 	// something to save can deal with.
@@ -125,22 +146,19 @@ func main() {
 type exited int
 
 // run parses and runs a command line and returns the exit status.
-func (a *app) run(args []string) (status int) {
+func (a *app) run(args []string) int {
 	out := &output{w: a.out}
 	a.out, a.args = out, args
-	defer func() {
-		if status == success && out.err != nil {
-			a.note("standard output: %v", out.err)
-			status = failure
-		}
-	}()
+	return a.status(a.parse(args), out.err)
+}
+
+// parse parses and runs a command line.
+func (a *app) parse(args []string) (err error) {
 	defer func() {
 		if r := recover(); r != nil {
-			code, ok := r.(exited)
-			if !ok {
+			if _, ok := r.(exited); !ok {
 				panic(r)
 			}
-			status = int(code)
 		}
 	}()
 	var c commands
@@ -160,30 +178,86 @@ func (a *app) run(args []string) (status int) {
 	var bad *recipe.Error
 	switch {
 	case errors.As(err, &bad):
-		a.note("%s", oneLine(err))
-		return failure
+		return err
 	case err != nil:
-		a.note("%s (see clgrad --help)", oneLine(err))
-		return usage
+		return usageError{err}
 	}
-	err = parsed.Run(a)
-	// Whatever a signal interrupted, and whatever a driver made of it (compilers
-	// inside drivers clean up on signals of their own), it was the signal.
+	return parsed.Run(a)
+}
+
+// status says what a command came to, and returns the exit status: err is what the
+// command returned, outErr why standard output could not be written, if so.
+//
+// Where a signal and a failure meet, the failure is said. Three kinds of errors are
+// none: that the work was stopped; a driver's, because the compilers inside drivers
+// end on the same signal (it is said behind the signal); and after SIGHUP that of
+// standard output, whose terminal is gone.
+func (a *app) status(err, outErr error) int {
+	if outErr != nil && !errors.Is(err, outErr) {
+		err = errors.Join(err, fmt.Errorf("standard output: %w", outErr))
+	}
 	var stopped signalError
-	if errors.As(context.Cause(a), &stopped) {
-		a.note("%v", stopped)
-		return signalled + int(stopped.Signal)
-	}
+	bySignal := errors.As(context.Cause(a), &stopped)
+	unread := errors.Is(outErr, syscall.EPIPE)
+	all := failures(err, func(err error) bool {
+		_, signal := err.(signalError)
+		return bySignal && (signal || errors.Is(err, context.Canceled)) ||
+			outErr != nil && err == outErr && (unread || stopped.Signal == syscall.SIGHUP)
+	})
+	ofDriver := failures(errors.Join(all...), func(err error) bool {
+		_, driver := err.(*gpu.Error)
+		return driver
+	})
+	text := oneLine(errors.Join(all...))
 	var wrong usageError
 	switch {
-	case errors.As(err, &wrong):
-		a.note("%s (see clgrad --help)", oneLine(err))
-		return usage
-	case err != nil:
-		a.note("%s", oneLine(err))
+	case bySignal && len(all) == 0:
+		a.note("%v", stopped)
+		return signalled + int(stopped.Signal)
+	case bySignal && len(ofDriver) == 0:
+		a.note("%v: %s", stopped, text)
+		return signalled + int(stopped.Signal)
+	case bySignal:
+		a.note("%v, and: %s", stopped, text)
 		return failure
+	case len(all) == 0 && unread:
+		return signalled + int(syscall.SIGPIPE)
+	case len(all) == 0:
+		return success
+	case errors.As(err, &wrong):
+		a.note("%s (see clgrad --help)", text)
+		return usage
 	}
-	return success
+	a.note("%s", text)
+	return failure
+}
+
+// failures returns the errors that are joined in err, without those of which
+// nothing is left once the ones that is reports are taken out.
+func failures(err error, is func(error) bool) (left []error) {
+	switch several, ok := err.(interface{ Unwrap() []error }); {
+	case err == nil || is(err):
+		return nil
+	case ok && errors.Join(several.Unwrap()...).Error() == err.Error():
+		for _, e := range several.Unwrap() {
+			left = append(left, failures(e, is)...)
+		}
+		return left
+	case ok:
+		for _, e := range several.Unwrap() {
+			left = append(left, failures(e, is)...)
+		}
+	default:
+		inner := errors.Unwrap(err)
+		if inner != nil && len(failures(inner, is)) == 0 {
+			return nil
+		}
+		return []error{err}
+	}
+	if len(left) == 0 {
+		return nil
+	}
+	return []error{err}
 }
 
 // version returns what is known of the program's own version, and what built it.
@@ -219,5 +293,8 @@ func (o *output) Write(p []byte) (int, error) {
 
 // oneLine returns an error's text in one line.
 func oneLine(err error) string {
+	if err == nil {
+		return ""
+	}
 	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
 }

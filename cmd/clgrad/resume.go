@@ -55,14 +55,14 @@ func reopen(a *app, path string) (d *runDir, r recipe.Recipe, from *checkpoint.M
 	case finished:
 		a.note("%s: finished, all %d iterations are done", path, r.Iterations)
 		if lockErr == nil {
-			d := &runDir{path: path, lock: lock, begun: true}
+			d := &runDir{path: path, lock: lock, resumed: true}
 			err = errors.Join(d.sweep(), d.tidy(r.CheckpointEvery > 0), d.Close())
 		}
 		return nil, r, nil, err
 	case lockErr != nil:
 		return nil, r, nil, lockErr
 	}
-	d = &runDir{path: path, lock: lock, keep: int(r.KeepCheckpoints), saved: -1, begun: true}
+	d = &runDir{path: path, lock: lock, keep: int(r.KeepCheckpoints), saved: -1, resumed: true}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, d.Close())

@@ -250,11 +250,11 @@ func TestResumeRefuses(t *testing.T) {
 			}
 		}, "no OpenCL device"},
 		{"at work", func(t *testing.T, run, data string) {
-			f, err := lockFile(filepath.Join(run, lockName))
+			l, err := lockFile(filepath.Join(run, lockName))
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { f.Close() })
+			t.Cleanup(func() { l.Close() })
 		}, "another process is at work there"},
 	} {
 		run, _, data := begun(t)

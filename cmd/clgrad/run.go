@@ -1,11 +1,16 @@
 package main
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"time"
+
+	"github.com/gofrs/flock"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
@@ -15,13 +20,14 @@ import (
 	"clgrad/network/durable"
 )
 
-const (
-	runsFolder = "runs" // where runs of recipes go without --out
-	lockName   = "lock" // a run directory's file that the process at work there holds
-)
+// runsFolder is where runs of recipes go without --out.
+const runsFolder = "runs"
 
-// errLocked reports a lock that another process holds.
-var errLocked = errors.New("another process is at work there")
+// runFiles are the names of all that a run writes in its directory.
+var runFiles = []string{
+	recipe.FileName, checkpoint.FileName, checkpoint.Folder, iterationsTable, metricsTable, metricsLines,
+	report.FileName, report.PicturesDir, predictionsTable, submissionTable, lockName,
+}
 
 // A runDir is the directory of one run: what the run is in its configuration,
 // what it came to in the other files. While it is open no other process can open
@@ -33,63 +39,97 @@ var errLocked = errors.New("another process is at work there")
 type runDir struct {
 	path string
 	history
-	config []byte // as written
-	lock   *os.File
-	keep   int    // checkpoints
-	saved  int    // the newest checkpoint's iteration, −1 where there is none
-	file   string // the newest checkpoint
-	begun  bool   // by an earlier process
-	failed bool   // a checkpoint could not be written
+	config   []byte // as written
+	lock     *flock.Flock
+	keepLock bool     // the lock's file was there before
+	made     bool     // the directory was not there before
+	resumed  bool     // an earlier process began the run
+	wrote    []string // the files that this process has made, but for checkpoints
+	keep     int      // checkpoints
+	saved    int      // the newest checkpoint's iteration, −1 where there is none
+	file     string   // the newest checkpoint
+	failed   bool     // a checkpoint could not be written
 }
 
-// lockPatience is how long a directory that another process has is waited for: a
-// process that was killed has its memory, and its lock, for a moment longer. Tests
-// change it.
-var lockPatience = 2 * time.Second
-
-// lockDir takes a directory that is there.
-func lockDir(path string) (*os.File, error) {
-	f, err := lockFile(filepath.Join(path, lockName))
-	for begin := time.Now(); errors.Is(err, errLocked) && time.Since(begin) < lockPatience; {
-		time.Sleep(20 * time.Millisecond)
-		f, err = lockFile(filepath.Join(path, lockName))
+// newRun makes the directory of a new run and writes the configuration there,
+// before any work is done that it could lose. A directory that is there is taken
+// if none of a run's files is in it.
+func newRun(path string, r recipe.Recipe) (_ *runDir, err error) {
+	made, err := makeDir(path)
+	if err != nil {
+		return nil, fmt.Errorf("--out: %w", err)
 	}
-	if errors.Is(err, errLocked) {
-		return nil, fmt.Errorf("%s: %w", path, err)
-	}
-	return f, err
+	return newRunIn(path, made, r)
 }
 
-// claim makes a run's directory and writes the configuration there, before any
-// work is done that it could lose.
-func claim(path string, r recipe.Recipe) (_ *runDir, err error) {
+// newRunIn is newRun of a directory that is there. made says that this process has
+// made it.
+func newRunIn(path string, made bool, r recipe.Recipe) (_ *runDir, err error) {
+	d := &runDir{path: path, keep: int(r.KeepCheckpoints), saved: -1, made: made}
 	defer func() {
 		if err != nil {
-			err = fmt.Errorf("--out: %w", err)
+			err = fmt.Errorf("--out: %w", errors.Join(err, d.Close()))
 		}
 	}()
 	r.Data, r.Test, r.Rows = absolute(r.Data), absolute(r.Test), absolute(r.Rows)
-	config, err := r.Encode()
-	if err != nil {
+	if d.config, err = r.Encode(); err != nil {
 		return nil, err
 	}
-	if err := os.MkdirAll(path, 0o777); err != nil {
+	if err := d.checkEmpty(); err != nil {
 		return nil, err
 	}
-	d := &runDir{path: path, config: config, keep: int(r.KeepCheckpoints), saved: -1, begun: true}
+	_, err = os.Lstat(d.name(lockName))
+	d.keepLock = err == nil
 	if d.lock, err = lockDir(path); err != nil {
 		return nil, err
 	}
-	for _, name := range []string{checkpoint.FileName, recipe.FileName, checkpoint.Folder} {
-		if _, err := os.Lstat(d.name(name)); err == nil {
-			return nil, errors.Join(fmt.Errorf("%s is there already: choose another directory, or go on with --resume %s", d.name(name), path), d.Close())
-		}
+	// Another process may have come and gone before the lock was taken.
+	if err := d.checkEmpty(); err != nil {
+		return nil, err
 	}
-	d.begun = false
-	if err := durable.WriteFile(d.name(recipe.FileName), config); err != nil {
-		return nil, errors.Join(err, d.Close())
+	if err := d.write(recipe.FileName, d.config); err != nil {
+		return nil, err
 	}
 	return d, nil
+}
+
+// makeDir makes a directory and those above it, and reports whether the directory
+// itself is new.
+func makeDir(path string) (made bool, err error) {
+	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+		return false, err
+	}
+	err = os.Mkdir(path, 0o777)
+	if errors.Is(err, fs.ErrExist) {
+		return false, os.MkdirAll(path, 0o777) // an error where it is no directory
+	}
+	return err == nil, err
+}
+
+// checkEmpty reports a file that the run would write over. An empty lock is what a
+// killed run leaves: it does not count, and is not removed.
+func (d *runDir) checkEmpty() error {
+	for _, name := range runFiles {
+		info, err := os.Lstat(d.name(name))
+		switch {
+		case errors.Is(err, fs.ErrNotExist), name == lockName && err == nil && info.Mode().IsRegular() && info.Size() == 0:
+			continue
+		case err != nil:
+			return err
+		}
+		hint := ""
+		if _, err := os.Stat(d.name(recipe.FileName)); err == nil {
+			hint = ", or go on with --resume " + shellWord(d.path)
+		}
+		return fmt.Errorf("%s is there already, and the run would write it: choose another directory%s", d.name(name), hint)
+	}
+	return nil
+}
+
+// write writes a file that was not there before.
+func (d *runDir) write(name string, content []byte) error {
+	d.wrote = append(d.wrote, name)
+	return durable.WriteFile(d.name(name), content)
 }
 
 // absolute returns the path of a data set so that it can be found from anywhere;
@@ -112,23 +152,32 @@ func (d *runDir) open(done int, r recipe.Recipe) (t trace, err error) {
 	if d == nil {
 		return trace{}, nil
 	}
+	d.wrote = append(d.wrote, iterationsTable, metricsTable, metricsLines)
 	d.history, t, err = openHistory(d.path, done, int(r.LogEvery), int(r.Iterations))
 	return t, err
 }
 
-// Close gives the directory back. A run that came to nothing gives back its claim
-// too.
+// Close gives the directory back. A new run that came to nothing removes what it
+// has written, and nothing else.
 func (d *runDir) Close() error {
 	err := d.history.close()
-	if !d.begun && d.saved < 1 {
+	if !d.resumed && d.saved < 1 && len(d.wrote) > 0 {
 		checkpoint.Clear(d.path)
 		// The configuration last: while it is there the rest can be gone on from.
-		for _, name := range []string{iterationsTable, metricsTable, metricsLines, recipe.FileName} {
+		for _, name := range slices.Backward(d.wrote) {
 			os.Remove(d.name(name))
 		}
 	}
-	err = errors.Join(err, unlockFile(d.lock))
-	os.Remove(d.path) // if nothing is there
+	switch {
+	case d.lock == nil:
+	case d.keepLock:
+		err = errors.Join(err, d.lock.Close())
+	default:
+		err = errors.Join(err, unlock(d.lock))
+	}
+	if d.made {
+		os.Remove(d.path) // if nothing is there
+	}
 	return err
 }
 
@@ -152,15 +201,15 @@ func (d *runDir) line(line iterationLine) error {
 
 // checkpoint writes a checkpoint when all that leads to it has reached the disk.
 func (d *runDir) checkpoint(m checkpoint.Model) (err error) {
+	file := ""
 	if err = d.sync(); err == nil {
-		d.file, err = checkpoint.SaveNumbered(d.path, m, d.keep)
+		file, err = checkpoint.SaveNumbered(d.path, m, d.keep)
 	}
-	if err != nil {
-		d.failed = true
-		return err
+	if file != "" {
+		d.saved, d.file = m.Run.Iterations, file
 	}
-	d.saved = m.Run.Iterations
-	return nil
+	d.failed = d.failed || err != nil
+	return err
 }
 
 // finish writes the model, which makes the run a finished one. Without
@@ -192,21 +241,22 @@ func (d *runDir) sweep() error {
 	)
 }
 
-// out returns the run's directory, "" for none: --out, or one that is not there
-// yet for a recipe.
-func (c trainCommand) out(now time.Time) string {
-	if c.Out != "" || c.From == "" {
-		return string(c.Out)
+// newRunOf makes the directory of a recipe's run: TIME-NAME in runs, or the next
+// number behind it where another run has that name.
+func newRunOf(now time.Time, r recipe.Recipe) (*runDir, error) {
+	if err := os.MkdirAll(runsFolder, 0o777); err != nil {
+		return nil, err
 	}
-	name := string(c.Name)
-	if name == "" {
-		name = "train"
-	}
-	path := filepath.Join(runsFolder, now.Format("20060102-150405")+"-"+name)
+	first := filepath.Join(runsFolder, now.Format("20060102-150405")+"-"+cmp.Or(string(r.Name), "train"))
+	path := first
 	for n := 2; ; n++ {
-		if _, err := os.Lstat(path); err != nil {
-			return path
+		err := os.Mkdir(path, 0o777)
+		if err == nil {
+			return newRunIn(path, true, r)
 		}
-		path = filepath.Join(runsFolder, fmt.Sprintf("%s-%s-%d", now.Format("20060102-150405"), name, n))
+		if !errors.Is(err, fs.ErrExist) {
+			return nil, err
+		}
+		path = fmt.Sprintf("%s-%d", first, n)
 	}
 }

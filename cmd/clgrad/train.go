@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"os"
 	"slices"
 	"time"
 
@@ -171,7 +172,7 @@ func (c trainCommand) Run(a *app) (err error) {
 		if dir, c.Recipe, from, err = reopen(a, string(c.Resume)); dir == nil {
 			return err // nil: the run is finished
 		}
-	} else if dir, err = c.claim(); err != nil {
+	} else if dir, err = c.newRun(); err != nil {
 		return err
 	}
 	if dir != nil {
@@ -205,7 +206,7 @@ func (c trainCommand) Run(a *app) (err error) {
 	if r.trace, err = dir.open(t.Done(), c.Recipe); err != nil {
 		return err
 	}
-	defer func() { c.farewell(a, t, dir, err) }()
+	defer func() { c.resumeHint(a, t, dir, err) }()
 	// The state before the first iteration has the plan in it.
 	if err := c.checkpoint(t, &r, dir); err != nil {
 		return err
@@ -233,13 +234,16 @@ func (c trainCommand) Run(a *app) (err error) {
 	return c.show(a, r)
 }
 
-// claim makes the directory of a new run, nil where nothing is to be kept.
-func (c *trainCommand) claim() (*runDir, error) {
-	if out := c.out(time.Now()); out != "" {
+// newRun makes the directory of a new run, nil where nothing is to be kept.
+func (c *trainCommand) newRun() (*runDir, error) {
+	if c.Out != "" || c.From != "" {
 		if c.Rows != "" && c.Predict == "" {
 			c.Predict = recipe.Table
 		}
-		return claim(out, c.Recipe)
+		if c.Out == "" {
+			return newRunOf(time.Now(), c.Recipe)
+		}
+		return newRun(string(c.Out), c.Recipe)
 	}
 	const nowhere = "--%s: nothing is kept without --out: give a directory"
 	switch {
@@ -253,21 +257,34 @@ func (c *trainCommand) claim() (*runDir, error) {
 	return nil, nil
 }
 
-// farewell says where a run that did not end well can be gone on with.
-func (c trainCommand) farewell(a *app, t *network.Trainer, dir *runDir, err error) {
-	var nonFinite *network.NonFiniteError
-	switch {
-	case err == nil:
-	case dir == nil:
+// resumeHint says where a run that did not end well can be gone on with.
+func (c trainCommand) resumeHint(a *app, t *network.Trainer, dir *runDir, err error) {
+	if err == nil {
+		return
+	}
+	if dir == nil {
 		if t.Settled() && t.Done() > 0 {
 			a.note("stopped after iteration %d: nothing is saved without --out", t.Done())
 		}
-	case dir.saved < 1:
-	case errors.As(err, &nonFinite):
-		a.note("iteration %d, the last that was kept, is saved in %s", dir.saved, dir.file)
-	default:
-		a.note("iteration %d is saved in %s: clgrad train --resume %s goes on from there", dir.saved, dir.file, shellWord(dir.path))
+		return
 	}
+	if dir.saved < 1 {
+		return
+	}
+	if _, err := os.Stat(dir.file); err != nil {
+		a.note("iteration %d was saved in %s, which cannot be found any more", dir.saved, dir.file)
+		return
+	}
+	lost := ""
+	if t.Settled() && t.Done() > dir.saved {
+		lost = fmt.Sprintf(", what came after it, to iteration %d, is lost", t.Done())
+	}
+	var nonFinite *network.NonFiniteError
+	if errors.As(err, &nonFinite) {
+		a.note("iteration %d, the last that was kept, is saved in %s", dir.saved, dir.file)
+		return
+	}
+	a.note("iteration %d is saved in %s%s: clgrad train --resume %s goes on from there", dir.saved, dir.file, lost, shellWord(dir.path))
 }
 
 // shown returns the samples whose predictions say most about the network, and

@@ -50,7 +50,8 @@ func list(run string) (all []numbered, err error) {
 func name(iterations int) string { return fmt.Sprintf("%010d%s", iterations, extension) }
 
 // SaveNumbered writes a model, whose Run says after how many iterations it
-// stands, as a checkpoint of a run directory and returns its file. Only then are
+// stands, as a checkpoint of a run directory and returns its file, "" where it could
+// not be written. Only then are
 // those before it removed, but for the newest, so that keep are left. Later ones,
 // which somebody passed over, stay until they are written anew.
 func SaveNumbered(run string, m Model, keep int) (file string, err error) {
@@ -72,7 +73,7 @@ func SaveNumbered(run string, m Model, keep int) (file string, err error) {
 	}
 	all, err := list(run)
 	if err != nil {
-		return "", err
+		return file, err
 	}
 	all = slices.DeleteFunc(all, func(n numbered) bool { return n.iterations > m.Run.Iterations })
 	return file, remove(all[min(keep, len(all)):])

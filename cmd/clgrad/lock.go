@@ -1,0 +1,73 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"runtime"
+	"time"
+
+	"github.com/gofrs/flock"
+)
+
+// lockName is the file of a run directory that the process at work there holds.
+const lockName = "lock"
+
+// errLocked reports a lock that another process holds.
+var errLocked = errors.New("another process is at work there")
+
+// lockPatience is how long a directory that another process has is waited for: a
+// process that was killed has its memory, and its lock, for a moment longer. Tests
+// change it.
+var lockPatience = 2 * time.Second
+
+// lockDir takes a directory for this process. The system gives it back when the
+// process ends, however it ends.
+func lockDir(path string) (*flock.Flock, error) {
+	l, err := lockFile(filepath.Join(path, lockName))
+	for begin := time.Now(); errors.Is(err, errLocked) && time.Since(begin) < lockPatience; {
+		time.Sleep(20 * time.Millisecond)
+		l, err = lockFile(filepath.Join(path, lockName))
+	}
+	if errors.Is(err, errLocked) {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return l, err
+}
+
+// lockFile locks a file, which is made if need be. Where another process has it,
+// the error is errLocked.
+func lockFile(path string) (*flock.Flock, error) {
+	for {
+		l := flock.New(path, flock.SetPermissions(0o666))
+		if ok, err := l.TryLock(); err != nil {
+			return nil, err
+		} else if !ok {
+			return nil, errors.Join(errLocked, l.Close())
+		}
+		// The last owner may have removed the name after this process opened it.
+		mine, err1 := l.Stat()
+		there, err2 := os.Stat(path)
+		if err1 == nil && err2 == nil && os.SameFile(mine, there) {
+			return l, nil
+		}
+		l.Close()
+		if err := errors.Join(err1, err2); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+	}
+}
+
+// unlock gives a lock back and removes its file: while it is still held, but on
+// Windows, where an open file cannot be removed.
+func unlock(l *flock.Flock) error {
+	if runtime.GOOS == "windows" {
+		err := l.Close()
+		os.Remove(l.Path())
+		return err
+	}
+	os.Remove(l.Path())
+	return l.Close()
+}

@@ -1,0 +1,214 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"clgrad/cmd/clgrad/recipe"
+	"clgrad/gpu"
+)
+
+// tree returns the names and contents of all below a directory; links by where they
+// lead.
+func tree(t *testing.T, dir string) map[string]string {
+	t.Helper()
+	all := map[string]string{}
+	err := filepath.WalkDir(dir, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		switch {
+		case d.IsDir():
+			all[path] = "directory"
+		case d.Type()&os.ModeSymlink != 0:
+			to, err := os.Readlink(path)
+			all[path] = "to " + to
+			return err
+		default:
+			all[path] = read(t, path)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// A directory that holds any file that a run would write is refused by that file's
+// name, and stays as it is, whether the rest of the command line is right or not.
+func TestOutRefuses(t *testing.T) {
+	good := write(t, "flowers.csv", flowers(1, 5))
+	for _, name := range runFiles {
+		for _, data := range []string{good, "typo.csv"} {
+			own := filepath.Join(t.TempDir(), "own")
+			must(t, os.Mkdir(own, 0o777))
+			must(t, os.WriteFile(filepath.Join(own, name), []byte("mine"), 0o666))
+			before := fmt.Sprint(tree(t, own))
+			status, out, notes := clgrad(t, "train", "--data", data, "--label", "species", "--iterations", "1", "--backend", "cpu", "--out", own)
+			if want := filepath.Join(own, name) + " is there already"; status != failure || out != "" || strings.Count(notes, "\n") != 1 || !strings.Contains(notes, want) {
+				t.Errorf("status %d, %q, %q; want %q in one line", status, out, notes, want)
+			}
+			if after := fmt.Sprint(tree(t, own)); after != before {
+				t.Errorf("%s, with %s: it was %s, it is %s", name, data, before, after)
+			}
+		}
+	}
+}
+
+// A run that fails removes what it has made and nothing else: a directory that was
+// there stays, and so does a link to one.
+func TestOutRemovesItsOwn(t *testing.T) {
+	base := t.TempDir()
+	link, dir, fresh := filepath.Join(base, "link"), filepath.Join(base, "dir"), filepath.Join(base, "fresh")
+	must(t, os.Mkdir(dir, 0o777))
+	must(t, os.Symlink(dir, link))
+	before := fmt.Sprint(tree(t, base))
+	data := write(t, "flowers.csv", flowers(1, 5))
+	for _, out := range []string{dir, link, fresh} {
+		for _, args := range [][]string{{"--data", "typo.csv"}, {"--data", data, "--label", "species", "--lr", "1e38", "--init", "he"}} {
+			if status, _, notes := clgrad(t, append([]string{"train", "--backend", "cpu", "--out", out}, args...)...); status != failure {
+				t.Errorf("status %d, %s", status, notes)
+			}
+			if after := fmt.Sprint(tree(t, base)); after != before {
+				t.Errorf("--out %s %v: it was %s, it is %s", out, args, before, after)
+			}
+		}
+	}
+	// A run that ends well, and one that is found to have done so.
+	args := []string{"--data", data, "--label", "species", "--iterations", "2", "--backend", "cpu", "--out", link}
+	good(t, append([]string{"train"}, args...)...)
+	good(t, "train", "--resume", link)
+	if to, err := os.Readlink(link); err != nil || to != dir {
+		t.Errorf("the link leads to %q, %v", to, err)
+	}
+}
+
+// Runs of a recipe that begin in one second each have a directory of their own.
+func TestRecipesAtOnce(t *testing.T) {
+	t.Chdir(t.TempDir())
+	now := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
+	const runs = 32
+	dirs, errs := make([]*runDir, runs), make([]error, runs)
+	var all sync.WaitGroup
+	for i := range runs {
+		all.Go(func() { dirs[i], errs[i] = newRunOf(now, recipe.Recipe{Origin: recipe.Origin{Name: "same"}}) })
+	}
+	all.Wait()
+	seen := map[string]bool{}
+	for i, d := range dirs {
+		if errs[i] != nil {
+			t.Fatal(errs[i])
+		}
+		seen[d.path] = true
+		must(t, d.Close())
+	}
+	if len(seen) != runs {
+		t.Errorf("%d directories of %d runs", len(seen), runs)
+	}
+	if left, err := os.ReadDir(runsFolder); err != nil || len(left) > 0 {
+		t.Errorf("%v, %v of runs that came to nothing", left, err)
+	}
+}
+
+// Where a signal and a failure meet the failure is said; what only says that the work
+// was stopped is no failure.
+func TestStatus(t *testing.T) {
+	stop := signalError{syscall.SIGINT}
+	full := errors.New("no space left on device")
+	build := &gpu.Error{Device: "0.0", Call: "build a.cl", Err: errors.New("the compiler was ended")}
+	pipe := &os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EPIPE}
+	gone := &os.PathError{Op: "write", Path: "/dev/stdout", Err: syscall.EIO}
+	for _, c := range []struct {
+		signal      syscall.Signal
+		err, output error
+		status      int
+		want        string
+	}{
+		{0, nil, nil, success, ""},
+		{0, full, nil, failure, "no space left on device"},
+		{0, usageError{full}, nil, usage, "no space left on device (see clgrad --help)"},
+		{0, nil, full, failure, "standard output: no space left on device"},
+		{syscall.SIGINT, nil, nil, 130, "stopped by interrupt"},
+		{syscall.SIGTERM, context.Canceled, nil, 143, "stopped by terminated"},
+		{syscall.SIGINT, fmt.Errorf("eval: %w", errors.Join(context.Canceled, stop)), nil, 130, "stopped by interrupt"},
+		{syscall.SIGINT, errors.Join(stop, full), nil, failure, "stopped by interrupt, and: no space left on device"},
+		{syscall.SIGINT, fmt.Errorf("run: %w", errors.Join(stop, full)), nil, failure, "stopped by interrupt, and: run: stopped by interrupt; no space left on device"},
+		{syscall.SIGINT, full, nil, failure, "stopped by interrupt, and: no space left on device"},
+		{syscall.SIGINT, fmt.Errorf("iteration 1: %w", build), nil, 130, "stopped by interrupt: iteration 1: opencl:0.0: build a.cl: the compiler was ended"},
+		{syscall.SIGINT, errors.Join(build, full), nil, failure, "stopped by interrupt, and: opencl:0.0: build a.cl: the compiler was ended; no space left on device"},
+		{0, build, nil, failure, "opencl:0.0: build a.cl: the compiler was ended"},
+		{0, nil, pipe, 141, ""},
+		{0, pipe, pipe, 141, ""},
+		{0, errors.Join(pipe, full), pipe, failure, "no space left on device"},
+		{0, pipe, nil, failure, "write /dev/stdout: broken pipe"},
+		{syscall.SIGINT, pipe, pipe, 130, "stopped by interrupt"},
+		{syscall.SIGHUP, errors.Join(stop, gone), gone, 129, "stopped by hangup"},
+		{syscall.SIGINT, gone, gone, failure, "stopped by interrupt, and: write /dev/stdout: input/output error"},
+	} {
+		ctx, cancel := context.WithCancelCause(context.Background())
+		if c.signal != 0 {
+			cancel(signalError{c.signal})
+		}
+		var notes strings.Builder
+		a := &app{Context: ctx, err: &notes}
+		if c.want != "" {
+			c.want = "clgrad: " + c.want + "\n"
+		}
+		if status := a.status(c.err, c.output); status != c.status || notes.String() != c.want {
+			t.Errorf("%v, %v, %v: status %d, %q; want %d, %q", c.signal, c.err, c.output, status, notes.String(), c.status, c.want)
+		}
+		cancel(nil)
+	}
+}
+
+// A run directory that is moved away, or a disk that is full, when the signal comes:
+// that the last iterations are lost is said, and no checkpoint is promised that cannot
+// be found.
+func TestSignalMeetsFailure(t *testing.T) {
+	for _, c := range []struct {
+		name   string
+		meet   func(run string) error
+		want   []string
+		unwant string
+	}{
+		{"moved", func(run string) error { return os.Rename(run, run+"-elsewhere") },
+			[]string{"no such file or directory", "iteration 4 was saved in ", "which cannot be found any more"}, "--resume"},
+		{"no folder", func(run string) error {
+			return errors.Join(os.RemoveAll(filepath.Join(run, "checkpoints")), os.WriteFile(filepath.Join(run, "checkpoints"), nil, 0o666))
+		}, []string{"not a directory"}, " in :"},
+	} {
+		run := filepath.Join(t.TempDir(), "run")
+		ctx, cancel := context.WithCancelCause(t.Context())
+		var notes strings.Builder
+		a := &app{Context: ctx, err: &notes, out: writer(func(p []byte) (int, error) {
+			if strings.Contains(string(p), "Iteration 7,") {
+				must(t, c.meet(run))
+				cancel(signalError{syscall.SIGINT})
+			}
+			return len(p), nil
+		})}
+		status := a.run([]string{"train", "--data", write(t, "flowers.csv", flowers(1, 20)), "--label", "species", "--iterations", "1000", "--log-every", "1",
+			"--checkpoint-every", "4", "--keep-checkpoints", "1", "--backend", "cpu", "--out", run})
+		if status != failure {
+			t.Errorf("%s: status %d", c.name, status)
+		}
+		for _, want := range append(c.want, "stopped by interrupt, and: ") {
+			if !strings.Contains(notes.String(), want) {
+				t.Errorf("%s: no %q in %s", c.name, want, notes.String())
+			}
+		}
+		if strings.Contains(notes.String(), c.unwant) {
+			t.Errorf("%s: %q in %s", c.name, c.unwant, notes.String())
+		}
+		cancel(nil)
+	}
+}
