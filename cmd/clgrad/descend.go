@@ -49,7 +49,7 @@ const evaluations = 100
 // checkpoints. Between two lines it may score the validation and the test set,
 // which takes about a third of what an iteration over as many rows does. What is
 // reported of an iteration does not depend on where the run was interrupted.
-func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDir) (err error) {
+func (c trainCommand) descend(a *app, t *network.Trainer, b network.Backend, r *trained, dir *runDir) (err error) {
 	var bar *progressbar.ProgressBar
 	if a.terminal {
 		bar = progressbar.NewOptions(int(c.Iterations), progressbar.OptionSetWriter(a.err),
@@ -107,7 +107,7 @@ func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDi
 				Seconds: r.trace.seconds,
 			}
 			if len(r.trace.lines)%scoreEvery == 0 || next == iterations {
-				if err := line.score(validation, test); err != nil {
+				if err := c.scoreLine(a, &line, t, b, r, validation, test); err != nil {
 					return errors.Join(stopped, err)
 				}
 			}
@@ -131,22 +131,44 @@ func (c trainCommand) descend(a *app, t *network.Trainer, r *trained, dir *runDi
 	return nil
 }
 
-// score adds what is known of other samples.
-func (l *iterationLine) score(validation, test *network.Scorer) (err error) {
-	if l.ValidationLoss, l.ValidationAccuracy, err = scored(validation); err != nil {
-		return err
+// scoreLine adds what is known of other samples. A set without a finite result is left
+// out, and said once.
+func (c trainCommand) scoreLine(a *app, l *iterationLine, t *network.Trainer, b network.Backend, r *trained, validation, test *network.Scorer) error {
+	for _, part := range []struct {
+		name           string
+		scorer         *network.Scorer
+		samples        network.Samples
+		loss, accuracy **network.Number
+	}{
+		{"validation set", validation, r.set.Validation, &l.ValidationLoss, &l.ValidationAccuracy},
+		{"test set", test, r.set.Test, &l.TestLoss, &l.TestAccuracy},
+	} {
+		if part.scorer == nil {
+			continue
+		}
+		loss, accuracy, err := part.scorer.Score()
+		if err != nil {
+			return err
+		}
+		if finite(loss) {
+			*part.loss, *part.accuracy = number(loss), number(accuracy)
+			continue
+		}
+		if r.warned[part.name] {
+			continue
+		}
+		r.warned[part.name] = true
+		theta, err := t.Parameters()
+		if err != nil {
+			return err
+		}
+		err = c.checkScore(b, r, theta, part.name, part.samples, loss)
+		if _, ok := err.(*notFiniteError); !ok {
+			return err
+		}
+		a.note("iteration %d: loss and accuracy are left out: %v", l.Iteration, err)
 	}
-	l.TestLoss, l.TestAccuracy, err = scored(test)
-	return err
-}
-
-// scored returns what a scorer finds, nil where there is none.
-func scored(s *network.Scorer) (loss, accuracy *network.Number, err error) {
-	if s == nil {
-		return nil, nil, nil
-	}
-	l, a, err := s.Score()
-	return number(l), number(a), err
+	return nil
 }
 
 // showLine writes one iteration.

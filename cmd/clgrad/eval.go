@@ -70,14 +70,22 @@ func (c evalCommand) Run(a *app) (err error) {
 	if err := a.Err(); err != nil {
 		return err
 	}
-	score := func(samples network.Samples) (loss, accuracy float64, err error) {
-		loss, accuracy, err = model.Score(samples)
-		if err == nil && loss-loss != 0 { // NaN for ±Inf and NaN
-			err = fmt.Errorf("%s: the loss is not finite: its parameters or its scaling do not fit the data", c.Model)
+	score := func(name string, samples network.Samples) (loss, accuracy float64, err error) {
+		if loss, accuracy, err = model.Score(samples); err == nil {
+			err = checkScore(name, loss, func() ([]float64, error) { return model.Logits(samples) }, l.Sizes[len(l.Sizes)-1], samples.Labels)
+		}
+		if err != nil {
+			err = fmt.Errorf("%s: %w", c.Model, err)
 		}
 		return loss, accuracy, err
 	}
-	loss, accuracy, err := score(set.Train)
+	name := "Training set"
+	if m.Run == nil || m.Run.Digest != set.Digest {
+		if name = set.Name; set.Test.Rows > 0 {
+			name += ", training set"
+		}
+	}
+	loss, accuracy, err := score(name, set.Train)
 	if err != nil {
 		return err
 	}
@@ -91,12 +99,6 @@ func (c evalCommand) Run(a *app) (err error) {
 	}
 	if c.JSON {
 		return json.NewEncoder(a.out).Encode(e)
-	}
-	name := "Training set"
-	if m.Run == nil || m.Run.Digest != set.Digest {
-		if name = set.Name; set.Test.Rows > 0 {
-			name += ", training set"
-		}
 	}
 	if _, err := fmt.Fprintf(a.out, "%s: loss %.4f, accuracy %.2f %%\n", name, loss, 100*accuracy); err != nil {
 		return err

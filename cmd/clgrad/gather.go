@@ -47,10 +47,10 @@ func (r *trained) lineCurve(name string, of func(iterationLine) *network.Number)
 	return c
 }
 
-// gather returns all that the report shows of a run.
-func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
+// reportData returns all that the report shows of a run. kernels are the times of
+// operations.
+func (c trainCommand) reportData(a *app, r *trained, kernels []report.Kernel, dir *runDir) report.Run {
 	s := r.summary
-	name, samples := shown(r.set)
 	run := report.Run{
 		Title: string(c.Name),
 		Results: []report.Figure{
@@ -79,14 +79,13 @@ func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 			{Name: "driver", Value: r.info.Driver},
 			{Name: "precision of products", Value: cmp.Or(s.Precision, "that of the backend")},
 		},
-		FirstLayer:  firstLayer(r.layout, r.theta),
-		Predictions: &report.Predictions{Of: name, Samples: samples, Logits: r.logits},
-		Command:     a.command(),
-		Config:      string(dir.config),
+		FirstLayer: firstLayer(r.layout, r.theta),
+		Kernels:    kernels,
+		Command:    a.command(),
+		Config:     string(dir.config),
 	}
-	var err error
-	if run.Kernels, err = kernelTimes(a, r); err != nil {
-		a.note("the report has no times of operations: %s", oneLine(err))
+	if name, samples := heldOutRows(r.set); r.logits != nil {
+		run.Predictions = &report.Predictions{Of: name, Samples: samples, Logits: r.logits}
 	}
 	if run.Title == "" {
 		run.Title = r.set.Name
@@ -117,7 +116,7 @@ func (c trainCommand) gather(a *app, r *trained, dir *runDir) report.Run {
 		run.Accuracy.Curves = append(run.Accuracy.Curves, r.lineCurve(part.name+" set", part.accuracyOf))
 	}
 	if s.PeakRSS > 0 {
-		run.Figures = append(run.Figures, report.Figure{Name: "peak memory", Value: fmt.Sprintf("%.0f MB", float64(s.PeakRSS)/1e6)})
+		run.Figures = append(run.Figures, report.Figure{Name: "peak memory before this report", Value: fmt.Sprintf("%.0f MB", float64(s.PeakRSS)/1e6)})
 	}
 	if p := s.Passes; p != nil {
 		run.Figures = append(run.Figures, report.Figure{Name: "training accuracy of " + percent(p.Accuracy), Value: p.when()})

@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strconv"
 	"strings"
@@ -355,5 +356,22 @@ func TestReaderGone(t *testing.T) {
 	}
 	if m, _, _, err := checkpoint.LoadRun(other); err != nil || m.Run.Iterations < 1 {
 		t.Errorf("%+v, %v", m.Run, err)
+	}
+}
+
+// The peak of the memory that a run says is that of the process: its report loads
+// nothing a second time.
+func TestPeakMemory(t *testing.T) {
+	p := start(t, "train", "--data", images(t, 20000, 100), "--layers", "none", "--iterations", "2", "--backend", "cpu64", "--json", "--out", filepath.Join(t.TempDir(), "run"))
+	if status := p.end(t); status != success {
+		t.Fatalf("status %d, %s", status, p.err.String())
+	}
+	_, s := lines(t, p.out.String())
+	peak := p.ProcessState.SysUsage().(*syscall.Rusage).Maxrss
+	if runtime.GOOS != "darwin" {
+		peak <<= 10
+	}
+	if said := s.PeakRSS; peak > said+said/20 || said < 8*20000*784 {
+		t.Errorf("the run says %d bytes, the process had %d", said, peak)
 	}
 }

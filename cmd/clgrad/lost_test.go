@@ -13,7 +13,9 @@ import (
 	"time"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/report"
 	"clgrad/gpu"
+	"clgrad/network/checkpoint"
 )
 
 // tree returns the names and contents of all below a directory; links by where they
@@ -210,5 +212,98 @@ func TestSignalMeetsFailure(t *testing.T) {
 			t.Errorf("%s: %q in %s", c.name, c.unwant, notes.String())
 		}
 		cancel(nil)
+	}
+}
+
+// The model comes before the report: a signal or a failure in the report costs the
+// report alone, which is said, and --resume makes it.
+func TestModelBeforeReport(t *testing.T) {
+	data := write(t, "flowers.csv", flowers(1, 20))
+	args := []string{"train", "--data", data, "--label", "species", "--iterations", "5", "--log-every", "1", "--backend", "cpu", "--predictions", "table", "--out"}
+	whole := filepath.Join(t.TempDir(), "whole")
+	good(t, append(args, whole)...)
+	want := untimed(t, whole)
+	resumed := func(what, run, notes string) {
+		t.Helper()
+		if there(run, report.FileName)() || !there(run, checkpoint.FileName)() || !strings.Contains(notes, "clgrad train --resume "+run+" makes the report") {
+			t.Errorf("%s: %v, %s", what, tree(t, run), notes)
+		}
+		good(t, "eval", run, "--backend", "cpu")
+		if status, _, notes := clgrad(t, "train", "--resume", run); status != success || !strings.Contains(notes, "the report is made") {
+			t.Errorf("%s: status %d, %s", what, status, notes)
+		}
+		sameRun(t, what, want, run)
+		if !there(run, report.FileName)() || there(run, checkpoint.Folder)() {
+			t.Errorf("%s: %v", what, tree(t, run))
+		}
+	}
+	hits := 0
+	for n := 5; n < 20; n++ {
+		run := filepath.Join(t.TempDir(), "run")
+		status, notes := interrupted(t, n, append(args, run)...)
+		if status == 130 && there(run, checkpoint.FileName)() && !there(run, report.FileName)() {
+			hits++
+			resumed(fmt.Sprint("interrupted at ", n), run, notes)
+		}
+	}
+	if hits == 0 {
+		t.Error("no signal met the report: nothing is tested")
+	}
+
+	run := filepath.Join(t.TempDir(), "run")
+	pictures := filepath.Join(run, report.PicturesDir)
+	var notes strings.Builder
+	a := &app{Context: t.Context(), err: &notes, out: writer(func(p []byte) (int, error) {
+		if strings.Contains(string(p), "Iteration 5,") {
+			must(t, os.WriteFile(pictures, nil, 0o666))
+		}
+		return len(p), nil
+	})}
+	if status := a.run(append(args, run)); status != failure || !strings.Contains(notes.String(), pictures) {
+		t.Errorf("status %d, %s", status, notes.String())
+	}
+	must(t, os.Remove(pictures))
+	resumed("no room for pictures", run, notes.String())
+}
+
+// A set or a prediction without a finite result is an error that names the row, in
+// every command; a run has saved its model and its report by then.
+func TestNotFiniteResults(t *testing.T) {
+	train, rows := write(t, "s.csv", "label,a,b\n0,1,0\n1,0,1\n"), write(t, "p.csv", "a,b\n1,0\n0,1\n3e38,-3e38\n")
+	test := write(t, "t.csv", "label,a,b\n0,1,0\n1,0,1\n0,3e38,-3e38\n")
+	args := []string{"train", "--data", train, "--layers", "8", "--init", "he", "--lr", "100", "--iterations", "20", "--backend", "cpu"}
+	model := filepath.Join(t.TempDir(), "model")
+	good(t, append(args, "--out", model)...)
+	for _, backend := range backends(t) {
+		if backend == "cpu64" {
+			continue // which has room for these values
+		}
+		last := func(what, want, unwant string, args ...string) {
+			t.Helper()
+			status, out, notes := clgrad(t, append(args, "--backend", backend)...)
+			lines := strings.Split(strings.TrimSpace(notes), "\n")
+			if status != failure || !strings.Contains(lines[len(lines)-1], want) || strings.Contains(out, "NaN") || strings.Contains(out, unwant) {
+				t.Errorf("%s on %s: status %d, %q, %q; want %q", what, backend, status, out, notes, want)
+			}
+		}
+		last("predict", rows+": row 3: the network's outputs are not finite", "0", "predict", model, "--data", rows, "--probabilities")
+		last("predict --json", rows+": row 3: ", "0", "predict", model, "--data", rows, "--json")
+		last("eval", "test set: row 3: ", "Test", "eval", model, "--data", train, "--test", test)
+		last("eval of the file", "t.csv: row 3: ", "loss", "eval", model, "--data", test)
+		last("train", "test set: row 3: ", "Test", append(args, "--test", test)...)
+		last("train --json", "test set: row 3: ", "NaN", append(args, "--test", test, "--json")...)
+		run := filepath.Join(t.TempDir(), "run")
+		last("train --predict", rows+": row 3: ", "Predictions", append(args, "--test", test, "--predict", rows, "--out", run)...)
+		for name, want := range map[string]bool{checkpoint.FileName: true, report.FileName: true, predictionsTable: false} {
+			if there(run, name)() != want {
+				t.Errorf("%s on %s: there %v, want %v", name, backend, !want, want)
+			}
+		}
+		if table := read(t, filepath.Join(run, metricsTable)); strings.Contains(table, "NaN") || strings.Count(table, ",,,,,") != 2 {
+			t.Error(table)
+		}
+		if _, _, notes := clgrad(t, append(args, "--test", test, "--backend", backend, "--out", filepath.Join(t.TempDir(), "other"))...); strings.Count(notes, "iteration 10: loss and accuracy are left out: test set: row 3: ") != 1 {
+			t.Error(notes)
+		}
 	}
 }

@@ -67,6 +67,9 @@ func (c predictCommand) Run(a *app) (err error) {
 		return err
 	}
 	p := predictions{samples.Labels, logits, l.Sizes[len(l.Sizes)-1], m.Classes}
+	if err := checkLogits(string(c.Data), logits, p.classes, nil); err != nil {
+		return err
+	}
 	write := func(w io.Writer) error {
 		switch {
 		case c.JSON:

@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"io"
+	"runtime"
 
 	"clgrad/cmd/clgrad/report"
 	"clgrad/gpu"
@@ -15,11 +16,15 @@ func profiled(iterationSeconds float64) int {
 	return max(1, min(3, int(1/max(iterationSeconds, 1e-9))))
 }
 
-// kernelTimes runs some more iterations of a finished run, on a backend of its
-// own that takes the time of every operation, and returns those of an iteration:
-// profiling would have slowed the run itself down. A backend without that ability
-// has none.
+// kernelTimes runs some more iterations of a finished run, on a backend that takes
+// the time of every operation, and returns those of an iteration: profiling would
+// have slowed the run itself down. The run's own backend is closed by then, so that
+// nothing is in memory twice. A backend without that ability has none.
 func kernelTimes(a *app, r *trained) (kernels []report.Kernel, err error) {
+	// What the run's own backend held makes room for this one's, and this one's for
+	// the pictures.
+	runtime.GC()
+	defer runtime.GC()
 	quiet := *a // what there is to say of the device has been said
 	quiet.err = io.Discard
 	b, err := backendName(r.info.Backend).open(&quiet, gpu.Options{Profiling: true})

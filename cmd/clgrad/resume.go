@@ -14,6 +14,7 @@ import (
 	"github.com/alecthomas/kong"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/report"
 	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
@@ -49,10 +50,10 @@ func reopen(a *app, path string) (d *runDir, r recipe.Recipe, from *checkpoint.M
 		return nil, r, nil, err
 	}
 	r = read.Recipe
-	finished := isFinished(a, path, int(r.Iterations))
+	model := finishedModel(a, path, int(r.Iterations))
 	lock, lockErr := lockDir(path)
 	switch {
-	case finished:
+	case model != nil && hasReport(path):
 		a.note("%s: finished, all %d iterations are done", path, r.Iterations)
 		if lockErr == nil {
 			d := &runDir{path: path, lock: lock, resumed: true}
@@ -75,6 +76,11 @@ func reopen(a *app, path string) (d *runDir, r recipe.Recipe, from *checkpoint.M
 	if err := d.sweep(); err != nil {
 		return d, r, nil, err
 	}
+	if model != nil {
+		a.note("%s: all %d iterations are done: the report is made", path, r.Iterations)
+		d.saved, d.file = model.Run.Iterations, d.name(checkpoint.FileName)
+		return d, r, model, nil
+	}
 	m, file, damaged, err := checkpoint.Newest(path)
 	if err == nil {
 		from, d.saved, d.file = &m, m.Run.Iterations, file
@@ -92,18 +98,33 @@ func reopen(a *app, path string) (d *runDir, r recipe.Recipe, from *checkpoint.M
 	return d, r, from, nil
 }
 
-// isFinished reports whether a run directory has the model of all iterations.
-func isFinished(a *app, path string, iterations int) bool {
+// finishedModel returns the model of all iterations in a run directory, nil where it
+// is not there.
+func finishedModel(a *app, path string, iterations int) *checkpoint.Model {
 	file := filepath.Join(path, checkpoint.FileName)
 	if _, err := os.Stat(file); errors.Is(err, fs.ErrNotExist) {
-		return false
+		return nil
 	}
 	m, err := checkpoint.Load(file)
 	if err != nil {
 		a.note("%s: it is made again", oneLine(err))
+		return nil
+	}
+	if m.Run == nil || m.Run.Plan == nil || m.Run.Iterations != iterations {
+		return nil
+	}
+	return &m
+}
+
+// hasReport reports whether a run directory has all that comes after the model: the
+// report, and the summary behind the metrics.
+func hasReport(path string) bool {
+	lines, err := os.ReadFile(filepath.Join(path, metricsLines))
+	if err != nil || !bytes.Contains(lines[bytes.LastIndexByte(bytes.TrimSpace(lines), '\n')+1:], []byte(`"summary":true`)) {
 		return false
 	}
-	return m.Run != nil && m.Run.Iterations == iterations
+	_, err = os.Stat(filepath.Join(path, report.FileName))
+	return err == nil
 }
 
 // same reports where a data set and the configuration are not what a checkpoint

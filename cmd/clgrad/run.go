@@ -33,7 +33,7 @@ var runFiles = []string{
 // what it came to in the other files. While it is open no other process can open
 // it. A nil runDir keeps nothing.
 //
-// The model at its top marks a finished run: it is written after all else. Until
+// The model at its top marks a finished run; the report is made after it. Until
 // then the checkpoints are what the run came to, the first of them that of
 // iteration 0, which holds the plan.
 type runDir struct {
@@ -49,6 +49,7 @@ type runDir struct {
 	saved    int      // the newest checkpoint's iteration, −1 where there is none
 	file     string   // the newest checkpoint
 	failed   bool     // a checkpoint could not be written
+	finished bool     // the model is written
 }
 
 // newRun makes the directory of a new run and writes the configuration there,
@@ -212,19 +213,20 @@ func (d *runDir) checkpoint(m checkpoint.Model) (err error) {
 	return err
 }
 
-// finish writes the model, which makes the run a finished one. Without
-// keepCheckpoints the last one, which is the same, is removed with all others.
-func (d *runDir) finish(m checkpoint.Model, keepCheckpoints bool) error {
+// finish writes the model, which makes the run a finished one.
+func (d *runDir) finish(m checkpoint.Model) error {
 	if err := d.sync(); err != nil {
 		return err
 	}
 	if err := checkpoint.Save(d.name(checkpoint.FileName), m); err != nil {
 		return err
 	}
-	return d.tidy(keepCheckpoints)
+	d.finished = true
+	return nil
 }
 
-// tidy removes from a finished run what only an unfinished one needs.
+// tidy removes from a finished run what only an unfinished one needs. Without
+// keepCheckpoints the last one, which is as the model, goes with all others.
 func (d *runDir) tidy(keepCheckpoints bool) error {
 	if keepCheckpoints {
 		return nil

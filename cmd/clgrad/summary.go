@@ -3,13 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math"
 	"slices"
 	"time"
 
 	"clgrad/cmd/clgrad/report"
 	"clgrad/network"
-	"clgrad/network/dataset"
 )
 
 // summary is the last line of --json: the final parameters on the whole training,
@@ -41,47 +39,6 @@ type summary struct {
 	Report       string          `json:"report,omitempty"`      // the file
 }
 
-// heldOut is how a network does on rows that it was not trained on.
-type heldOut struct {
-	ValidationLoss     network.Number `json:"validation_loss"`
-	ValidationAccuracy network.Number `json:"validation_accuracy"`
-	TestLoss           network.Number `json:"test_loss"`
-	TestAccuracy       network.Number `json:"test_accuracy"`
-}
-
-// scoreHeldOut scores the validation and the test set.
-func scoreHeldOut(a *app, set dataset.Set, score func(network.Samples) (loss, accuracy float64, err error)) (h heldOut, err error) {
-	for _, part := range []struct {
-		samples        network.Samples
-		loss, accuracy *network.Number
-	}{{set.Validation, &h.ValidationLoss, &h.ValidationAccuracy}, {set.Test, &h.TestLoss, &h.TestAccuracy}} {
-		loss, accuracy := math.NaN(), math.NaN()
-		if part.samples.Rows > 0 {
-			if err := a.Err(); err != nil {
-				return h, err
-			}
-			if loss, accuracy, err = score(part.samples); err != nil {
-				return h, err
-			}
-		}
-		*part.loss, *part.accuracy = network.Number(loss), network.Number(accuracy)
-	}
-	return h, nil
-}
-
-// show writes a line for each set that there is.
-func (h heldOut) show(a *app) (err error) {
-	for _, part := range []struct {
-		name           string
-		loss, accuracy network.Number
-	}{{"Validation", h.ValidationLoss, h.ValidationAccuracy}, {"Test", h.TestLoss, h.TestAccuracy}} {
-		if !math.IsNaN(float64(part.accuracy)) {
-			_, err = fmt.Fprintf(a.out, "%s set: loss %.4f, accuracy %.2f %%\n", part.name, float64(part.loss), 100*float64(part.accuracy))
-		}
-	}
-	return err
-}
-
 // passed is the iteration at which the training accuracy first reached a share.
 type passed struct {
 	Accuracy  float64 `json:"accuracy"`
@@ -110,10 +67,13 @@ func (c trainCommand) show(a *app, r trained) error {
 	}
 	if a.screen {
 		fmt.Fprintf(a.out, "Loss\n%s", textCurve(r.trace.loss))
-		_, samples := shown(r.set)
-		fmt.Fprint(a.out, textSamples(samples, r.set.Shape, c.captions(r, samples)))
+		if _, samples := heldOutRows(r.set); r.logits != nil {
+			fmt.Fprint(a.out, textSamples(samples, r.set.Shape, c.captions(r, samples)))
+		}
 	}
-	fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", float64(s.Loss), 100*float64(s.TrainAccuracy))
+	if finite(float64(s.Loss)) {
+		fmt.Fprintf(a.out, "Training set: loss %.4f, accuracy %.2f %%\n", float64(s.Loss), 100*float64(s.TrainAccuracy))
+	}
 	s.heldOut.show(a)
 	if s.UnscaledTest != nil {
 		fmt.Fprintf(a.out, "Test set without scaling: accuracy %.2f %%\n", 100*float64(*s.UnscaledTest))

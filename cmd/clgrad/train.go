@@ -4,8 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"slices"
+	"strings"
+	"sync"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -17,6 +20,7 @@ import (
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
+	"clgrad/network/durable"
 )
 
 // modelFlags are the flags that say what is trained on what.
@@ -159,8 +163,10 @@ type trained struct {
 	trace     trace
 	theta     []float64
 	rows      network.Samples // to be predicted
-	logits    []float64       // of what is shown
-	rowLogits []float64       // of rows
+	logits    []float64       // of what is shown, nil where they are not finite
+	rowLogits []float64       // of rows, nil where they are not finite
+	warned    map[string]bool // sets without a finite result on the way
+	notFinite error           // what is said of sets without a finite result
 	summary   summary
 }
 
@@ -182,7 +188,7 @@ func (c trainCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	_, rows := shown(set)
+	_, rows := heldOutRows(set)
 	if c.Rows != "" {
 		if rows, err = loadRows(a, c.Rows, "", classNames(set.ClassNames, set.Classes), set.Columns); err != nil {
 			return fmt.Errorf("--predict: %w", err)
@@ -199,10 +205,10 @@ func (c trainCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	defer closing(&err, b)
-	defer closing(&err, t)
+	release := sync.OnceValue(func() error { return errors.Join(t.Close(), b.Close()) })
+	defer func() { err = errors.Join(err, release()) }()
 
-	r := trained{set: set, rows: rows, plan: plan, info: b.Info(), layout: l}
+	r := trained{set: set, rows: rows, plan: plan, info: b.Info(), layout: l, warned: map[string]bool{}}
 	if r.trace, err = dir.open(t.Done(), c.Recipe); err != nil {
 		return err
 	}
@@ -211,7 +217,7 @@ func (c trainCommand) Run(a *app) (err error) {
 	if err := c.checkpoint(t, &r, dir); err != nil {
 		return err
 	}
-	stopped := c.descend(a, t, &r, dir)
+	stopped := c.descend(a, t, b, &r, dir)
 	if !t.Settled() {
 		return stopped
 	}
@@ -222,16 +228,25 @@ func (c trainCommand) Run(a *app) (err error) {
 	if r.theta, err = t.Parameters(); err != nil {
 		return err
 	}
-	if dir != nil {
-		r.summary.Model = dir.name(checkpoint.FileName)
-	}
-	if err := c.examine(a, t, b, &r, dir); err != nil {
+	if err := c.score(a, t, b, &r, dir != nil || a.screen); err != nil {
 		return err
 	}
-	if err := c.finish(a, &r, dir); err != nil {
-		return err
+	if dir == nil {
+		r.summary.PeakRSS = peakRSS()
+	} else {
+		if err := c.save(&r, dir); err != nil {
+			return err
+		}
+		// The report runs some iterations on a backend that measures: it gets the
+		// memory of this one.
+		if err := release(); err != nil {
+			return err
+		}
+		if err := c.report(a, &r, dir); err != nil {
+			return err
+		}
 	}
-	return c.show(a, r)
+	return errors.Join(c.show(a, r), r.notFinite)
 }
 
 // newRun makes the directory of a new run, nil where nothing is to be kept.
@@ -268,6 +283,12 @@ func (c trainCommand) resumeHint(a *app, t *network.Trainer, dir *runDir, err er
 		}
 		return
 	}
+	if dir.finished {
+		if _, err := os.Stat(dir.name(report.FileName)); err != nil {
+			a.note("the model is saved in %s: clgrad train --resume %s makes the report", dir.name(checkpoint.FileName), shellWord(dir.path))
+		}
+		return
+	}
 	if dir.saved < 1 {
 		return
 	}
@@ -287,9 +308,9 @@ func (c trainCommand) resumeHint(a *app, t *network.Trainer, dir *runDir, err er
 	a.note("iteration %d is saved in %s%s: clgrad train --resume %s goes on from there", dir.saved, dir.file, lost, shellWord(dir.path))
 }
 
-// shown returns the samples whose predictions say most about the network, and
+// heldOutRows returns the samples whose predictions say most about the network, and
 // what they are: the test set, or what there is in its place.
-func shown(set dataset.Set) (name string, samples network.Samples) {
+func heldOutRows(set dataset.Set) (name string, samples network.Samples) {
 	switch {
 	case set.Test.Rows > 0:
 		return "test set", set.Test
@@ -333,22 +354,40 @@ func precision(info network.Info) checkpoint.Precision {
 	return checkpoint.F32
 }
 
-// examine scores the final parameters, and finds what the recipe asks for.
-func (c trainCommand) examine(a *app, t *network.Trainer, b network.Backend, r *trained, dir *runDir) (err error) {
+// score scores the final parameters, finds what the recipe asks for, and predicts
+// where withPredictions says so.
+func (c trainCommand) score(a *app, t *network.Trainer, b network.Backend, r *trained, withPredictions bool) error {
+	classes, blockRows := r.layout.Sizes[len(r.layout.Sizes)-1], r.plan.Shards[0].BlockRows
+	// check lets a run end that has a set without a finite result: what it came to is
+	// saved, and then the run fails.
+	check := func(name string, samples network.Samples, loss, accuracy float64, err error) (float64, float64, error) {
+		if err == nil {
+			err = c.checkScore(b, r, r.theta, name, samples, loss)
+		}
+		if _, ok := err.(*notFiniteError); ok {
+			r.notFinite = errors.Join(r.notFinite, err)
+			return math.NaN(), math.NaN(), nil
+		}
+		return loss, accuracy, err
+	}
+	score := func(name string, samples network.Samples) (float64, float64, error) {
+		loss, accuracy, err := t.Score(samples)
+		return check(name, samples, loss, accuracy, err)
+	}
 	loss, accuracy, err := t.ScoreTraining()
-	if err != nil {
+	if loss, accuracy, err = check("training set", r.set.Train, loss, accuracy, err); err != nil {
 		return err
 	}
 	s := &r.summary
 	*s = summary{
 		Summary: true, Backend: r.info.Backend, Device: r.info.Device, Layers: r.layout.Sizes, Iterations: t.Done(),
 		Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy),
-		Seconds: r.trace.seconds, Median: medianIteration(r.trace.times), Model: s.Model, Recipe: string(c.Name),
+		Seconds: r.trace.seconds, Median: medianIteration(r.trace.times), Recipe: string(c.Name),
 	}
 	if c.Precision.Reduced() {
 		s.Precision = string(c.Precision)
 	}
-	if s.heldOut, err = scoreHeldOut(a, r.set, t.Score); err != nil {
+	if s.heldOut, err = scoreHeldOut(a, r.set, score); err != nil {
 		return err
 	}
 	if c.Passes > 0 {
@@ -361,7 +400,7 @@ func (c trainCommand) examine(a *app, t *network.Trainer, b network.Backend, r *
 	if c.UnscaledTest && r.set.Test.Rows > 0 {
 		raw := r.set.Test
 		raw.Scaling = network.Scaling{}
-		_, accuracy, err := t.Score(raw)
+		_, accuracy, err := score("test set without scaling", raw)
 		if err != nil {
 			return err
 		}
@@ -372,19 +411,38 @@ func (c trainCommand) examine(a *app, t *network.Trainer, b network.Backend, r *
 			s.Reference = &compared{c.Reference.Name, x.Shift, network.Number(x.Distance), x.Iteration}
 		}
 	}
-	if dir == nil && !a.screen {
+	if !withPredictions {
 		return nil
 	}
-	blockRows := r.plan.Shards[0].BlockRows
-	_, samples := shown(r.set)
-	if r.logits, err = logitsOn(b, r.layout, r.theta, blockRows, samples); err != nil {
+	predict := func(name string, samples network.Samples) ([]float64, error) {
+		logits, err := logitsOn(b, r.layout, r.theta, blockRows, samples)
+		if err == nil {
+			err = checkLogits(name, logits, classes, nil)
+		}
+		if _, ok := err.(*notFiniteError); ok {
+			if r.notFinite == nil || !strings.Contains(r.notFinite.Error(), err.Error()) {
+				r.notFinite = errors.Join(r.notFinite, err)
+			}
+			return nil, nil
+		}
+		return logits, err
+	}
+	name, samples := heldOutRows(r.set)
+	if r.logits, err = predict(name, samples); err != nil {
 		return err
 	}
 	r.rowLogits = r.logits
 	if c.Rows != "" {
-		r.rowLogits, err = logitsOn(b, r.layout, r.theta, blockRows, r.rows)
+		r.rowLogits, err = predict(string(c.Rows), r.rows)
 	}
 	return err
+}
+
+// checkScore reports a loss under the parameters theta that is not finite.
+func (c trainCommand) checkScore(b network.Backend, r *trained, theta []float64, name string, samples network.Samples, loss float64) error {
+	return checkScore(name, loss, func() ([]float64, error) {
+		return logitsOn(b, r.layout, theta, r.plan.Shards[0].BlockRows, samples)
+	}, r.layout.Sizes[len(r.layout.Sizes)-1], samples.Labels)
 }
 
 // The files of predictions in a run directory.
@@ -393,34 +451,46 @@ const (
 	submissionTable  = "submission.csv"
 )
 
-// finish writes predictions, report, the last line of the metrics and at last the
-// model.
-func (c trainCommand) finish(a *app, r *trained, dir *runDir) error {
-	r.summary.PeakRSS = peakRSS()
-	if dir == nil {
-		return nil
-	}
+// save writes predictions and the model, which makes the run a finished one.
+func (c trainCommand) save(r *trained, dir *runDir) error {
 	p := predictions{r.rows.Labels, r.rowLogits, r.layout.Sizes[len(r.layout.Sizes)-1], r.set.ClassNames}
-	switch name := ""; c.Predict {
+	name, write := "", p.writeKaggle
+	switch c.Predict {
 	case recipe.Table:
-		name = dir.name(predictionsTable)
-		if err := replaceFile(name, func(w io.Writer) error { return p.writeTable(w, false) }); err != nil {
-			return err
-		}
-		r.summary.Predictions = name
+		name, write = predictionsTable, func(w io.Writer) error { return p.writeTable(w, false) }
 	case recipe.Kaggle:
-		name = dir.name(submissionTable)
-		if err := replaceFile(name, p.writeKaggle); err != nil {
+		name = submissionTable
+	}
+	if name != "" && r.rowLogits != nil {
+		r.summary.Predictions = dir.name(name)
+		if err := durable.Write(r.summary.Predictions, write); err != nil {
 			return err
 		}
-		r.summary.Predictions = name
 	}
-	if err := report.Write(dir.path, c.gather(a, r, dir)); err != nil {
+	r.summary.Model = dir.name(checkpoint.FileName)
+	return dir.finish(c.model(r.set, r.layout.Sizes, r.plan, r.theta, precision(r.info), r.summary.Iterations))
+}
+
+// report makes the report of a finished run, and ends its metrics with the summary,
+// which has the peak of the memory. Without them --resume makes them.
+func (c trainCommand) report(a *app, r *trained, dir *runDir) error {
+	if err := a.Err(); err != nil {
 		return err
 	}
-	r.summary.Report = dir.name(report.FileName)
-	if err := dir.add(r.summary); err != nil {
+	kernels, err := kernelTimes(a, r)
+	if a.Err() != nil {
+		return a.Err()
+	}
+	if err != nil {
+		a.note("the report has no times of operations: %s", oneLine(err))
+	}
+	r.summary.PeakRSS = peakRSS()
+	if err := report.Write(dir.path, c.reportData(a, r, kernels, dir)); err != nil {
 		return err
 	}
-	return dir.finish(c.model(r.set, r.layout.Sizes, r.plan, r.theta, precision(r.info), r.summary.Iterations), c.CheckpointEvery > 0)
+	r.summary.PeakRSS, r.summary.Report = peakRSS(), dir.name(report.FileName)
+	if err := errors.Join(dir.add(r.summary), dir.sync()); err != nil {
+		return err
+	}
+	return dir.tidy(c.CheckpointEvery > 0)
 }
