@@ -109,6 +109,9 @@ func (c benchCommand) Run(a *app) (err error) {
 	}()
 	var problem error
 	for _, n := range rows {
+		if err := roomForRows(set.Train, int(n)); err != nil {
+			return err
+		}
 		of := set
 		of.Train = repeatRows(set.Train, int(n))
 		for _, name := range names {
@@ -156,6 +159,19 @@ func (c benchCommand) Run(a *app) (err error) {
 		report.Results = append(report.Results, x.benchResult)
 	}
 	return report.write(a, c.Format)
+}
+
+// roomForRows reports rows that this machine has no memory for.
+func roomForRows(s network.Samples, rows int) error {
+	width := 1 // bytes of a feature
+	if s.Floats != nil {
+		width = 4
+	}
+	const label = 4
+	if rows <= s.Rows {
+		return nil
+	}
+	return roomFor(fmt.Sprintf("--rows %d", rows), float64(rows)*float64(s.Features*width+label))
 }
 
 // repeatRows returns the first rows of s, and those of s again from its start

@@ -12,6 +12,7 @@ import (
 	"golang.org/x/perf/benchfmt"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cpu"
 	"clgrad/network"
 	"clgrad/network/dataset"
 )
@@ -120,6 +121,21 @@ func TestBenchRows(t *testing.T) {
 	table := good(t, "bench", "--data", dir, "--backend", "cpu", "--iterations", "1", "--no-peaks", "--rows", "200", "--rows", "500")
 	if !strings.Contains(table, "µs a row") || !strings.Contains(table, "2.50") {
 		t.Error(table)
+	}
+}
+
+// Rows that no machine has memory for are refused before any is taken.
+func TestRoomForRows(t *testing.T) {
+	if cpu.New[float32]().Info().Memory == 0 {
+		t.Skip("the system does not tell how much memory there is")
+	}
+	s := network.Samples{Rows: 1, Features: 1 << 20, Bytes: make([]byte, 1<<20)}
+	err := roomForRows(s, recipe.Most)
+	if err == nil || !strings.Contains(err.Error(), "--rows 1000000000: needs 1048580.0 GB of memory at least, this machine has ") {
+		t.Error(err)
+	}
+	if err := roomForRows(s, 2); err != nil {
+		t.Error(err)
 	}
 }
 

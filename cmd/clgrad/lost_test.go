@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
 	"clgrad/gpu"
@@ -305,5 +307,47 @@ func TestNotFiniteResults(t *testing.T) {
 		if _, _, notes := clgrad(t, append(args, "--test", test, "--backend", backend, "--out", filepath.Join(t.TempDir(), "other"))...); strings.Count(notes, "iteration 10: loss and accuracy are left out: test set: row 3: ") != 1 {
 			t.Error(notes)
 		}
+	}
+}
+
+// predict does not write over what it reads, by whatever name, nor over a file of a
+// run; what a user has written before may be replaced.
+func TestPredictOutRefuses(t *testing.T) {
+	dir := t.TempDir()
+	t.Chdir(dir)
+	must(t, os.WriteFile("rows.csv", []byte(flowers(1, 5)), 0o666))
+	good(t, "train", "--data", "rows.csv", "--label", "species", "--iterations", "4", "--checkpoint-every", "2", "--backend", "cpu", "--out", "run")
+	must(t, os.CopyFS("idx", os.DirFS(images(t, 20, 10))))
+	good(t, "train", "--data", "idx", "--iterations", "1", "--backend", "cpu", "--out", "digits")
+	must(t, os.Mkdir("sub", 0o777))
+	must(t, os.Symlink("../rows.csv", "sub/link.csv"))
+	must(t, os.Link("rows.csv", "sub/hard.csv"))
+	must(t, os.Link("run/model.safetensors", "sub/model"))
+	must(t, os.Symlink("../run", "sub/run"))
+	must(t, os.Symlink("../run/config.json", "sub/config"))
+	must(t, os.WriteFile("mine.csv", nil, 0o666))
+	before := tree(t, ".")
+	for out, want := range map[string]string{
+		"rows.csv": "is read", filepath.Join(dir, "rows.csv"): "is read", "sub/link.csv": "is read", "sub/hard.csv": "is read",
+		"run/model.safetensors": "is read", "sub/model": "is read",
+		"run/config.json": "is a file of the run", "sub/run/config.json": "is a file of the run", "sub/config": "is a file of the run", "run/predictions.csv": "is a file of the run",
+		"run/checkpoints/0000000002.safetensors": "is read", "run/pictures/loss.png": "is a file of the run", "digits/report.html": "is a file of the run",
+	} {
+		status, printed, notes := clgrad(t, "predict", "run", "--data", "rows.csv", "--backend", "cpu", "--out", out)
+		if status != failure || printed != "" || strings.Count(notes, "\n") != 1 || !strings.Contains(notes, "--out "+out+": "+want) {
+			t.Errorf("%s: status %d, %q, %q", out, status, printed, notes)
+		}
+	}
+	if status, _, notes := clgrad(t, "predict", "digits", "--data", "idx", "--backend", "cpu", "--out", "idx/t10k-labels-idx1-ubyte"); status != failure || !strings.Contains(notes, "is read") {
+		t.Errorf("a file of the data: status %d, %s", status, notes)
+	}
+	if d := cmp.Diff(before, tree(t, ".")); d != "" {
+		t.Error(d)
+	}
+	for _, out := range []string{"mine.csv", "run/mine.csv", "new.csv", os.DevNull} {
+		good(t, "predict", "run", "--data", "rows.csv", "--backend", "cpu", "--out", out)
+	}
+	if text := read(t, "mine.csv"); !strings.HasPrefix(text, "row,") {
+		t.Error(text)
 	}
 }

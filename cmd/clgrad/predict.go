@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
@@ -33,6 +34,9 @@ type predictCommand struct {
 func (c predictCommand) Run(a *app) (err error) {
 	if c.Kaggle && c.Probabilities {
 		return misused("--kaggle has no room for --probabilities: give one of them")
+	}
+	if err := c.checkOut(); err != nil {
+		return err
 	}
 	m, err := loadModel(a, c.Model)
 	if err != nil {
@@ -83,6 +87,42 @@ func (c predictCommand) Run(a *app) (err error) {
 		return write(a.out)
 	}
 	return replaceFile(string(c.Out), write)
+}
+
+// checkOut refuses to write over what is read, and over a file of a run.
+func (c predictCommand) checkOut() error {
+	out := string(c.Out)
+	if out == "" {
+		return nil
+	}
+	read := []string{string(c.Model), string(c.Data), filepath.Join(string(c.Model), checkpoint.FileName)}
+	for _, dir := range []string{string(c.Data), filepath.Join(string(c.Model), checkpoint.Folder)} {
+		files, _ := os.ReadDir(dir) // of no directory none
+		for _, f := range files {
+			read = append(read, filepath.Join(dir, f.Name()))
+		}
+	}
+	if there, err := os.Stat(out); err == nil {
+		for _, file := range read {
+			if info, err := os.Stat(file); err == nil && os.SameFile(there, info) {
+				return fmt.Errorf("--out %s: is read by this command: choose another file", out)
+			}
+		}
+	}
+	// What the name leads to, if it is there.
+	path := out
+	if real, err := filepath.EvalSymlinks(out); err == nil {
+		path = real
+	}
+	for _, name := range runFiles {
+		for _, run := range []string{filepath.Dir(path), filepath.Dir(filepath.Dir(path))} {
+			_, err := os.Stat(filepath.Join(run, recipe.FileName))
+			if first := strings.TrimPrefix(path, run+string(filepath.Separator)); err == nil && (first == name || strings.HasPrefix(first, name+string(filepath.Separator))) {
+				return fmt.Errorf("--out %s: is a file of the run in %s: choose another file", out, run)
+			}
+		}
+	}
+	return nil
 }
 
 // loadModel reads the model of a file or of a run directory, and says so where that

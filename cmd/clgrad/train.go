@@ -86,7 +86,20 @@ func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) 
 
 // layout returns that of the network on a data set.
 func (f modelFlags) layout(set dataset.Set) (network.Layout, error) {
-	return network.NewLayout(slices.Concat([]int{set.Train.Features}, f.Layers, []int{set.Classes}))
+	l, err := network.NewLayout(slices.Concat([]int{set.Train.Features}, f.Layers, []int{set.Classes}))
+	if err == nil {
+		// The parameters in float64, as they are made and as they are read.
+		err = roomFor(fmt.Sprintf("network %v", l.Sizes), 2*8*float64(l.Len))
+	}
+	return l, err
+}
+
+// roomFor reports bytes that this machine has not: Go would end the process.
+func roomFor(what string, bytes float64) error {
+	if memory := float64(cpu.New[float32]().Info().Memory); memory > 0 && bytes > memory {
+		return fmt.Errorf("%s: needs %.1f GB of memory at least, this machine has %.1f GB", what, bytes/1e9, memory/1e9)
+	}
+	return nil
 }
 
 // raw returns the data set with its parts as the flags want them, not scaled.

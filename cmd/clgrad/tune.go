@@ -17,10 +17,10 @@ import (
 
 type tuneCommand struct {
 	modelFlags
-	Backend backendName  `default:"opencl" help:"The OpenCL device: opencl, opencl:P.D or opencl:NAME."`
-	Seconds recipe.Count `default:"60" help:"How long to search."`
-	Dense   bool         `help:"Tune the first layer for dense input, where it would be packed."`
-	JSON    bool         `name:"json" help:"One JSON object."`
+	Backend backendName    `default:"opencl" help:"The OpenCL device: opencl, opencl:P.D or opencl:NAME."`
+	Seconds recipe.Seconds `default:"60" help:"How long to search."`
+	Dense   bool           `help:"Tune the first layer for dense input, where it would be packed."`
+	JSON    bool           `name:"json" help:"One JSON object."`
 }
 
 // Help is shown by clgrad tune --help.

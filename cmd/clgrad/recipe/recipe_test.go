@@ -104,6 +104,12 @@ var bad = []struct{ text, want string }{
 	{`{"version": 1, "divide": [5]}`, `r.json:1:26: key "divide": "5": rows for training and for testing`},
 	{`{"version": 1, "name": "é", "preprocess": "min"}`, `r.json:1:24: key "name": "é": a name of at most 40`},
 	{`{"version": 1, "description": "é", "preprocess": "min"}`, `r.json:1:50: key "preprocess": "min" where one of max, standard, feature, column, none is expected`},
+	{`{"version": 1, "iterations": 1000000001}`, `r.json:1:30: key "iterations": "1000000001": a whole number of at least 1 and at most 1000000000 is expected`},
+	{`{"version": 1, "keep_checkpoints": 99999999999999999999}`, `r.json:1:36: key "keep_checkpoints": "99999999999999999999": a whole number of at least 1 and at most 1000000000`},
+	{`{"version": 1, "checkpoint_every": 1e9}`, `r.json:1:36: key "checkpoint_every": "1e9": a whole number of at least 0 and at most 1000000000`},
+	{`{"version": 1, "layers": [1000000001]}`, `r.json:1:26: key "layers": layers "1000000001": sizes of hidden layers`},
+	{`{"version": 1, "divide": [1, 1000000001]}`, `r.json:1:26: key "divide": "1,1000000001": rows for training`},
+	{`{"version": 1, "predictions": ""}`, `r.json:1:31: key "predictions": "": one of table, kaggle, none`},
 	{`{"version": 1, "init": 3}`, `r.json:1:24: key "init": a number where a string is expected`},
 	{`{"version": 1, "backend": "cuda"}`, `r.json:1:27: key "backend": backend "cuda" is unknown`},
 	{`{"version": 1, "data": ""}`, `r.json:1:24: key "data": "": a name is expected`},
@@ -176,4 +182,35 @@ func FuzzRecipe(f *testing.F) {
 			t.Errorf("%v: written\n%sread and written\n%s", err, encoded, once)
 		}
 	})
+}
+
+// Whatever a flag counts or times has bounds, and an empty text is no value.
+func TestBounds(t *testing.T) {
+	for _, c := range []struct {
+		value interface{ UnmarshalText([]byte) error }
+		good  []string
+		bad   []string
+	}{
+		{new(Count), []string{"1", "1000000000"}, []string{"", "0", "-1", "1000000001", "10000000000000000000000", "1e3", "1.0"}},
+		{new(Period), []string{"0", "1000000000"}, []string{"", "-1", "1000000001"}},
+		{new(Seconds), []string{"1", "86400"}, []string{"", "0", "86401", "10000000000"}},
+		{new(Layers), []string{"none", "1", "1000000000, 2"}, []string{"", " ", ",", "5,", "0", "1000000001", "none,5"}},
+		{new(Division), []string{"none", "1,1000000000"}, []string{"", "5", "0,5", "5,1000000001", "1,2,3"}},
+		{new(Form), []string{"none", "table"}, []string{"", "xml"}},
+		{new(Path), []string{"a"}, []string{"", "-a"}},
+		{new(Rate), []string{"1e-40", "3e38"}, []string{"", "0", "nan", "inf", "1e39", "-1"}},
+		{new(Share), []string{"1", "1e-9"}, []string{"", "0", "nan", "1.1"}},
+		{new(Fraction), []string{"0", "0.99"}, []string{"", "1", "nan", "-0.1"}},
+	} {
+		for _, text := range c.good {
+			if err := c.value.UnmarshalText([]byte(text)); err != nil {
+				t.Errorf("%T: %v", c.value, err)
+			}
+		}
+		for _, text := range c.bad {
+			if err := c.value.UnmarshalText([]byte(text)); err == nil || !strings.Contains(err.Error(), "expected") {
+				t.Errorf("%T of %q: %v", c.value, text, err)
+			}
+		}
+	}
 }

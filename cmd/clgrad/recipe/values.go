@@ -33,21 +33,33 @@ func (n *Name) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Layers is a list of the hidden layers' sizes, as in "500,150"; "none" or ""
-// is empty.
+// Most is the largest number of anything that a recipe counts: a kernel has 32 bits
+// for an iteration, and nothing that is counted here comes near it.
+const Most = 1_000_000_000
+
+// count parses a whole number from least to Most.
+func count(text string, least int) (int, error) {
+	n, err := strconv.Atoi(text)
+	if err != nil || n < least || n > Most {
+		return 0, fmt.Errorf("%.80q: a whole number of at least %d and at most %d is expected", text, least, Most)
+	}
+	return n, nil
+}
+
+// Layers is a list of the hidden layers' sizes, as in "500,150"; "none" is empty.
 type Layers []int
 
 // UnmarshalText parses a list of positive sizes.
 func (h *Layers) UnmarshalText(text []byte) error {
 	*h = nil
 	s := strings.TrimSpace(string(text))
-	if s == "" || s == "none" {
+	if s == "none" {
 		return nil
 	}
 	for _, part := range strings.Split(s, ",") {
-		n, err := strconv.Atoi(strings.TrimSpace(part))
-		if err != nil || n < 1 {
-			return fmt.Errorf("layers %q: sizes of hidden layers separated by commas are expected, as in 500,150, or none", s)
+		n, err := count(strings.TrimSpace(part), 1)
+		if err != nil {
+			return fmt.Errorf("layers %.80q: sizes of hidden layers separated by commas are expected, as in 500,150, or none", s)
 		}
 		*h = append(*h, n)
 	}
@@ -55,49 +67,57 @@ func (h *Layers) UnmarshalText(text []byte) error {
 }
 
 // Division is how many rows train and how many test, as in "42000,28000";
-// "none" or "" leaves a data set as it is.
+// "none" leaves a data set as it is.
 type Division []int
 
 // UnmarshalText parses two positive numbers.
 func (d *Division) UnmarshalText(text []byte) error {
 	*d = nil
 	s := strings.TrimSpace(string(text))
-	if s == "" || s == "none" {
+	if s == "none" {
 		return nil
 	}
 	train, test, _ := strings.Cut(s, ",")
-	n, err1 := strconv.Atoi(strings.TrimSpace(train))
-	m, err2 := strconv.Atoi(strings.TrimSpace(test))
-	if err1 != nil || err2 != nil || n < 1 || m < 1 {
-		return fmt.Errorf("%q: rows for training and for testing are expected, as in 42000,28000, or none", s)
+	n, err1 := count(strings.TrimSpace(train), 1)
+	m, err2 := count(strings.TrimSpace(test), 1)
+	if err1 != nil || err2 != nil {
+		return fmt.Errorf("%.80q: rows for training and for testing are expected, as in 42000,28000, or none", s)
 	}
 	*d = Division{n, m}
 	return nil
 }
 
-// Count is a positive number.
+// Count is a number from 1 to Most.
 type Count int
 
-// UnmarshalText parses a positive number.
+// UnmarshalText parses such a number.
 func (c *Count) UnmarshalText(text []byte) error {
-	n, err := strconv.Atoi(string(text))
-	if err != nil || n < 1 {
-		return fmt.Errorf("%q: a whole number of at least 1 is expected", text)
-	}
+	n, err := count(string(text), 1)
 	*c = Count(n)
-	return nil
+	return err
 }
 
-// Period is a number of iterations, 0 for none.
+// Period is a number of iterations up to Most, 0 for none.
 type Period int
 
-// UnmarshalText parses a number of at least 0.
+// UnmarshalText parses such a number.
 func (p *Period) UnmarshalText(text []byte) error {
-	n, err := strconv.Atoi(string(text))
-	if err != nil || n < 0 {
-		return fmt.Errorf("%q: a whole number of at least 0 is expected", text)
-	}
+	n, err := count(string(text), 0)
 	*p = Period(n)
+	return err
+}
+
+// Seconds is a time of 1 second to a day.
+type Seconds int
+
+// UnmarshalText parses a number of seconds.
+func (s *Seconds) UnmarshalText(text []byte) error {
+	const day = 24 * 60 * 60
+	n, err := strconv.Atoi(string(text))
+	if err != nil || n < 1 || n > day {
+		return fmt.Errorf("%.80q: seconds of at least 1 and at most %d, a day, are expected", text, day)
+	}
+	*s = Seconds(n)
 	return nil
 }
 
@@ -150,12 +170,12 @@ const (
 	Kaggle Form = "kaggle" // ImageId,Label
 )
 
-// UnmarshalText reports a form that is none of them; "none" or "" is no file.
+// UnmarshalText reports a form that is none of them; "none" is no file.
 func (f *Form) UnmarshalText(text []byte) error {
 	switch s := Form(text); s {
 	case Table, Kaggle:
 		*f = s
-	case "none", "":
+	case "none":
 		*f = ""
 	default:
 		return fmt.Errorf("%q: one of %s, %s, none is expected", text, Table, Kaggle)
