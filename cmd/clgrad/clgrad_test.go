@@ -437,10 +437,6 @@ func TestSignalElsewhere(t *testing.T) {
 	}
 }
 
-type writer func([]byte) (int, error)
-
-func (w writer) Write(p []byte) (int, error) { return w(p) }
-
 func TestDevices(t *testing.T) {
 	var r devicesReport
 	if err := json.Unmarshal([]byte(good(t, "devices", "--json")), &r); err != nil {

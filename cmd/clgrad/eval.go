@@ -8,6 +8,7 @@ import (
 	"slices"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/score"
 	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
@@ -32,7 +33,7 @@ type evaluation struct {
 	Layers        []int          `json:"layers"`
 	Loss          network.Number `json:"loss"`
 	TrainAccuracy network.Number `json:"train_accuracy"`
-	heldOut
+	score.HeldOut
 }
 
 // Run loads a model and scores it on a training, validation and test set.
@@ -70,9 +71,9 @@ func (c evalCommand) Run(a *app) (err error) {
 	if err := a.Err(); err != nil {
 		return err
 	}
-	score := func(name string, samples network.Samples) (loss, accuracy float64, err error) {
+	scoreSet := func(name string, samples network.Samples) (loss, accuracy float64, err error) {
 		if loss, accuracy, err = model.Score(samples); err == nil {
-			err = checkScore(name, loss, func() ([]float64, error) { return model.Logits(samples) }, l.Sizes[len(l.Sizes)-1], samples.Labels)
+			err = score.CheckLoss(name, loss, func() ([]float64, error) { return model.Logits(samples) }, l.Sizes[len(l.Sizes)-1], samples.Labels)
 		}
 		if err != nil {
 			err = fmt.Errorf("%s: %w", c.Model, err)
@@ -85,11 +86,11 @@ func (c evalCommand) Run(a *app) (err error) {
 			name += ", training set"
 		}
 	}
-	loss, accuracy, err := score(name, set.Train)
+	loss, accuracy, err := scoreSet(name, set.Train)
 	if err != nil {
 		return err
 	}
-	others, err := scoreHeldOut(a, set, score)
+	others, err := score.OfHeldOut(a, set, scoreSet)
 	if err != nil {
 		return err
 	}
@@ -103,7 +104,7 @@ func (c evalCommand) Run(a *app) (err error) {
 	if _, err := fmt.Fprintf(a.out, "%s: loss %.4f, accuracy %.2f %%\n", name, loss, 100*accuracy); err != nil {
 		return err
 	}
-	return others.show(a)
+	return others.Show(a.out)
 }
 
 // load returns the data set with the model's own classes and scaling: that of
@@ -113,7 +114,7 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 	if c.Data == "" && (c.Label != "" || c.Test != "") {
 		return dataset.Set{}, misused("--label and --test say more of --data: give that too")
 	}
-	flags := modelFlags{recipe.Setup{Data: c.Data, Label: c.Label, Test: c.Test}}
+	setup := recipe.Setup{Data: c.Data, Label: c.Label, Test: c.Test}
 	config := filepath.Join(string(c.Model), recipe.FileName)
 	_, err := os.Stat(config)
 	switch {
@@ -123,16 +124,18 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 		if err != nil {
 			return dataset.Set{}, err
 		}
-		flags.Setup = r.Setup
+		setup = r.Setup
 	case m.Run == nil:
 		return dataset.Set{}, fmt.Errorf("%s does not say what it was trained on: give --data", c.Model)
 	case m.Run.Directory:
 		return dataset.Set{}, fmt.Errorf("%s was trained on a file or directory named %s: give --data", c.Model, m.Run.Data)
 	default:
-		flags.Data, flags.Divide = recipe.Path(m.Run.Data), m.Run.Divide
-		flags.Samples, flags.Seed = recipe.Count(m.Run.Samples), m.Run.Seed
+		setup.Data, setup.Divide = recipe.Path(m.Run.Data), m.Run.Divide
+		setup.Samples, setup.Seed = recipe.Count(m.Run.Samples), m.Run.Seed
 	}
-	set, err := flags.raw(a, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), (*dataset.Columns)(m.Columns))
+	o := a.dataOptions()
+	o.Classes, o.Columns = classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), (*dataset.Columns)(m.Columns)
+	set, err := setup.Load(a, o)
 	if err != nil {
 		return set, err
 	}
@@ -143,7 +146,7 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 	switch {
 	case m.Run == nil:
 	case m.Run.Digest != set.Digest:
-		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, flags.Data)
+		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, setup.Data)
 	case m.Run.Validation > 0 && set.Validation.Rows == 0:
 		if set, err = set.Split(m.Run.Validation, m.Run.Seed); err != nil {
 			return set, err

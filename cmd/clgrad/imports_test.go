@@ -21,10 +21,15 @@ var allowed = map[string][]string{
 	"network/backendtest": {"network"},
 	"cpu":                 {"network"},
 	"gpu":                 {"network", "network/durable", "kernels"},
-	"cmd/compare":         {},
+	"cmd/clgrad/measure":  {},
+	"cmd/clgrad/text":     {"network"},
 	"cmd/clgrad/recipe":   {"kernels", "network", "network/dataset"},
-	"cmd/clgrad/report":   {"network", "network/durable"},
-	"cmd/clgrad":          {"cmd/clgrad/recipe", "cmd/clgrad/report", "network", "network/dataset", "network/checkpoint", "network/durable", "network/backendtest", "cpu", "gpu", "kernels"},
+	"cmd/clgrad/report":   {"cmd/clgrad/text", "network", "network/durable"},
+	"cmd/clgrad/score":    {"cmd/clgrad/report", "network", "network/dataset"},
+	"cmd/clgrad/bench":    {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/text", "kernels", "network", "network/dataset"},
+	"cmd/clgrad/run":      {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/score", "cmd/clgrad/text", "network", "network/checkpoint", "network/dataset", "network/durable"},
+	"cmd/clgrad":          {"cmd/clgrad/bench", "cmd/clgrad/recipe", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/text", "network", "network/backendtest", "network/checkpoint", "network/dataset", "network/durable", "cpu", "gpu", "kernels"},
+	"cmd/compare":         {"cmd/clgrad/measure"},
 }
 
 // Imports follow the table, C is reached from gpu alone, and only one file there

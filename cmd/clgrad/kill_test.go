@@ -85,14 +85,6 @@ func (p *process) until(is func() bool) {
 	}
 }
 
-// there reports whether a file of a pattern is there.
-func there(pattern ...string) func() bool {
-	return func() bool {
-		found, err := filepath.Glob(filepath.Join(pattern...))
-		return err == nil && len(found) > 0
-	}
-}
-
 // The phases of a run that a kill can hit, as its directory tells them.
 var phases = []string{
 	"before the configuration", "before the first checkpoint", "writing a checkpoint", "between checkpoints",

@@ -7,14 +7,11 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
-	"time"
 
 	"github.com/google/go-cmp/cmp"
 
-	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
 	"clgrad/gpu"
 	"clgrad/network/checkpoint"
@@ -93,33 +90,6 @@ func TestOutRemovesItsOwn(t *testing.T) {
 	good(t, "train", "--resume", link)
 	if to, err := os.Readlink(link); err != nil || to != dir {
 		t.Errorf("the link leads to %q, %v", to, err)
-	}
-}
-
-// Runs of a recipe that begin in one second each have a directory of their own.
-func TestRecipesAtOnce(t *testing.T) {
-	t.Chdir(t.TempDir())
-	now := time.Date(2020, 1, 2, 3, 4, 5, 0, time.UTC)
-	const runs = 32
-	dirs, errs := make([]*runDir, runs), make([]error, runs)
-	var all sync.WaitGroup
-	for i := range runs {
-		all.Go(func() { dirs[i], errs[i] = newRunOf(now, recipe.Recipe{Origin: recipe.Origin{Name: "same"}}) })
-	}
-	all.Wait()
-	seen := map[string]bool{}
-	for i, d := range dirs {
-		if errs[i] != nil {
-			t.Fatal(errs[i])
-		}
-		seen[d.path] = true
-		must(t, d.Close())
-	}
-	if len(seen) != runs {
-		t.Errorf("%d directories of %d runs", len(seen), runs)
-	}
-	if left, err := os.ReadDir(runsFolder); err != nil || len(left) > 0 {
-		t.Errorf("%v, %v of runs that came to nothing", left, err)
 	}
 }
 

@@ -29,12 +29,12 @@ import (
 	"runtime/debug"
 	"strings"
 	"syscall"
-	"unicode"
 
 	"github.com/alecthomas/kong"
 	"golang.org/x/term"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/text"
 	"clgrad/gpu"
 )
 
@@ -67,19 +67,9 @@ type app struct {
 func (a *app) command() string {
 	words := []string{"clgrad"}
 	for _, w := range a.args {
-		words = append(words, shellWord(w))
+		words = append(words, text.ShellWord(w))
 	}
 	return strings.Join(words, " ")
-}
-
-// shellWord returns a word as a shell would take it.
-func shellWord(w string) string {
-	if w == "" || strings.ContainsFunc(w, func(c rune) bool {
-		return !unicode.IsLetter(c) && !unicode.IsDigit(c) && !strings.ContainsRune("-_=./,:+%@", c)
-	}) {
-		return "'" + strings.ReplaceAll(w, "'", `'\''`) + "'"
-	}
-	return w
 }
 
 // note writes one line for the user to standard error.
@@ -208,27 +198,27 @@ func (a *app) status(err, outErr error) int {
 		_, driver := err.(*gpu.Error)
 		return driver
 	})
-	text := oneLine(errors.Join(all...))
+	said := oneLine(errors.Join(all...))
 	var wrong usageError
 	switch {
 	case bySignal && len(all) == 0:
 		a.note("%v", stopped)
 		return signalled + int(stopped.Signal)
 	case bySignal && len(ofDriver) == 0:
-		a.note("%v: %s", stopped, text)
+		a.note("%v: %s", stopped, said)
 		return signalled + int(stopped.Signal)
 	case bySignal:
-		a.note("%v, and: %s", stopped, text)
+		a.note("%v, and: %s", stopped, said)
 		return failure
 	case len(all) == 0 && unread:
 		return signalled + int(syscall.SIGPIPE)
 	case len(all) == 0:
 		return success
 	case errors.As(err, &wrong):
-		a.note("%s (see clgrad --help)", text)
+		a.note("%s (see clgrad --help)", said)
 		return usage
 	}
-	a.note("%s", text)
+	a.note("%s", said)
 	return failure
 }
 
@@ -292,9 +282,4 @@ func (o *output) Write(p []byte) (int, error) {
 }
 
 // oneLine returns an error's text in one line.
-func oneLine(err error) string {
-	if err == nil {
-		return ""
-	}
-	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
-}
+func oneLine(err error) string { return text.OneLine(err) }

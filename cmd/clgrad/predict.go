@@ -1,17 +1,15 @@
 package main
 
 import (
-	"encoding/csv"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
 	"path/filepath"
-	"strconv"
 	"strings"
 
 	"clgrad/cmd/clgrad/recipe"
-	"clgrad/cmd/clgrad/report"
+	"clgrad/cmd/clgrad/run"
+	"clgrad/cmd/clgrad/score"
 	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
@@ -66,22 +64,22 @@ func (c predictCommand) Run(a *app) (err error) {
 	if err := a.Err(); err != nil {
 		return err
 	}
-	logits, err := logitsOn(b, l, m.Parameters, plan.BlockRows, samples)
+	logits, err := score.Logits(b, l, m.Parameters, plan.BlockRows, samples)
 	if err != nil {
 		return err
 	}
-	p := predictions{samples.Labels, logits, l.Sizes[len(l.Sizes)-1], m.Classes}
-	if err := checkLogits(string(c.Data), logits, p.classes, nil); err != nil {
+	p := score.Predictions{Actual: samples.Labels, Logits: logits, Classes: l.Sizes[len(l.Sizes)-1], Names: m.Classes}
+	if err := score.CheckLogits(string(c.Data), logits, p.Classes, nil); err != nil {
 		return err
 	}
 	write := func(w io.Writer) error {
 		switch {
 		case c.JSON:
-			return p.writeLines(w, c.Probabilities)
+			return p.WriteLines(w, c.Probabilities)
 		case c.Kaggle:
-			return p.writeKaggle(w)
+			return p.WriteKaggle(w)
 		}
-		return p.writeTable(w, c.Probabilities)
+		return p.WriteTable(w, c.Probabilities)
 	}
 	if c.Out == "" {
 		return write(a.out)
@@ -114,179 +112,15 @@ func (c predictCommand) checkOut() error {
 	if real, err := filepath.EvalSymlinks(out); err == nil {
 		path = real
 	}
-	for _, name := range runFiles {
-		for _, run := range []string{filepath.Dir(path), filepath.Dir(filepath.Dir(path))} {
-			_, err := os.Stat(filepath.Join(run, recipe.FileName))
-			if first := strings.TrimPrefix(path, run+string(filepath.Separator)); err == nil && (first == name || strings.HasPrefix(first, name+string(filepath.Separator))) {
-				return fmt.Errorf("--out %s: is a file of the run in %s: choose another file", out, run)
+	for _, name := range run.Files {
+		for _, dir := range []string{filepath.Dir(path), filepath.Dir(filepath.Dir(path))} {
+			_, err := os.Stat(filepath.Join(dir, recipe.FileName))
+			if first := strings.TrimPrefix(path, dir+string(filepath.Separator)); err == nil && (first == name || strings.HasPrefix(first, name+string(filepath.Separator))) {
+				return fmt.Errorf("--out %s: is a file of the run in %s: choose another file", out, dir)
 			}
 		}
 	}
 	return nil
-}
-
-// loadModel reads the model of a file or of a run directory, and says so where that
-// is a checkpoint.
-func loadModel(a *app, path recipe.Path) (checkpoint.Model, error) {
-	if info, err := os.Stat(string(path)); err != nil || !info.IsDir() {
-		return checkpoint.Load(string(path))
-	}
-	m, file, damaged, err := checkpoint.LoadRun(string(path))
-	for _, problem := range damaged {
-		a.note("%s: it is passed over", oneLine(problem))
-	}
-	if err == nil && filepath.Base(file) != checkpoint.FileName {
-		a.note("%s: the run is not finished: its checkpoint of iteration %d is taken", path, m.Run.Iterations)
-	}
-	return m, err
-}
-
-// loadRows returns rows that are to be predicted: the test set where there is
-// one, otherwise all. Those of a CSV file have the classes and columns of the
-// training set.
-func loadRows(a *app, name, label recipe.Path, classes []string, columns *dataset.Columns) (network.Samples, error) {
-	o := a.dataOptions()
-	o.Label, o.Classes, o.Columns, o.Unlabelled = string(label), classes, columns, true
-	set, err := dataset.Load(a, string(name), o)
-	if err != nil {
-		return network.Samples{}, err
-	}
-	a.noteColumns(columns, set)
-	if set.Test.Rows > 0 {
-		return set.Test, nil
-	}
-	return set.Train, nil
-}
-
-// noteColumns says so where the names of a CSV file's columns were not looked at.
-func (a *app) noteColumns(known *dataset.Columns, set dataset.Set) {
-	if set.Columns != nil && set.Columns.Names != nil && (known == nil || known.Names == nil) {
-		a.note("%s: its columns are taken in their order: no names are known of those that the network was trained on", set.Name)
-	}
-}
-
-// classNames returns the names of n classes as a table has them: those given, or
-// their numbers.
-func classNames(names []string, n int) []string {
-	if names != nil {
-		return names
-	}
-	for i := range n {
-		names = append(names, strconv.Itoa(i))
-	}
-	return names
-}
-
-// logitsOn returns the logits of samples, computed on a backend in blocks of
-// blockRows rows.
-func logitsOn(b network.Backend, l network.Layout, theta []float64, blockRows int, samples network.Samples) (logits []float64, err error) {
-	// Labels take no part, and may be of classes that the network does not have.
-	samples.Labels = nil
-	model, err := network.NewModel(b, l, theta, blockRows)
-	if err != nil {
-		return nil, err
-	}
-	defer closing(&err, model)
-	return model.Logits(samples)
-}
-
-// predictions are a network's outputs for rows.
-type predictions struct {
-	actual  []int32   // labels, nil where they are unknown
-	logits  []float64 // rows×classes
-	classes int
-	names   []string // of the classes, nil where they are 0, 1, 2, …
-}
-
-// name returns what a class is called.
-func (p predictions) name(class int) string {
-	if class < len(p.names) {
-		return p.names[class]
-	}
-	return strconv.Itoa(class)
-}
-
-// each visits all rows, counted from 1.
-func (p predictions) each(visit func(row, predicted int, probabilities []float64) error) error {
-	probabilities := report.Softmax(p.logits, p.classes)
-	for i, class := range report.Predicted(p.logits, p.classes) {
-		if err := visit(i+1, class, probabilities[i*p.classes:(i+1)*p.classes]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// writeTable writes row, predicted label, actual label where it is known, and
-// the probabilities if asked for, as CSV with a header.
-func (p predictions) writeTable(w io.Writer, withProbabilities bool) error {
-	out := csv.NewWriter(w)
-	header := []string{"row", "predicted"}
-	if p.actual != nil {
-		header = append(header, "actual")
-	}
-	if withProbabilities {
-		for class := range p.classes {
-			header = append(header, "p_"+p.name(class))
-		}
-	}
-	out.Write(header)
-	err := p.each(func(row, predicted int, probabilities []float64) error {
-		record := []string{strconv.Itoa(row), p.name(predicted)}
-		if p.actual != nil {
-			record = append(record, p.name(int(p.actual[row-1])))
-		}
-		if withProbabilities {
-			for _, v := range probabilities {
-				record = append(record, strconv.FormatFloat(v, 'g', 6, 64))
-			}
-		}
-		return out.Write(record)
-	})
-	if err != nil {
-		return err
-	}
-	out.Flush()
-	return out.Error()
-}
-
-// writeKaggle writes ImageId,Label.
-func (p predictions) writeKaggle(w io.Writer) error {
-	out := csv.NewWriter(w)
-	out.Write([]string{"ImageId", "Label"})
-	err := p.each(func(row, predicted int, _ []float64) error {
-		return out.Write([]string{strconv.Itoa(row), p.name(predicted)})
-	})
-	if err != nil {
-		return err
-	}
-	out.Flush()
-	return out.Error()
-}
-
-// predictionLine is one row of --json.
-type predictionLine struct {
-	Row           int              `json:"row"`
-	Predicted     string           `json:"predicted"`
-	Actual        string           `json:"actual,omitempty"`
-	Probabilities []network.Number `json:"probabilities,omitempty"`
-}
-
-// writeLines writes a JSON object for each row.
-func (p predictions) writeLines(w io.Writer, withProbabilities bool) error {
-	e := json.NewEncoder(w)
-	return p.each(func(row, predicted int, probabilities []float64) error {
-		line := predictionLine{Row: row, Predicted: p.name(predicted)}
-		if p.actual != nil {
-			line.Actual = p.name(int(p.actual[row-1]))
-		}
-		if withProbabilities {
-			for _, v := range probabilities {
-				line.Probabilities = append(line.Probabilities, network.Number(v))
-			}
-		}
-		return e.Encode(line)
-	})
 }
 
 // replaceFile writes a file whole or leaves it as it was.

@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/score"
 	"clgrad/network/checkpoint"
 )
 
@@ -81,15 +82,6 @@ func TestRecipes(t *testing.T) {
 	}
 }
 
-func read(t *testing.T, name string) string {
-	t.Helper()
-	content, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
-
 // A run's configuration, given as a recipe from anywhere, is the same run again,
 // bit for bit; a flag beside it wins.
 func TestReproduce(t *testing.T) {
@@ -113,7 +105,7 @@ func TestReproduce(t *testing.T) {
 	if err := json.Unmarshal([]byte(good(t, "eval", first, "--backend", "cpu64", "--json")), &e); err != nil {
 		t.Fatal(err)
 	}
-	if e.Loss != s.Loss || e.heldOut != s.heldOut {
+	if e.Loss != s.Loss || e.HeldOut != s.HeldOut {
 		t.Errorf("train found %+v, eval %+v", s, e)
 	}
 	a, err := recipe.Load(first)
@@ -320,7 +312,7 @@ func TestPredict(t *testing.T) {
 	}
 	d := json.NewDecoder(strings.NewReader(good(t, "predict", run, "--data", data, "--backend", "cpu64", "--json", "--probabilities")))
 	for i := range 50 {
-		var line predictionLine
+		var line score.PredictionLine
 		if err := d.Decode(&line); err != nil {
 			t.Fatal(err)
 		}
@@ -367,9 +359,19 @@ func TestCommand(t *testing.T) {
 	}
 }
 
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Error(err)
+// Curve and samples are for a terminal alone.
+func TestScreen(t *testing.T) {
+	dir := images(t, 100, 10)
+	for _, screen := range []bool{false, true} {
+		for _, args := range [][]string{nil, {"--json"}} {
+			var out, notes bytes.Buffer
+			a := &app{Context: t.Context(), out: &out, err: &notes, screen: screen}
+			if status := a.run(append([]string{"train", "--data", dir, "--iterations", "2", "--backend", "cpu"}, args...)); status != success {
+				t.Fatal(notes.String())
+			}
+			if shown := strings.Contains(out.String(), "█") && strings.Contains(out.String(), "predicted "); shown != (screen && args == nil) {
+				t.Errorf("terminal %v, %v:\n%s", screen, args, out.String())
+			}
+		}
 	}
 }

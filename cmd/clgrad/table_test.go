@@ -3,49 +3,13 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"math/rand/v2"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
+	"clgrad/cmd/clgrad/bench"
 	"clgrad/network/checkpoint"
 )
-
-// flowers returns a CSV file of three kinds of flowers, rows of each, as clusters
-// in four measurements.
-func flowers(seed uint64, rows int) string {
-	kinds := []struct {
-		name   string
-		middle [4]float64
-	}{
-		{"setosa", [4]float64{5.0, 3.4, 1.5, 0.2}},
-		{"versicolor", [4]float64{5.9, 2.8, 4.3, 1.3}},
-		{"virginica", [4]float64{6.6, 3.0, 5.6, 2.0}},
-	}
-	random := rand.New(rand.NewPCG(seed, 0))
-	var b strings.Builder
-	b.WriteString("sepal length,sepal width,petal length,petal width,species\n")
-	for range rows {
-		for _, k := range kinds {
-			for _, m := range k.middle {
-				fmt.Fprintf(&b, "%.1f,", m+0.2*random.NormFloat64())
-			}
-			b.WriteString(k.name + "\n")
-		}
-	}
-	return b.String()
-}
-
-// write writes a file and returns its path.
-func write(t *testing.T, name, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	return path
-}
 
 // A table with text labels is learned, its classes are saved with the model, and
 // eval finds what train found, in a file of other columns' order too.
@@ -69,11 +33,11 @@ func TestTrainTable(t *testing.T) {
 	if err := json.Unmarshal([]byte(good(t, append([]string{"eval", run}, args...)...)), &e); err != nil {
 		t.Fatal(err)
 	}
-	if e.Loss != s.Loss || e.TrainAccuracy != s.TrainAccuracy || e.heldOut != s.heldOut {
+	if e.Loss != s.Loss || e.TrainAccuracy != s.TrainAccuracy || e.HeldOut != s.HeldOut {
 		t.Errorf("train found %+v, eval %+v", s, e)
 	}
 
-	if err := json.Unmarshal([]byte(good(t, "eval", run, "--backend", "cpu", "--json")), &e); err != nil || e.heldOut != s.heldOut {
+	if err := json.Unmarshal([]byte(good(t, "eval", run, "--backend", "cpu", "--json")), &e); err != nil || e.HeldOut != s.HeldOut {
 		t.Errorf("by its configuration eval finds %+v, %v", e, err)
 	}
 
@@ -163,7 +127,7 @@ func TestNoTestSet(t *testing.T) {
 	if out := good(t, append(train, "--validation", "0.1")...); !strings.Contains(out, "Validation set: ") || strings.Contains(out, "Test") {
 		t.Errorf("train --validation: %s", out)
 	}
-	var r benchReport
+	var r bench.Report
 	if err := json.Unmarshal([]byte(good(t, append([]string{"bench", "--iterations", "1", "--validation", "0.1", "--json"}, args...)...)), &r); err != nil {
 		t.Fatal(err)
 	}

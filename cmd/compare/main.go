@@ -20,8 +20,9 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"slices"
 	"strings"
+
+	"clgrad/cmd/clgrad/measure"
 )
 
 // networks are what is compared, as their hidden layers.
@@ -130,10 +131,10 @@ func run(clgrad, backend, python, script, data string, gpu bool, rounds, iterati
 			}
 			ratio := "" // of medians, both sides measured in the same turns
 			if i > 0 {
-				ratio = fmt.Sprintf("%.1f× faster", median(times[i])/median(times[0]))
+				ratio = fmt.Sprintf("%.1f× faster", measure.Median(times[i])/measure.Median(times[0]))
 			}
 			fmt.Printf("| 784-%s-10 | %s | %.3g | %s | %.0f MB |\n",
-				strings.ReplaceAll(hidden, ",", "-"), strings.TrimSpace(e.name+" "+e.version), median(times[i]), ratio, float64(memory[i])/1e6)
+				strings.ReplaceAll(hidden, ",", "-"), strings.TrimSpace(e.name+" "+e.version), measure.Median(times[i]), ratio, float64(memory[i])/1e6)
 		}
 	}
 	return nil
@@ -172,10 +173,4 @@ func cached(clgrad string) (string, error) {
 func wide() bool {
 	text, err := os.ReadFile("/proc/cpuinfo")
 	return err == nil && strings.Contains(string(text), "avx512f")
-}
-
-func median(v []float64) float64 {
-	sorted := slices.Sorted(slices.Values(v))
-	n := len(sorted)
-	return (sorted[(n-1)/2] + sorted[n/2]) / 2
 }

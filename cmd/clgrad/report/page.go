@@ -13,6 +13,8 @@ import (
 	"strconv"
 
 	"gonum.org/v1/plot/vg"
+
+	"clgrad/cmd/clgrad/text"
 )
 
 // The names of the pictures.
@@ -394,7 +396,7 @@ func percent(v float64) string {
 	if math.IsNaN(v) {
 		return undefined
 	}
-	return strconv.FormatFloat(100*v, 'f', 2, 64) + " %"
+	return text.Percent(v)
 }
 
 // number writes a number in at most four digits.

@@ -1,15 +1,15 @@
 //go:build unix
 
-package main
+package measure
 
 import (
 	"runtime"
 	"syscall"
 )
 
-// peakRSS returns the largest resident memory that the process had, in bytes,
+// PeakMemory returns the largest resident memory that the process had, in bytes,
 // 0 where the system does not tell.
-func peakRSS() int64 {
+func PeakMemory() int64 {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
 		return 0

@@ -1,4 +1,4 @@
-package main
+package run
 
 import (
 	"errors"
@@ -18,16 +18,11 @@ const lockName = "lock"
 // errLocked reports a lock that another process holds.
 var errLocked = errors.New("another process is at work there")
 
-// lockPatience is how long a directory that another process has is waited for: a
-// process that was killed has its memory, and its lock, for a moment longer. Tests
-// change it.
-var lockPatience = 2 * time.Second
-
-// lockDir takes a directory for this process. The system gives it back when the
-// process ends, however it ends.
-func lockDir(path string) (*flock.Flock, error) {
+// lockDir takes a directory for this process, and waits so long for another one that
+// has it. The system gives it back when the process ends, however it ends.
+func lockDir(path string, patience time.Duration) (*flock.Flock, error) {
 	l, err := lockFile(filepath.Join(path, lockName))
-	for begin := time.Now(); errors.Is(err, errLocked) && time.Since(begin) < lockPatience; {
+	for begin := time.Now(); errors.Is(err, errLocked) && time.Since(begin) < patience; {
 		time.Sleep(20 * time.Millisecond)
 		l, err = lockFile(filepath.Join(path, lockName))
 	}

@@ -1,4 +1,4 @@
-package main
+package run
 
 import (
 	"bufio"
@@ -16,11 +16,15 @@ import (
 	"clgrad/network"
 )
 
-// The files of a run directory that have lines for its iterations.
+// The files of a run directory that have lines for its iterations, and those of
+// predictions.
 const (
-	iterationsTable = "iterations.csv" // a row for every iteration
-	metricsTable    = "metrics.csv"    // a row for each logged iteration
-	metricsLines    = "metrics.jsonl"  // the lines that --json writes
+	IterationsFile = "iterations.csv" // a row for every iteration
+	MetricsFile    = "metrics.csv"    // a row for each logged iteration
+	LinesFile      = "metrics.jsonl"  // the lines that --json writes
+
+	PredictionsFile = "predictions.csv"
+	SubmissionFile  = "submission.csv"
 )
 
 const (
@@ -44,16 +48,16 @@ func openHistory(dir string, done, every, total int) (h history, t trace, err er
 		return (i + 1) * every
 	}
 	var errs [3]error
-	h.iterations, errs[0] = openLog(filepath.Join(dir, iterationsTable), iterationsHeader, done, func(i int, line string) error {
+	h.iterations, errs[0] = openLog(filepath.Join(dir, IterationsFile), iterationsHeader, done, func(i int, line string) error {
 		loss, accuracy, elapsed, err := parseIteration(i+1, line)
 		t.add(network.Iteration{Number: i + 1, Loss: loss, Elapsed: elapsed}, accuracy)
 		return err
 	})
-	h.table, errs[1] = openLog(filepath.Join(dir, metricsTable), metricsHeader, lines, func(i int, line string) error {
+	h.table, errs[1] = openLog(filepath.Join(dir, MetricsFile), metricsHeader, lines, func(i int, line string) error {
 		return expect(number(i), line)
 	})
-	h.lines, errs[2] = openLog(filepath.Join(dir, metricsLines), "", lines, func(i int, text string) error {
-		var line iterationLine
+	h.lines, errs[2] = openLog(filepath.Join(dir, LinesFile), "", lines, func(i int, text string) error {
+		var line Line
 		if err := json.Unmarshal([]byte(text), &line); err != nil {
 			return err
 		}
@@ -119,7 +123,7 @@ func (h history) iteration(i network.Iteration, accuracy float64) {
 }
 
 // line adds a logged iteration, for others to read at once.
-func (h history) line(line iterationLine) error {
+func (h history) line(line Line) error {
 	if h.lines == nil {
 		return nil
 	}

@@ -1,12 +1,10 @@
-package main
+package run
 
 import (
 	"errors"
-	"io"
 	"runtime"
 
 	"clgrad/cmd/clgrad/report"
-	"clgrad/gpu"
 	"clgrad/network"
 )
 
@@ -20,18 +18,16 @@ func profiled(iterationSeconds float64) int {
 // the time of every operation, and returns those of an iteration: profiling would
 // have slowed the run itself down. The run's own backend is closed by then, so that
 // nothing is in memory twice. A backend without that ability has none.
-func kernelTimes(a *app, r *trained) (kernels []report.Kernel, err error) {
+func (r *run) kernelTimes() (kernels []report.Kernel, err error) {
 	// What the run's own backend held makes room for this one's, and this one's for
 	// the pictures.
 	runtime.GC()
 	defer runtime.GC()
-	quiet := *a // what there is to say of the device has been said
-	quiet.err = io.Discard
-	b, err := backendName(r.info.Backend).open(&quiet, gpu.Options{Profiling: true})
+	b, err := r.opts.Open(r.info.Backend, true)
 	if err != nil {
 		return nil, err
 	}
-	defer closing(&err, b)
+	defer func() { err = errors.Join(err, b.Close()) }()
 	p, ok := b.(network.Profiler)
 	if !ok {
 		return nil, nil
@@ -40,13 +36,13 @@ func kernelTimes(a *app, r *trained) (kernels []report.Kernel, err error) {
 	if err != nil {
 		return nil, err
 	}
-	defer closing(&err, t)
+	defer func() { err = errors.Join(err, t.Close()) }()
 	if err := t.SetParameters(r.theta, 0); err != nil {
 		return nil, err
 	}
 	// A rate of nearly nothing: only the time is of interest.
 	descend := func(iterations int) ([]network.OperationTime, error) {
-		err := t.Descend(a, network.Descent{Iterations: iterations, LearningRate: 1e-30}, func(network.Iteration) error { return nil })
+		err := t.Descend(r.ctx, network.Descent{Iterations: iterations, LearningRate: 1e-30}, func(network.Iteration) error { return nil })
 		times, e := p.Profile()
 		return times, errors.Join(err, e)
 	}

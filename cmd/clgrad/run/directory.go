@@ -1,4 +1,4 @@
-package main
+package run
 
 import (
 	"cmp"
@@ -14,29 +14,30 @@ import (
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
+	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
 	"clgrad/network/durable"
 )
 
-// runsFolder is where runs of recipes go without --out.
-const runsFolder = "runs"
+// Folder is where runs of recipes go without --out.
+const Folder = "runs"
 
-// runFiles are the names of all that a run writes in its directory.
-var runFiles = []string{
-	recipe.FileName, checkpoint.FileName, checkpoint.Folder, iterationsTable, metricsTable, metricsLines,
-	report.FileName, report.PicturesDir, predictionsTable, submissionTable, lockName,
+// Files are the names of all that a run writes in its directory.
+var Files = []string{
+	recipe.FileName, checkpoint.FileName, checkpoint.Folder, IterationsFile, MetricsFile, LinesFile,
+	report.FileName, report.PicturesDir, PredictionsFile, SubmissionFile, lockName,
 }
 
-// A runDir is the directory of one run: what the run is in its configuration,
+// A directory is that of one run: what the run is in its configuration,
 // what it came to in the other files. While it is open no other process can open
-// it. A nil runDir keeps nothing.
+// it. A nil directory keeps nothing.
 //
 // The model at its top marks a finished run; the report is made after it. Until
 // then the checkpoints are what the run came to, the first of them that of
 // iteration 0, which holds the plan.
-type runDir struct {
+type directory struct {
 	path string
 	history
 	config   []byte // as written
@@ -52,26 +53,26 @@ type runDir struct {
 	finished bool     // the model is written
 }
 
-// newRun makes the directory of a new run and writes the configuration there,
-// before any work is done that it could lose. A directory that is there is taken
-// if none of a run's files is in it.
-func newRun(path string, r recipe.Recipe) (_ *runDir, err error) {
-	made, err := makeDir(path)
-	if err != nil {
-		return nil, fmt.Errorf("--out: %w", err)
-	}
-	return newRunIn(path, made, r)
-}
-
-// newRunIn is newRun of a directory that is there. made says that this process has
-// made it.
-func newRunIn(path string, made bool, r recipe.Recipe) (_ *runDir, err error) {
-	d := &runDir{path: path, keep: int(r.KeepCheckpoints), saved: -1, made: made}
+// newDirectory makes the directory of a new run and writes the configuration there,
+// before any work is done that it could lose. A directory that is there is taken if
+// none of a run's files is in it. Without a path it is TIME-NAME in Folder, or the next
+// number behind it where another run has that name.
+func newDirectory(path string, now time.Time, patience time.Duration, r recipe.Recipe) (_ *directory, err error) {
+	d := &directory{path: path, keep: int(r.KeepCheckpoints), saved: -1}
 	defer func() {
 		if err != nil {
 			err = fmt.Errorf("--out: %w", errors.Join(err, d.Close()))
 		}
 	}()
+	if path == "" {
+		d.path, err = makeNumbered(filepath.Join(Folder, now.Format("20060102-150405")+"-"+cmp.Or(string(r.Name), "train")))
+		d.made = err == nil
+	} else {
+		d.made, err = makeDir(path)
+	}
+	if err != nil {
+		return nil, err
+	}
 	r.Data, r.Test, r.Rows = absolute(r.Data), absolute(r.Test), absolute(r.Rows)
 	if d.config, err = r.Encode(); err != nil {
 		return nil, err
@@ -81,14 +82,15 @@ func newRunIn(path string, made bool, r recipe.Recipe) (_ *runDir, err error) {
 	}
 	_, err = os.Lstat(d.name(lockName))
 	d.keepLock = err == nil
-	if d.lock, err = lockDir(path); err != nil {
+	if d.lock, err = lockDir(d.path, patience); err != nil {
 		return nil, err
 	}
 	// Another process may have come and gone before the lock was taken.
 	if err := d.checkEmpty(); err != nil {
 		return nil, err
 	}
-	if err := d.write(recipe.FileName, d.config); err != nil {
+	d.wrote = append(d.wrote, recipe.FileName)
+	if err := durable.WriteFile(d.name(recipe.FileName), d.config); err != nil {
 		return nil, err
 	}
 	return d, nil
@@ -109,8 +111,8 @@ func makeDir(path string) (made bool, err error) {
 
 // checkEmpty reports a file that the run would write over. An empty lock is what a
 // killed run leaves: it does not count, and is not removed.
-func (d *runDir) checkEmpty() error {
-	for _, name := range runFiles {
+func (d *directory) checkEmpty() error {
+	for _, name := range Files {
 		info, err := os.Lstat(d.name(name))
 		switch {
 		case errors.Is(err, fs.ErrNotExist), name == lockName && err == nil && info.Mode().IsRegular() && info.Size() == 0:
@@ -120,17 +122,11 @@ func (d *runDir) checkEmpty() error {
 		}
 		hint := ""
 		if _, err := os.Stat(d.name(recipe.FileName)); err == nil {
-			hint = ", or go on with --resume " + shellWord(d.path)
+			hint = ", or go on with --resume " + text.ShellWord(d.path)
 		}
 		return fmt.Errorf("%s is there already, and the run would write it: choose another directory%s", d.name(name), hint)
 	}
 	return nil
-}
-
-// write writes a file that was not there before.
-func (d *runDir) write(name string, content []byte) error {
-	d.wrote = append(d.wrote, name)
-	return durable.WriteFile(d.name(name), content)
 }
 
 // absolute returns the path of a data set so that it can be found from anywhere;
@@ -149,18 +145,18 @@ func absolute(p recipe.Path) recipe.Path {
 }
 
 // open opens the history as it was after done iterations.
-func (d *runDir) open(done int, r recipe.Recipe) (t trace, err error) {
+func (d *directory) open(done int, r recipe.Recipe) (t trace, err error) {
 	if d == nil {
 		return trace{}, nil
 	}
-	d.wrote = append(d.wrote, iterationsTable, metricsTable, metricsLines)
+	d.wrote = append(d.wrote, IterationsFile, MetricsFile, LinesFile)
 	d.history, t, err = openHistory(d.path, done, int(r.LogEvery), int(r.Iterations))
 	return t, err
 }
 
 // Close gives the directory back. A new run that came to nothing removes what it
 // has written, and nothing else.
-func (d *runDir) Close() error {
+func (d *directory) Close() error {
 	err := d.history.close()
 	if !d.resumed && d.saved < 1 && len(d.wrote) > 0 {
 		checkpoint.Clear(d.path)
@@ -183,17 +179,17 @@ func (d *runDir) Close() error {
 }
 
 // name returns the path of one of the directory's files.
-func (d *runDir) name(file string) string { return filepath.Join(d.path, file) }
+func (d *directory) name(file string) string { return filepath.Join(d.path, file) }
 
 // iteration adds an iteration to the history.
-func (d *runDir) iteration(i network.Iteration, accuracy float64) {
+func (d *directory) iteration(i network.Iteration, accuracy float64) {
 	if d != nil {
 		d.history.iteration(i, accuracy)
 	}
 }
 
 // line adds a logged iteration to the history.
-func (d *runDir) line(line iterationLine) error {
+func (d *directory) line(line Line) error {
 	if d == nil {
 		return nil
 	}
@@ -201,7 +197,7 @@ func (d *runDir) line(line iterationLine) error {
 }
 
 // checkpoint writes a checkpoint when all that leads to it has reached the disk.
-func (d *runDir) checkpoint(m checkpoint.Model) (err error) {
+func (d *directory) checkpoint(m checkpoint.Model) (err error) {
 	file := ""
 	if err = d.sync(); err == nil {
 		file, err = checkpoint.SaveNumbered(d.path, m, d.keep)
@@ -214,7 +210,7 @@ func (d *runDir) checkpoint(m checkpoint.Model) (err error) {
 }
 
 // finish writes the model, which makes the run a finished one.
-func (d *runDir) finish(m checkpoint.Model) error {
+func (d *directory) finish(m checkpoint.Model) error {
 	if err := d.sync(); err != nil {
 		return err
 	}
@@ -227,7 +223,7 @@ func (d *runDir) finish(m checkpoint.Model) error {
 
 // tidy removes from a finished run what only an unfinished one needs. Without
 // keepCheckpoints the last one, which is as the model, goes with all others.
-func (d *runDir) tidy(keepCheckpoints bool) error {
+func (d *directory) tidy(keepCheckpoints bool) error {
 	if keepCheckpoints {
 		return nil
 	}
@@ -235,29 +231,23 @@ func (d *runDir) tidy(keepCheckpoints bool) error {
 }
 
 // sweep removes what a process that was killed left half written.
-func (d *runDir) sweep() error {
+func (d *directory) sweep() error {
 	return errors.Join(
-		durable.Sweep(d.path, recipe.FileName, checkpoint.FileName, report.FileName, predictionsTable, submissionTable),
+		durable.Sweep(d.path, recipe.FileName, checkpoint.FileName, report.FileName, PredictionsFile, SubmissionFile),
 		durable.Sweep(d.name(report.PicturesDir), "*.png"),
 		checkpoint.Sweep(d.path),
 	)
 }
 
-// newRunOf makes the directory of a recipe's run: TIME-NAME in runs, or the next
-// number behind it where another run has that name.
-func newRunOf(now time.Time, r recipe.Recipe) (*runDir, error) {
-	if err := os.MkdirAll(runsFolder, 0o777); err != nil {
-		return nil, err
+// makeNumbered makes a directory that is not there yet: first, first-2, …
+func makeNumbered(first string) (path string, err error) {
+	if err := os.MkdirAll(filepath.Dir(first), 0o777); err != nil {
+		return "", err
 	}
-	first := filepath.Join(runsFolder, now.Format("20060102-150405")+"-"+cmp.Or(string(r.Name), "train"))
-	path := first
+	path = first
 	for n := 2; ; n++ {
-		err := os.Mkdir(path, 0o777)
-		if err == nil {
-			return newRunIn(path, true, r)
-		}
-		if !errors.Is(err, fs.ErrExist) {
-			return nil, err
+		if err := os.Mkdir(path, 0o777); !errors.Is(err, fs.ErrExist) {
+			return path, err
 		}
 		path = fmt.Sprintf("%s-%d", first, n)
 	}

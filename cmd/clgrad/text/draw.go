@@ -1,9 +1,8 @@
-package main
+package text
 
 import (
 	"fmt"
 	"math"
-	"strconv"
 	"strings"
 
 	"clgrad/network"
@@ -15,9 +14,9 @@ const (
 	curveHeight = 12
 )
 
-// textCurve draws values over iterations 1, 2, … in lines of text, eight steps a
+// Curve draws values over iterations 1, 2, … in lines of text, eight steps a
 // character high. Values that are not finite are left out.
-func textCurve(values []float64) string {
+func Curve(values []float64) string {
 	// A column shows the mean of its stretch.
 	width := min(curveWidth, len(values))
 	columns := make([]float64, 0, width)
@@ -71,9 +70,9 @@ func textCurve(values []float64) string {
 // shades are from nothing to all of a character.
 var shades = []rune(" ░▒▓█")
 
-// textImage draws an image of h×w pixels in lines of text. A character is two
+// image draws an image of h×w pixels in lines of text. A character is two
 // columns and four rows of pixels, as characters are twice as high as wide.
-func textImage(pixels []float64, h, w int) []string {
+func image(pixels []float64, h, w int) []string {
 	most := 0.0
 	for _, v := range pixels {
 		most = max(most, v)
@@ -99,8 +98,8 @@ func textImage(pixels []float64, h, w int) []string {
 	return lines
 }
 
-// textSamples draws the first images side by side, each above its line of text.
-func textSamples(s network.Samples, shape []int, captions [][]string) string {
+// Samples draws the first images side by side, each above its line of text.
+func Samples(s network.Samples, shape []int, captions [][]string) string {
 	if len(shape) != 2 || shape[1] > 64 || shape[0] > 64 || s.Features != shape[0]*shape[1] {
 		return ""
 	}
@@ -114,7 +113,7 @@ func textSamples(s network.Samples, shape []int, captions [][]string) string {
 		for j, v := range row {
 			pixels[j] = float64(v)
 		}
-		for k, line := range append(textImage(pixels, shape[0], shape[1]), captions[i]...) {
+		for k, line := range append(image(pixels, shape[0], shape[1]), captions[i]...) {
 			if k == len(all) {
 				all = append(all, "")
 			}
@@ -127,14 +126,4 @@ func textSamples(s network.Samples, shape []int, captions [][]string) string {
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
 	return b.String()
-}
-
-// digits writes a positive number with four decimals, or as many as show three digits
-// of it: iterations take from a minute to some hundred microseconds.
-func digits(v float64) string {
-	decimals := 4
-	if v > 0 {
-		decimals = max(decimals, min(12, 2-int(math.Floor(math.Log10(v)))))
-	}
-	return strconv.FormatFloat(v, 'f', decimals, 64)
 }

@@ -1,28 +1,32 @@
-package main
+// Package score is what a network makes of a set: loss and accuracy, predictions, and
+// the error where they are not finite.
+package score
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"math"
 
 	"clgrad/network"
 	"clgrad/network/dataset"
 )
 
-// heldOut is how a network does on rows that it was not trained on. Figures of a set
+// HeldOut is how a network does on rows that it was not trained on. Figures of a set
 // that there is not are NaN, null in JSON.
-type heldOut struct {
+type HeldOut struct {
 	ValidationLoss     network.Number `json:"validation_loss"`
 	ValidationAccuracy network.Number `json:"validation_accuracy"`
 	TestLoss           network.Number `json:"test_loss"`
 	TestAccuracy       network.Number `json:"test_accuracy"`
 }
 
-// A scoreFunc returns the mean loss and the share of correct rows of a set. name
+// A Func returns the mean loss and the share of correct rows of a set. name
 // stands in errors.
-type scoreFunc func(name string, samples network.Samples) (loss, accuracy float64, err error)
+type Func func(name string, samples network.Samples) (loss, accuracy float64, err error)
 
-// scoreHeldOut scores the validation and the test set.
-func scoreHeldOut(a *app, set dataset.Set, score scoreFunc) (h heldOut, err error) {
+// OfHeldOut scores the validation and the test set.
+func OfHeldOut(ctx context.Context, set dataset.Set, score Func) (h HeldOut, err error) {
 	for _, part := range []struct {
 		name           string
 		samples        network.Samples
@@ -30,7 +34,7 @@ func scoreHeldOut(a *app, set dataset.Set, score scoreFunc) (h heldOut, err erro
 	}{{"validation set", set.Validation, &h.ValidationLoss, &h.ValidationAccuracy}, {"test set", set.Test, &h.TestLoss, &h.TestAccuracy}} {
 		loss, accuracy := math.NaN(), math.NaN()
 		if part.samples.Rows > 0 {
-			if err := a.Err(); err != nil {
+			if err := ctx.Err(); err != nil {
 				return h, err
 			}
 			if loss, accuracy, err = score(part.name, part.samples); err != nil {
@@ -42,66 +46,67 @@ func scoreHeldOut(a *app, set dataset.Set, score scoreFunc) (h heldOut, err erro
 	return h, nil
 }
 
-// show writes a line for each set that there is.
-func (h heldOut) show(a *app) (err error) {
+// Show writes a line for each set that there is.
+func (h HeldOut) Show(w io.Writer) (err error) {
 	for _, part := range []struct {
 		name           string
 		loss, accuracy network.Number
 	}{{"Validation", h.ValidationLoss, h.ValidationAccuracy}, {"Test", h.TestLoss, h.TestAccuracy}} {
 		if !math.IsNaN(float64(part.accuracy)) {
-			_, err = fmt.Fprintf(a.out, "%s set: loss %.4f, accuracy %.2f %%\n", part.name, float64(part.loss), 100*float64(part.accuracy))
+			_, err = fmt.Fprintf(w, "%s set: loss %.4f, accuracy %.2f %%\n", part.name, float64(part.loss), 100*float64(part.accuracy))
 		}
 	}
 	return err
 }
 
-// A notFiniteError reports a set for which a network has no finite result. Whatever
+// A NotFiniteError reports a set for which a network has no finite result. Whatever
 // scores or predicts ends in it, or says it where a run goes on.
-type notFiniteError struct {
+type NotFiniteError struct {
 	of  string // the set
 	row int    // its first such row, from 1; 0 where only the sum of the losses is not finite
 }
 
-func (e *notFiniteError) Error() string {
+func (e *NotFiniteError) Error() string {
 	if e.row == 0 {
 		return e.of + ": the sum of its losses is not finite: its values are beyond what the network was trained on"
 	}
 	return fmt.Sprintf("%s: row %d: the network's outputs are not finite, or too far apart for a finite loss: its parameters or its scaling do not fit the values of this row", e.of, e.row)
 }
 
-// checkLogits reports the first row of row-major logits that is not finite, or whose
+// CheckLogits reports the first row of row-major logits that is not finite, or whose
 // loss is not a finite float32 where there are labels.
-func checkLogits(of string, logits []float64, classes int, labels []int32) error {
+func CheckLogits(of string, logits []float64, classes int, labels []int32) error {
 	for i := range len(logits) / classes {
 		z := logits[i*classes : (i+1)*classes]
 		most := math.Inf(-1)
 		for _, v := range z {
-			if !finite(v) {
-				return &notFiniteError{of, i + 1}
+			if !Finite(v) {
+				return &NotFiniteError{of, i + 1}
 			}
 			most = max(most, v)
 		}
 		if labels != nil && int(labels[i]) < classes && most-z[labels[i]] > math.MaxFloat32 {
-			return &notFiniteError{of, i + 1}
+			return &NotFiniteError{of, i + 1}
 		}
 	}
 	return nil
 }
 
-// checkScore reports a loss that is not finite, by the row that makes it so. logits
+// CheckLoss reports a loss that is not finite, by the row that makes it so. logits
 // are had only then.
-func checkScore(of string, loss float64, logits func() ([]float64, error), classes int, labels []int32) error {
-	if finite(loss) {
+func CheckLoss(of string, loss float64, logits func() ([]float64, error), classes int, labels []int32) error {
+	if Finite(loss) {
 		return nil
 	}
 	z, err := logits()
 	if err != nil {
 		return err
 	}
-	if err := checkLogits(of, z, classes, labels); err != nil {
+	if err := CheckLogits(of, z, classes, labels); err != nil {
 		return err
 	}
-	return &notFiniteError{of: of}
+	return &NotFiniteError{of: of}
 }
 
-func finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }
+// Finite reports whether a number is neither NaN nor infinite.
+func Finite(v float64) bool { return !math.IsNaN(v) && !math.IsInf(v, 0) }

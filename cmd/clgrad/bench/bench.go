@@ -1,0 +1,291 @@
+// Package bench times every backend side by side, in turns, and writes what it found
+// as tables, JSON or Go's benchmark format.
+package bench
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"clgrad/cmd/clgrad/measure"
+	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/text"
+	"clgrad/kernels"
+	"clgrad/network"
+	"clgrad/network/dataset"
+)
+
+// Options say what is timed, and how it is shown.
+type Options struct {
+	Setup       recipe.Setup
+	Set         dataset.Set // scaled
+	Layout      network.Layout
+	DataSeconds float64 // that the set took, from the start of the process
+
+	Backends   []string
+	Strict     bool  // a backend that cannot be used is an error, not left out
+	Iterations int   // after one that is not timed
+	Rows       []int // in place of the whole training set
+	Profile    bool  // also the time of every operation
+	Peaks      bool  // also what each device comes to at best
+
+	// Open opens a backend by its name.
+	Open func(name string, p kernels.Precision) (network.Backend, error)
+	// Memory is that of this machine in bytes, 0 if unknown.
+	Memory int64
+	Note   func(format string, args ...any) // a line for the user
+}
+
+// An entry is a backend with a number of rows that takes its turns.
+type entry struct {
+	Result
+	width      int // bytes of an element
+	backend    network.Backend
+	trainer    *network.Trainer
+	operations []*operationTimes // in the order of a first run
+	// probes are those of the backend's peaks, nil where another entry's are.
+	probes []*probe
+}
+
+// operationTimes are the times of an operation of an iteration, one a turn.
+type operationTimes struct {
+	operation string
+	launches  float64
+	seconds   []float64
+}
+
+// Run times all backends in turns.
+func Run(ctx context.Context, o Options) (r Report, err error) {
+	r = Report{Data: o.Set.Name, Layers: o.Layout.Sizes, DataSeconds: o.DataSeconds}
+	rows := o.Rows
+	if len(rows) == 0 {
+		rows = []int{o.Set.Train.Rows}
+	}
+	var all []*entry
+	defer func() {
+		for _, x := range slices.Backward(all) {
+			err = errors.Join(err, x.close())
+		}
+	}()
+	var problem error
+	for _, n := range rows {
+		train, err := repeatRows(o.Set.Train, n, o.Memory)
+		if err != nil {
+			return r, err
+		}
+		set := o.Set
+		set.Train = train
+		for _, name := range o.Backends {
+			if err := ctx.Err(); err != nil {
+				return r, err
+			}
+			x := &entry{Result: Result{Backend: name, Samples: n}}
+			all = append(all, x)
+			if err := x.start(ctx, o, name, set); err != nil {
+				if o.Strict {
+					return r, err
+				}
+				o.Note("%s is left out: %s", name, text.OneLine(err))
+				x.Problem, problem = text.OneLine(err), err
+				continue
+			}
+			x.ToFirst = r.DataSeconds + x.Open + x.Load + x.First
+			if !slices.ContainsFunc(all, func(y *entry) bool { return y.probes != nil && y.Backend == x.Backend }) {
+				x.probes = []*probe{{peak: network.Arithmetic}, {peak: network.Bandwidth}}
+			}
+		}
+	}
+	if !slices.ContainsFunc(all, func(x *entry) bool { return x.Problem == "" }) {
+		return r, problem
+	}
+	if p := o.Setup.Precision; p.Reduced() && !slices.ContainsFunc(all, func(x *entry) bool { return x.Problem == "" && x.Precision == p }) {
+		return r, fmt.Errorf("no backend here computes at --precision %s", p)
+	}
+	r.PeakRSS = measure.PeakMemory() // the probes are no part of it
+	for left := true; left; {
+		left = false
+		for _, x := range all {
+			if x.Problem != "" || x.trainer.Done() > o.Iterations {
+				continue
+			}
+			if err := x.round(ctx, o); err != nil {
+				return r, fmt.Errorf("%s: %w", x.Backend, err)
+			}
+			left = true
+		}
+	}
+	for _, x := range all {
+		x.finish(o.Layout, all)
+		r.Results = append(r.Results, x.Result)
+	}
+	return r, nil
+}
+
+// start opens a backend, loads the data into it and runs the first iteration.
+func (x *entry) start(ctx context.Context, o Options, name string, set dataset.Set) (err error) {
+	before := measure.ResidentMemory()
+	begin := time.Now()
+	lap := func() float64 {
+		now := time.Now()
+		defer func() { begin = now }()
+		return now.Sub(begin).Seconds()
+	}
+	x.Precision = cmp.Or(o.Setup.Precision, kernels.Float32)
+	if name == "cpu" || name == "cpu64" {
+		x.Precision = kernels.Float32 // the others are compared with them
+	}
+	if x.backend, err = o.Open(name, x.Precision); err != nil {
+		return err
+	}
+	x.Open = lap()
+	info := x.backend.Info()
+	x.Backend, x.Device, x.Driver, x.width = info.Backend, info.Device, info.Driver, 4
+	if info.Roundoff < 0x1p-24 {
+		x.Precision, x.width = "float64", 8
+	}
+	if x.trainer, _, err = o.Setup.Start(set, o.Layout, x.backend); err != nil {
+		return err
+	}
+	x.Load = lap()
+	if _, err = x.turn(ctx, 1, float64(o.Setup.LR)); err != nil {
+		return err
+	}
+	x.First = lap()
+	if before > 0 {
+		x.Resident = measure.ResidentMemory() - before
+	}
+	if m, ok := x.backend.(network.MemoryMeter); ok {
+		x.Held = m.MemoryHeld()
+	}
+	return x.dropProfile()
+}
+
+// close frees what the entry holds.
+func (x *entry) close() (err error) {
+	if x.trainer != nil {
+		err = x.trainer.Close()
+	}
+	if x.backend != nil {
+		err = errors.Join(err, x.backend.Close())
+	}
+	return err
+}
+
+// repeatRows returns the first rows of s, and those of s again from its start until
+// there are as many. Rows for which a machine of so many bytes has no room are an
+// error: Go would end the process.
+func repeatRows(s network.Samples, rows int, memory int64) (network.Samples, error) {
+	if rows <= s.Rows {
+		return s.Slice(0, rows), nil
+	}
+	width := 1 // bytes of a feature
+	if s.Floats != nil {
+		width = 4
+	}
+	const label = 4
+	if need := float64(rows) * float64(s.Features*width+label); memory > 0 && need > float64(memory) {
+		return s, fmt.Errorf("--rows %d: needs %.1f GB of memory at least, this machine has %.1f GB", rows, need/1e9, float64(memory)/1e9)
+	}
+	r := s
+	r.Rows = rows
+	r.Bytes = cycle(s.Bytes, rows*s.Features)
+	r.Floats = cycle(s.Floats, rows*s.Features)
+	r.Labels = cycle(s.Labels, rows)
+	return r, nil
+}
+
+// cycle returns n elements of v in a circle.
+func cycle[T any](v []T, n int) []T {
+	if v == nil {
+		return nil
+	}
+	r := make([]T, 0, n)
+	for len(r) < n {
+		r = append(r, v[:min(len(v), n-len(r))]...)
+	}
+	return r
+}
+
+// turnTime is how long a turn may take: several iterations of a fast device, so
+// that two are on their way as in a training run, and one of a slow one. A backend
+// has at least leastTurns turns where it has as many iterations.
+const (
+	turnTime   = 200 * time.Millisecond
+	leastTurns = 5
+)
+
+// round runs a turn's iterations, and the probes.
+func (x *entry) round(ctx context.Context, o Options) error {
+	n := 1
+	if len(x.Turns) > 0 {
+		n = max(1, min(int(turnTime.Seconds()/x.Turns[len(x.Turns)-1].Seconds), o.Iterations/leastTurns))
+	}
+	t, err := x.turn(ctx, min(o.Iterations+1-x.trainer.Done(), n), float64(o.Setup.LR))
+	if err != nil {
+		return err
+	}
+	x.Turns = append(x.Turns, t)
+	if o.Profile {
+		if err := x.profile(t.Iterations); err != nil {
+			return err
+		}
+	}
+	if o.Peaks {
+		for _, p := range x.probes {
+			if err := p.measure(x.backend); err != nil {
+				return err
+			}
+		}
+	}
+	return x.dropProfile()
+}
+
+// turn runs n iterations and returns their mean: with two of them on their way, a
+// driver that reports the end of one late makes the next one look short.
+func (x *entry) turn(ctx context.Context, n int, rate float64) (Turn, error) {
+	var total time.Duration
+	err := x.trainer.Descend(ctx, network.Descent{Iterations: x.trainer.Done() + n, LearningRate: rate},
+		func(i network.Iteration) error {
+			total += i.Elapsed
+			x.Loss = network.Number(i.Loss)
+			return nil
+		})
+	return Turn{n, total.Seconds() / float64(n)}, err
+}
+
+// profile takes the time of each operation since the last call as that of the
+// turn.
+func (x *entry) profile(iterations int) error {
+	p, ok := x.backend.(network.Profiler)
+	if !ok {
+		return nil
+	}
+	times, err := p.Profile()
+	if err != nil {
+		return err
+	}
+	for _, o := range times {
+		i := slices.IndexFunc(x.operations, func(t *operationTimes) bool { return t.operation == o.Operation })
+		if i < 0 {
+			i = len(x.operations)
+			x.operations = append(x.operations, &operationTimes{operation: o.Operation})
+		}
+		t := x.operations[i]
+		t.launches = float64(o.Launches) / float64(iterations)
+		t.seconds = append(t.seconds, o.Total.Seconds()/float64(iterations))
+	}
+	return nil
+}
+
+// dropProfile forgets the operations since the last profile: those of the first
+// iteration and of probes.
+func (x *entry) dropProfile() error {
+	if p, ok := x.backend.(network.Profiler); ok {
+		_, err := p.Profile()
+		return err
+	}
+	return nil
+}

@@ -1,0 +1,91 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"clgrad/cmd/clgrad/run"
+)
+
+// What tests know of a run and its output, by names that do not hide a variable run.
+const (
+	iterationsTable  = run.IterationsFile
+	metricsTable     = run.MetricsFile
+	metricsLines     = run.LinesFile
+	predictionsTable = run.PredictionsFile
+	runsFolder       = run.Folder
+)
+
+var runFiles = run.Files
+
+type (
+	iterationLine = run.Line
+	summary       = run.Summary
+)
+
+// there reports whether a file of a pattern is there.
+func there(pattern ...string) func() bool {
+	return func() bool {
+		found, err := filepath.Glob(filepath.Join(pattern...))
+		return err == nil && len(found) > 0
+	}
+}
+
+func must(t *testing.T, err error) {
+	t.Helper()
+	if err != nil {
+		t.Error(err)
+	}
+}
+
+func read(t *testing.T, name string) string {
+	t.Helper()
+	content, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(content)
+}
+
+// write writes a file and returns its path.
+func write(t *testing.T, name, content string) string {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), name)
+	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// flowers returns a CSV file of three kinds of flowers, rows of each, as clusters
+// in four measurements.
+func flowers(seed uint64, rows int) string {
+	kinds := []struct {
+		name   string
+		middle [4]float64
+	}{
+		{"setosa", [4]float64{5.0, 3.4, 1.5, 0.2}},
+		{"versicolor", [4]float64{5.9, 2.8, 4.3, 1.3}},
+		{"virginica", [4]float64{6.6, 3.0, 5.6, 2.0}},
+	}
+	random := rand.New(rand.NewPCG(seed, 0))
+	var b strings.Builder
+	b.WriteString("sepal length,sepal width,petal length,petal width,species\n")
+	for range rows {
+		for _, k := range kinds {
+			for _, m := range k.middle {
+				fmt.Fprintf(&b, "%.1f,", m+0.2*random.NormFloat64())
+			}
+			b.WriteString(k.name + "\n")
+		}
+	}
+	return b.String()
+}
+
+type writer func([]byte) (int, error)
+
+func (w writer) Write(p []byte) (int, error) { return w(p) }

@@ -1,0 +1,61 @@
+package recipe
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+
+	"clgrad/network"
+	"clgrad/network/dataset"
+)
+
+// Load returns the data set with its parts as the setup wants them, not scaled. The
+// options say what the setup does not: where sets are looked for, and which classes
+// and columns a CSV file has.
+func (s Setup) Load(ctx context.Context, o dataset.Options) (set dataset.Set, err error) {
+	o.Label, o.Test = string(s.Label), string(s.Test)
+	if set, err = dataset.Load(ctx, string(s.Data), o); err != nil {
+		return set, err
+	}
+	if len(s.Divide) == 2 {
+		if set, err = set.Divide(s.Divide[0], s.Divide[1], s.Seed); err != nil {
+			return set, fmt.Errorf("--divide: %w", err)
+		}
+	}
+	if s.Samples > 0 {
+		set = set.First(int(s.Samples))
+	}
+	if s.Validation > 0 {
+		if set, err = set.Split(float64(s.Validation), s.Seed); err != nil {
+			return set, fmt.Errorf("--validation: %w", err)
+		}
+	}
+	return set, nil
+}
+
+// Layout returns that of the network on a data set.
+func (s Setup) Layout(set dataset.Set) (network.Layout, error) {
+	return network.NewLayout(slices.Concat([]int{set.Train.Features}, s.Layers, []int{set.Classes}))
+}
+
+// Start returns a trainer with initial parameters, on one backend.
+func (s Setup) Start(set dataset.Set, l network.Layout, b network.Backend) (*network.Trainer, network.Plan, error) {
+	plan, err := network.SingleShard(b, l.Sizes, set.Train)
+	if err != nil {
+		return nil, plan, err
+	}
+	// The trainer first: it finds out whether the network fits the device.
+	t, err := network.NewTrainer(l, set.Train, plan, []network.Backend{b})
+	if err != nil {
+		return nil, plan, err
+	}
+	theta, err := l.Initial(s.Init, s.Seed)
+	if err == nil {
+		err = t.SetParameters(theta, 0)
+	}
+	if err != nil {
+		return nil, plan, errors.Join(err, t.Close())
+	}
+	return t, plan, nil
+}

@@ -1,0 +1,194 @@
+package run
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
+
+	"clgrad/cmd/clgrad/score"
+	"clgrad/network"
+)
+
+// Line is one iteration of --json and of the metrics. Loss and training
+// accuracy are those of its forward pass; what is known of other samples is
+// after its update.
+type Line struct {
+	Iteration          int             `json:"iteration"`
+	Loss               network.Number  `json:"loss"`
+	TrainAccuracy      network.Number  `json:"train_accuracy"`
+	ValidationLoss     *network.Number `json:"validation_loss,omitempty"`
+	ValidationAccuracy *network.Number `json:"validation_accuracy,omitempty"`
+	TestLoss           *network.Number `json:"test_loss,omitempty"`
+	TestAccuracy       *network.Number `json:"test_accuracy,omitempty"`
+	Seconds            float64         `json:"seconds"` // of descent so far
+}
+
+// A trace is what is known of a run's iterations.
+type trace struct {
+	loss, accuracy []float64 // of every iteration
+	times          []time.Duration
+	seconds        float64 // of descent
+	lines          []Line
+}
+
+// add adds an iteration.
+func (t *trace) add(i network.Iteration, accuracy float64) {
+	t.times = append(t.times, i.Elapsed)
+	t.seconds += i.Elapsed.Seconds()
+	t.loss = append(t.loss, i.Loss)
+	t.accuracy = append(t.accuracy, accuracy)
+}
+
+// evaluations bounds how often a run is scored on other samples on its way.
+const evaluations = 100
+
+// loop runs the iterations that are not done yet, reports them and keeps checkpoints.
+// Between two lines it may score the validation and the test set, which takes about a
+// third of what an iteration over as many rows does. What is reported of an iteration
+// does not depend on where the run was interrupted.
+func (r *run) loop() (err error) {
+	var bar *progressbar.ProgressBar
+	if r.opts.Progress != nil {
+		bar = progressbar.NewOptions(int(r.Iterations), progressbar.OptionSetWriter(r.opts.Progress),
+			progressbar.OptionSetDescription("training"), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
+			progressbar.OptionSetItsString("it"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+		bar.Add(r.trainer.Done())
+		defer bar.Clear()
+	}
+	var others []*otherSet
+	if r.dir != nil {
+		if others, err = r.openOthers(); err != nil {
+			return err
+		}
+		for _, o := range others {
+			defer func() { err = errors.Join(err, o.scorer.Close()) }()
+		}
+	}
+	iterations, every := int(r.Iterations), int(r.LogEvery)
+	count := (iterations-1)/every + 1
+	scoreEvery := (count + evaluations - 1) / evaluations
+	for r.trainer.Done() < iterations {
+		next := iterations
+		for _, n := range []int{every, int(r.CheckpointEvery)} {
+			if n > 0 {
+				next = r.trainer.Done() + min(next-r.trainer.Done(), n-r.trainer.Done()%n)
+			}
+		}
+		stopped := r.trainer.Descend(r.ctx, network.Descent{Iterations: next, LearningRate: float64(r.LR)}, func(i network.Iteration) error {
+			accuracy := float64(i.Correct) / float64(r.set.Train.Rows)
+			r.trace.add(i, accuracy)
+			r.dir.iteration(i, accuracy)
+			if bar != nil {
+				bar.Add(1)
+			}
+			return nil
+		})
+		if errors.Is(stopped, context.Canceled) {
+			stopped = context.Cause(r.ctx) // which says why
+		}
+		// What stopped the run at the end of the last of these iterations takes
+		// nothing from them.
+		if stopped != nil && !(r.trainer.Settled() && r.trainer.Done() == next) {
+			return stopped
+		}
+		if next%every == 0 || next == iterations {
+			last := len(r.loss) - 1
+			line := Line{
+				Iteration: next, Loss: network.Number(r.loss[last]), TrainAccuracy: network.Number(r.accuracy[last]), Seconds: r.seconds,
+			}
+			if len(r.lines)%scoreEvery == 0 || next == iterations {
+				if err := r.scoreLine(&line, others); err != nil {
+					return errors.Join(stopped, err)
+				}
+			}
+			r.lines = append(r.lines, line)
+			if bar != nil {
+				bar.Clear()
+			}
+			if err := errors.Join(r.dir.line(line), r.showLine(line)); err != nil {
+				return errors.Join(stopped, err)
+			}
+		}
+		if r.CheckpointEvery > 0 && next%int(r.CheckpointEvery) == 0 {
+			if err := r.checkpoint(); err != nil {
+				return errors.Join(stopped, err)
+			}
+		}
+		if stopped != nil {
+			return stopped
+		}
+	}
+	return nil
+}
+
+// An otherSet is one that the network is scored on, on the way.
+type otherSet struct {
+	name    string
+	samples network.Samples
+	scorer  *network.Scorer
+	to      func(*Line) (loss, accuracy **network.Number)
+	warned  bool // that it has no finite result
+}
+
+// openOthers loads the validation and the test set where they are.
+func (r *run) openOthers() (all []*otherSet, err error) {
+	for _, o := range []*otherSet{
+		{name: "validation set", samples: r.set.Validation, to: func(l *Line) (_, _ **network.Number) { return &l.ValidationLoss, &l.ValidationAccuracy }},
+		{name: "test set", samples: r.set.Test, to: func(l *Line) (_, _ **network.Number) { return &l.TestLoss, &l.TestAccuracy }},
+	} {
+		if o.samples.Rows == 0 {
+			continue
+		}
+		if o.scorer, err = r.trainer.Scorer(o.samples); err != nil {
+			for _, o := range all {
+				err = errors.Join(err, o.scorer.Close())
+			}
+			return nil, err
+		}
+		all = append(all, o)
+	}
+	return all, nil
+}
+
+// scoreLine adds what is known of other samples. A set without a finite result is left
+// out, and said once.
+func (r *run) scoreLine(l *Line, others []*otherSet) error {
+	for _, o := range others {
+		loss, accuracy, err := o.scorer.Score()
+		if err != nil {
+			return err
+		}
+		if score.Finite(loss) {
+			toLoss, toAccuracy := o.to(l)
+			*toLoss, *toAccuracy = number(loss), number(accuracy)
+			continue
+		}
+		if o.warned {
+			continue
+		}
+		o.warned = true
+		theta, err := r.trainer.Parameters()
+		if err != nil {
+			return err
+		}
+		err = r.checkLoss(theta, o.name, o.samples, loss)
+		if _, ok := err.(*score.NotFiniteError); !ok {
+			return err
+		}
+		r.opts.Note("iteration %d: loss and accuracy are left out: %v", l.Iteration, err)
+	}
+	return nil
+}
+
+// showLine writes one iteration.
+func (r *run) showLine(l Line) error {
+	if r.opts.JSON {
+		return json.NewEncoder(r.opts.Out).Encode(l)
+	}
+	_, err := fmt.Fprintf(r.opts.Out, "Iteration %d, Loss: %.4f, Accuracy: %.2f %%\n", l.Iteration, float64(l.Loss), 100*float64(l.TrainAccuracy))
+	return err
+}

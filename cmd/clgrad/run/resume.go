@@ -1,0 +1,149 @@
+package run
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+
+	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/report"
+	"clgrad/cmd/clgrad/text"
+	"clgrad/network/checkpoint"
+)
+
+// reopen opens the directory of a run that is not finished, and finds out what the run
+// is and what it goes on from. A finished run is said to be so; it has no directory
+// then.
+func (r *run) reopen(path string) (err error) {
+	defer func() {
+		if err != nil {
+			err = fmt.Errorf("--resume: %w", err)
+		}
+	}()
+	config := filepath.Join(path, recipe.FileName)
+	if !isThere(config) {
+		return fmt.Errorf("%s: not found: the directory that train --out made is expected", config)
+	}
+	read, err := recipe.Load(config)
+	if err != nil {
+		return err
+	}
+	r.Recipe = read.Recipe
+	model := r.finishedModel(path)
+	lock, lockErr := lockDir(path, r.opts.Patience)
+	d := &directory{path: path, lock: lock, keep: int(r.KeepCheckpoints), saved: -1, resumed: true}
+	switch {
+	case model != nil && hasReport(path):
+		r.opts.Note("%s: finished, all %d iterations are done", path, r.Iterations)
+		if lockErr == nil {
+			return errors.Join(d.sweep(), d.tidy(r.CheckpointEvery > 0), d.Close())
+		}
+		return nil
+	case lockErr != nil:
+		return lockErr
+	}
+	r.dir = d
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
+	if d.config, err = os.ReadFile(config); err != nil {
+		return err
+	}
+	if err := d.sweep(); err != nil {
+		return err
+	}
+	if model != nil {
+		r.opts.Note("%s: all %d iterations are done: the report is made", path, r.Iterations)
+		r.from, d.saved, d.file = model, model.Run.Iterations, d.name(checkpoint.FileName)
+		return nil
+	}
+	m, file, damaged, err := checkpoint.Newest(path)
+	if err != nil && !errors.Is(err, checkpoint.ErrNone) {
+		return err
+	}
+	for _, problem := range damaged {
+		r.opts.Note("%s: it is passed over", text.OneLine(problem))
+	}
+	if err != nil {
+		r.opts.Note("%s: goes on from the start", path)
+		return nil
+	}
+	r.from, d.saved, d.file = &m, m.Run.Iterations, file
+	r.opts.Note("%s: goes on after iteration %d of %d", path, d.saved, r.Iterations)
+	return nil
+}
+
+// finishedModel returns the model of all iterations in a run directory, nil where it
+// is not there.
+func (r *run) finishedModel(path string) *checkpoint.Model {
+	file := filepath.Join(path, checkpoint.FileName)
+	if !isThere(file) {
+		return nil
+	}
+	m, err := checkpoint.Load(file)
+	if err != nil {
+		r.opts.Note("%s: it is made again", text.OneLine(err))
+		return nil
+	}
+	if m.Run == nil || m.Run.Plan == nil || m.Run.Iterations != int(r.Iterations) {
+		return nil
+	}
+	return &m
+}
+
+// hasReport reports whether a run directory has all that comes after the model: the
+// report, and the summary behind the metrics.
+func hasReport(path string) bool {
+	lines, err := os.ReadFile(filepath.Join(path, LinesFile))
+	if err != nil || !bytes.Contains(lines[bytes.LastIndexByte(bytes.TrimSpace(lines), '\n')+1:], []byte(`"summary":true`)) {
+		return false
+	}
+	return isThere(filepath.Join(path, report.FileName))
+}
+
+// sameAs reports where the data set and the configuration are not what a checkpoint was
+// made with.
+func (r *run) sameAs(from *checkpoint.Model) error {
+	r.plan = *from.Run.Plan
+	here := r.model(nil, from.Run.Iterations)
+	if here.Run.Digest != from.Run.Digest {
+		return fmt.Errorf("--resume: the data %s is not what the run began with: its digest is %.16s… where the checkpoint has %.16s…", r.Data, here.Run.Digest, from.Run.Digest)
+	}
+	for _, f := range []struct {
+		what        string
+		here, there any
+	}{
+		{"layers", here.Sizes, from.Sizes},
+		{"preprocess", here.Preprocess, from.Preprocess},
+		{"shape", here.Shape, from.Shape},
+		{"classes", here.Classes, from.Classes},
+	} {
+		if !reflect.DeepEqual(f.here, f.there) {
+			return differs(f.what, f.here, f.there)
+		}
+	}
+	run := reflect.ValueOf(*here.Run)
+	for i := range run.NumField() {
+		x, err1 := json.Marshal(run.Field(i).Interface())
+		y, err2 := json.Marshal(reflect.ValueOf(*from.Run).Field(i).Interface())
+		if err := errors.Join(err1, err2); err != nil {
+			return err
+		}
+		if !bytes.Equal(x, y) {
+			key, _, _ := strings.Cut(run.Type().Field(i).Tag.Get("json"), ",")
+			return differs(key, string(x), string(y))
+		}
+	}
+	return nil
+}
+
+func differs(what string, here, there any) error {
+	return fmt.Errorf("--resume: the configuration's %s is %.99s where the checkpoint has %.99s: it is not that of this run", what, fmt.Sprint(here), fmt.Sprint(there))
+}

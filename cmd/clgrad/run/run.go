@@ -1,0 +1,284 @@
+// Package run is the life of a run: its directory, from the configuration to the
+// report, with the lock, the history and the checkpoints in it; its loop; going on
+// with a run that was interrupted; what it comes to.
+//
+// A run goes through these steps: a directory (directory.go, resume.go), data and
+// trainer (run.go), the loop (loop.go), scores (results.go), the model, and at last the
+// report (report.go). Whatever ends it on the way, the newest checkpoint stays.
+package run
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"sync"
+	"time"
+
+	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/report"
+	"clgrad/cmd/clgrad/text"
+	"clgrad/network"
+	"clgrad/network/checkpoint"
+	"clgrad/network/dataset"
+)
+
+// Options say what is trained, where it is kept, and how the run reaches what is
+// outside of it.
+type Options struct {
+	Recipe recipe.Recipe
+	// Keep says that the run has a directory: Directory, or one that is not there yet
+	// and has the recipe's name.
+	Keep      bool
+	Directory string
+	Resume    string // the directory of a run to go on with; Recipe and Keep are then of no matter
+
+	// Patience is how long a directory that another process has is waited for: a
+	// process that was killed has its memory, and its lock, for a moment longer.
+	Patience time.Duration
+
+	JSON     bool
+	Command  string                           // the command line, for the report
+	Out      io.Writer                        // results
+	Note     func(format string, args ...any) // a line for the user
+	Progress io.Writer                        // has a progress bar, nil for none
+	Screen   bool                             // Out is a terminal
+
+	Data dataset.Options
+	// Rows loads the rows that Recipe.Rows names, which are to be predicted by a
+	// network that was trained on the set.
+	Rows func(name recipe.Path, set dataset.Set) (network.Samples, error)
+	// Start opens the recipe's backend and starts there.
+	Start func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error)
+	// Open opens a backend by its name, without a word.
+	Open func(name string, profiling bool) (network.Backend, error)
+}
+
+// A run is one that is under way, and what it has come to.
+type run struct {
+	opts Options
+	recipe.Recipe
+	ctx  context.Context
+	dir  *directory        // nil where nothing is kept
+	from *checkpoint.Model // what the run goes on from, nil for the start
+
+	set     dataset.Set
+	layout  network.Layout
+	rows    network.Samples // to be predicted
+	backend network.Backend
+	trainer *network.Trainer
+	plan    network.Plan
+	info    network.Info
+
+	trace
+	theta     []float64 // the final parameters
+	logits    []float64 // of heldOutRows, nil where they are not finite
+	rowLogits []float64 // of rows, nil where they are not finite
+	notFinite error     // what is said of sets without a finite result
+	summary   Summary
+}
+
+// Train trains, scores and saves.
+func Train(ctx context.Context, o Options) (err error) {
+	r := &run{opts: o, Recipe: o.Recipe, ctx: ctx}
+	switch {
+	case o.Resume != "":
+		if err := r.reopen(o.Resume); err != nil || r.dir == nil {
+			return err // nil: the run is finished
+		}
+	case o.Keep:
+		if r.dir, err = newDirectory(o.Directory, time.Now(), o.Patience, r.Recipe); err != nil {
+			return err
+		}
+	}
+	if r.dir != nil {
+		defer func() { err = errors.Join(err, r.dir.Close()) }()
+	}
+	if err := r.load(); err != nil {
+		return err
+	}
+	if err := r.start(); err != nil {
+		return err
+	}
+	release := sync.OnceValue(func() error { return errors.Join(r.trainer.Close(), r.backend.Close()) })
+	defer func() { err = errors.Join(err, release()) }()
+	if r.trace, err = r.dir.open(r.trainer.Done(), r.Recipe); err != nil {
+		return err
+	}
+	defer func() { r.resumeHint(err) }()
+	// The state before the first iteration has the plan in it.
+	if err := r.checkpoint(); err != nil {
+		return err
+	}
+	stopped := r.loop()
+	if !r.trainer.Settled() {
+		return stopped
+	}
+	// An interrupted run is worth as much as it came to.
+	if err := errors.Join(stopped, r.checkpoint()); err != nil {
+		return err
+	}
+	if r.theta, err = r.trainer.Parameters(); err != nil {
+		return err
+	}
+	if err := r.score(); err != nil {
+		return err
+	}
+	if r.dir != nil {
+		if err := r.save(); err != nil {
+			return err
+		}
+		// The report runs some iterations on a backend that measures: it gets the
+		// memory of this one.
+		if err := release(); err != nil {
+			return err
+		}
+		if err := r.report(); err != nil {
+			return err
+		}
+	}
+	return errors.Join(r.show(), r.notFinite)
+}
+
+// load brings the data set, scaled, and the rows to be predicted. The scaling and the
+// layout are those of the checkpoint that the run goes on from, once they are found to
+// be of this data.
+func (r *run) load() (err error) {
+	if r.set, err = r.Load(r.ctx, r.opts.Data); err != nil {
+		return err
+	}
+	if r.from == nil {
+		if r.set, err = r.set.Preprocess(r.Preprocess); err != nil {
+			return err
+		}
+	} else {
+		r.set = r.set.Scale(r.from.Scaling)
+	}
+	if r.layout, err = r.Layout(r.set); err != nil {
+		return err
+	}
+	if r.from != nil {
+		if err := r.sameAs(r.from); err != nil {
+			return err
+		}
+	}
+	if _, r.rows = heldOutRows(r.set); r.Rows == "" {
+		return r.ctx.Err()
+	}
+	if r.rows, err = r.opts.Rows(r.Rows, r.set); err != nil {
+		return fmt.Errorf("--predict: %w", err)
+	}
+	if r.rows.Features != r.set.Train.Features {
+		return fmt.Errorf("--predict: %s has %d features where %s has %d", r.Rows, r.rows.Features, r.set.Name, r.set.Train.Features)
+	}
+	r.rows.Scaling = r.set.Train.Scaling
+	return r.ctx.Err()
+}
+
+// start opens the backend and makes the trainer: of the recipe, or where a checkpoint
+// stands, of its plan.
+func (r *run) start() (err error) {
+	if r.from == nil {
+		r.backend, r.trainer, r.plan, err = r.opts.Start(r.Recipe, r.set, r.layout)
+	} else {
+		err = r.startFrom(r.from)
+	}
+	if err == nil {
+		r.info = r.backend.Info()
+	}
+	return err
+}
+
+// startFrom is start on the plan of a checkpoint.
+func (r *run) startFrom(from *checkpoint.Model) (err error) {
+	r.plan = *from.Run.Plan
+	if n := len(r.plan.Shards); n != 1 {
+		return fmt.Errorf("--resume: the checkpoint's plan has %d shards where 1 is expected", n)
+	}
+	if r.backend, err = r.opts.Open(r.plan.Shards[0].Backend, false); err != nil {
+		return fmt.Errorf("--resume: %w", err)
+	}
+	if r.trainer, err = network.NewTrainer(r.layout, r.set.Train, r.plan, []network.Backend{r.backend}); err != nil {
+		return errors.Join(fmt.Errorf("--resume: %w", err), r.backend.Close())
+	}
+	if err := r.trainer.SetParameters(from.Parameters, from.Run.Iterations); err != nil {
+		return errors.Join(err, r.trainer.Close(), r.backend.Close())
+	}
+	return nil
+}
+
+// heldOutRows returns the samples whose predictions say most about the network, and
+// what they are: the test set, or what there is in its place.
+func heldOutRows(set dataset.Set) (name string, samples network.Samples) {
+	switch {
+	case set.Test.Rows > 0:
+		return "test set", set.Test
+	case set.Validation.Rows > 0:
+		return "validation set", set.Validation
+	}
+	return "training set", set.Train
+}
+
+// checkpoint keeps what the run has come to, if it is not kept yet and the history
+// reaches as far.
+func (r *run) checkpoint() error {
+	done := r.trainer.Done()
+	if r.dir == nil || r.dir.failed || r.dir.saved == done || len(r.lines) != logged(done, int(r.LogEvery), int(r.Iterations)) {
+		return nil
+	}
+	theta, err := r.trainer.Parameters()
+	if err != nil {
+		return err
+	}
+	return r.dir.checkpoint(r.model(theta, done))
+}
+
+// model returns all that a model or checkpoint of the run holds.
+func (r *run) model(theta []float64, done int) checkpoint.Model {
+	precision := checkpoint.F32
+	if r.info.Roundoff < 0x1p-24 {
+		precision = checkpoint.F64
+	}
+	return checkpoint.Model{
+		Sizes: r.layout.Sizes, Parameters: theta, Precision: precision,
+		Scaling: r.set.Train.Scaling, Preprocess: string(r.Preprocess), Shape: r.set.Shape, Classes: r.set.ClassNames, Columns: (*checkpoint.Columns)(r.set.Columns),
+		Run: &checkpoint.Run{
+			Init: r.Init, Seed: r.Seed, LearningRate: float64(r.LR), Iterations: done,
+			Data: r.set.Name, Directory: !r.set.Named, Divide: r.Divide, Samples: int(r.Samples), Validation: float64(r.Validation),
+			Digest: r.set.Digest, Plan: &r.plan,
+		},
+	}
+}
+
+// resumeHint says where a run that did not end well can be gone on with.
+func (r *run) resumeHint(err error) {
+	d, done := r.dir, r.trainer.Done()
+	resume := func() string { return "clgrad train --resume " + text.ShellWord(d.path) }
+	var nonFinite *network.NonFiniteError
+	switch {
+	case err == nil:
+	case d == nil:
+		if r.trainer.Settled() && done > 0 {
+			r.opts.Note("stopped after iteration %d: nothing is saved without --out", done)
+		}
+	case d.finished:
+		if _, err := os.Stat(d.name(report.FileName)); err != nil {
+			r.opts.Note("the model is saved in %s: %s makes the report", d.name(checkpoint.FileName), resume())
+		}
+	case d.saved < 1:
+	case !isThere(d.file):
+		r.opts.Note("iteration %d was saved in %s, which cannot be found any more", d.saved, d.file)
+	case errors.As(err, &nonFinite):
+		r.opts.Note("iteration %d, the last that was kept, is saved in %s", d.saved, d.file)
+	case r.trainer.Settled() && done > d.saved:
+		r.opts.Note("iteration %d is saved in %s, what came after it, to iteration %d, is lost: %s goes on from there", d.saved, d.file, done, resume())
+	default:
+		r.opts.Note("iteration %d is saved in %s: %s goes on from there", d.saved, d.file, resume())
+	}
+}
+
+func isThere(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}

@@ -1,0 +1,139 @@
+package run
+
+import (
+	"encoding/json"
+	"fmt"
+	"time"
+
+	"clgrad/cmd/clgrad/measure"
+	"clgrad/cmd/clgrad/report"
+	"clgrad/cmd/clgrad/score"
+	"clgrad/cmd/clgrad/text"
+	"clgrad/network"
+)
+
+// Summary is the last line of --json: the final parameters on the whole training,
+// validation and test set. Numbers of a set that there is not are null.
+type Summary struct {
+	Summary       bool           `json:"summary"`
+	Backend       string         `json:"backend"`
+	Device        string         `json:"device"`
+	Precision     string         `json:"precision,omitempty"` // of products, where it is reduced
+	Layers        []int          `json:"layers"`
+	Iterations    int            `json:"iterations"`
+	Loss          network.Number `json:"loss"`
+	TrainAccuracy network.Number `json:"train_accuracy"`
+	score.HeldOut
+	// Seconds is the time of the descent, without loading and scoring.
+	Seconds float64 `json:"seconds"`
+	// Median is of the times from the end of one iteration to the end of the
+	// next, without the first; of the first where it is the only one.
+	Median  float64 `json:"median_iteration_seconds"`
+	PeakRSS int64   `json:"peak_rss_bytes"`
+	Model   string  `json:"model,omitempty"` // the file that was saved
+
+	// What a recipe asks for.
+	Recipe       string          `json:"recipe,omitempty"`
+	Passes       *Passed         `json:"passes,omitempty"`
+	UnscaledTest *network.Number `json:"test_accuracy_unscaled,omitempty"`
+	Reference    *Compared       `json:"reference,omitempty"`
+	Predictions  string          `json:"predictions,omitempty"` // the file
+	Report       string          `json:"report,omitempty"`      // the file
+}
+
+// Passed is the iteration at which the training accuracy first reached a share.
+type Passed struct {
+	Accuracy  float64 `json:"accuracy"`
+	Iteration *int    `json:"iteration"` // nil: never
+}
+
+// Compared is how far the losses are from a recipe's reference.
+type Compared struct {
+	Name     string         `json:"name"`
+	Shift    int            `json:"shift_iterations"` // of the reference, to where it is closest
+	Distance network.Number `json:"largest_distance"`
+	At       int            `json:"at_iteration"`
+}
+
+func number(v float64) *network.Number {
+	n := network.Number(v)
+	return &n
+}
+
+// show writes the summary, and on a terminal the curve and some samples before
+// it.
+func (r *run) show() error {
+	s, out := r.summary, r.opts.Out
+	if r.opts.JSON {
+		return json.NewEncoder(out).Encode(s)
+	}
+	if r.opts.Screen {
+		fmt.Fprintf(out, "Loss\n%s", text.Curve(r.loss))
+		if _, samples := heldOutRows(r.set); r.logits != nil {
+			fmt.Fprint(out, text.Samples(samples, r.set.Shape, r.captions(samples)))
+		}
+	}
+	if score.Finite(float64(s.Loss)) {
+		fmt.Fprintf(out, "Training set: loss %.4f, accuracy %.2f %%\n", float64(s.Loss), 100*float64(s.TrainAccuracy))
+	}
+	s.HeldOut.Show(out)
+	for _, f := range s.figures() {
+		fmt.Fprintf(out, "%s: %s\n", f.Name, f.Value)
+	}
+	fmt.Fprintf(out, "Time: %.1f s for %d iterations, the first %.3f s, then %s s each (median)\n",
+		s.Seconds, s.Iterations, r.times[0].Seconds(), text.Digits(s.Median))
+	if s.PeakRSS > 0 {
+		fmt.Fprintf(out, "Peak memory: %.0f MB\n", float64(s.PeakRSS)/1e6)
+	}
+	for _, f := range []struct{ what, file string }{{"Model", s.Model}, {"Predictions", s.Predictions}, {"Report", s.Report}} {
+		if f.file != "" {
+			fmt.Fprintf(out, "%s: %s\n", f.what, f.file)
+		}
+	}
+	return nil
+}
+
+// figures are what a recipe asks for, in words.
+func (s Summary) figures() (all []report.Figure) {
+	if v := s.UnscaledTest; v != nil && score.Finite(float64(*v)) {
+		all = append(all, report.Figure{Name: "Test set without scaling", Value: "accuracy " + text.Percent(float64(*v))})
+	}
+	if p := s.Passes; p != nil {
+		all = append(all, report.Figure{Name: fmt.Sprintf("Training accuracy of %g %%", 100*p.Accuracy), Value: p.when()})
+	}
+	if c := s.Reference; c != nil {
+		all = append(all, report.Figure{Name: "Loss against " + c.Name,
+			Value: fmt.Sprintf("at most %.4f apart, at iteration %d, with its curve moved by %d iterations", float64(c.Distance), c.At, c.Shift)})
+	}
+	return all
+}
+
+// when says at which iteration.
+func (p Passed) when() string {
+	if p.Iteration == nil {
+		return "is not reached"
+	}
+	return fmt.Sprintf("at iteration %d", *p.Iteration)
+}
+
+// captions returns what stands below the first samples.
+func (r *run) captions(samples network.Samples) (all [][]string) {
+	p := score.Predictions{Classes: r.classes(), Names: r.set.ClassNames}
+	n := min(5, samples.Rows)
+	for i, class := range report.Predicted(r.logits[:n*p.Classes], p.Classes) {
+		all = append(all, []string{"actual " + p.Name(int(samples.Labels[i])), "predicted " + p.Name(class)})
+	}
+	return all
+}
+
+// medianIteration returns the median of all times but the first, in seconds.
+func medianIteration(times []time.Duration) float64 {
+	if len(times) > 1 {
+		times = times[1:]
+	}
+	var seconds []float64
+	for _, t := range times {
+		seconds = append(seconds, t.Seconds())
+	}
+	return measure.Median(seconds)
+}
