@@ -80,9 +80,9 @@ type Setup struct {
 	Validation Fraction           `json:"validation,omitempty" placeholder:"FRACTION" help:"Part of the training set to hold back for validation, as in 0.1, chosen by class and --seed."`
 	Layers     Layers             `json:"layers" default:"128" help:"Sizes of the hidden layers, as in 500,150; none for no hidden layer."`
 	Preprocess dataset.Preprocess `json:"preprocess" default:"max" enum:"max,standard,feature,column,none" help:"Scaling of the features: ${enum}. standard takes one mean and deviation over all, feature one a feature, column one a column of the image."`
-	Init       network.Init       `json:"init" default:"normal" enum:"normal,he" help:"Initial weights: ${enum}."`
+	Init       network.Init       `json:"init" default:"he" enum:"normal,he" help:"Initial weights: ${enum}."`
 	Seed       uint64             `json:"seed" default:"1" help:"Seed of the initial weights and of every division of the data."`
-	LR         Rate               `json:"lr" name:"lr" default:"0.1" help:"Learning rate."`
+	LR         Rate               `json:"lr" name:"lr" default:"0.5" help:"Learning rate."`
 
 	Precision kernels.Precision `json:"precision" default:"float32" enum:"float32,tf32,bf16,bf16x3" help:"What the operands of matrix products are rounded to on an OpenCL device, before they are added in float32: ${enum}. Other than float32 needs tensor cores; bf16x3 keeps float32's precision on them."`
 }

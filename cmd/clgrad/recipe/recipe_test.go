@@ -67,7 +67,7 @@ func TestValue(t *testing.T) {
 	if f.LR != 0.01 || f.LogEvery != 5 || f.Layers != nil || f.Seed != math.MaxUint64 {
 		t.Errorf("%+v", f.Recipe)
 	}
-	if f.Iterations != 100 || f.Data != "mnist" || f.Init != "normal" || f.Backend != "auto" {
+	if f.Iterations != 100 || f.Data != "mnist" || f.Init != "he" || f.Backend != "auto" {
 		t.Errorf("not the defaults: %+v", f.Recipe)
 	}
 	for flag, want := range map[string]bool{"divide": true, "predict": true, "data": false, "lr": false, "fly": false} {
