@@ -245,7 +245,7 @@ func (x *entry) round(ctx context.Context, o Options) error {
 
 // turn runs n iterations and returns their mean: with two of them on their way, a
 // driver that reports the end of one late makes the next one look short.
-func (x *entry) turn(ctx context.Context, n int, rate float64) (Turn, error) {
+func (x *entry) turn(ctx context.Context, n int, rate float64) (turn, error) {
 	var total time.Duration
 	err := x.trainer.Descend(ctx, network.Descent{Iterations: x.trainer.Done() + n, LearningRate: rate},
 		func(i network.Iteration) error {
@@ -253,7 +253,7 @@ func (x *entry) turn(ctx context.Context, n int, rate float64) (Turn, error) {
 			x.Loss = network.Number(i.Loss)
 			return nil
 		})
-	return Turn{n, total.Seconds() / float64(n)}, err
+	return turn{n, total.Seconds() / float64(n)}, err
 }
 
 // profile takes the time of each operation since the last call as that of the

@@ -42,10 +42,10 @@ type Result struct {
 	Resident int64 `json:"resident_bytes,omitempty"`
 	Held     int64 `json:"held_bytes,omitempty"`
 
-	Turns      []Turn         `json:"turns"`
+	Turns      []turn         `json:"turns"`
 	Iterations int            `json:"iterations"` // of all turns
 	Loss       network.Number `json:"loss"`       // of the last iteration
-	Measured                  // an iteration
+	measured                  // an iteration
 	Min        float64        `json:"min_iteration_seconds"`
 	Max        float64        `json:"max_iteration_seconds"`
 
@@ -57,8 +57,8 @@ type Result struct {
 	Rest    float64     `json:"rest_seconds,omitempty"`
 }
 
-// Turn is some iterations in a row.
-type Turn struct {
+// turn is some iterations in a row.
+type turn struct {
 	Iterations int     `json:"iterations"`
 	Seconds    float64 `json:"seconds"` // an iteration
 }
@@ -68,13 +68,13 @@ type Turn struct {
 type Operation struct {
 	Operation string  `json:"operation"`
 	Launches  float64 `json:"launches_per_iteration"`
-	Measured
+	measured
 	Share float64 `json:"share_of_iteration"`
 	times []float64
 }
 
-// Measured is a time, over the turns, with what it comes to.
-type Measured struct {
+// measured is a time, over the turns, with what it comes to.
+type measured struct {
 	Median float64 `json:"median_iteration_seconds"`
 	Q1     float64 `json:"q1_iteration_seconds"` // a quarter of the turns took less
 	Q3     float64 `json:"q3_iteration_seconds"` // and a quarter more
@@ -88,8 +88,8 @@ type Measured struct {
 }
 
 // statistics returns the statistics of times that did the given work.
-func statistics(times []float64, flops, bytes, peakGFlops, peakGBytes float64) Measured {
-	m := Measured{Median: measure.Quantile(times, 0.5), Q1: measure.Quantile(times, 0.25), Q3: measure.Quantile(times, 0.75), Flops: flops, Bytes: bytes}
+func statistics(times []float64, flops, bytes, peakGFlops, peakGBytes float64) measured {
+	m := measured{Median: measure.Quantile(times, 0.5), Q1: measure.Quantile(times, 0.25), Q3: measure.Quantile(times, 0.75), Flops: flops, Bytes: bytes}
 	share := func(rate, peak float64) float64 {
 		if peak > 0 {
 			return rate / peak
@@ -131,7 +131,7 @@ func (x *entry) finish(l network.Layout, all []*entry) {
 		times = append(times, t.Seconds)
 		x.Iterations += t.Iterations
 	}
-	x.Measured = statistics(times, flops, bytes, peak, x.PeakGBytes)
+	x.measured = statistics(times, flops, bytes, peak, x.PeakGBytes)
 	x.Min, x.Max = slices.Min(times), slices.Max(times)
 	rest := slices.Clone(times)
 	for _, o := range x.operations {
@@ -141,7 +141,7 @@ func (x *entry) finish(l network.Layout, all []*entry) {
 		w := work[formula(o.operation)]
 		x.Profile = append(x.Profile, Operation{
 			Operation: o.operation, Launches: o.launches, times: o.seconds,
-			Measured: statistics(o.seconds, w.Flops, w.Bytes, peak, x.PeakGBytes),
+			measured: statistics(o.seconds, w.Flops, w.Bytes, peak, x.PeakGBytes),
 			Share:    measure.Quantile(o.seconds, 0.5) / x.Median,
 		})
 	}

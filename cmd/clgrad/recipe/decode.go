@@ -29,14 +29,14 @@ func (e *Error) Error() string {
 	return fmt.Sprintf("%s:%d:%d: key %.80q: %s", e.File, e.Line, e.Column, e.Key, e.Problem)
 }
 
-// A misfit is an Error whose place is still an offset.
-type misfit struct {
+// A decodeError is an Error whose place is still an offset.
+type decodeError struct {
 	at      int
 	key     string
 	problem string
 }
 
-func (m *misfit) Error() string { return m.problem }
+func (e *decodeError) Error() string { return e.problem }
 
 var (
 	recipeType = reflect.TypeFor[Recipe]()
@@ -66,7 +66,7 @@ func fields(t reflect.Type) []field {
 // a flag could have.
 func decode(name string, text []byte, r *Recipe, given map[string]string) error {
 	err := decodeText(text, r, given)
-	var m *misfit
+	var m *decodeError
 	if !errors.As(err, &m) {
 		return err
 	}
@@ -82,7 +82,7 @@ func decodeText(text []byte, r *Recipe, given map[string]string) error {
 		for rest := text; ; {
 			c, n := utf8.DecodeRune(rest)
 			if c == utf8.RuneError && n < 2 {
-				return &misfit{at: at, problem: "a byte that is not UTF-8"}
+				return &decodeError{at: at, problem: "a byte that is not UTF-8"}
 			}
 			at, rest = at+n, rest[n:]
 		}
@@ -94,14 +94,14 @@ func decodeText(text []byte, r *Recipe, given map[string]string) error {
 		if errors.As(err, &syntax) && !strings.Contains(err.Error(), "unexpected end") {
 			at = max(0, int(syntax.Offset)-1)
 		}
-		return &misfit{at: at, problem: strings.ReplaceAll(err.Error(), "\n", " ")}
+		return &decodeError{at: at, problem: strings.ReplaceAll(err.Error(), "\n", " ")}
 	}
 	start := len(text) - len(bytes.TrimLeft(text, " \t\r\n"))
 	if err := decodeObject(reflect.ValueOf(r).Elem(), any, start, "", given); err != nil {
 		return err
 	}
 	if r.Version == 0 {
-		return &misfit{at: start, key: "version", problem: fmt.Sprintf("is missing: %d is expected", Version)}
+		return &decodeError{at: start, key: "version", problem: fmt.Sprintf("is missing: %d is expected", version)}
 	}
 	return nil
 }
@@ -110,7 +110,7 @@ func decodeText(text []byte, r *Recipe, given map[string]string) error {
 // struct. outer is the key it stands under.
 func decodeObject(v reflect.Value, raw []byte, base int, outer string, given map[string]string) error {
 	if raw[0] != '{' {
-		return &misfit{base, outer, fmt.Sprintf("%s where an object {…} is expected", kind(raw))}
+		return &decodeError{base, outer, fmt.Sprintf("%s where an object {…} is expected", kind(raw))}
 	}
 	known := map[string]field{}
 	var keys []string
@@ -136,9 +136,9 @@ func decodeObject(v reflect.Value, raw []byte, base int, outer string, given map
 		f, ok := known[key]
 		switch {
 		case !ok:
-			return &misfit{at, full, "is unknown: one of " + strings.Join(keys, ", ") + " is expected"}
+			return &decodeError{at, full, "is unknown: one of " + strings.Join(keys, ", ") + " is expected"}
 		case seen[key]:
-			return &misfit{at, full, "stands there twice"}
+			return &decodeError{at, full, "stands there twice"}
 		}
 		seen[key] = true
 		var value json.RawMessage
@@ -153,13 +153,13 @@ func decodeObject(v reflect.Value, raw []byte, base int, outer string, given map
 		if given != nil && f.Tag.Get("kong") != "-" {
 			given[key] = text
 		}
-		if full == "version" && text != strconv.Itoa(Version) {
-			return &misfit{at, full, fmt.Sprintf("%s is unknown: %d is expected", text, Version)}
+		if full == "version" && text != strconv.Itoa(version) {
+			return &decodeError{at, full, fmt.Sprintf("%s is unknown: %d is expected", text, version)}
 		}
 	}
 	if c, ok := v.Addr().Interface().(interface{ check() error }); ok {
 		if err := c.check(); err != nil {
-			return &misfit{base, outer, err.Error()}
+			return &decodeError{base, outer, err.Error()}
 		}
 	}
 	return nil
@@ -180,7 +180,7 @@ func keyStart(raw []byte, end int) int {
 // decodeValue reads a JSON value, which stands at offset at, into a field, and
 // returns it as a flag would have it.
 func decodeValue(v reflect.Value, raw []byte, at int, key string, tag reflect.StructTag) (text string, err error) {
-	wrong := func(format string, args ...any) error { return &misfit{at, key, fmt.Sprintf(format, args...)} }
+	wrong := func(format string, args ...any) error { return &decodeError{at, key, fmt.Sprintf(format, args...)} }
 	switch k := v.Kind(); k {
 	case reflect.Pointer:
 		v.Set(reflect.New(v.Type().Elem()))
@@ -260,7 +260,7 @@ func setDefaults(r *Recipe) error {
 // as the flag is.
 func decodeList(v reflect.Value, raw []byte, at int, key string, tag reflect.StructTag) (string, error) {
 	if raw[0] != '[' {
-		return "", &misfit{at, key, fmt.Sprintf("%s where a list […] is expected", kind(raw))}
+		return "", &decodeError{at, key, fmt.Sprintf("%s where a list […] is expected", kind(raw))}
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	if _, err := d.Token(); err != nil {
@@ -288,7 +288,7 @@ func decodeList(v reflect.Value, raw []byte, at int, key string, tag reflect.Str
 	}
 	if v.Addr().Type().Implements(textType) {
 		if err := setText(v, text, tag); err != nil {
-			return "", &misfit{at, key, err.Error()}
+			return "", &decodeError{at, key, err.Error()}
 		}
 		return text, nil
 	}

@@ -38,8 +38,8 @@ import (
 // FileName is the name of a run's recipe in its directory.
 const FileName = "config.json"
 
-// Version is the version of the form that this package reads and writes.
-const Version = 1
+// version is that of the form that this package reads and writes.
+const version = 1
 
 // A Recipe is all that decides what a run does, but for the device it finds.
 // The tags are those of the flags (kong's) and of the file.
@@ -177,7 +177,7 @@ func Parse(name string, text []byte) (File, error) {
 
 // Encode returns the recipe as a file.
 func (r Recipe) Encode() ([]byte, error) {
-	r.Version = Version
+	r.Version = version
 	if r.Layers == nil {
 		r.Layers = Layers{} // null is no list
 	}

@@ -103,10 +103,10 @@ func newDrawing(c Chart, s scale) *drawing {
 	for i, curve := range c.Curves {
 		points += d.curve(curve, s, i, false)
 	}
-	for i, r := range c.References {
-		curve := r.Curve
+	for i, curve := range c.References {
+		name := curve.Name
 		if len(c.Curves) > 0 {
-			if compared, ok := Compare(c.Curves[0], curve, r.Align); ok {
+			if compared, ok := Compare(c.Curves[0], curve); ok {
 				moved := ""
 				if compared.Shift != 0 {
 					curve = curve.moved(compared.Shift)
@@ -118,9 +118,9 @@ func newDrawing(c Chart, s scale) *drawing {
 					moved = fmt.Sprintf(", after moving that curve %s", way)
 				}
 				d.notes = append(d.notes, fmt.Sprintf("%s: the largest distance from %q is %.3g%s, at iteration %d%s.",
-					c.Curves[0].Name, r.Name, s.factor*compared.Distance, s.unit, compared.Iteration, moved))
+					c.Curves[0].Name, name, s.factor*compared.Distance, s.unit, compared.Iteration, moved))
 			} else {
-				d.notes = append(d.notes, fmt.Sprintf("%s and %q have too few iterations in common to be compared.", c.Curves[0].Name, r.Name))
+				d.notes = append(d.notes, fmt.Sprintf("%s and %q have too few iterations in common to be compared.", c.Curves[0].Name, name))
 			}
 		}
 		points += d.curve(curve, s, len(c.Curves)+i, true)

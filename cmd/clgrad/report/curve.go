@@ -73,16 +73,16 @@ type Comparison struct {
 	Iteration int     // where it is, on the curve's scale
 }
 
-// Compare returns the largest distance between a curve c and a reference r at
-// the reference's iterations, c being linear between its points. With align the
-// reference is moved first by the whole number of iterations at which that
-// distance is smallest (the smallest move among equals), at most a quarter of
-// its length: two runs from different initial weights leave their first plateau
-// at different iterations. Points of r outside c's iterations do not count, but
-// three quarters of them have to be inside. Values that are not finite count on
-// neither side, and r is thinned where it has more than a thousand points. It
-// reports false where there is nothing to compare.
-func Compare(c, r Curve, align bool) (Comparison, bool) {
+// Compare returns the largest distance between a curve c and a reference r at the
+// reference's iterations, c being linear between its points. The reference is moved
+// first by the number of iterations at which that distance is smallest (the smallest
+// move among equals; one of about a thousand is tried), at most a quarter of its
+// length: two runs from different initial weights leave their first plateau at
+// different iterations. Points of r outside c's iterations do not count, but three
+// quarters of them have to be inside. Values that are not finite count on neither side,
+// and r is thinned where it has more than a thousand points. It reports false where
+// there is nothing to compare.
+func Compare(c, r Curve) (Comparison, bool) {
 	ours, theirs := c.finite(), thin(r.finite())
 	if len(ours) == 0 || len(theirs) == 0 {
 		return Comparison{}, false
@@ -116,30 +116,17 @@ func Compare(c, r Curve, align bool) (Comparison, bool) {
 		return most, inside > 0 && 4*inside >= 3*len(theirs)
 	}
 	best, ok := distance(0)
-	if !align {
-		return best, ok
-	}
-	// From coarse to fine: a step is at first a hundredth of the way, then a
-	// tenth of the step before around the best so far.
 	reach := int(theirs[len(theirs)-1].X-theirs[0].X) / 4
-	step := max(1, reach/100)
-	for from, to := -reach, reach; ; {
-		for shift := from; shift <= to; shift += step {
-			d, within := distance(shift)
-			if within && (!ok || d.Distance < best.Distance ||
-				d.Distance == best.Distance && abs(shift) < abs(best.Shift)) {
+	step := max(1, reach/500)
+	for shift := step; shift <= reach; shift += step {
+		for _, to := range []int{-shift, shift} {
+			if d, within := distance(to); within && (!ok || d.Distance < best.Distance) {
 				best, ok = d, true
 			}
 		}
-		if step == 1 {
-			return best, ok
-		}
-		from, to = max(-reach, best.Shift-step), min(reach, best.Shift+step)
-		step = max(1, step/10)
 	}
+	return best, ok
 }
-
-func abs(n int) int { return max(n, -n) }
 
 // finite returns the points of a curve that can be compared.
 func (c Curve) finite() plotter.XYs {

@@ -28,25 +28,24 @@ func descent(middle float64) func(int) float64 {
 func TestCompare(t *testing.T) {
 	ours := curve("ours", 1, 400, descent(150))
 	for _, test := range []struct {
-		name  string
-		c, r  Curve
-		align bool
-		want  Comparison
-		ok    bool
+		name string
+		c, r Curve
+		want Comparison
+		ok   bool
 	}{
-		{"itself", ours, ours, false, Comparison{0, 0, 1}, true},
-		{"a step", Curve{"", []int{1, 11}, []float64{0, 10}}, Curve{"", []int{2, 5, 8}, []float64{1, 4.5, 7.25}}, false, Comparison{0, 0.5, 5}, true},
-		{"the reference earlier", ours, curve("", 10, 400, descent(127)), true, Comparison{23, 0, 33}, true},
-		{"the reference later", ours, curve("", 10, 400, descent(187)), true, Comparison{-37, 0, 3}, true},
-		{"one point each", Curve{"", []int{3}, []float64{1}}, Curve{"", []int{3}, []float64{1.5}}, true, Comparison{0, 0.5, 3}, true},
-		{"nothing in common", Curve{"", []int{3, 4}, []float64{1, 1}}, Curve{"", []int{9}, []float64{1}}, false, Comparison{}, false},
-		{"half in common", Curve{"", []int{1, 2}, []float64{1, 1}}, Curve{"", []int{1, 2, 3, 4}, []float64{1, 1, 1, 1}}, false, Comparison{0, 0, 1}, false},
-		{"what is not finite", Curve{"", []int{1, 2, 3}, []float64{1, nan, 3}}, Curve{"", []int{1, 2, 3}, []float64{math.Inf(1), 2.5, 3}}, false, Comparison{0, 0.5, 2}, true},
-		{"all not finite", Curve{"", []int{1}, []float64{nan}}, ours, true, Comparison{}, false},
-		{"empty", Curve{}, Curve{}, true, Comparison{}, false},
+		{"itself", ours, ours, Comparison{0, 0, 1}, true},
+		{"a step", Curve{"", []int{1, 11}, []float64{0, 10}}, Curve{"", []int{2, 5, 8}, []float64{1, 4.5, 7.25}}, Comparison{0, 0.5, 5}, true},
+		{"the reference earlier", ours, curve("", 10, 400, descent(127)), Comparison{23, 0, 33}, true},
+		{"the reference later", ours, curve("", 10, 400, descent(187)), Comparison{-37, 0, 3}, true},
+		{"one point each", Curve{"", []int{3}, []float64{1}}, Curve{"", []int{3}, []float64{1.5}}, Comparison{0, 0.5, 3}, true},
+		{"nothing in common", Curve{"", []int{3, 4}, []float64{1, 1}}, Curve{"", []int{9}, []float64{1}}, Comparison{}, false},
+		{"half in common", Curve{"", []int{1, 2}, []float64{1, 1}}, Curve{"", []int{1, 2, 3, 4}, []float64{1, 1, 1, 1}}, Comparison{0, 0, 1}, false},
+		{"what is not finite", Curve{"", []int{1, 2, 3}, []float64{1, nan, 3}}, Curve{"", []int{1, 2, 3}, []float64{math.Inf(1), 2.5, 3}}, Comparison{0, 0.5, 2}, true},
+		{"all not finite", Curve{"", []int{1}, []float64{nan}}, ours, Comparison{}, false},
+		{"empty", Curve{}, Curve{}, Comparison{}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, ok := Compare(test.c, test.r, test.align)
+			got, ok := Compare(test.c, test.r)
 			if ok != test.ok {
 				t.Fatalf("comparable: %v, want %v", ok, test.ok)
 			}
@@ -153,7 +152,7 @@ func FuzzChart(f *testing.F) {
 			c.Iterations = append(c.Iterations, first+i*(gap&0xff+1))
 			c.Values = append(c.Values, math.Float64frombits(binary.LittleEndian.Uint64(b)))
 		}
-		chart := Chart{Curves: []Curve{c}, References: []Reference{{c, true}}, Markers: []Marker{{max(0, min(first, maxIteration)), "m"}}}
+		chart := Chart{Curves: []Curve{c}, References: []Curve{c}, Markers: []Marker{{max(0, min(first, maxIteration)), "m"}}}
 		if (Run{Loss: chart}).check() != nil {
 			return
 		}

@@ -44,22 +44,22 @@ func Predicted(values []float64, classes int) []int {
 	return best
 }
 
-// A Confusion counts rows by their actual and their predicted class. It takes
+// A confusion counts rows by their actual and their predicted class. It takes
 // memory for the pairs that occur, not for all.
-type Confusion struct {
+type confusion struct {
 	cells              map[[2]int]int
 	actual, predicted  []int // rows of each class
 	correct            []int
 	rows, correctCount int
 }
 
-// NewConfusion counts rows. An error names the first row that has a class out of
+// newConfusion counts rows. An error names the first row that has a class out of
 // range, counted from 1.
-func NewConfusion(actual []int32, predicted []int, classes int) (*Confusion, error) {
+func newConfusion(actual []int32, predicted []int, classes int) (*confusion, error) {
 	if len(actual) != len(predicted) {
 		return nil, fmt.Errorf("%d predictions for %d labels", len(predicted), len(actual))
 	}
-	c := &Confusion{
+	c := &confusion{
 		cells:  map[[2]int]int{},
 		actual: make([]int, classes), predicted: make([]int, classes), correct: make([]int, classes),
 		rows: len(actual),
@@ -81,34 +81,34 @@ func NewConfusion(actual []int32, predicted []int, classes int) (*Confusion, err
 }
 
 // Classes returns the number of classes.
-func (c *Confusion) Classes() int { return len(c.actual) }
+func (c *confusion) Classes() int { return len(c.actual) }
 
 // At returns the number of rows of class actual that were predicted as another
 // or the same class.
-func (c *Confusion) At(actual, predicted int) int { return c.cells[[2]int{actual, predicted}] }
+func (c *confusion) At(actual, predicted int) int { return c.cells[[2]int{actual, predicted}] }
 
 // Support returns the number of rows of class k.
-func (c *Confusion) Support(k int) int { return c.actual[k] }
+func (c *confusion) Support(k int) int { return c.actual[k] }
 
 // Accuracy returns the share of rows whose prediction is their class, NaN of no
 // rows.
-func (c *Confusion) Accuracy() float64 { return ratio(c.correctCount, c.rows) }
+func (c *confusion) Accuracy() float64 { return ratio(c.correctCount, c.rows) }
 
 // Precision returns TP/(TP + FP): which share of what was predicted as class k
 // is of it. It is NaN where nothing was.
-func (c *Confusion) Precision(k int) float64 { return ratio(c.correct[k], c.predicted[k]) }
+func (c *confusion) Precision(k int) float64 { return ratio(c.correct[k], c.predicted[k]) }
 
 // Recall returns TP/(TP + FN): which share of class k was predicted as it. It is
 // NaN where there is no row of the class.
-func (c *Confusion) Recall(k int) float64 { return ratio(c.correct[k], c.actual[k]) }
+func (c *confusion) Recall(k int) float64 { return ratio(c.correct[k], c.actual[k]) }
 
 // F1 returns 2·TP/(2·TP + FP + FN), the harmonic mean of precision and recall.
 // It is NaN where class k is neither there nor predicted.
-func (c *Confusion) F1(k int) float64 { return ratio(2*c.correct[k], c.actual[k]+c.predicted[k]) }
+func (c *confusion) F1(k int) float64 { return ratio(2*c.correct[k], c.actual[k]+c.predicted[k]) }
 
 // Macro returns the mean of a figure over the classes for which it is defined,
 // each class counting the same; NaN where there is none.
-func (c *Confusion) Macro(figure func(k int) float64) float64 {
+func (c *confusion) Macro(figure func(k int) float64) float64 {
 	sum, n := 0.0, 0
 	for k := range c.Classes() {
 		if v := figure(k); !math.IsNaN(v) {
@@ -121,10 +121,10 @@ func (c *Confusion) Macro(figure func(k int) float64) float64 {
 
 func ratio(part, whole int) float64 { return float64(part) / float64(whole) }
 
-// ConfidentMistakes returns up to n rows whose prediction is not their class,
+// confidentMistakes returns up to n rows whose prediction is not their class,
 // those first that were predicted with the largest probability, the lower row
 // among equals. A probability that is NaN counts as lowest.
-func ConfidentMistakes(actual []int32, predicted []int, probability []float64, n int) []int {
+func confidentMistakes(actual []int32, predicted []int, probability []float64, n int) []int {
 	var rows []int
 	for i, k := range predicted {
 		if int(actual[i]) != k {

@@ -50,7 +50,7 @@ func TestConfusion(t *testing.T) {
 		},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			c, err := NewConfusion(test.actual, test.predicted, test.classes)
+			c, err := newConfusion(test.actual, test.predicted, test.classes)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -98,7 +98,7 @@ func TestConfusionErrors(t *testing.T) {
 		{[]int32{-1}, []int{0}, "row 1 has label -1"},
 		{[]int32{0}, []int{2}, "row 1 has label 0 and prediction 2"},
 	} {
-		if _, err := NewConfusion(test.actual, test.predicted, 2); err == nil || !strings.Contains(err.Error(), test.want) {
+		if _, err := newConfusion(test.actual, test.predicted, 2); err == nil || !strings.Contains(err.Error(), test.want) {
 			t.Errorf("%v, %v: error %v, want %q", test.actual, test.predicted, err, test.want)
 		}
 	}
@@ -137,7 +137,7 @@ func TestConfidentMistakes(t *testing.T) {
 	predicted := []int{1, 1, 0, 2, 0, 2, 1}
 	probability := []float64{.6, .99, .9, .9, nan, .99, .7}
 	for n, want := range map[int][]int{0: {}, 2: {2, 3}, 9: {2, 3, 6, 0, 4}} {
-		if d := cmp.Diff(want, ConfidentMistakes(actual, predicted, probability, n), cmpopts.EquateEmpty()); d != "" {
+		if d := cmp.Diff(want, confidentMistakes(actual, predicted, probability, n), cmpopts.EquateEmpty()); d != "" {
 			t.Errorf("%d mistakes (−want +got):\n%s", n, d)
 		}
 	}

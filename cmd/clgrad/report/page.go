@@ -187,7 +187,7 @@ func (p *page) predictions(f files, o Predictions) error {
 		rows              []int
 	}{{"samples", "Samples and their predictions", samplesFile, rows}}
 	if o.Samples.Labels != nil {
-		c, err := NewConfusion(o.Samples.Labels, predicted, classes)
+		c, err := newConfusion(o.Samples.Labels, predicted, classes)
 		if err != nil {
 			return err
 		}
@@ -195,7 +195,7 @@ func (p *page) predictions(f files, o Predictions) error {
 		if err := p.confusion(f, c); err != nil {
 			return err
 		}
-		if wrong := ConfidentMistakes(o.Samples.Labels, predicted, confidence, most); len(wrong) > 0 {
+		if wrong := confidentMistakes(o.Samples.Labels, predicted, confidence, most); len(wrong) > 0 {
 			sheets = slices.Insert(sheets, 0, sheets[0])
 			sheets[0].id, sheets[0].heading, sheets[0].file, sheets[0].rows = "mistakes", "The most confident mistakes", mistakesFile, wrong
 		}
@@ -280,7 +280,7 @@ func pngURL(content []byte) template.URL {
 }
 
 // confusion fills in the confusion matrix.
-func (p *page) confusion(f files, c *Confusion) error {
+func (p *page) confusion(f files, c *confusion) error {
 	paint := paintConfusion(c, p.className)
 	var err error
 	if f.pictures[confusionFile], err = pictureOf(confusionSide, confusionSide, pictureMargin, paint); err != nil {
@@ -309,7 +309,7 @@ const mostScores = 100
 
 // scores fills in precision, recall and F1: of all classes in their order, or of
 // those with the lowest F1 where there are too many.
-func (p *page) scores(c *Confusion) {
+func (p *page) scores(c *confusion) {
 	s := &scoresPart{
 		Accuracy: c.Accuracy(),
 		Macro:    scoreRow{"macro average", c.Macro(c.Precision), c.Macro(c.Recall), c.Macro(c.F1), c.rows},

@@ -203,7 +203,7 @@ const mostCells = 500
 // to bottom, predicted ones from left to right. A pixel is the darker, the larger
 // the share of its row's samples is, on a scale of square roots, blue where both
 // classes are the same and orange elsewhere.
-func confusionPicture(c *Confusion) *image.RGBA {
+func confusionPicture(c *confusion) *image.RGBA {
 	side := min(c.Classes(), mostCells)
 	place := func(class int) int { return class * side / c.Classes() }
 	samples := make([]int, side)
@@ -251,7 +251,7 @@ const confusionSide = vg.Length(400)
 
 // paintConfusion draws a confusion matrix with its axes, and with its counts
 // where there are few classes.
-func paintConfusion(c *Confusion, names func(int) string) func(vg.CanvasSizer) {
+func paintConfusion(c *confusion, names func(int) string) func(vg.CanvasSizer) {
 	n := c.Classes()
 	p := newPlot("Predicted", "Actual")
 	p.X.Padding, p.Y.Padding = 0, 0

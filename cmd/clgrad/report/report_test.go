@@ -60,7 +60,7 @@ func example() Run {
 		Notes:   []string{"A first paragraph.", "A second one."},
 		Loss: Chart{
 			Curves:     []Curve{loss},
-			References: []Reference{{curve("the document", 10, 200, func(i int) float64 { return 0.31 + descent(58)(i) }), true}},
+			References: []Curve{curve("the document", 10, 200, func(i int) float64 { return 0.31 + descent(58)(i) })},
 		},
 		Accuracy: Chart{
 			Curves: []Curve{
@@ -264,7 +264,7 @@ func TestParts(t *testing.T) {
 		{"a curve of one point", Run{Loss: Chart{Curves: []Curve{{"training set", []int{1}, []float64{2.3}}}}}, "result loss setup", "loss.png", nil},
 		{"nothing finite", Run{Loss: Chart{Curves: []Curve{{"training set", []int{1, 2}, []float64{nan, math.Inf(1)}}}}}, "result loss setup", "",
 			[]string{"training set: none of 2 values is finite."}},
-		{"a reference alone", Run{Loss: Chart{References: []Reference{{Curve: Curve{"them", []int{1}, []float64{2.3}}}}}}, "result loss setup", "loss.png", []string{"them"}},
+		{"a reference alone", Run{Loss: Chart{References: []Curve{{"them", []int{1}, []float64{2.3}}}}}, "result loss setup", "loss.png", []string{"them"}},
 		{"markers alone", Run{Accuracy: Chart{Markers: []Marker{{3, "there"}}}}, "result setup", "", nil},
 		{"a table", Run{Shape: table.Shape, FirstLayer: table.FirstLayer, Predictions: table.Predictions}, "result confusion classes mistakes samples setup", "confusion.png",
 			[]string{"row actual predicted probability 1 2 3", "18 more features are not shown."}},
@@ -321,7 +321,7 @@ func TestManyClasses(t *testing.T) {
 	if doc.elements["image"] != 1 || f.pictures[confusionFile] == nil {
 		t.Errorf("%d pictures of the confusion matrix in the page, %d bytes in a file", doc.elements["image"], len(f.pictures[confusionFile]))
 	}
-	c, err := NewConfusion(s.Labels, Predicted(logits, classes), classes)
+	c, err := newConfusion(s.Labels, Predicted(logits, classes), classes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 
 	"clgrad/network"
 	"clgrad/network/durable"
@@ -51,7 +52,7 @@ type Figure struct{ Name, Value string }
 // A Chart is curves over the iterations of a run.
 type Chart struct {
 	Curves     []Curve
-	References []Reference // compared with the first of Curves
+	References []Curve // from elsewhere, as of a recipe's document: compared with the first of Curves, see Compare
 	Markers    []Marker
 }
 
@@ -61,13 +62,6 @@ type Curve struct {
 	Name       string
 	Iterations []int // rising, from 0 or 1
 	Values     []float64
-}
-
-// A Reference is a curve from elsewhere, as of the document that a recipe
-// follows.
-type Reference struct {
-	Curve
-	Align bool // move it along the iterations to where it is closest, see Compare
 }
 
 // A Marker is an iteration worth a line in a chart.
@@ -97,11 +91,7 @@ func (r Run) check() error {
 		name string
 		Chart
 	}{{"loss", r.Loss}, {"accuracy", r.Accuracy}} {
-		curves := c.Curves
-		for _, reference := range c.References {
-			curves = append(curves[:len(curves):len(curves)], reference.Curve)
-		}
-		for _, curve := range curves {
+		for _, curve := range slices.Concat(c.Curves, c.References) {
 			if err := curve.check(); err != nil {
 				return fmt.Errorf("%s curve %q: %w", c.name, curve.Name, err)
 			}

@@ -27,7 +27,7 @@ const Folder = "runs"
 // Files are the names of all that a run writes in its directory.
 var Files = []string{
 	recipe.FileName, checkpoint.FileName, checkpoint.Folder, IterationsFile, MetricsFile, LinesFile,
-	report.FileName, report.PicturesDir, PredictionsFile, SubmissionFile, lockName,
+	report.FileName, report.PicturesDir, PredictionsFile, submissionFile, lockName,
 }
 
 // A directory is that of one run: what the run is in its configuration,
@@ -233,7 +233,7 @@ func (d *directory) tidy(keepCheckpoints bool) error {
 // sweep removes what a process that was killed left half written.
 func (d *directory) sweep() error {
 	return errors.Join(
-		durable.Sweep(d.path, recipe.FileName, checkpoint.FileName, report.FileName, PredictionsFile, SubmissionFile),
+		durable.Sweep(d.path, recipe.FileName, checkpoint.FileName, report.FileName, PredictionsFile, submissionFile),
 		durable.Sweep(d.name(report.PicturesDir), "*.png"),
 		checkpoint.Sweep(d.path),
 	)

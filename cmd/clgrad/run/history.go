@@ -24,7 +24,7 @@ const (
 	LinesFile      = "metrics.jsonl"  // the lines that --json writes
 
 	PredictionsFile = "predictions.csv"
-	SubmissionFile  = "submission.csv"
+	submissionFile  = "submission.csv"
 )
 
 const (

@@ -150,7 +150,7 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 		page.Accuracy.Markers = append(page.Accuracy.Markers, report.Marker{Iteration: *p.Iteration, Text: text.Percent(p.Accuracy) + " " + p.when()})
 	}
 	if s.Reference != nil {
-		page.Loss.References = append(page.Loss.References, report.Reference{Curve: referenceCurve(*r.Reference, s.Iterations), Align: true})
+		page.Loss.References = append(page.Loss.References, referenceCurve(*r.Reference, s.Iterations))
 	}
 	return page
 }

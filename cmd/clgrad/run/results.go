@@ -50,7 +50,7 @@ func (r *run) score() error {
 		return err
 	}
 	if r.Passes > 0 {
-		s.Passes = &Passed{Accuracy: float64(r.Passes)}
+		s.Passes = &passed{Accuracy: float64(r.Passes)}
 		if i := slices.IndexFunc(r.accuracy, func(v float64) bool { return v >= float64(r.Passes) }); i >= 0 {
 			i++
 			s.Passes.Iteration = &i
@@ -66,8 +66,8 @@ func (r *run) score() error {
 		s.UnscaledTest = number(accuracy)
 	}
 	if r.Reference != nil {
-		if x, ok := report.Compare(r.lossCurve(), referenceCurve(*r.Reference, s.Iterations), true); ok {
-			s.Reference = &Compared{r.Reference.Name, x.Shift, network.Number(x.Distance), x.Iteration}
+		if x, ok := report.Compare(r.lossCurve(), referenceCurve(*r.Reference, s.Iterations)); ok {
+			s.Reference = &compared{r.Reference.Name, x.Shift, network.Number(x.Distance), x.Iteration}
 		}
 	}
 	if r.dir == nil && !r.opts.Screen {
@@ -129,7 +129,7 @@ func (r *run) save() error {
 	case recipe.Table:
 		name, write = PredictionsFile, func(w io.Writer) error { return p.WriteTable(w, false) }
 	case recipe.Kaggle:
-		name = SubmissionFile
+		name = submissionFile
 	}
 	if name != "" && r.rowLogits != nil {
 		r.summary.Predictions = r.dir.name(name)

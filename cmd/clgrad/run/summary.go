@@ -34,21 +34,21 @@ type Summary struct {
 
 	// What a recipe asks for.
 	Recipe       string          `json:"recipe,omitempty"`
-	Passes       *Passed         `json:"passes,omitempty"`
+	Passes       *passed         `json:"passes,omitempty"`
 	UnscaledTest *network.Number `json:"test_accuracy_unscaled,omitempty"`
-	Reference    *Compared       `json:"reference,omitempty"`
+	Reference    *compared       `json:"reference,omitempty"`
 	Predictions  string          `json:"predictions,omitempty"` // the file
 	Report       string          `json:"report,omitempty"`      // the file
 }
 
-// Passed is the iteration at which the training accuracy first reached a share.
-type Passed struct {
+// passed is the iteration at which the training accuracy first reached a share.
+type passed struct {
 	Accuracy  float64 `json:"accuracy"`
 	Iteration *int    `json:"iteration"` // nil: never
 }
 
-// Compared is how far the losses are from a recipe's reference.
-type Compared struct {
+// compared is how far the losses are from a recipe's reference.
+type compared struct {
 	Name     string         `json:"name"`
 	Shift    int            `json:"shift_iterations"` // of the reference, to where it is closest
 	Distance network.Number `json:"largest_distance"`
@@ -109,7 +109,7 @@ func (s Summary) figures() (all []report.Figure) {
 }
 
 // when says at which iteration.
-func (p Passed) when() string {
+func (p passed) when() string {
 	if p.Iteration == nil {
 		return "is not reached"
 	}
