@@ -123,11 +123,11 @@ func lines(t *testing.T, out string) (iterations []iterationLine, s summary) {
 // Every backend trains real digits to the same losses, saves a model, and eval
 // finds what train found.
 func TestTrainEverywhere(t *testing.T) {
-	dir := images(t, 3000, 500)
+	dir := images(t, 1000, 500)
 	var first []iterationLine
 	for _, name := range backends(t) {
 		run := filepath.Join(t.TempDir(), "run")
-		out := good(t, "train", "--data", dir, "--layers", "32", "--preprocess", "standard", "--iterations", "53",
+		out := good(t, "train", "--data", dir, "--layers", "32", "--preprocess", "standard", "--init", "normal", "--lr", "0.1", "--iterations", "53",
 			"--log-every", "25", "--backend", name, "--json", "--out", run)
 		iterations, s := lines(t, out)
 		if len(iterations) != 3 || iterations[0].Iteration != 25 || iterations[1].Iteration != 50 || iterations[2].Iteration != 53 {

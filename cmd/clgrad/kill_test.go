@@ -115,7 +115,7 @@ func phase(run string, iterations int) string {
 // and ends with the bits of one that was not. KILLS says how many kills, on each
 // backend; make kills prints the table.
 func TestKills(t *testing.T) {
-	kills := 6
+	kills := 4
 	if testing.Short() {
 		kills = 2
 	}
@@ -129,7 +129,7 @@ func TestKills(t *testing.T) {
 	names = append(names[:1:1], names[2:]...) // cpu64 differs in its numbers alone
 	for i, backend := range names {
 		if i > 0 && os.Getenv("KILLS") == "" {
-			kills = min(kills, 3) // a device takes its time to start
+			kills = 1 // a device takes its time to start
 		}
 		t.Run(backend, func(t *testing.T) { killed(t, backend, kills) })
 	}

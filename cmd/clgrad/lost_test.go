@@ -259,11 +259,7 @@ func TestNotFiniteResults(t *testing.T) {
 			}
 		}
 		last("predict", rows+": row 3: the network's outputs are not finite", "0", "predict", model, "--data", rows, "--probabilities")
-		last("predict --json", rows+": row 3: ", "0", "predict", model, "--data", rows, "--json")
 		last("eval", "test set: row 3: ", "Test", "eval", model, "--data", train, "--test", test)
-		last("eval of the file", "t.csv: row 3: ", "loss", "eval", model, "--data", test)
-		last("train", "test set: row 3: ", "Test", append(args, "--test", test)...)
-		last("train --json", "test set: row 3: ", "NaN", append(args, "--test", test, "--json")...)
 		run := filepath.Join(t.TempDir(), "run")
 		last("train --predict", rows+": row 3: ", "Predictions", append(args, "--test", test, "--predict", rows, "--out", run)...)
 		for name, want := range map[string]bool{checkpoint.FileName: true, report.FileName: true, predictionsTable: false} {
@@ -274,6 +270,13 @@ func TestNotFiniteResults(t *testing.T) {
 		if table := read(t, filepath.Join(run, metricsTable)); strings.Contains(table, "NaN") || strings.Count(table, ",,,,,") != 2 {
 			t.Error(table)
 		}
+		if backend != "cpu" {
+			continue // the rest is of the same kind, and a device takes its time to start
+		}
+		last("predict --json", rows+": row 3: ", "0", "predict", model, "--data", rows, "--json")
+		last("eval of the file", "t.csv: row 3: ", "loss", "eval", model, "--data", test)
+		last("train", "test set: row 3: ", "Test", append(args, "--test", test)...)
+		last("train --json", "test set: row 3: ", "NaN", append(args, "--test", test, "--json")...)
 		if _, _, notes := clgrad(t, append(args, "--test", test, "--backend", backend, "--out", filepath.Join(t.TempDir(), "other"))...); strings.Count(notes, "iteration 10: loss and accuracy are left out: test set: row 3: ") != 1 {
 			t.Error(notes)
 		}
