@@ -115,6 +115,13 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 		return dataset.Set{}, misused("--label and --test say more of --data: give that too")
 	}
 	setup := recipe.Setup{Data: c.Data, Label: c.Label, Test: c.Test}
+	var trained recipe.Setup
+	if m.Run != nil {
+		var err error
+		if trained, err = recipe.ParseSetup(string(c.Model)+": its setup", m.Run.Setup); err != nil {
+			return dataset.Set{}, err
+		}
+	}
 	config := filepath.Join(string(c.Model), recipe.FileName)
 	_, err := os.Stat(config)
 	switch {
@@ -130,8 +137,7 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 	case m.Run.Directory:
 		return dataset.Set{}, fmt.Errorf("%s was trained on a file or directory named %s: give --data", c.Model, m.Run.Data)
 	default:
-		setup.Data, setup.Divide = recipe.Path(m.Run.Data), m.Run.Divide
-		setup.Samples, setup.Seed = recipe.Count(m.Run.Samples), m.Run.Seed
+		setup.Data, setup.Divide, setup.Samples, setup.Seed = recipe.Path(m.Run.Data), trained.Divide, trained.Samples, trained.Seed
 	}
 	o := a.dataOptions()
 	o.Classes, o.Columns = classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), (*dataset.Columns)(m.Columns)
@@ -147,8 +153,8 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 	case m.Run == nil:
 	case m.Run.Digest != set.Digest:
 		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, setup.Data)
-	case m.Run.Validation > 0 && set.Validation.Rows == 0:
-		if set, err = set.Split(m.Run.Validation, m.Run.Seed); err != nil {
+	case trained.Validation > 0 && set.Validation.Rows == 0:
+		if set, err = set.Split(float64(trained.Validation), trained.Seed); err != nil {
 			return set, err
 		}
 	}

@@ -216,7 +216,7 @@ func TestResumeRefuses(t *testing.T) {
 			}
 		}, "configuration's classes is [rosa versicolor virginica] where the checkpoint has [setosa versicolor virginica]"},
 		{"learning rate", func(t *testing.T, run, data string) { change(t, run+"/config.json", `"lr": 0.5`, `"lr": 0.2`) },
-			"configuration's learning_rate is 0.2 where the checkpoint has 0.5: it is not that of this run"},
+			"configuration's lr is 0.2 where the checkpoint has 0.5: it is not that of this run"},
 		{"seed", func(t *testing.T, run, data string) { change(t, run+"/config.json", `"seed": 1`, `"seed": 2`) }, "configuration's seed is 2"},
 		{"layers", func(t *testing.T, run, data string) { change(t, run+"/config.json", `[7]`, `[8]`) }, "configuration's layers is [4 8 3] where the checkpoint has [4 7 3]"},
 		{"preprocess", func(t *testing.T, run, data string) { change(t, run+"/config.json", `"max"`, `"feature"`) }, "configuration's preprocess is feature"},

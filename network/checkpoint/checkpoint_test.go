@@ -44,8 +44,7 @@ func toy(t testing.TB) Model {
 		Preprocess: "feature", Shape: []int{1, 2}, Classes: []string{"cat", "dog <é>"},
 		Columns: &Columns{3, []string{"animal", "<é>", "b"}, 1},
 		Run: &Run{
-			Init: network.He, Seed: math.MaxUint64, LearningRate: 0.1, Iterations: 100, Data: "mnist", Digest: "beef",
-			Divide: []int{6, 4}, Samples: 5,
+			Setup: []byte(`{"divide":[6,4],"init":"he","lr":0.1,"samples":5,"seed":18446744073709551615}`), Iterations: 100, Data: "mnist", Digest: "beef",
 			Plan: &network.Plan{Sizes: []int{2, 3, 2}, Shards: []network.ShardPlan{{
 				Backend: "cpu", Device: "a", Driver: "b", Rows: 5, BlockRows: 2, Settings: json.RawMessage(`{"splits":4}`),
 			}}},
@@ -84,7 +83,7 @@ func TestWriteBytes(t *testing.T) {
 	head := `{"__metadata__":{"clgrad.preprocess":"feature",` +
 		`"clgrad.scaling":"{\"shift\":[0.5,1],\"factor\":[0.1,0.00392156862745098]}",` +
 		`"clgrad.sha256":"` + zeros + `",` +
-		`"clgrad.sizes":"[2,3,2]","clgrad.version":"1"},` +
+		`"clgrad.sizes":"[2,3,2]","clgrad.version":"2"},` +
 		`"0.weight":{"dtype":"F32","shape":[3,2],"data_offsets":[0,24]},` +
 		`"0.bias":{"dtype":"F32","shape":[3],"data_offsets":[24,36]},` +
 		`"2.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[36,60]},` +
@@ -192,8 +191,8 @@ func TestWriteErrors(t *testing.T) {
 		{"label column", func(m *Model) { m.Columns.Label = 4 }, "3 columns with 3 names and the labels in column 4 where the network has 2 inputs"},
 		{"column name", func(m *Model) { m.Columns.Names[1] = "\xff" }, `name "\xff" is not UTF-8`},
 		{"class name", func(m *Model) { m.Classes[1] = "\xff" }, `name "\xff" is not UTF-8`},
-		{"learning rate", func(m *Model) { m.Run.LearningRate = math.NaN() }, "learning rate NaN is no finite number"},
-		{"validation", func(m *Model) { m.Run.Validation = 1 }, "validation fraction 1: 0 or more and less than 1 is expected"},
+		{"setup", func(m *Model) { m.Run.Setup = []byte(`{"lr":NaN}`) }, `the run's setup is "{\"lr\":NaN}" where a JSON object is expected`},
+		{"kind of setup", func(m *Model) { m.Run.Setup = []byte(`[1]`) }, `the run's setup is "[1]" where a JSON object is expected`},
 		{"iterations", func(m *Model) { m.Run.Iterations = -1 }, "-1 iterations: at least 0 are expected"},
 		{"plan", func(m *Model) { m.Run.Plan.Sizes = []int{2, 2} }, "the run's plan is for a network [2 2], not [2 3 2]"},
 		{"settings", func(m *Model) { m.Run.Plan.Shards[0].Settings = json.RawMessage("{") }, "clgrad.run: json: "},

@@ -20,7 +20,7 @@
 //
 // The format's metadata are strings. Files of this package have
 //
-//	clgrad.version     "1"
+//	clgrad.version     "2", or "1" (see [Run])
 //	clgrad.sizes       inputs, hidden layers, classes: [784,128,10]
 //	clgrad.scaling     what is done to a raw feature first: {"shift":[0],"factor":[0.00392…]}
 //	clgrad.preprocess  the method that found the scaling: max (optional)

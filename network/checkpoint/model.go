@@ -1,6 +1,8 @@
 package checkpoint
 
 import (
+	"encoding/json"
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -57,17 +59,44 @@ type Columns struct {
 
 // A Run is how a model was trained.
 type Run struct {
-	Init         network.Init  `json:"init"`
-	Seed         uint64        `json:"seed"`
-	LearningRate float64       `json:"learning_rate"`
-	Iterations   int           `json:"iterations"`           // done
-	Data         string        `json:"data"`                 // name of the set
-	Directory    bool          `json:"directory,omitempty"`  // the set was a file or directory of that name, not a named set
-	Divide       []int         `json:"divide,omitempty"`     // rows that were dealt out for training and testing, with Seed
-	Samples      int           `json:"samples,omitempty"`    // rows that training and test set were cut to
-	Validation   float64       `json:"validation,omitempty"` // fraction of the set that was held back, with Seed
-	Digest       string        `json:"digest"`               // of the set's samples
-	Plan         *network.Plan `json:"plan,omitempty"`
+	// Setup is what was asked for and decides the model, as a JSON object in the words
+	// of who asked: for clgrad those of its recipes, without the names of files.
+	Setup      json.RawMessage `json:"setup,omitempty"`
+	Iterations int             `json:"iterations"`          // done
+	Data       string          `json:"data"`                // name of the set
+	Directory  bool            `json:"directory,omitempty"` // the set was a file or directory of that name, not a named set
+	Digest     string          `json:"digest"`              // of the set's samples
+	Plan       *network.Plan   `json:"plan,omitempty"`
+}
+
+// UnmarshalJSON also reads the form of version 1, which has a key for each of six things
+// that were asked for then.
+func (r *Run) UnmarshalJSON(text []byte) error {
+	type run Run // without this method
+	var old struct {
+		Init       json.RawMessage `json:"init"`
+		Seed       json.RawMessage `json:"seed"`
+		LR         json.RawMessage `json:"learning_rate"`
+		Divide     json.RawMessage `json:"divide"`
+		Samples    json.RawMessage `json:"samples"`
+		Validation json.RawMessage `json:"validation"`
+	}
+	if err := errors.Join(json.Unmarshal(text, (*run)(r)), json.Unmarshal(text, &old)); err != nil {
+		return err
+	}
+	if r.Setup != nil || old.Init == nil {
+		return nil
+	}
+	setup, err := json.Marshal(struct {
+		Init       json.RawMessage `json:"init,omitempty"`
+		Seed       json.RawMessage `json:"seed,omitempty"`
+		LR         json.RawMessage `json:"lr,omitempty"`
+		Divide     json.RawMessage `json:"divide,omitempty"`
+		Samples    json.RawMessage `json:"samples,omitempty"`
+		Validation json.RawMessage `json:"validation,omitempty"`
+	}(old))
+	r.Setup = setup
+	return err
 }
 
 // check reports what is inconsistent in a model and returns its layout.
@@ -129,11 +158,8 @@ func (m Model) checkMetadata() error {
 	if m.Run == nil {
 		return nil
 	}
-	if !finite(m.Run.LearningRate) {
-		return fmt.Errorf("learning rate %v is no finite number", m.Run.LearningRate)
-	}
-	if v := m.Run.Validation; !(v >= 0 && v < 1) {
-		return fmt.Errorf("validation fraction %v: 0 or more and less than 1 is expected", v)
+	if text := m.Run.Setup; text != nil && (!json.Valid(text) || text[0] != '{') {
+		return fmt.Errorf("the run's setup is %.80q where a JSON object is expected", text)
 	}
 	if m.Run.Iterations < 0 {
 		return fmt.Errorf("%d iterations: at least 0 are expected", m.Run.Iterations)

@@ -236,7 +236,7 @@ func (h fileHeader) parseMetadata(m *Model) error {
 	if !ok {
 		return nil
 	}
-	if found != version {
+	if found != version && found != firstVersion {
 		return fmt.Errorf("has %s %.80q where %q is expected: a newer clgrad may read it", versionKey, found, version)
 	}
 	var sizes []int

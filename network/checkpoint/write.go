@@ -34,8 +34,11 @@ const (
 var noSum = strings.Repeat("0", 2*sha256.Size)
 
 // version is that of the metadata. Another key that a reader may ignore needs
-// no new one.
-const version = "1"
+// no new one. firstVersion, which has another form of the run, is still read.
+const (
+	version      = "2"
+	firstVersion = "1"
+)
 
 // An entry is what the header says of a tensor.
 type entry struct {

@@ -61,11 +61,11 @@ func fields(t reflect.Type) []field {
 	return all
 }
 
-// decode reads a recipe. It is stricter than package json, which takes the last
+// decode reads a recipe or a part of one into a struct. It is stricter than package json, which takes the last
 // of equal keys and any case of them. given receives the value of every key that
 // a flag could have.
-func decode(name string, text []byte, r *Recipe, given map[string]string) error {
-	err := decodeText(text, r, given)
+func decode(name string, text []byte, to any, given map[string]string) error {
+	err := decodeText(text, to, given)
 	var m *decodeError
 	if !errors.As(err, &m) {
 		return err
@@ -76,7 +76,7 @@ func decode(name string, text []byte, r *Recipe, given map[string]string) error 
 	return &Error{name, line, column, m.key, m.problem}
 }
 
-func decodeText(text []byte, r *Recipe, given map[string]string) error {
+func decodeText(text []byte, to any, given map[string]string) error {
 	if !utf8.Valid(text) {
 		at := 0
 		for rest := text; ; {
@@ -97,10 +97,10 @@ func decodeText(text []byte, r *Recipe, given map[string]string) error {
 		return &decodeError{at: at, problem: strings.ReplaceAll(err.Error(), "\n", " ")}
 	}
 	start := len(text) - len(bytes.TrimLeft(text, " \t\r\n"))
-	if err := decodeObject(reflect.ValueOf(r).Elem(), any, start, "", given); err != nil {
+	if err := decodeObject(reflect.ValueOf(to).Elem(), any, start, "", given); err != nil {
 		return err
 	}
-	if r.Version == 0 {
+	if r, ok := to.(*Recipe); ok && r.Version == 0 {
 		return &decodeError{at: start, key: "version", problem: fmt.Sprintf("is missing: %d is expected", version)}
 	}
 	return nil

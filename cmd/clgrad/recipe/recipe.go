@@ -72,7 +72,7 @@ type Origin struct {
 // A Setup says what is trained on what. Keys of what belongs to one data set
 // (tag of:"data") are not taken from a recipe where --data is given.
 type Setup struct {
-	Data       Path               `json:"data" default:"mnist" help:"Data set: a name (clgrad data list), a directory of IDX files, a CSV file or an NPZ file."`
+	Data       Path               `json:"data,omitempty" default:"mnist" help:"Data set: a name (clgrad data list), a directory of IDX files, a CSV file or an NPZ file."`
 	Label      Path               `json:"label,omitempty" placeholder:"COLUMN" of:"data" help:"Column of a CSV file that has the labels: its name or its number; the one named label if not given."`
 	Test       Path               `json:"test,omitempty" placeholder:"FILE" of:"data" help:"CSV file of the test set; without it a CSV file has none."`
 	Divide     Division           `json:"divide,omitempty" placeholder:"TRAIN,TEST" of:"data" help:"Shuffle all rows of the data set by the seed and take this many for training and for testing."`

@@ -2,6 +2,7 @@ package recipe
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"slices"
@@ -58,4 +59,22 @@ func (s Setup) Start(set dataset.Set, l network.Layout, b network.Backend) (*net
 		return nil, plan, errors.Join(err, t.Close())
 	}
 	return t, plan, nil
+}
+
+// WithoutFiles returns as JSON what of the setup decides a model: all but the names of
+// data and columns, which differ from one machine to the next.
+func (s Setup) WithoutFiles() (json.RawMessage, error) {
+	s.Data, s.Label, s.Test = "", "", ""
+	if s.Layers == nil {
+		s.Layers = Layers{} // null is no list
+	}
+	return json.Marshal(s)
+}
+
+// ParseSetup reads what WithoutFiles returned, or a part of it. name stands in errors.
+func ParseSetup(name string, text []byte) (s Setup, err error) {
+	if len(text) == 0 {
+		return s, nil
+	}
+	return s, decode(name, text, &s, nil)
 }

@@ -85,6 +85,11 @@ func newDirectory(path string, now time.Time, patience time.Duration, r recipe.R
 	if d.lock, err = lockDir(d.path, patience); err != nil {
 		return nil, err
 	}
+	if d.keepLock { // of a run that was killed, perhaps in the middle of this file
+		if err := durable.Sweep(d.path, recipe.FileName); err != nil {
+			return nil, err
+		}
+	}
 	// Another process may have come and gone before the lock was taken.
 	if err := d.checkEmpty(); err != nil {
 		return nil, err

@@ -2,13 +2,15 @@ package run
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"path/filepath"
 	"reflect"
-	"strings"
+	"slices"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
@@ -124,21 +126,27 @@ func (r *run) sameAs(from *checkpoint.Model) error {
 		{"preprocess", here.Preprocess, from.Preprocess},
 		{"shape", here.Shape, from.Shape},
 		{"classes", here.Classes, from.Classes},
+		{"data", here.Run.Data, from.Run.Data},
+		{"kind of data", here.Run.Directory, from.Run.Directory},
 	} {
 		if !reflect.DeepEqual(f.here, f.there) {
 			return differs(f.what, f.here, f.there)
 		}
 	}
-	run := reflect.ValueOf(*here.Run)
-	for i := range run.NumField() {
-		x, err1 := json.Marshal(run.Field(i).Interface())
-		y, err2 := json.Marshal(reflect.ValueOf(*from.Run).Field(i).Interface())
-		if err := errors.Join(err1, err2); err != nil {
-			return err
+	var ours, theirs map[string]json.RawMessage
+	if err := errors.Join(json.Unmarshal(here.Run.Setup, &ours), json.Unmarshal(from.Run.Setup, &theirs)); err != nil {
+		return fmt.Errorf("--resume: %w", err)
+	}
+	if _, ok := theirs["layers"]; !ok { // version 1, whose setup does not say so
+		for _, key := range []string{"layers", "preprocess", "precision"} {
+			delete(ours, key)
 		}
-		if !bytes.Equal(x, y) {
-			key, _, _ := strings.Cut(run.Type().Field(i).Tag.Get("json"), ",")
-			return differs(key, string(x), string(y))
+	}
+	both := maps.Clone(ours)
+	maps.Copy(both, theirs)
+	for _, key := range slices.Sorted(maps.Keys(both)) {
+		if !bytes.Equal(ours[key], theirs[key]) {
+			return differs(key, cmp.Or(string(ours[key]), "none"), cmp.Or(string(theirs[key]), "none"))
 		}
 	}
 	return nil

@@ -9,6 +9,7 @@ package run
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -63,6 +64,7 @@ type run struct {
 	dir  *directory        // nil where nothing is kept
 	from *checkpoint.Model // what the run goes on from, nil for the start
 
+	setup   json.RawMessage // what of the recipe decides the model
 	set     dataset.Set
 	layout  network.Layout
 	rows    network.Samples // to be predicted
@@ -145,6 +147,9 @@ func Train(ctx context.Context, o Options) (err error) {
 // layout are those of the checkpoint that the run goes on from, once they are found to
 // be of this data.
 func (r *run) load() (err error) {
+	if r.setup, err = r.WithoutFiles(); err != nil {
+		return err
+	}
 	if r.set, err = r.Load(r.ctx, r.opts.Data); err != nil {
 		return err
 	}
@@ -244,9 +249,7 @@ func (r *run) model(theta []float64, done int) checkpoint.Model {
 		Sizes: r.layout.Sizes, Parameters: theta, Precision: precision,
 		Scaling: r.set.Train.Scaling, Preprocess: string(r.Preprocess), Shape: r.set.Shape, Classes: r.set.ClassNames, Columns: (*checkpoint.Columns)(r.set.Columns),
 		Run: &checkpoint.Run{
-			Init: r.Init, Seed: r.Seed, LearningRate: float64(r.LR), Iterations: done,
-			Data: r.set.Name, Directory: !r.set.Named, Divide: r.Divide, Samples: int(r.Samples), Validation: float64(r.Validation),
-			Digest: r.set.Digest, Plan: &r.plan,
+			Setup: r.setup, Iterations: done, Data: r.set.Name, Directory: !r.set.Named, Digest: r.set.Digest, Plan: &r.plan,
 		},
 	}
 }
