@@ -61,8 +61,8 @@ func main() {
 }
 
 func run(clgrad, backend, python, script, data string, gpu bool, rounds, iterations int) error {
-	if rounds < 1 || iterations < 2 {
-		return fmt.Errorf("%d rounds of %d iterations: at least 1 of 2 are needed", rounds, iterations)
+	if rounds < 1 || rounds > 1000 || iterations < 2 || iterations > 1_000_000 {
+		return fmt.Errorf("%d rounds of %d iterations: 1 to 1000 rounds of 2 to 1000000 are possible", rounds, iterations)
 	}
 	if data == "" {
 		var err error
