@@ -140,12 +140,12 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 		setup.Data, setup.Divide, setup.Samples, setup.Seed = recipe.Path(m.Run.Data), trained.Divide, trained.Samples, trained.Seed
 	}
 	o := a.dataOptions()
-	o.Classes, o.Columns = classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), (*dataset.Columns)(m.Columns)
+	o.Classes, o.Columns = classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns
 	set, err := setup.Load(a, o)
 	if err != nil {
 		return set, err
 	}
-	a.noteColumns((*dataset.Columns)(m.Columns), set)
+	a.noteColumns(m.Columns, set)
 	if m.Classes != nil && set.ClassNames != nil && !slices.Equal(m.Classes, set.ClassNames) {
 		return set, fmt.Errorf("%s: the model's classes are %.200q, those of the data set %s are %.200q", c.Model, m.Classes, set.Name, set.ClassNames)
 	}

@@ -17,7 +17,7 @@ var allowed = map[string][]string{
 	"network":             {},
 	"network/durable":     {},
 	"network/dataset":     {"network", "network/durable"},
-	"network/checkpoint":  {"network", "network/durable"},
+	"network/checkpoint":  {"network", "network/dataset", "network/durable"},
 	"network/backendtest": {"network"},
 	"cpu":                 {"network"},
 	"gpu":                 {"network", "network/durable", "kernels"},

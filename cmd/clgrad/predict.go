@@ -13,7 +13,6 @@ import (
 	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
-	"clgrad/network/dataset"
 	"clgrad/network/durable"
 )
 
@@ -40,7 +39,7 @@ func (c predictCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	samples, err := loadRows(a, c.Data, c.Label, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), (*dataset.Columns)(m.Columns))
+	samples, err := loadRows(a, c.Data, c.Label, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns)
 	if err != nil {
 		return err
 	}

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/dataset"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -42,7 +43,7 @@ func toy(t testing.TB) Model {
 		Sizes: []int{2, 3, 2}, Parameters: v, Precision: F32,
 		Scaling:    network.Scaling{Shift: []float64{0.5, 1}, Factor: []float64{0.1, 1. / 255}},
 		Preprocess: "feature", Shape: []int{1, 2}, Classes: []string{"cat", "dog <é>"},
-		Columns: &Columns{3, []string{"animal", "<é>", "b"}, 1},
+		Columns: &dataset.Columns{Number: 3, Names: []string{"animal", "<é>", "b"}, Label: 1},
 		Run: &Run{
 			Setup: []byte(`{"divide":[6,4],"init":"he","lr":0.1,"samples":5,"seed":18446744073709551615}`), Iterations: 100, Data: "mnist", Digest: "beef",
 			Plan: &network.Plan{Sizes: []int{2, 3, 2}, Shards: []network.ShardPlan{{

@@ -26,7 +26,7 @@
 //	clgrad.preprocess  the method that found the scaling: max (optional)
 //	clgrad.shape       the shape of a sample: [28,28] (optional)
 //	clgrad.classes     the names of the classes (optional)
-//	clgrad.columns     those of the CSV file of the training set, see [Columns] (optional)
+//	clgrad.columns     those of the CSV file of the training set, see [dataset.Columns] (optional)
 //	clgrad.run         how the network was trained, see [Run] (optional)
 //	clgrad.sha256      the file's SHA-256, its own 64 digits taken as zeros
 //

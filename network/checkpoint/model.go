@@ -9,6 +9,7 @@ import (
 	"unicode/utf8"
 
 	"clgrad/network"
+	"clgrad/network/dataset"
 )
 
 // FileName is the name of the model in a run directory.
@@ -41,20 +42,12 @@ type Model struct {
 	Parameters []float64 // in the order of the Layout of Sizes, padding zero
 	Precision  Precision // of the file; F32 asks for float32 values
 
-	Scaling    network.Scaling // of raw features; empty where it is unknown or there is none
-	Preprocess string          // the method that found the scaling, "" if unknown
-	Shape      []int           // of a sample's features, nil if unknown
-	Classes    []string        // the classes' names, nil where they are 0, 1, 2, …
-	Columns    *Columns        // of the CSV file of the training set, nil if unknown
-	Run        *Run            // how it was trained, nil if unknown
-}
-
-// Columns are those of a CSV file that a network was trained on: features and the
-// labels among them, by which other files are read.
-type Columns struct {
-	Number int      `json:"number"`          // that of the labels included
-	Names  []string `json:"names,omitempty"` // nil where the file has no header
-	Label  int      `json:"label"`           // the number of the column of the labels, counted from 1
+	Scaling    network.Scaling  // of raw features; empty where it is unknown or there is none
+	Preprocess string           // the method that found the scaling, "" if unknown
+	Shape      []int            // of a sample's features, nil if unknown
+	Classes    []string         // the classes' names, nil where they are 0, 1, 2, …
+	Columns    *dataset.Columns // of the CSV file of the training set, nil if unknown
+	Run        *Run             // how it was trained, nil if unknown
 }
 
 // A Run is how a model was trained.

@@ -18,11 +18,12 @@ import (
 	"clgrad/network"
 )
 
-// Columns are those of a CSV file.
+// Columns are those of a CSV file: features and the labels among them, by which other
+// files are read. Models keep them, as JSON.
 type Columns struct {
-	Number int      // that of the labels included
-	Names  []string // nil where the file has no header
-	Label  int      // the number of the column of the labels, counted from 1; 0 where there is none
+	Number int      `json:"number"`          // that of the labels included
+	Names  []string `json:"names,omitempty"` // nil where the file has no header
+	Label  int      `json:"label"`           // the number of the column of the labels, counted from 1; 0 where there is none
 }
 
 // features returns the number of features.

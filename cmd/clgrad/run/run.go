@@ -247,7 +247,7 @@ func (r *run) model(theta []float64, done int) checkpoint.Model {
 	}
 	return checkpoint.Model{
 		Sizes: r.layout.Sizes, Parameters: theta, Precision: precision,
-		Scaling: r.set.Train.Scaling, Preprocess: string(r.Preprocess), Shape: r.set.Shape, Classes: r.set.ClassNames, Columns: (*checkpoint.Columns)(r.set.Columns),
+		Scaling: r.set.Train.Scaling, Preprocess: string(r.Preprocess), Shape: r.set.Shape, Classes: r.set.ClassNames, Columns: r.set.Columns,
 		Run: &checkpoint.Run{
 			Setup: r.setup, Iterations: done, Data: r.set.Name, Directory: !r.set.Named, Digest: r.set.Digest, Plan: &r.plan,
 		},
