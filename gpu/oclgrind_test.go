@@ -87,8 +87,7 @@ func TestOclgrind(t *testing.T) {
 	for _, s := range simulations {
 		t.Run(s.name(), func(t *testing.T) {
 			log := filepath.Join(t.TempDir(), "log")
-			// NO_PREFETCH: see gradient_register.cl.
-			args := append(slices.Clone(s.checks), "--build-options", "-DNO_PREFETCH", "--max-errors", "20", "--log", log,
+			args := append(slices.Clone(s.checks), "--max-errors", "20", "--log", log,
 				self, "-test.run=^TestSimulated$", "-test.v")
 			c := exec.CommandContext(t.Context(), program, args...)
 			c.Env = append(os.Environ(), simulated+"="+s.name())
