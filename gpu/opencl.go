@@ -216,6 +216,17 @@ func (binding) createKernel(program handle, name string) (handle, error) {
 	return made(program.(*cl.Program).CreateKernel(name))
 }
 
+// workGroupSize returns the largest work-group that a device runs a kernel in: its
+// registers and its local memory may leave less than the device's own limit. It is
+// no part of api yet.
+func (binding) workGroupSize(kernel handle, d Device) (int, error) {
+	return kernel.(*cl.Kernel).WorkGroupSize(d.id.(*cl.Device))
+}
+
+var _ interface {
+	workGroupSize(kernel handle, d Device) (int, error)
+} = binding{}
+
 func (binding) setArg(kernel handle, index int, value any) error {
 	k := kernel.(*cl.Kernel)
 	switch v := value.(type) {
