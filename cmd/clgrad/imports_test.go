@@ -24,6 +24,7 @@ var allowed = map[string][]string{
 	"cmd/compare":         {},
 	"cmd/clgrad/recipe":   {"kernels", "network", "network/dataset"},
 	"cmd/clgrad/report":   {"network", "network/durable"},
+	"cmd/clgrad/driver":   {},
 	"cmd/clgrad":          {"cmd/clgrad/recipe", "cmd/clgrad/report", "network", "network/dataset", "network/checkpoint", "network/durable", "network/backendtest", "cpu", "gpu", "kernels"},
 }
 
