@@ -46,7 +46,7 @@ type Options struct {
 	// Precision is that of the matrix products, "" for float32. [Open] fails where the
 	// device does not have another one, or has it wrong.
 	Precision kernels.Precision
-	// Tuning holds tiles for the shapes of default plans; see [LoadTuning].
+	// Tuning holds tiles for the shapes of default plans; see [Tuning.Check].
 	Tuning Tuning
 
 	loops bool // multiply the fragments of tensor cores by plain loops: for tests

@@ -20,12 +20,13 @@ var allowed = map[string][]string{
 	"network/checkpoint":  {"network", "network/durable"},
 	"network/backendtest": {"network"},
 	"cpu":                 {"network"},
-	"gpu":                 {"network", "network/durable", "kernels"},
+	"gpu":                 {"network", "kernels"},
 	"cmd/compare":         {},
 	"cmd/clgrad/recipe":   {"kernels", "network", "network/dataset"},
 	"cmd/clgrad/report":   {"network", "network/durable"},
 	"cmd/clgrad/driver":   {},
-	"cmd/clgrad":          {"cmd/clgrad/recipe", "cmd/clgrad/report", "network", "network/dataset", "network/checkpoint", "network/durable", "network/backendtest", "cpu", "gpu", "kernels"},
+	"cmd/clgrad/store":    {"gpu", "network/durable"},
+	"cmd/clgrad":          {"cmd/clgrad/driver", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/store", "network", "network/dataset", "network/checkpoint", "network/durable", "network/backendtest", "cpu", "gpu", "kernels"},
 }
 
 // Imports follow the table, C is reached from gpu alone, and only one file there

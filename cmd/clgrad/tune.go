@@ -44,12 +44,11 @@ func (c tuneCommand) Run(a *app) error {
 	if c.Precision.Reduced() {
 		return misused("--precision %s: only the kernels of %s are tuned", c.Precision, kernels.Float32)
 	}
-	d, _, err := selectDevice(which)
+	d, _, err := selectDevice(a, which)
 	if err != nil {
 		return err
 	}
-	dir, err := gpu.TuningDir()
-	if err != nil {
+	if err := a.drivers().trust(a, d, testRequest{}); err != nil {
 		return err
 	}
 	set, l, err := c.load(a)
@@ -70,12 +69,7 @@ func (c tuneCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	// What is no longer good is replaced.
-	earlier, err := gpu.LoadTuning(dir, d)
-	if err != nil {
-		a.note("replaced: %s", oneLine(err))
-	}
-	file, err := found.Merge(earlier).Save(dir)
+	file, err := a.drivers().setTuning(a, d, found)
 	if err != nil {
 		return err
 	}
