@@ -52,6 +52,13 @@ func (d Device) limits() kernels.Limits {
 	return kernels.Limits{WorkGroup: d.MaxWorkGroup, LocalMemory: d.LocalMemory}
 }
 
+// Built reports that this program was built without OpenCL, as an error that wraps
+// [ErrNoDevice]. It calls no driver.
+func Built() error {
+	_, err := openCL()
+	return err
+}
+
 // Devices lists the OpenCL devices of all platforms, those with a Problem
 // included. Where there is none the error wraps [ErrNoDevice].
 func Devices() ([]Device, error) {

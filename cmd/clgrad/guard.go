@@ -71,6 +71,9 @@ func (g *guard) begin(a *app) error {
 	if dir, err := store.Dir(); err == nil {
 		g.dir = dir
 	}
+	if g.refused = gpu.Built(); g.refused != nil {
+		return g.refused
+	}
 	g.libraries = driver.Installed()
 	all, problem := driver.Check(g.libraries)
 	if all {
