@@ -131,6 +131,9 @@ func (g *guard) devices(a *app) (devices []gpu.Device, problem, err error) {
 func (g *guard) trust(a *app, d gpu.Device, r testRequest) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	if err := g.begin(a); err != nil {
+		return err
+	}
 	r.Device = d.ID()
 	err := g.pass(a, d, r)
 	if errors.Is(err, driver.ErrDied) {
@@ -146,9 +149,9 @@ func (g *guard) trust(a *app, d gpu.Device, r testRequest) error {
 
 // tuning returns the tiles that clgrad tune found for a device.
 func (g *guard) tuning(a *app, d gpu.Device) gpu.Tuning {
+	t, err := g.store(a, d).Tuning()
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	t, err := g.store(a, d).Tuning()
 	if err != nil {
 		g.once(a, "tuning "+d.ID(), "the tuning of opencl:%s is ignored (clgrad tune makes another): %s", d.ID(), oneLine(err))
 	}
@@ -157,16 +160,14 @@ func (g *guard) tuning(a *app, d gpu.Device) gpu.Tuning {
 
 // setTuning keeps what clgrad tune found for a device, and returns the file.
 func (g *guard) setTuning(a *app, d gpu.Device, t gpu.Tuning) (file string, err error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
 	return g.store(a, d).SetTuning(t)
 }
 
 // pass makes sure that a device, or the list of devices, has passed a test.
 func (g *guard) pass(a *app, d gpu.Device, r testRequest) error {
-	name, s, key := store.Name(d), g.store(a, d), r.key(g.steering)
+	name, s, key := store.Name(d), g.kept(a, d), r.key(g.steering)
 	if !s.Passed(key) || g.mark != nil && g.mark.Suspect(name) {
-		passed, err := g.test(a, d, r)
+		passed, err := g.test(a, d, r, s)
 		if err != nil {
 			return err
 		}
@@ -189,6 +190,13 @@ func (g *guard) pass(a *app, d gpu.Device, r testRequest) error {
 
 // store returns what is kept of a device.
 func (g *guard) store(a *app, d gpu.Device) *store.Store {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	_ = g.begin(a) // whatever it says, what is kept can be read
+	return g.kept(a, d)
+}
+
+func (g *guard) kept(a *app, d gpu.Device) *store.Store {
 	id := d.ID() + " " + store.Name(d)
 	s := g.stores[id]
 	if s == nil {
@@ -202,13 +210,13 @@ func (g *guard) store(a *app, d gpu.Device) *store.Store {
 }
 
 // test tests a device, or lists the devices, in a process of its own where there
-// is one.
-func (g *guard) test(a *app, d gpu.Device, r testRequest) (passed []string, err error) {
+// is one. passed are keys to be kept besides.
+func (g *guard) test(a *app, d gpu.Device, r testRequest, s *store.Store) (passed []string, err error) {
 	if g.child == nil {
 		if r.Device == "" {
 			return nil, nil
 		}
-		return selfTest(a, d, r)
+		return nil, selfTest(a, d, r, s)
 	}
 	c, err := g.child()
 	if err != nil {
@@ -270,7 +278,7 @@ func (r testRequest) key(steering string) string {
 // A testReply is the last line of driver-test.
 type testReply struct {
 	Devices []gpu.Device `json:"devices,omitempty"`
-	Passed  []string     `json:"passed,omitempty"` // further keys for the store
+	Passed  []string     `json:"passed,omitempty"` // what selfTest added
 	Error   string       `json:"error,omitempty"`
 }
 
@@ -309,6 +317,12 @@ func (c driverTestCommand) run(ctx context.Context, r testRequest, reply *testRe
 	if err != nil {
 		return err
 	}
-	reply.Passed, err = selfTest(ctx, d, r)
+	// In memory: who asked keeps what passed. All is tested, whatever is kept.
+	s, err := store.Open("", d)
+	if err != nil {
+		return err
+	}
+	err = selfTest(ctx, d, r, s)
+	reply.Passed = s.Keys()
 	return err
 }

@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -201,6 +202,13 @@ func (s *Store) Passed(key string) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.passed[key]
+}
+
+// Keys returns the keys of all passes, sorted.
+func (s *Store) Keys() []string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Sorted(maps.Keys(s.passed))
 }
 
 // Add remembers passes, each a digest in hexadecimal digits (see [Key]): for the

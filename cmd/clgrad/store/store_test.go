@@ -64,6 +64,11 @@ func TestStore(t *testing.T) {
 	if d := cmp.Diff(want, got); err != nil || d != "" || !s.Passed(one) || !s.Passed(two) {
 		t.Errorf("%v, passed %v\n%s", err, s.passed, d)
 	}
+	keys := []string{one, two}
+	slices.Sort(keys)
+	if got := s.Keys(); !slices.Equal(got, keys) {
+		t.Errorf("keys %v where %v are expected", got, keys)
+	}
 	text, err := os.ReadFile(file)
 	if err != nil || strings.Count(string(text), one) != 1 {
 		t.Errorf("%v\n%s", err, text)
