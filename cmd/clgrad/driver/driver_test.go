@@ -221,6 +221,9 @@ func TestRun(t *testing.T) {
 		if err != nil {
 			got = err.Error()
 		}
+		if strings.Contains(script, "echo first") && string(line) != "first" {
+			t.Errorf("%s: last line %q", script, line)
+		}
 		if got != want || (err != nil) != errors.Is(err, ErrDied) {
 			t.Errorf("%s: %q, %v where %q is expected", script, line, err, want)
 		}

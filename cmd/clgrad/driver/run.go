@@ -26,7 +26,7 @@ func (d death) Is(target error) bool { return target == ErrDied }
 const maxOutput = 1 << 20
 
 // Run runs a process that calls a driver and returns the last line of its
-// standard output. Where the process does not exit with status 0, or takes longer
+// standard output, which it may have written before it died. Where the process does not exit with status 0, or takes longer
 // than limit, the error is an [ErrDied] in one line, to be put behind the name of
 // the driver: "ended the process:" and what the driver had to say last, or else
 // how the process ended.
@@ -49,19 +49,17 @@ func Run(ctx context.Context, c *exec.Cmd, limit time.Duration) ([]byte, error) 
 	}()
 	err := c.Wait()
 	close(done)
+	lines := bytes.Split(bytes.TrimSpace(out.text), []byte("\n"))
+	last := lines[len(lines)-1]
 	switch {
+	case err == nil, c.ProcessState != nil && c.ProcessState.Success(): // its pipes may have been held open
+		return last, nil
 	case errors.Is(ctx.Err(), context.DeadlineExceeded):
-		return nil, death("did not come back within " + limit.String())
+		return last, death("did not come back within " + limit.String())
 	case ctx.Err() != nil:
 		return nil, context.Cause(ctx)
-	case err != nil && c.ProcessState != nil && c.ProcessState.Success():
-		err = nil // all but its pipes ended well
 	}
-	if err != nil {
-		return nil, death("ended the process: " + reason(string(notes.text), err.Error()))
-	}
-	lines := bytes.Split(bytes.TrimSpace(out.text), []byte("\n"))
-	return lines[len(lines)-1], nil
+	return last, death("ended the process: " + reason(string(notes.text), err.Error()))
 }
 
 // remark matches lines of compilers and of PoCL that follow the reason of a failure
