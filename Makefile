@@ -8,7 +8,7 @@ export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
 
 GO ?= go
 
-.PHONY: train test lint build compare portable recipes oclgrind ptx faults soak kills fuzz deps openblas-deps openblas-test clean
+.PHONY: train test lint build compare portable recipes oclgrind mesa mesa-train ptx faults soak kills fuzz deps openblas-deps openblas-test clean
 
 train: build
 	@bin/clgrad train $(TRAIN)
@@ -60,6 +60,20 @@ recipes: build
 oclgrind: deps
 	@./cmd/install-deps.sh oclgrind
 	OCLGRIND=1 $(GO) test -count=1 -timeout 30m -run TestOclgrind -v ./gpu
+
+# Mesa's OpenCL driver Rusticl on llvmpipe, its renderer for CPUs. The driver is unpacked into .build/mesa, not
+# installed, so no other target sees it; what is to see it is told so by OCL_ICD_VENDORS, as in
+#   OCL_ICD_VENDORS=.build/mesa/vendors RUSTICL_ENABLE=llvmpipe bin/clgrad devices
+# mesa-train: a small run has to end with the loss of cpu64 (half a minute). mesa: the quick suite too, with every
+# variant of the kernels, and a table of what passes (an hour or more on two cores: this driver compiles slowly).
+MESA := MESA=1 REQUIRE_OPENCL=1 RUSTICL_ENABLE=llvmpipe OCL_ICD_VENDORS=$(CURDIR)/.build/mesa/vendors
+mesa-train: deps
+	@./cmd/install-mesa.sh .build/mesa
+	$(MESA) $(GO) test -count=1 -v -run '^TestMesa$$' ./cmd/clgrad
+
+mesa: deps
+	@./cmd/install-mesa.sh .build/mesa
+	$(MESA) $(GO) test -count=1 -timeout 4h -v -run '^TestMesa$$' ./cmd/clgrad ./gpu
 
 # Every kernel of a GPU's defaults compiled and assembled for NVIDIA's devices, without one: clang and
 # ptxas (NVIDIA's CUDA toolkit, 11.8 or later) have to be there.

@@ -2,28 +2,18 @@ package cpu
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
 	"runtime"
-	"time"
 
 	"clgrad/network"
 )
 
-// ErrClosed reports the use of a closed backend.
-var ErrClosed = errors.New("cpu: backend is closed")
-
 // A Backend computes in the precision T on the host's cores. It implements
-// [network.Backend], [network.Prober], [network.MemoryMeter] and, where it was
-// opened with [Options].Profiling, [network.Profiler].
+// [network.Backend], [network.Prober], [network.MemoryMeter] and [network.Profiler].
 type Backend[T Float] struct {
-	settings settings
-	partial  []T // partial weight gradients, one a split
-	ones     []T // as many as a block has rows
-	memory   int64
-	used     int64 // bytes of buffers, inputs and probes
-	closed   bool
+	memory int64
+	used   int64 // bytes of buffers, inputs, scratch memory and probes
+	closed bool
 
 	profiling bool
 	profile   []network.OperationTime
@@ -54,7 +44,28 @@ func blockRows(sizes []int, rows int) int {
 
 // New returns a backend. T is float32, the fall-back, or float64, the reference.
 func New[T Float]() *Backend[T] {
-	return &Backend[T]{settings: defaultSettings(), memory: memory()}
+	return &Backend[T]{memory: memory()}
+}
+
+// errClosed says what of this package is closed.
+func errClosed(what string) error { return fmt.Errorf("cpu: %s: %w", what, network.ErrClosed) }
+
+// An executor computes as one plan says.
+type executor[T Float] struct {
+	*Backend[T]
+	settings settings
+	partial  []T   // partial weight gradients, one a split, or an input gradient
+	ones     []T   // as many as a block has rows
+	made     int64 // bytes of what was made and not closed
+	closed   bool
+}
+
+// check reports a closed executor or backend.
+func (e *executor[T]) check(operation string) error {
+	if e.closed || e.Backend.closed {
+		return errClosed(operation)
+	}
+	return nil
 }
 
 // take counts memory that is about to be allocated, and refuses what the host
@@ -68,8 +79,8 @@ func (b *Backend[T]) take(what string, elements int64) error {
 	return nil
 }
 
-// give counts memory that is no longer used.
-func (b *Backend[T]) give(elements int) { b.used -= int64(elements) * b.width() }
+// give counts bytes that are no longer used.
+func (b *Backend[T]) give(bytes int64) { b.used = max(0, b.used-bytes) }
 
 // width returns the bytes of an element.
 func (b *Backend[T]) width() int64 {
@@ -87,9 +98,8 @@ func defaultSettings() settings {
 }
 
 const (
-	foreign   = "cpu: object of another backend"
-	badLength = "cpu: buffers differ in length"
-	badRange  = "cpu: range exceeds the object"
+	foreign  = "cpu: object of another backend"
+	badRange = "cpu: range exceeds the object"
 )
 
 // Info describes the host.
@@ -98,6 +108,7 @@ func (b *Backend[T]) Info() network.Info {
 		Backend:      "cpu",
 		Device:       processor(),
 		Driver:       library,
+		Build:        architecture(),
 		ComputeUnits: runtime.GOMAXPROCS(0),
 		Memory:       b.memory,
 		Roundoff:     0x1p-24,
@@ -114,95 +125,147 @@ func (b *Backend[T]) double() bool {
 	return is
 }
 
-// DefaultPlan proposes blocks that stay in cache and one split a core.
-func (b *Backend[T]) DefaultPlan(sizes []int, s network.Samples) (network.ShardPlan, error) {
+// Propose proposes blocks that stay in cache and one split a core.
+func (b *Backend[T]) Propose(sizes []int, s network.Samples, batchRows int) (network.ShardPlan, error) {
+	if b.closed {
+		return network.ShardPlan{}, errClosed("propose")
+	}
 	if _, err := network.NewLayout(sizes); err != nil {
 		return network.ShardPlan{}, err
+	}
+	if err := s.Check(0); err != nil {
+		return network.ShardPlan{}, fmt.Errorf("cpu: propose: %w", err)
 	}
 	text, err := json.Marshal(defaultSettings())
 	if err != nil {
 		return network.ShardPlan{}, err
 	}
-	info := b.Info()
-	return network.ShardPlan{
-		Backend: info.Backend, Device: info.Device, Driver: info.Driver,
-		Rows: s.Rows, BlockRows: blockRows(sizes, s.Rows), Settings: text,
-	}, nil
+	plan := b.Info().Plan()
+	plan.Rows, plan.BlockRows, plan.ScoreRows, plan.Settings = batchRows, blockRows(sizes, batchRows), blockRows(sizes, s.Rows), text
+	return plan, nil
 }
 
-// Configure takes the splits from a plan.
-func (b *Backend[T]) Configure(plan network.ShardPlan) error {
+// Prepare takes the splits from a plan.
+func (b *Backend[T]) Prepare(_ []int, plan network.ShardPlan) (network.Executor, error) {
 	if b.closed {
-		return ErrClosed
+		return nil, errClosed("prepare")
 	}
 	if err := plan.CheckDevice(b.Info()); err != nil {
-		return err
+		return nil, err
 	}
 	var s settings
 	if err := json.Unmarshal(plan.Settings, &s); err != nil {
-		return fmt.Errorf("cpu: settings of the plan: %w", err)
+		return nil, fmt.Errorf("cpu: settings of the plan: %w", err)
 	}
 	if s.Splits < 1 || s.Splits > 1024 {
-		return fmt.Errorf("cpu: the plan asks for %d splits: 1 to 1024 are possible", s.Splits)
+		return nil, fmt.Errorf("cpu: the plan asks for %d splits: 1 to 1024 are possible", s.Splits)
 	}
-	b.settings = s
-	return nil
+	return &executor[T]{Backend: b, settings: s}, nil
 }
 
 // Close frees nothing that the collector would not, and refuses further use.
 func (b *Backend[T]) Close() error {
-	b.closed, b.partial, b.ones, b.probes = true, nil, nil, [2][]T{}
+	b.closed, b.used, b.probes = true, 0, [2][]T{}
 	return nil
+}
+
+// Close gives back what the executor made.
+func (e *executor[T]) Close() error {
+	if !e.closed {
+		e.closed, e.partial, e.ones = true, nil, nil
+		e.give(e.made)
+	}
+	return nil
+}
+
+// take counts memory for elements that the executor is about to make.
+func (e *executor[T]) take(what string, elements int64) error {
+	err := e.Backend.take(what, elements)
+	if err == nil {
+		e.made += elements * e.width()
+	}
+	return err
+}
+
+// free counts elements that the executor made and no longer needs.
+func (e *executor[T]) free(elements int) {
+	if bytes := int64(elements) * e.width(); !e.closed {
+		e.made -= bytes
+		e.give(bytes)
+	}
+}
+
+// scratch returns memory of at least n elements, grown on demand.
+func (e *executor[T]) scratch(to *[]T, what string, n int) ([]T, error) {
+	if more := n - len(*to); more > 0 {
+		if err := e.take(what, int64(more)); err != nil {
+			return nil, err
+		}
+		*to = make([]T, n)
+	}
+	return (*to)[:n], nil
 }
 
 // buffer is memory of a Backend[T].
 type buffer[T Float] struct {
-	owner *Backend[T]
-	data  []T
+	owner *executor[T]
+	data  []T // nil once it is closed
+	n     int
 }
 
-func (f *buffer[T]) Len() int { return len(f.data) }
+func (f *buffer[T]) Len() int { return f.n }
 func (f *buffer[T]) Close() error {
-	f.owner.give(len(f.data))
+	f.owner.free(len(f.data))
 	f.data = nil
 	return nil
 }
 
 // NewBuffer makes a zeroed buffer.
-func (b *Backend[T]) NewBuffer(elements int) (network.Buffer, error) {
-	if b.closed {
-		return nil, ErrClosed
+func (e *executor[T]) NewBuffer(elements int) (network.Buffer, error) {
+	if err := e.check("create buffer"); err != nil {
+		return nil, err
 	}
 	if elements < 1 {
 		return nil, fmt.Errorf("cpu: buffer of %d elements: at least 1 is needed", elements)
 	}
-	if err := b.take("buffer", int64(elements)); err != nil {
+	if err := e.take("buffer", int64(elements)); err != nil {
 		return nil, err
 	}
-	return &buffer[T]{b, make([]T, elements)}, nil
+	return &buffer[T]{e, make([]T, elements), elements}, nil
 }
 
-// own returns the memory of a buffer that this backend made.
-func (b *Backend[T]) own(f network.Buffer) []T {
+// own returns the memory of a buffer that this executor made.
+func (e *executor[T]) own(f network.Buffer) *buffer[T] {
 	mine, ok := f.(*buffer[T])
-	if !ok || mine.owner != b {
+	if !ok || mine.owner != e {
 		panic(foreign)
 	}
-	return mine.data
+	return mine
 }
 
-// view returns the host matrix of a checked view.
-func (b *Backend[T]) view(m network.Matrix) dense[T] {
+// open reports a closed executor, or a closed buffer among those of an operation.
+func (e *executor[T]) open(operation string, buffers ...network.Buffer) error {
+	err := e.check(operation)
+	for _, f := range buffers {
+		if e.own(f).data == nil && err == nil {
+			err = errClosed(operation + ": buffer")
+		}
+	}
+	return err
+}
+
+// view returns the host matrix of a checked view of an open buffer.
+func (e *executor[T]) view(m network.Matrix) dense[T] {
 	end := m.Offset + (m.Rows-1)*m.Stride + m.Cols
-	return dense[T]{b.own(m.Buffer)[m.Offset:end], m.Rows, m.Cols, m.Stride}
+	return dense[T]{e.own(m.Buffer).data[m.Offset:end], m.Rows, m.Cols, m.Stride}
 }
 
 // Write rounds src into dst.
-func (b *Backend[T]) Write(dst network.Buffer, offset int, src []float64) error {
-	if b.closed {
-		return ErrClosed
+func (e *executor[T]) Write(dst network.Buffer, offset int, src []float64) error {
+	if err := e.open("write", dst); err != nil {
+		return err
 	}
-	d := b.own(dst)
+	d := e.own(dst).data
 	if offset < 0 || offset+len(src) > len(d) {
 		panic(badRange)
 	}
@@ -213,11 +276,11 @@ func (b *Backend[T]) Write(dst network.Buffer, offset int, src []float64) error 
 }
 
 // Read copies src to dst.
-func (b *Backend[T]) Read(src network.Buffer, offset int, dst []float64) error {
-	if b.closed {
-		return ErrClosed
+func (e *executor[T]) Read(src network.Buffer, offset int, dst []float64) error {
+	if err := e.open("read", src); err != nil {
+		return err
 	}
-	s := b.own(src)
+	s := e.own(src).data
 	if offset < 0 || offset+len(dst) > len(s) {
 		panic(badRange)
 	}
@@ -228,64 +291,60 @@ func (b *Backend[T]) Read(src network.Buffer, offset int, dst []float64) error {
 }
 
 // Clear zeroes a buffer.
-func (b *Backend[T]) Clear(dst network.Buffer) error {
-	if b.closed {
-		return ErrClosed
+func (e *executor[T]) Clear(dst network.Buffer) error {
+	if err := e.open("clear", dst); err != nil {
+		return err
 	}
-	clear(b.own(dst))
+	clear(e.own(dst).data)
 	return nil
 }
 
-// marker stands behind work that is done already.
-type marker struct{ at time.Time }
-
-func (m marker) Wait() (time.Time, error) { return m.at, nil }
-
-// Mark notes the time: all work is done.
-func (b *Backend[T]) Mark() (network.Marker, error) {
-	if b.closed {
-		return nil, ErrClosed
-	}
-	return marker{time.Now()}, nil
-}
-
-// tally holds records and the first iteration that was not finite.
-type tally struct {
-	records   []network.Record
+// recorder holds records and the first iteration that was not finite.
+type recorder struct {
+	owner     any              // its executor
+	records   []network.Record // nil once it is closed
+	n         int
 	nonFinite int
 }
 
-func (t *tally) Close() error {
-	t.records = nil
+func (r *recorder) Close() error {
+	r.records = nil
 	return nil
 }
 
-func ownTally(t network.Tally) *tally {
-	mine, ok := t.(*tally)
-	if !ok {
+// ownRecorder returns a recorder that this executor made, or reports that it is closed.
+func (e *executor[T]) ownRecorder(operation string, r network.Recorder) (*recorder, error) {
+	mine, ok := r.(*recorder)
+	if !ok || mine.owner != any(e) {
 		panic(foreign)
 	}
-	return mine
+	if mine.records == nil {
+		return nil, errClosed(operation + ": recorder")
+	}
+	return mine, nil
 }
 
-// NewTally makes a tally.
-func (b *Backend[T]) NewTally(records int) (network.Tally, error) {
-	if b.closed {
-		return nil, ErrClosed
+// NewRecorder makes a recorder.
+func (e *executor[T]) NewRecorder(records int) (network.Recorder, error) {
+	if err := e.check("create recorder"); err != nil {
+		return nil, err
 	}
 	if records < 1 {
-		return nil, fmt.Errorf("cpu: tally of %d records: at least 1 is needed", records)
+		return nil, fmt.Errorf("cpu: recorder of %d records: at least 1 is needed", records)
 	}
-	return &tally{records: make([]network.Record, records)}, nil
+	return &recorder{owner: e, records: make([]network.Record, records), n: records}, nil
 }
 
-// ReadTally copies records.
-func (b *Backend[T]) ReadTally(t network.Tally, first int, dst []network.Record) (int, error) {
-	if b.closed {
-		return 0, ErrClosed
+// ReadRecords copies records.
+func (e *executor[T]) ReadRecords(r network.Recorder, first int, dst []network.Record) (int, error) {
+	if err := e.check("read records"); err != nil {
+		return 0, err
 	}
-	mine := ownTally(t)
-	if first < 0 || first+len(dst) > len(mine.records) {
+	mine, err := e.ownRecorder("read records", r)
+	if err != nil {
+		return 0, err
+	}
+	if first < 0 || first+len(dst) > mine.n {
 		panic(badRange)
 	}
 	copy(dst, mine.records[first:])
@@ -293,26 +352,30 @@ func (b *Backend[T]) ReadTally(t network.Tally, first int, dst []network.Record)
 }
 
 // Update computes θ −= α·g.
-func (b *Backend[T]) Update(theta, g network.Buffer, alpha float64, iteration int, t network.Tally) error {
-	if b.closed {
-		return ErrClosed
+func (e *executor[T]) Update(theta, g network.Vector, alpha float64, iteration int, r network.Recorder) error {
+	network.CheckUpdate(theta, g)
+	if err := e.open(network.OpUpdate, theta.Buffer, g.Buffer); err != nil {
+		return err
 	}
-	x, d, mine := b.own(theta), b.own(g), ownTally(t)
-	if len(x) != len(d) {
-		panic(badLength)
+	mine, err := e.ownRecorder(network.OpUpdate, r)
+	if err != nil {
+		return err
 	}
-	began := b.begin()
+	began := e.begin()
+	x, d := e.vector(theta), e.vector(g)
 	a, finite := T(alpha), true
 	for i, v := range d {
 		x[i] -= a * v
-		// A sum of two values is finite only where both are, or where they cancel,
-		// which infinities do not; it may overflow, so each is asked for itself.
-		finite = finite && !math.IsInf(float64(v), 0) && !math.IsNaN(float64(v)) &&
-			!math.IsInf(float64(x[i]), 0) && !math.IsNaN(float64(x[i]))
+		// v − v is 0 where v is finite and NaN otherwise.
+		finite = finite && v-v == 0 && x[i]-x[i] == 0
 	}
 	if !finite && mine.nonFinite == 0 {
 		mine.nonFinite = iteration
 	}
-	b.ended(began, func() string { return network.OpUpdate })
+	e.ended(began, func() string { return network.OpUpdate })
 	return nil
+}
+
+func (e *executor[T]) vector(v network.Vector) []T {
+	return e.own(v.Buffer).data[v.Offset : v.Offset+v.Len]
 }

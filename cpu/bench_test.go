@@ -76,11 +76,11 @@ func newDescent(b *testing.B) *descent {
 		b.Fatal(err)
 	}
 	d := &descent{backend: New[float32]()}
-	plan, err := network.SingleShard(d.backend, l.Sizes, set.Train)
+	plan, err := network.NewPlan(l.Sizes, set.Train, set.Train.Rows, d.backend)
 	if err != nil {
 		b.Fatal(err)
 	}
-	if d.trainer, err = network.NewTrainer(l, set.Train, plan, []network.Backend{d.backend}); err != nil {
+	if d.trainer, err = network.NewTrainer(l, set.Train, plan, []network.Backend{d.backend}, nil); err != nil {
 		b.Fatal(err)
 	}
 	theta, err := l.Initial(network.Normal, 1)
@@ -96,8 +96,7 @@ func newDescent(b *testing.B) *descent {
 
 func (d *descent) iterate(b *testing.B) {
 	b.Helper()
-	if err := d.trainer.Descend(b.Context(), network.Descent{Iterations: d.trainer.Done() + 1, LearningRate: 0.1},
-		func(network.Iteration) error { return nil }); err != nil {
+	if err := d.trainer.Descend(b.Context(), network.Descent{Iterations: d.trainer.Done() + 1, LearningRate: 0.1}, nil); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -125,7 +124,7 @@ type result struct {
 // zeros in them decide how long gonum takes.
 func (d *descent) record(b *testing.B) *products {
 	b.Helper()
-	p := &products{Float32: blas32.Implementation(), side: d.backend.settings.Splits, to: map[result][]float32{}}
+	p := &products{Float32: blas32.Implementation(), side: defaultSettings().Splits, to: map[result][]float32{}}
 	blas32.Use(p)
 	defer blas32.Use(p.Float32)
 	d.iterate(b)

@@ -38,12 +38,12 @@ func gemm[T Float](ta, tb blas.Transpose, a, b dense[T], beta T, c dense[T]) {
 	}
 }
 
-// gemv computes y = op(a)·x.
-func gemv[T Float](ta blas.Transpose, a dense[T], x, y []T) {
+// gemv computes y = op(a)·x + beta·y.
+func gemv[T Float](ta blas.Transpose, a dense[T], x []T, beta T, y []T) {
 	switch ad := any(a.data).(type) {
 	case []float32:
-		blas32.Implementation().Sgemv(ta, a.rows, a.cols, 1, ad, a.stride, any(x).([]float32), 1, 0, any(y).([]float32), 1)
+		blas32.Implementation().Sgemv(ta, a.rows, a.cols, 1, ad, a.stride, any(x).([]float32), 1, float32(beta), any(y).([]float32), 1)
 	case []float64:
-		blas64.Implementation().Dgemv(ta, a.rows, a.cols, 1, ad, a.stride, any(x).([]float64), 1, 0, any(y).([]float64), 1)
+		blas64.Implementation().Dgemv(ta, a.rows, a.cols, 1, ad, a.stride, any(x).([]float64), 1, float64(beta), any(y).([]float64), 1)
 	}
 }

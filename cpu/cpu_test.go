@@ -29,21 +29,27 @@ func TestSplits(t *testing.T) {
 	for _, splits := range []int{1, 3, 7, 64} {
 		t.Run(fmt.Sprint(splits), func(t *testing.T) {
 			backendtest.Run(t, func() (network.Backend, error) {
-				b := cpu.New[float32]()
-				plan, err := b.DefaultPlan([]int{2, 2}, network.Samples{Rows: 1, Features: 2, Bytes: make([]byte, 2)})
-				if err != nil {
-					return nil, err
-				}
-				plan.Settings = json.RawMessage(fmt.Sprintf(`{"splits":%d}`, splits))
-				return b, b.Configure(plan)
+				return split{cpu.New[float32](), splits}, nil
 			}, backendtest.Quick(), backendtest.Only("weight-gradient", "weight-gradient-input"))
 		})
 	}
 }
 
-func TestConfigureRefuses(t *testing.T) {
+// split is a backend whose plans have a given number of splits.
+type split struct {
+	*cpu.Backend[float32]
+	splits int
+}
+
+func (b split) Propose(sizes []int, s network.Samples, batchRows int) (network.ShardPlan, error) {
+	plan, err := b.Backend.Propose(sizes, s, batchRows)
+	plan.Settings = json.RawMessage(fmt.Sprintf(`{"splits":%d}`, b.splits))
+	return plan, err
+}
+
+func TestPrepareRefuses(t *testing.T) {
 	b := cpu.New[float32]()
-	good, err := b.DefaultPlan([]int{2, 2}, network.Samples{Rows: 1, Features: 2, Bytes: make([]byte, 2)})
+	good, err := b.Propose([]int{2, 2}, network.Samples{Rows: 1, Features: 2, Bytes: make([]byte, 2)}, 1)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -55,7 +61,7 @@ func TestConfigureRefuses(t *testing.T) {
 	} {
 		plan := good
 		plan.Settings = json.RawMessage(settings)
-		if err := b.Configure(plan); err == nil || !strings.Contains(err.Error(), want) {
+		if _, err := b.Prepare([]int{2, 2}, plan); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("settings %s: %v, want %q", settings, err, want)
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"os"
 	"runtime"
+	"runtime/debug"
 	"strconv"
 	"strings"
 )
@@ -41,4 +42,18 @@ func procField(path, key string) string {
 		}
 	}
 	return ""
+}
+
+// architecture returns what the compiler was told of the processor: it decides how
+// sums are formed.
+func architecture() string {
+	name := runtime.GOARCH
+	if info, ok := debug.ReadBuildInfo(); ok {
+		for _, s := range info.Settings {
+			if s.Key == "GO"+strings.ToUpper(name) {
+				name += " " + s.Value
+			}
+		}
+	}
+	return name
 }

@@ -2,65 +2,70 @@ package cpu
 
 import (
 	"fmt"
+	"slices"
 
 	"clgrad/network"
 )
 
 // input holds scaled samples as one dense matrix.
 type input[T Float] struct {
-	owner *Backend[T]
+	owner *executor[T]
 	dense[T]
-	labels    []int32
-	blockRows int
+	labels []int32
+	blocks []int
+	starts []int // the first row of each block
 }
 
-func (x *input[T]) Rows() int      { return x.rows }
-func (x *input[T]) Features() int  { return x.cols }
-func (x *input[T]) BlockRows() int { return x.blockRows }
+func (x *input[T]) Features() int { return x.cols }
+func (x *input[T]) Blocks() []int { return x.blocks }
 func (x *input[T]) Close() error {
-	x.owner.give(len(x.data))
+	x.owner.free(len(x.data))
 	x.data, x.labels = nil, nil
 	return nil
 }
 
-// block returns the rows and labels of a block.
-func (x *input[T]) block(i int) (dense[T], []int32) {
-	n := network.BlockLen(x, i)
-	lo := i * x.blockRows
+// block returns the rows and labels of a block of an input that this executor made.
+func (e *executor[T]) block(operation string, b network.Block) (dense[T], []int32, error) {
+	x, ok := b.Input.(*input[T])
+	if !ok || x.owner != e {
+		panic(foreign)
+	}
+	if err := e.check(operation); err != nil {
+		return dense[T]{}, nil, err
+	}
+	if x.data == nil {
+		return dense[T]{}, nil, errClosed(operation + ": input")
+	}
+	lo, n := x.starts[b.Index], x.blocks[b.Index]
 	var labels []int32
 	if x.labels != nil {
 		labels = x.labels[lo : lo+n]
 	}
-	return x.slice(lo, lo+n), labels
-}
-
-func (b *Backend[T]) ownInput(x network.Input) *input[T] {
-	mine, ok := x.(*input[T])
-	if !ok || mine.owner != b {
-		panic(foreign)
-	}
-	return mine
+	return x.slice(lo, lo+n), labels, nil
 }
 
 // Load scales samples into a dense matrix.
-func (b *Backend[T]) Load(s network.Samples, blockRows int) (network.Input, error) {
-	if b.closed {
-		return nil, ErrClosed
+func (e *executor[T]) Load(s network.Samples, blocks []int) (network.Input, error) {
+	if err := e.check("load"); err != nil {
+		return nil, err
 	}
-	if err := s.Check(0); err != nil {
+	err := s.Check(0)
+	if err == nil {
+		err = network.CheckBlocks(s.Rows, blocks)
+	}
+	if err != nil {
 		return nil, fmt.Errorf("cpu: load: %w", err)
 	}
-	if blockRows < 1 {
-		return nil, fmt.Errorf("cpu: load: blocks of %d rows: at least 1 is needed", blockRows)
-	}
-	if err := b.take("input", int64(s.Rows)*int64(s.Features)); err != nil {
+	if err := e.take("input", int64(s.Rows)*int64(s.Features)); err != nil {
 		return nil, err
 	}
 	x := &input[T]{
-		owner:     b,
-		dense:     dense[T]{make([]T, s.Rows*s.Features), s.Rows, s.Features, s.Features},
-		labels:    append([]int32(nil), s.Labels...),
-		blockRows: blockRows,
+		owner:  e,
+		dense:  dense[T]{make([]T, s.Rows*s.Features), s.Rows, s.Features, s.Features},
+		labels: slices.Clone(s.Labels), blocks: slices.Clone(blocks), starts: make([]int, len(blocks)),
+	}
+	for i, n := range blocks[:len(blocks)-1] {
+		x.starts[i+1] = x.starts[i] + n
 	}
 	scaled := s.ScaledRows()
 	parallel(s.Rows, 512, func(lo, hi int) {

@@ -13,29 +13,31 @@ import (
 // matrix product.
 const rowsAtOnce = 256
 
-// ForwardInput computes h = act(x·W + b) for a block of the input.
-func (b *Backend[T]) ForwardInput(x network.Input, block int, w, bias network.Matrix, act network.Activation, h network.Matrix) error {
-	if b.closed {
-		return ErrClosed
+// rows returns the operand of a product, and its buffer where it is a matrix.
+func (e *executor[T]) rows(operation string, x network.Rows) (dense[T], error) {
+	if x.Block.Input == nil {
+		if err := e.open(operation, x.Matrix.Buffer); err != nil {
+			return dense[T]{}, err
+		}
+		return e.view(x.Matrix), nil
 	}
-	rows, _ := b.ownInput(x).block(block)
-	network.CheckForward(rows.rows, rows.cols, w, bias, h)
-	began := b.begin()
-	forward(rows, b.view(w), b.view(bias), act, b.view(h))
-	b.endedLayer(began, network.OpForward, w)
-	return nil
+	rows, _, err := e.block(operation, x.Block)
+	return rows, err
 }
 
 // Forward computes h = act(x·W + b).
-func (b *Backend[T]) Forward(x, w, bias network.Matrix, act network.Activation, h network.Matrix) error {
-	if b.closed {
-		return ErrClosed
+func (e *executor[T]) Forward(x network.Rows, w, bias network.Matrix, act network.Activation, h network.Matrix) error {
+	network.CheckForward(x, w, bias, h)
+	if err := e.open(network.OpForward, w.Buffer, bias.Buffer, h.Buffer); err != nil {
+		return err
 	}
-	x.Check()
-	network.CheckForward(x.Rows, x.Cols, w, bias, h)
-	began := b.begin()
-	forward(b.view(x), b.view(w), b.view(bias), act, b.view(h))
-	b.endedLayer(began, network.OpForward, w)
+	rows, err := e.rows(network.OpForward, x)
+	if err != nil {
+		return err
+	}
+	began := e.begin()
+	forward(rows, e.view(w), e.view(bias), act, e.view(h))
+	e.endedLayer(began, network.OpForward, w)
 	return nil
 }
 
@@ -58,30 +60,21 @@ func forward[T Float](x, w, bias dense[T], act network.Activation, h dense[T]) {
 	})
 }
 
-// WeightGradientInput adds xᵀ·dz and the column sums of dz for a block of the
-// input.
-func (b *Backend[T]) WeightGradientInput(x network.Input, block int, dz, dw, db network.Matrix) error {
-	if b.closed {
-		return ErrClosed
+// WeightGradient computes dW = xᵀ·dz and db = Σ rows of dz, or adds them.
+func (e *executor[T]) WeightGradient(x network.Rows, dz network.Matrix, add bool, dw, db network.Matrix) error {
+	network.CheckWeightGradient(x, dz, dw, db)
+	if err := e.open(network.OpWeightGradient, dz.Buffer, dw.Buffer, db.Buffer); err != nil {
+		return err
 	}
-	rows, _ := b.ownInput(x).block(block)
-	network.CheckWeightGradient(rows.rows, rows.cols, dz, dw, db)
-	began := b.begin()
-	b.weightGradient(rows, b.view(dz), b.view(dw), b.view(db))
-	b.endedLayer(began, network.OpWeightGradient, dw)
-	return nil
-}
-
-// WeightGradient adds xᵀ·dz and the column sums of dz.
-func (b *Backend[T]) WeightGradient(x, dz, dw, db network.Matrix) error {
-	if b.closed {
-		return ErrClosed
+	rows, err := e.rows(network.OpWeightGradient, x)
+	if err != nil {
+		return err
 	}
-	x.Check()
-	network.CheckWeightGradient(x.Rows, x.Cols, dz, dw, db)
-	began := b.begin()
-	b.weightGradient(b.view(x), b.view(dz), b.view(dw), b.view(db))
-	b.endedLayer(began, network.OpWeightGradient, dw)
+	began := e.begin()
+	if err := e.weightGradient(rows, e.view(dz), add, e.view(dw), e.view(db)); err != nil {
+		return err
+	}
+	e.endedLayer(began, network.OpWeightGradient, dw)
 	return nil
 }
 
@@ -92,58 +85,70 @@ const (
 	gonumParallel = 4
 )
 
-func (b *Backend[T]) weightGradient(x, dz, dw, db dense[T]) {
-	for len(b.ones) < dz.rows {
-		b.ones = append(b.ones, 1)
+func (e *executor[T]) weightGradient(x, dz dense[T], add bool, dw, db dense[T]) error {
+	beta := T(0)
+	if add {
+		beta = 1
 	}
-	bias := make([]T, dz.cols)
-	gemv(blas.Trans, dz, b.ones, bias)
-	for j, v := range bias {
-		db.data[j] += v
+	if n := len(e.ones); n < dz.rows {
+		if _, err := e.scratch(&e.ones, "ones", dz.rows); err != nil {
+			return err
+		}
+		for i := range e.ones {
+			e.ones[i] = 1
+		}
 	}
+	gemv(blas.Trans, dz, e.ones[:dz.rows], beta, db.data[:dz.cols])
 	tiles := ((dw.rows + gonumTile - 1) / gonumTile) * ((dw.cols + gonumTile - 1) / gonumTile)
-	splits := min(b.settings.Splits, x.rows)
+	splits := min(e.settings.Splits, x.rows)
 	if splits < 2 || tiles >= gonumParallel {
-		gemm(blas.Trans, blas.NoTrans, x, dz, 1, dw)
-		return
+		gemm(blas.Trans, blas.NoTrans, x, dz, beta, dw)
+		return nil
 	}
 	size := dw.rows * dw.cols
-	if len(b.partial) < splits*size {
-		b.partial = make([]T, splits*size)
+	partial, err := e.scratch(&e.partial, "partial gradients", splits*size)
+	if err != nil {
+		return err
 	}
 	parallel(splits, 1, func(s, _ int) {
 		lo, hi := s*x.rows/splits, (s+1)*x.rows/splits
-		part := dense[T]{b.partial[s*size : (s+1)*size], dw.rows, dw.cols, dw.cols}
+		part := dense[T]{partial[s*size : (s+1)*size], dw.rows, dw.cols, dw.cols}
 		gemm(blas.Trans, blas.NoTrans, x.slice(lo, hi), dz.slice(lo, hi), 0, part)
 	})
 	for s := range splits {
 		for i := range dw.rows {
 			to := dw.row(i)
-			for j, v := range b.partial[s*size+i*dw.cols : s*size+(i+1)*dw.cols] {
+			part := partial[s*size+i*dw.cols:][:dw.cols]
+			if s == 0 && !add {
+				copy(to, part)
+				continue
+			}
+			for j, v := range part {
 				to[j] += v
 			}
 		}
 	}
+	return nil
 }
 
 // InputGradient computes dx = (dz·Wᵀ) ⊙ [x > 0].
-func (b *Backend[T]) InputGradient(dz, w, x, dx network.Matrix) error {
-	if b.closed {
-		return ErrClosed
-	}
+func (e *executor[T]) InputGradient(dz, w, x, dx network.Matrix) error {
 	network.CheckInputGradient(dz, w, x, dx)
-	began := b.begin()
-	mask, to := b.view(x), b.view(dx)
-	product := to
-	inPlace := &mask.data[0] == &to.data[0]
-	if inPlace {
-		// The product would overwrite the mask that it is to be multiplied with.
-		if n := to.rows * to.cols; len(b.partial) < n {
-			b.partial = make([]T, n)
-		}
-		product = dense[T]{b.partial[:to.rows*to.cols], to.rows, to.cols, to.cols}
+	if err := e.open(network.OpInputGradient, dz.Buffer, w.Buffer, x.Buffer, dx.Buffer); err != nil {
+		return err
 	}
-	gemm(blas.NoTrans, blas.Trans, b.view(dz), b.view(w), 0, product)
+	began := e.begin()
+	mask, to := e.view(x), e.view(dx)
+	product := to
+	if inPlace := &mask.data[0] == &to.data[0]; inPlace {
+		// The product would overwrite the mask that it is to be multiplied with.
+		memory, err := e.scratch(&e.partial, "input gradient", to.rows*to.cols)
+		if err != nil {
+			return err
+		}
+		product = dense[T]{memory, to.rows, to.cols, to.cols}
+	}
+	gemm(blas.NoTrans, blas.Trans, e.view(dz), e.view(w), 0, product)
 	parallel(to.rows, rowsAtOnce, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			t := to.row(i)
@@ -158,28 +163,34 @@ func (b *Backend[T]) InputGradient(dz, w, x, dx network.Matrix) error {
 			}
 		}
 	})
-	b.endedLayer(began, network.OpInputGradient, w)
+	e.endedLayer(began, network.OpInputGradient, w)
 	return nil
 }
 
 // SoftmaxCrossEntropy replaces logits by the loss's derivative and counts loss
 // and correct rows. The exponentials and the sums over a row are float64 in
 // either precision.
-func (b *Backend[T]) SoftmaxCrossEntropy(z network.Matrix, x network.Input, block, m int, t network.Tally, record int) error {
-	if b.closed {
-		return ErrClosed
+func (e *executor[T]) SoftmaxCrossEntropy(z network.Matrix, y network.Block, m int, r network.Recorder, record int) error {
+	network.CheckSoftmax(z, y)
+	if err := e.open(network.OpSoftmax, z.Buffer); err != nil {
+		return err
 	}
-	network.CheckSoftmax(z, x, block)
-	_, labels := b.ownInput(x).block(block)
+	_, labels, err := e.block(network.OpSoftmax, y)
+	if err != nil {
+		return err
+	}
 	if labels == nil {
 		return fmt.Errorf("cpu: softmax cross-entropy: %w", network.ErrNoLabels)
 	}
-	mine := ownTally(t)
-	if record < 0 || record >= len(mine.records) {
+	mine, err := e.ownRecorder(network.OpSoftmax, r)
+	if err != nil {
+		return err
+	}
+	if record < 0 || record >= mine.n {
 		panic(badRange)
 	}
-	began := b.begin()
-	logits := b.view(z)
+	began := e.begin()
+	logits := e.view(z)
 	parts := make([]network.Record, (logits.rows+rowsAtOnce-1)/rowsAtOnce)
 	parallel(logits.rows, rowsAtOnce, func(lo, hi int) {
 		part := &parts[lo/rowsAtOnce]
@@ -198,7 +209,7 @@ func (b *Backend[T]) SoftmaxCrossEntropy(z network.Matrix, x network.Input, bloc
 		sum.Correct += p.Correct
 	}
 	mine.records[record] = sum
-	b.ended(began, func() string { return network.SoftmaxKey(z.Cols) })
+	e.ended(began, func() string { return network.SoftmaxKey(z.Cols) })
 	return nil
 }
 

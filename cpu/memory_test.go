@@ -12,15 +12,23 @@ import (
 func TestMemory(t *testing.T) {
 	b := New[float64]()
 	b.memory = 1000
-	first, err := b.NewBuffer(100)
+	s := network.Samples{Rows: 13, Features: 2, Bytes: make([]byte, 26)}
+	plan, err := b.Propose([]int{2, 2}, s, 13)
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := b.NewBuffer(26); err == nil || !strings.Contains(err.Error(), "needs 208 bytes beside the 800 in use, this machine has 1000") {
+	e, err := b.Prepare([]int{2, 2}, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, err := e.NewBuffer(100)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := e.NewBuffer(26); err == nil || !strings.Contains(err.Error(), "needs 208 bytes beside the 800 in use, this machine has 1000") {
 		t.Errorf("buffer: %v", err)
 	}
-	s := network.Samples{Rows: 13, Features: 2, Bytes: make([]byte, 26)}
-	if _, err := b.Load(s, 13); err == nil || !strings.Contains(err.Error(), "input needs 208 bytes") {
+	if _, err := e.Load(s, []int{13}); err == nil || !strings.Contains(err.Error(), "input needs 208 bytes") {
 		t.Errorf("input: %v", err)
 	}
 	for range 2 { // closing twice gives back once
@@ -28,9 +36,15 @@ func TestMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	x, err := b.Load(s, 13)
+	x, err := e.Load(s, []int{6, 7})
 	if err != nil {
 		t.Fatal(err)
+	}
+	if _, err := e.NewBuffer(100); err == nil {
+		t.Error("a buffer beside an input that leaves no room for it")
+	}
+	if err := e.Close(); err != nil || b.used != 0 {
+		t.Errorf("%d bytes in use after the executor was closed, %v", b.used, err)
 	}
 	if err := x.Close(); err != nil || b.used != 0 {
 		t.Errorf("%d bytes in use at the end, %v", b.used, err)

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"errors"
 	"slices"
 	"testing"
 
@@ -20,17 +21,17 @@ func TestProbe(t *testing.T) {
 
 // What a probe says it did is what it did.
 func testProbe[T Float](t *testing.T) {
-	b := Open[T](Options{})
+	b := New[T]()
 	defer b.Close()
 	b.memory = 256 << 20 // for small buffers: 16 MiB each
-	work, err := b.Probe(network.Arithmetic, 1)
-	if err != nil || work != 2*probeSize*probeSize*probeSize {
+	work, took, err := b.Probe(network.Arithmetic, 1)
+	if err != nil || took <= 0 || work != 2*probeSize*probeSize*probeSize {
 		t.Fatalf("arithmetic: %g, %v", work, err)
 	}
 	if v := b.probes[network.Arithmetic][3*probeSize*probeSize-1]; v != probeSize/4 {
 		t.Errorf("the last product is %g: %d is expected", v, probeSize/4)
 	}
-	if _, err := b.Probe(network.Bandwidth, 1); err != nil {
+	if _, _, err := b.Probe(network.Bandwidth, 1); err != nil {
 		t.Fatal(err)
 	}
 	memory := b.probes[network.Bandwidth]
@@ -38,7 +39,7 @@ func testProbe[T Float](t *testing.T) {
 	for i := range n {
 		memory[i] = T(i % 1000003)
 	}
-	if work, err = b.Probe(network.Bandwidth, 3); err != nil || work != 3*2*16<<20 {
+	if work, _, err = b.Probe(network.Bandwidth, 3); err != nil || work != 3*2*16<<20 {
 		t.Errorf("bandwidth: %g bytes, %v: 3 copies of 16 MiB are expected", work, err)
 	}
 	if !slices.Equal(memory[:n], memory[n:]) {
@@ -47,7 +48,7 @@ func testProbe[T Float](t *testing.T) {
 	if want := int64(32<<20 + 3*probeSize*probeSize*b.width()); b.MemoryHeld() != want {
 		t.Errorf("%d bytes held, %d are expected", b.MemoryHeld(), want)
 	}
-	if _, err := b.Probe(2, 1); err == nil {
+	if _, _, err := b.Probe(2, 1); err == nil {
 		t.Error("a third peak is no error")
 	}
 }
@@ -55,24 +56,35 @@ func testProbe[T Float](t *testing.T) {
 // The profile counts the operations of an iteration, and nothing without profiling.
 func TestProfile(t *testing.T) {
 	for _, profiling := range []bool{false, true} {
-		b := Open[float32](Options{Profiling: profiling})
+		b := New[float32]()
+		if profiling {
+			if err := b.StartProfile(); err != nil {
+				t.Fatal(err)
+			}
+		}
 		s := network.Samples{Rows: 5, Features: 6, Bytes: make([]byte, 30), Labels: make([]int32, 5)}
 		layout, err := network.NewLayout([]int{6, 4, 3})
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan, err := network.SingleShard(b, layout.Sizes, s)
+		plan, err := network.NewPlan(layout.Sizes, s, s.Rows, b)
 		if err != nil {
 			t.Fatal(err)
 		}
 		plan.Shards[0].BlockRows = 2
-		trainer, err := network.NewTrainer(layout, s, plan, []network.Backend{b})
+		trainer, err := network.NewTrainer(layout, s, plan, []network.Backend{b}, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
+		theta, err := layout.Initial(network.He, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := trainer.SetParameters(theta, 0); err != nil {
+			t.Fatal(err)
+		}
 		for turn := range 2 {
-			if err := trainer.Descend(t.Context(), network.Descent{Iterations: 2 * (turn + 1), LearningRate: 0.1},
-				func(network.Iteration) error { return nil }); err != nil {
+			if err := trainer.Descend(t.Context(), network.Descent{Iterations: 2 * (turn + 1), LearningRate: 0.1}, nil); err != nil {
 				t.Fatal(err)
 			}
 			times, err := b.Profile()
@@ -103,7 +115,7 @@ func TestProfile(t *testing.T) {
 		if err := b.Close(); err != nil {
 			t.Fatal(err)
 		}
-		if _, err := b.Profile(); err != ErrClosed {
+		if _, err := b.Profile(); !errors.Is(err, network.ErrClosed) {
 			t.Errorf("profile of a closed backend: %v", err)
 		}
 	}

@@ -7,17 +7,13 @@ import (
 	"clgrad/network"
 )
 
-// Options are choices of [Open].
-type Options struct {
-	// Profiling takes the wall time of every operation.
-	Profiling bool
-}
-
-// Open returns a backend with choices. T is as in [New].
-func Open[T Float](o Options) *Backend[T] {
-	b := New[T]()
-	b.profiling = o.Profiling
-	return b
+// StartProfile takes the wall time of every operation from here on.
+func (b *Backend[T]) StartProfile() error {
+	if b.closed {
+		return errClosed("profile")
+	}
+	b.profiling, b.profile = true, nil
+	return nil
 }
 
 // begin returns the time where the backend is profiling.
@@ -49,11 +45,10 @@ func (b *Backend[T]) endedLayer(began time.Time, op string, w network.Matrix) {
 	b.ended(began, func() string { return network.OperationKey(op, w.Rows, w.Cols) })
 }
 
-// Profile returns the wall time of each operation since the last call, nothing
-// where the backend was opened without profiling.
+// Profile returns the wall time of each operation since StartProfile or the last call.
 func (b *Backend[T]) Profile() ([]network.OperationTime, error) {
 	if b.closed {
-		return nil, ErrClosed
+		return nil, errClosed("profile")
 	}
 	times := b.profile
 	b.profile = nil

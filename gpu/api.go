@@ -22,6 +22,9 @@ type api interface {
 	// buildProgram's error holds the build log.
 	buildProgram(program handle, options string) error
 	createKernel(program handle, name string) (handle, error)
+	// workGroupSize returns the most work-items of a work-group that a device takes of
+	// a kernel, which may be fewer than of any: registers and local memory bound it.
+	workGroupSize(kernel handle, d Device) (int, error)
 
 	// setArg takes int32, uint64, float32 and buffers.
 	setArg(kernel handle, index int, value any) error
@@ -30,15 +33,11 @@ type api interface {
 	enqueueKernel(queue, kernel handle, global, local []int, keep bool) (handle, error)
 	// enqueueFill sets bytes bytes from offset to zero.
 	enqueueFill(queue, buffer handle, offset, bytes int) error
-	// enqueueMarker returns an event that has to be released.
-	enqueueMarker(queue handle) (handle, error)
 
 	// write and read block until the copy is done.
 	write(queue, buffer handle, offset int, src unsafe.Pointer, bytes int) error
 	read(queue, buffer handle, offset int, dst unsafe.Pointer, bytes int) error
 
-	// wait blocks until the event's command is done, and flushes its queue.
-	wait(event handle) error
 	// times returns when the event's command started and ended, on the device's
 	// clock. The queue has to be profiling.
 	times(event handle) (start, end time.Duration, err error)

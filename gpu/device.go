@@ -52,6 +52,13 @@ func (d Device) limits() kernels.Limits {
 	return kernels.Limits{WorkGroup: d.MaxWorkGroup, LocalMemory: d.LocalMemory}
 }
 
+// Built reports that this program was built without OpenCL, as an error that wraps
+// [ErrNoDevice]. It calls no driver.
+func Built() error {
+	_, err := openCL()
+	return err
+}
+
 // Devices lists the OpenCL devices of all platforms, those with a Problem
 // included. Where there is none the error wraps [ErrNoDevice].
 func Devices() ([]Device, error) {
@@ -63,7 +70,7 @@ func Devices() ([]Device, error) {
 }
 
 // Select returns the device that spec names: "P.D" by number, another text by a
-// part of its name in any case, and "" the best: a GPU before an accelerator
+// part of its name in any case, which no other device's name may hold, and "" the best: a GPU before an accelerator
 // before a CPU, then one with memory of its own, then the one with most memory,
 // then most compute units × clock (a unit is not the same thing from one vendor
 // to the next). why says what decided.
@@ -79,12 +86,20 @@ func Select(devices []Device, spec string) (d Device, why string, err error) {
 		}
 		return Device{}, "", fmt.Errorf("%w %s: %s", ErrNoDevice, spec, list(devices))
 	}
+	var named []Device
 	for _, d := range devices {
 		if strings.Contains(strings.ToLower(d.Name), strings.ToLower(spec)) {
-			return usable(d, fmt.Sprintf("its name holds %q", spec))
+			named = append(named, d)
 		}
 	}
-	return Device{}, "", fmt.Errorf("%w named %q: %s", ErrNoDevice, spec, list(devices))
+	switch len(named) {
+	case 0:
+		return Device{}, "", fmt.Errorf("%w named %q: %s", ErrNoDevice, spec, list(devices))
+	case 1:
+		return usable(named[0], fmt.Sprintf("its name holds %q", spec))
+	}
+	return Device{}, "", fmt.Errorf("%q names %d OpenCL devices: one is expected, by its number P.D or by more of its name: %s",
+		spec, len(named), list(named))
 }
 
 func usable(d Device, why string) (Device, string, error) {

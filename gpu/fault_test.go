@@ -4,12 +4,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"strings"
 	"testing"
 	"time"
 	"unsafe"
 
+	"clgrad/kernels"
 	"clgrad/network"
 )
 
@@ -96,9 +96,9 @@ func (f *fakeAPI) enqueueFill(q, b handle, offset, bytes int) error {
 	f.inside(b, offset, bytes)
 	return nil
 }
-func (f *fakeAPI) enqueueMarker(q handle) (handle, error) {
-	f.use(q, "queue")
-	return f.make("event")
+func (f *fakeAPI) workGroupSize(k handle, d Device) (int, error) {
+	f.use(k, "kernel")
+	return d.MaxWorkGroup, nil
 }
 
 // inside notes a range beyond its buffer and returns its memory.
@@ -118,10 +118,6 @@ func (f *fakeAPI) write(q, b handle, offset int, src unsafe.Pointer, bytes int) 
 func (f *fakeAPI) read(q, b handle, offset int, dst unsafe.Pointer, bytes int) error {
 	f.use(q, "queue")
 	copy(unsafe.Slice((*byte)(dst), bytes), f.inside(b, offset, bytes))
-	return nil
-}
-func (f *fakeAPI) wait(e handle) error {
-	f.use(e, "event")
 	return nil
 }
 func (f *fakeAPI) times(e handle) (start, end time.Duration, err error) {
@@ -212,11 +208,11 @@ func (f *faultyAPI) enqueueFill(q, b handle, offset, bytes int) error {
 	}
 	return f.api.enqueueFill(q, b, offset, bytes)
 }
-func (f *faultyAPI) enqueueMarker(q handle) (handle, error) {
-	if err := f.call("enqueueMarker"); err != nil {
-		return nil, err
+func (f *faultyAPI) workGroupSize(k handle, d Device) (int, error) {
+	if err := f.call("workGroupSize"); err != nil {
+		return 0, err
 	}
-	return f.api.enqueueMarker(q)
+	return f.api.workGroupSize(k, d)
 }
 func (f *faultyAPI) write(q, b handle, offset int, src unsafe.Pointer, bytes int) error {
 	if err := f.call("write"); err != nil {
@@ -229,12 +225,6 @@ func (f *faultyAPI) read(q, b handle, offset int, dst unsafe.Pointer, bytes int)
 		return err
 	}
 	return f.api.read(q, b, offset, dst, bytes)
-}
-func (f *faultyAPI) wait(e handle) error {
-	if err := f.call("wait"); err != nil {
-		return err
-	}
-	return f.api.wait(e)
 }
 func (f *faultyAPI) times(e handle) (start, end time.Duration, err error) {
 	if err := f.call("times"); err != nil {
@@ -253,12 +243,12 @@ func (f *faultyAPI) finish(q handle) error {
 // from being packed.
 func tiny() network.Samples {
 	s := tinyPacked()
-	s.Scaling = network.Scaling{Shift: []float64{2 * maxFold}, Factor: []float64{1}}
+	s.Scaling = network.Scaling{Shift: []float64{2 * maxShift}, Factor: []float64{1}}
 	return s
 }
 
-// tinyFolded is a batch that is packed without its shift.
-func tinyFolded() network.Samples {
+// tinyShifted is a batch that is packed without its shift.
+func tinyShifted() network.Samples {
 	s := tinyPacked()
 	s.Scaling = network.Scaling{Shift: []float64{1}, Factor: []float64{1}}
 	return s
@@ -275,8 +265,13 @@ func tinyPacked() network.Samples {
 
 // life opens a backend, trains, scores, profiles and closes, and returns the
 // first error.
-func life(a api, d Device, s network.Samples, profiling bool) (err error) {
-	b, err := open(a, d, Options{Profiling: profiling})
+func life(a api, d Device, s network.Samples, profiling bool) error {
+	return lifeOf(a, d, s, profiling, nil)
+}
+
+// lifeOf is life with programs of another source.
+func lifeOf(a api, d Device, s network.Samples, profiling bool, source func(kernels.Program) string) (err error) {
+	b, err := open(a, d, Options{Untested: true, source: source})
 	if err != nil {
 		return err
 	}
@@ -285,12 +280,17 @@ func life(a api, d Device, s network.Samples, profiling bool) (err error) {
 	if err != nil {
 		return err
 	}
-	plan, err := network.SingleShard(b, l.Sizes, s)
+	if profiling {
+		if err := b.StartProfile(); err != nil {
+			return err
+		}
+	}
+	plan, err := network.NewPlan(l.Sizes, s, 12, b)
 	if err != nil {
 		return err
 	}
 	plan.Shards[0].BlockRows = 8
-	t, err := network.NewTrainer(l, s, plan, []network.Backend{b})
+	t, err := network.NewTrainer(l, s, plan, []network.Backend{b}, nil)
 	if err != nil {
 		return err
 	}
@@ -302,8 +302,7 @@ func life(a api, d Device, s network.Samples, profiling bool) (err error) {
 	if err := t.SetParameters(theta, 0); err != nil {
 		return err
 	}
-	if err := t.Descend(context.Background(), network.Descent{Iterations: 2, LearningRate: 1, Every: 2},
-		func(network.Iteration) error { return nil }); err != nil {
+	if err := t.Descend(context.Background(), network.Descent{Iterations: 5, LearningRate: 1, Every: 2}, nil); err != nil {
 		return err
 	}
 	if _, _, err := t.Score(s); err != nil {
@@ -323,11 +322,15 @@ func life(a api, d Device, s network.Samples, profiling bool) (err error) {
 func TestEveryCallFailing(t *testing.T) {
 	d := fakeDevice
 	d.MaxBuffer = 8192 // two blocks of the input a buffer
+	group := d
+	group.Type = "GPU"
+	all := 0
 	for _, c := range []struct {
+		device    Device
 		samples   network.Samples
 		profiling bool
-	}{{tiny(), false}, {tinyPacked(), true}, {tinyFolded(), false}} {
-		profiling := c.profiling
+	}{{d, tiny(), false}, {d, tinyPacked(), true}, {d, tinyShifted(), false}, {group, tiny(), true}, {group, tinyPacked(), false}, {group, tinyShifted(), true}} {
+		d, profiling := c.device, c.profiling
 		good := &faultyAPI{api: newFake()}
 		if err := life(good, d, c.samples, profiling); err != nil {
 			t.Fatal(err)
@@ -354,14 +357,16 @@ func TestEveryCallFailing(t *testing.T) {
 		}
 		for _, name := range []string{
 			"createContext", "createQueue", "createBuffer", "createProgram", "buildProgram", "createKernel", "setArg",
-			"enqueueKernel", "enqueueFill", "enqueueMarker", "write", "read", "wait", "finish",
+			"enqueueKernel", "enqueueFill", "workGroupSize", "write", "read", "finish",
 		} {
 			if !seen[name] {
 				t.Errorf("%s was never called", name)
 			}
 		}
-		t.Logf("profiling %v: %d calls made to fail in turn", profiling, len(good.calls))
+		all += len(good.calls)
+		t.Logf("%s, profiling %v: %d calls made to fail in turn", d.Type, profiling, len(good.calls))
 	}
+	t.Logf("%d calls in all", all)
 }
 
 // A fault that surfaces at a wait names the operations since the last one.
@@ -370,66 +375,83 @@ func TestFaultNamesOperations(t *testing.T) {
 	if err := life(good, fakeDevice, tiny(), false); err != nil {
 		t.Fatal(err)
 	}
-	faulty := &faultyAPI{api: newFake(), fail: slices.Index(good.calls, "wait") + 1}
+	faulty := &faultyAPI{api: newFake(), fail: secondRead(good.calls)}
 	err := life(faulty, fakeDevice, tiny(), false)
-	for _, want := range []string{"iteration 2", "wait", "forward 100x6", "weight_gradient 6x3", "input_gradient 6x3", "update", "injected"} {
+	for _, want := range []string{"iteration 2", "read recorder", "forward 100x6", "weight_gradient 6x3", "input_gradient 6x3", "update", "injected"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %q does not name %q", err, want)
 		}
 	}
 }
 
-// What is closed cannot be used, and closing again is harmless.
+// secondRead returns the number of the second read behind launches, counted from 1: the
+// wait for the second iteration.
+func secondRead(calls []string) int {
+	reads, launches := 0, 0
+	for i, c := range calls {
+		switch c {
+		case "enqueueKernel":
+			launches++
+		case "read":
+			if launches > 0 {
+				if reads++; reads == 2 {
+					return i + 1
+				}
+			}
+		}
+	}
+	return 0
+}
+
+// Closing releases everything once, whatever was closed before; and what one executor made
+// goes with it alone.
 func TestClosed(t *testing.T) {
 	fake := newFake()
-	b, err := open(fake, fakeDevice, Options{})
+	b, err := open(fake, fakeDevice, Options{Untested: true})
 	if err != nil {
 		t.Fatal(err)
 	}
-	buffer, err := b.NewBuffer(32)
+	plan, err := b.Propose([]int{100, 3}, tiny(), 23)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tally, err := b.NewTally(1)
-	if err != nil {
-		t.Fatal(err)
+	var executors []network.Executor
+	for range 2 {
+		e, err := b.Prepare([]int{100, 3}, plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		executors = append(executors, e)
+		for range 3 {
+			f, err := e.NewBuffer(32)
+			if err != nil {
+				t.Fatal(err)
+			}
+			defer f.Close()
+		}
+		if _, err := e.Load(tiny(), []int{20, 3}); err != nil {
+			t.Fatal(err)
+		}
 	}
-	marker, err := b.Mark()
-	if err != nil {
-		t.Fatal(err)
+	both := len(fake.live)
+	for range 2 {
+		if err := executors[0].Close(); err != nil {
+			t.Error(err)
+		}
 	}
-	if err := buffer.Close(); err != nil {
-		t.Fatal(err)
+	if one := len(fake.live); one <= 2 || one >= both {
+		t.Errorf("of %d handles %d are left after one of two executors was closed", both, one)
 	}
-	if err := buffer.Close(); err != nil {
-		t.Errorf("closing a buffer twice: %v", err)
+	if _, err := executors[1].NewBuffer(32); err != nil {
+		t.Errorf("the other executor: %v", err)
 	}
-	if err := b.Clear(buffer); !errors.Is(err, ErrClosed) {
-		t.Errorf("clear of a closed buffer: %v", err)
-	}
-	if err := b.Close(); err != nil {
-		t.Fatal(err)
-	}
-	if err := b.Close(); err != nil {
-		t.Errorf("closing twice: %v", err)
+	for range 2 {
+		if err := b.Close(); err != nil {
+			t.Error(err)
+		}
 	}
 	if len(fake.live) > 0 || len(fake.bad) > 0 {
 		t.Errorf("left %v, misused %v", fake.live, fake.bad)
-	}
-	_, readTally := b.ReadTally(tally, 0, make([]network.Record, 1))
-	_, newBuffer := b.NewBuffer(1)
-	_, newTally := b.NewTally(1)
-	_, load := b.Load(tiny(), 4)
-	_, mark := b.Mark()
-	_, wait := marker.Wait()
-	for what, err := range map[string]error{
-		"write": b.Write(buffer, 0, []float64{1}), "read": b.Read(buffer, 0, make([]float64, 1)), "clear": b.Clear(buffer),
-		"update": b.Update(buffer, buffer, 1, 1, tally), "read tally": readTally, "new buffer": newBuffer,
-		"new tally": newTally, "load": load, "mark": mark, "wait": wait, "configure": b.Configure(network.ShardPlan{}),
-	} {
-		if !errors.Is(err, ErrClosed) {
-			t.Errorf("%s after Close: %v", what, err)
-		}
 	}
 }
 
@@ -437,18 +459,19 @@ func TestClosed(t *testing.T) {
 func TestTooSmall(t *testing.T) {
 	d := fakeDevice
 	d.MaxBuffer = 1000
-	b, err := open(newFake(), d, Options{})
+	b, err := open(newFake(), d, Options{Untested: true})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	if _, err := b.NewBuffer(251); err == nil || !strings.Contains(err.Error(), "1004 bytes, the device's largest buffer is 1000") {
+	e := b.executor(b.config)
+	if _, err := e.NewBuffer(251); err == nil || !strings.Contains(err.Error(), "1004 bytes, the device's largest buffer is 1000") {
 		t.Errorf("buffer: %v", err)
 	}
-	if _, err := b.Load(tiny(), 23); err == nil || !strings.Contains(err.Error(), "use smaller blocks") {
+	if _, err := e.Load(tiny(), []int{23}); err == nil || !strings.Contains(err.Error(), "use smaller blocks") {
 		t.Errorf("load: %v", err)
 	}
-	plan, err := b.DefaultPlan([]int{16, 6, 3}, network.Samples{Rows: 1000, Features: 16, Floats: make([]float32, 16000)})
+	plan, err := b.Propose([]int{16, 6, 3}, network.Samples{Rows: 1000, Features: 16, Floats: make([]float32, 16000)}, 1000)
 	if err != nil || plan.BlockRows != 15 {
 		t.Errorf("plan: blocks of %d rows, %v; 15 rows of 16 floats fit", plan.BlockRows, err)
 	}

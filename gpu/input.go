@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"unsafe"
 
@@ -11,61 +12,75 @@ import (
 
 // input holds samples for the first layer, packed or dense, and their labels.
 type input struct {
-	b              *state
+	e              *executor
 	rows, features int
-	blockRows      int
+	blocks         []int       // rows of each
+	starts         []int       // the first row of each
 	packed         *packedRows // nil where the rows are dense
 	dense          *denseRows  // nil where they are packed
-	fold           *object     // factor and shift of each feature (kernels/fold.cl); nil where scaled values are held
+	affine         *object     // factor and shift of each feature (kernels/affine.cl); nil where scaled values are held
 	shifted        bool        // a shift is not 0
 	labels         *object     // int32, nil where there are none
 }
 
-func (x *input) Rows() int      { return x.rows }
-func (x *input) Features() int  { return x.features }
-func (x *input) BlockRows() int { return x.blockRows }
+func (x *input) Features() int { return x.features }
+func (x *input) Blocks() []int { return x.blocks }
 
-// Folded reports whether the scaling is held apart ([network.FoldedInput]).
-func (x *input) Folded() bool { return x.fold != nil }
+// Affine reports whether the scaling is held apart ([network.AffineInput]).
+func (x *input) Affine() bool { return x.affine != nil }
 
 func (x *input) Close() error {
 	if x.labels != nil {
-		x.b.s.free(x.labels)
+		x.e.s.free(x.labels)
 	}
 	if x.packed != nil {
-		x.packed.free(x.b.s)
+		x.packed.free(x.e.s)
 	}
 	if x.dense != nil {
-		x.dense.free(x.b.s)
+		x.dense.free(x.e.s)
 	}
-	if x.fold != nil {
-		x.b.s.free(x.fold)
+	if x.affine != nil {
+		x.e.s.free(x.affine)
 	}
+	x.rows = 0 // closed
 	return nil
 }
 
-func (b *Backend) ownInput(x network.Input) *input {
+// ownInput returns an input that this executor made.
+func (e *executor) ownInput(x network.Input) *input {
 	mine, ok := x.(*input)
-	if !ok || mine.b != b.state {
+	if !ok || mine.e != e {
 		panic(foreign)
 	}
 	return mine
 }
 
-// Load brings samples to the device: packed, or as bytes, where the configuration asks
+// check reports a closed input.
+func (x *input) check(operation string) error {
+	if x.rows == 0 {
+		return x.e.s.fail(operation+": input", network.ErrClosed)
+	}
+	return x.e.check(operation)
+}
+
+// Load brings samples to the device: packed, or as bytes, where the plan asks
 // for it and the samples can be, otherwise as dense float32 rows.
-func (b *Backend) Load(s network.Samples, blockRows int) (network.Input, error) {
-	if err := b.check("load"); err != nil {
+func (e *executor) Load(s network.Samples, blocks []int) (network.Input, error) {
+	if err := e.check("load"); err != nil {
 		return nil, err
 	}
-	if err := s.Check(0); err != nil {
-		return nil, b.s.fail("load", err)
+	err := s.Check(0)
+	if err == nil {
+		err = network.CheckBlocks(s.Rows, blocks)
 	}
-	if blockRows < 1 {
-		return nil, b.s.fail("load", fmt.Errorf("blocks of %d rows: at least 1 is needed", blockRows))
+	if err != nil {
+		return nil, e.s.fail("load", err)
 	}
-	x := &input{b: b.state, rows: s.Rows, features: s.Features, blockRows: blockRows}
-	if err := x.load(s, b.config); err != nil {
+	x := &input{e: e, rows: s.Rows, features: s.Features, blocks: slices.Clone(blocks), starts: make([]int, len(blocks))}
+	for i, n := range blocks[:len(blocks)-1] {
+		x.starts[i+1] = x.starts[i] + n
+	}
+	if err := x.load(s, e.config); err != nil {
 		x.Close()
 		return nil, err
 	}
@@ -73,21 +88,20 @@ func (b *Backend) Load(s network.Samples, blockRows int) (network.Input, error) 
 }
 
 func (x *input) load(s network.Samples, c kernels.Config) error {
-	session := x.b.s
 	if c.Packed != nil && packable(s) {
 		x.packed = &packedRows{tile: *c.Packed}
-		if err := x.packed.load(session, x, s); err != nil {
+		if err := x.packed.load(x, s); err != nil {
 			return err
 		}
 	} else {
 		x.dense = &denseRows{stride: network.AlignUp(s.Features), width: 4}
-		if c.Bytes && foldable(s) {
+		if c.Bytes && separable(s) {
 			x.dense.width = 1
-			if err := x.setFold(foldOf(s)); err != nil {
+			if err := x.setAffine(affineOf(s)); err != nil {
 				return err
 			}
 		}
-		if err := x.dense.load(session, x, s); err != nil {
+		if err := x.dense.load(x, s); err != nil {
 			return err
 		}
 	}
@@ -95,62 +109,69 @@ func (x *input) load(s network.Samples, c kernels.Config) error {
 		return nil
 	}
 	var err error
-	if x.labels, err = session.buffer("labels", 4*x.rows); err != nil {
+	if x.labels, err = x.e.buffer("labels", 4*x.rows); err != nil {
 		return err
 	}
-	return session.write(x.labels, 0, unsafe.Pointer(&s.Labels[0]), 4*x.rows)
+	return x.e.s.write(x.labels, 0, unsafe.Pointer(&s.Labels[0]), 4*x.rows)
 }
 
 // denseRows holds rows in as many buffers as the device's largest one asks for, scaled
 // as float32 or raw as bytes. A block lies in one of them.
 type denseRows struct {
-	stride      int
-	width       int       // bytes of an element: 4 or 1
-	chunkBlocks int       // blocks of a chunk
-	chunks      []*object // rows×stride elements
+	stride int
+	width  int          // bytes of an element: 4 or 1
+	chunks []denseChunk // of whole blocks
+}
+
+// denseChunk is what one buffer holds: blocks up to, but not, end, from the given row on.
+type denseChunk struct {
+	o          *object // rows×stride elements
+	first, end int     // row, block
 }
 
 func (d *denseRows) free(s *session) {
-	for _, o := range slices.Backward(d.chunks) {
-		s.free(o)
+	for _, c := range slices.Backward(d.chunks) {
+		s.free(c.o)
 	}
 }
 
 // block returns a block's rows as a matrix operand.
 func (d *denseRows) block(x *input, i int) operand {
-	rows := network.BlockLen(x, i)
+	c := d.chunks[slices.IndexFunc(d.chunks, func(c denseChunk) bool { return i < c.end })]
 	return operand{
-		o: d.chunks[i/d.chunkBlocks], offset: i % d.chunkBlocks * x.blockRows * d.stride,
-		rows: rows, cols: x.features, stride: d.stride, bytes: d.width == 1,
+		o: c.o, offset: (x.starts[i] - c.first) * d.stride,
+		rows: x.blocks[i], cols: x.features, stride: d.stride, bytes: d.width == 1,
 	}
 }
 
 // stagingBytes bounds the host memory that a Load converts rows in.
 const stagingBytes = 8 << 20
 
-func (d *denseRows) load(s *session, x *input, samples network.Samples) error {
-	blocks := network.Blocks(x)
-	blockBytes := d.width * min(x.blockRows, x.rows) * d.stride
-	d.chunkBlocks = blocks
+func (d *denseRows) load(x *input, samples network.Samples) error {
+	s, rowBytes := x.e.s, d.width*d.stride
+	most := math.MaxInt // rows of a buffer
 	if limit := s.device.MaxBuffer; limit > 0 {
-		if int64(blockBytes) > limit {
-			return s.fail("load", fmt.Errorf("a block of %d rows needs %d bytes, the device's largest buffer is %d: use smaller blocks",
-				x.blockRows, blockBytes, limit))
-		}
-		d.chunkBlocks = min(blocks, int(limit)/blockBytes)
+		most = int(limit) / rowBytes
 	}
-	staged := min(x.rows, max(1, stagingBytes/(d.width*d.stride))) // rows
+	staged := min(x.rows, max(1, stagingBytes/rowBytes)) // rows
 	fill := d.filler(samples, staged)
-	for first := 0; first < x.rows; first += d.chunkBlocks * x.blockRows {
-		rows := min(d.chunkBlocks*x.blockRows, x.rows-first)
-		o, err := s.buffer(fmt.Sprintf("input of %d rows", rows), d.width*rows*d.stride)
+	for block := 0; block < len(x.blocks); {
+		first, rows := x.starts[block], 0
+		for ; block < len(x.blocks) && x.blocks[block] <= most-rows; block++ {
+			rows += x.blocks[block]
+		}
+		if rows == 0 {
+			return s.fail("load", fmt.Errorf("a block of %d rows needs %d bytes, the device's largest buffer is %d: use smaller blocks",
+				x.blocks[block], x.blocks[block]*rowBytes, s.device.MaxBuffer))
+		}
+		o, err := x.e.buffer(fmt.Sprintf("input of %d rows", rows), rows*rowBytes)
 		if err != nil {
 			return err
 		}
-		d.chunks = append(d.chunks, o)
+		d.chunks = append(d.chunks, denseChunk{o, first, block})
 		for done := 0; done < rows; {
 			n := min(rows-done, staged)
-			if err := s.write(o, d.width*done*d.stride, fill(first+done, n), d.width*n*d.stride); err != nil {
+			if err := s.write(o, done*rowBytes, fill(first+done, n), n*rowBytes); err != nil {
 				return err
 			}
 			done += n

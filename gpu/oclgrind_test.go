@@ -87,8 +87,7 @@ func TestOclgrind(t *testing.T) {
 	for _, s := range simulations {
 		t.Run(s.name(), func(t *testing.T) {
 			log := filepath.Join(t.TempDir(), "log")
-			// NO_PREFETCH: see gradient_register.cl.
-			args := append(slices.Clone(s.checks), "--build-options", "-DNO_PREFETCH", "--max-errors", "20", "--log", log,
+			args := append(slices.Clone(s.checks), "--max-errors", "20", "--log", log,
 				self, "-test.run=^TestSimulated$", "-test.v")
 			c := exec.CommandContext(t.Context(), program, args...)
 			c.Env = append(os.Environ(), simulated+"="+s.name())
@@ -164,7 +163,6 @@ func TestSimulated(t *testing.T) {
 		t.Fatalf("this is not Oclgrind: %s", list(devices))
 	}
 	d := devices[0]
-	defer restore(source)
 	old, changed, file := "", "", ""
 	switch s.fault {
 	case "no barrier":
@@ -176,7 +174,7 @@ func TestSimulated(t *testing.T) {
 	case "beyond the end":
 		file, old = "update.cl", "    if (i >= count)\n        return;\n"
 	}
-	source = func(p kernels.Program) string {
+	source := func(p kernels.Program) string {
 		text := p.Source()
 		if p.File != file {
 			return text
@@ -194,7 +192,7 @@ func TestSimulated(t *testing.T) {
 	backendtest.Run(t, func() (network.Backend, error) {
 		// Oclgrind's checks keep state in the thread that made the context.
 		runtime.LockOSThread()
-		b, err := open(ran, d, Options{})
+		b, err := open(ran, d, Options{Untested: true, source: source})
 		if err != nil {
 			return nil, err
 		}
@@ -224,19 +222,28 @@ func tinyProbe(a api, d Device) (err error) {
 	defer func() { err = errors.Join(err, b.Close()) }()
 	probe := kernels.Probe{Width: 4, Chains: 2, Steps: 2, Group: 2, Groups: 2, Rounds: 1}
 	elements := probe.Groups * probe.Group * probe.Steps * probe.Width
-	from, err := b.s.zeroed("probe", 4*elements)
+	e := b.executor(b.config)
+	from, err := e.zeroed("probe", 4*elements)
 	if err != nil {
 		return err
 	}
-	to, err := b.s.zeroed("probe", 4*elements)
+	to, err := e.zeroed("probe", 4*elements)
 	if err != nil {
 		return err
 	}
-	items := []int{probe.Groups * probe.Group}
-	return errors.Join(
-		b.s.launch("copy", probe.Program(), "copy", items, []int{probe.Group}, from, to),
-		b.s.launch("arithmetic", probe.Program(), "arithmetic", items, []int{probe.Group}, int32(probe.Rounds), float32(0.5), float32(1), to),
-		b.s.finish())
+	for kernel, a := range map[string]*arguments{
+		"copy": new(arguments).buffers(from, to), "arithmetic": new(arguments).ints(probe.Rounds).float(0.5).float(1).buffers(to),
+	} {
+		l, err := e.launch(launchKey{kernel: kernel, operation: kernel}, false,
+			func() (kernels.Program, []int) { return probe.Program(), []int{probe.Group} })
+		if err != nil {
+			return err
+		}
+		if err := l.run(a, probe.Groups*probe.Group); err != nil {
+			return err
+		}
+	}
+	return b.s.finish()
 }
 
 // simulatedAPI is an api that Oclgrind 21.10 checks rightly. That keeps what it
@@ -305,6 +312,10 @@ func (s *simulatedAPI) createKernel(p handle, name string) (handle, error) {
 		return nil, err
 	}
 	return &simulatedKernel{h, name}, nil
+}
+
+func (s *simulatedAPI) workGroupSize(k handle, d Device) (int, error) {
+	return s.api.workGroupSize(k.(*simulatedKernel).handle, d)
 }
 
 func (s *simulatedAPI) setArg(k handle, i int, v any) error {

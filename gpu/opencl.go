@@ -216,6 +216,10 @@ func (binding) createKernel(program handle, name string) (handle, error) {
 	return made(program.(*cl.Program).CreateKernel(name))
 }
 
+func (binding) workGroupSize(kernel handle, d Device) (int, error) {
+	return kernel.(*cl.Kernel).WorkGroupSize(d.id.(*cl.Device))
+}
+
 func (binding) setArg(kernel handle, index int, value any) error {
 	k := kernel.(*cl.Kernel)
 	switch v := value.(type) {
@@ -244,11 +248,6 @@ func (binding) enqueueFill(queue, buffer handle, offset, bytes int) error {
 	return err
 }
 
-func (binding) enqueueMarker(queue handle) (handle, error) {
-	event, err := queue.(*cl.CommandQueue).EnqueueMarkerWithWaitList(nil)
-	return enqueued(event, err, true)
-}
-
 func (binding) write(queue, buffer handle, offset int, src unsafe.Pointer, bytes int) error {
 	event, err := queue.(*cl.CommandQueue).EnqueueWriteBuffer(buffer.(*cl.MemObject), true, offset, bytes, src, nil)
 	_, err = enqueued(event, err, false)
@@ -259,10 +258,6 @@ func (binding) read(queue, buffer handle, offset int, dst unsafe.Pointer, bytes 
 	event, err := queue.(*cl.CommandQueue).EnqueueReadBuffer(buffer.(*cl.MemObject), true, offset, bytes, dst, nil)
 	_, err = enqueued(event, err, false)
 	return err
-}
-
-func (binding) wait(event handle) error {
-	return cl.WaitForEvents([]*cl.Event{event.(*cl.Event)})
 }
 
 func (binding) times(event handle) (start, end time.Duration, err error) {

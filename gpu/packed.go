@@ -32,38 +32,54 @@ type packedChunk struct {
 // maxPackedFeatures is how many features the entries of a group can name.
 const maxPackedFeatures = math.MaxUint16 + 1
 
-// maxFold bounds what scaling makes of a byte of 0. Folded sums have terms of up
+// maxShift bounds what scaling makes of a byte of 0. Such sums have terms of up
 // to this size more, times the weights, and lose that much precision; a feature
 // that is 0 in half of the rows, and scaled to deviation 1, is at 1.
-const maxFold = 4
+const maxShift = 4
 
 // packable reports whether samples can be packed.
-func packable(s network.Samples) bool { return foldable(s) && s.Features <= maxPackedFeatures }
+func packable(s network.Samples) bool { return separable(s) && s.Features <= maxPackedFeatures }
 
-// foldable reports whether the scaling of samples can be taken out of the products:
+// separable reports whether the scaling of samples can be taken out of the products:
 // of bytes, of which a 0 stays near 0.
-func foldable(s network.Samples) bool {
+func separable(s network.Samples) bool {
 	if s.Bytes == nil {
 		return false
 	}
 	for j := range max(1, len(s.Scaling.Shift)) {
-		if z := s.Scaling.Apply(0, j); !(z >= -maxFold && z <= maxFold) {
+		if z := s.Scaling.Apply(0, j); !(z >= -maxShift && z <= maxShift) {
 			return false
 		}
 	}
 	return true
 }
 
+// shifted reports whether the products of separable samples have a part of their own for
+// the scaling: packed, where a table of values does not hold all of it; otherwise
+// where a 0 does not stay 0.
+func shifted(s network.Samples, packed bool) bool {
+	if packed {
+		_, affine := valuesOf(s)
+		return affine != nil
+	}
+	for _, f := range affineOf(s) {
+		if f[1] != 0 {
+			return true
+		}
+	}
+	return false
+}
+
 // valuesOf returns the table of byte values and, where scaling moves a 0, a
 // factor and a shift for each feature: x = factor·table[v] + shift. With one
 // scaling for all features the factor is in the table.
-func valuesOf(s network.Samples) (table []float32, fold [][2]float32) {
+func valuesOf(s network.Samples) (table []float32, affine [][2]float32) {
 	table = make([]float32, 256)
 	if len(s.Scaling.Shift) > 1 {
 		for v := range table {
 			table[v] = float32(v)
 		}
-		return table, foldOf(s)
+		return table, affineOf(s)
 	}
 	zero := s.Scaling.Apply(0, 0)
 	for v := range table {
@@ -73,18 +89,18 @@ func valuesOf(s network.Samples) (table []float32, fold [][2]float32) {
 		return table, nil
 	}
 	for range s.Features {
-		fold = append(fold, [2]float32{1, zero})
+		affine = append(affine, [2]float32{1, zero})
 	}
-	return table, fold
+	return table, affine
 }
 
-// foldOf returns a factor and a shift for each feature: x = factor·v + shift.
-func foldOf(s network.Samples) (fold [][2]float32) {
+// affineOf returns a factor and a shift for each feature: x = factor·v + shift.
+func affineOf(s network.Samples) (affine [][2]float32) {
 	for j := range s.Features {
 		_, factor := s.Scaling.At(j)
-		fold = append(fold, [2]float32{float32(factor), s.Scaling.Apply(0, j)})
+		affine = append(affine, [2]float32{float32(factor), s.Scaling.Apply(0, j)})
 	}
-	return fold
+	return affine
 }
 
 // Packed products cost more a product than dense ones: they pay where no more
@@ -141,15 +157,16 @@ func (p *packedRows) free(s *session) {
 
 // load counts the entries of every group, divides the blocks into chunks that
 // fit, and packs each.
-func (p *packedRows) load(s *session, x *input, samples network.Samples) (err error) {
-	table, fold := valuesOf(samples)
-	if p.table, err = s.buffer("table of scaled bytes", 4*len(table)); err != nil {
+func (p *packedRows) load(x *input, samples network.Samples) (err error) {
+	s := x.e.s
+	table, affine := valuesOf(samples)
+	if p.table, err = x.e.buffer("table of scaled bytes", 4*len(table)); err != nil {
 		return err
 	}
 	if err := s.write(p.table, 0, unsafe.Pointer(&table[0]), 4*len(table)); err != nil {
 		return err
 	}
-	if err := x.setFold(fold); err != nil {
+	if err := x.setAffine(affine); err != nil {
 		return err
 	}
 
@@ -158,7 +175,7 @@ func (p *packedRows) load(s *session, x *input, samples network.Samples) (err er
 	// starts of the chunk at hand, and the block that it began with.
 	starts, from := []uint32{0}, 0
 	flush := func(blocks int) error {
-		if err := p.pack(s, x, samples, from, blocks, starts); err != nil {
+		if err := p.pack(x, samples, from, blocks, starts); err != nil {
 			return err
 		}
 		starts, from = []uint32{0}, blocks
@@ -168,10 +185,9 @@ func (p *packedRows) load(s *session, x *input, samples network.Samples) (err er
 	if limit <= 0 || limit > math.MaxInt32 {
 		limit = math.MaxInt32 // entries are counted in 32 bits
 	}
-	for block := range network.Blocks(x) {
+	for block, first := range x.starts {
 		before := len(starts)
-		first := block * x.blockRows
-		end := first + network.BlockLen(x, block)
+		end := first + x.blocks[block]
 		for i := first; i < end; i += r {
 			n := countEntries(samples, i, min(i+r, end), active)
 			starts = append(starts, starts[len(starts)-1]+uint32(n))
@@ -192,24 +208,24 @@ func (p *packedRows) load(s *session, x *input, samples network.Samples) (err er
 		p.chunkOf = append(p.chunkOf, len(p.chunks))
 		p.groupOf = append(p.groupOf, before-1)
 	}
-	return flush(network.Blocks(x))
+	return flush(len(x.blocks))
 }
 
 // pack writes blocks from … end−1, whose groups begin at starts, to a chunk of
 // their own.
-func (p *packedRows) pack(s *session, x *input, samples network.Samples, from, end int, starts []uint32) (err error) {
-	r := p.tile.ItemRows
+func (p *packedRows) pack(x *input, samples network.Samples, from, end int, starts []uint32) (err error) {
+	s, r := x.e.s, p.tile.ItemRows
 	entries := int(starts[len(starts)-1])
 	p.chunks = append(p.chunks, packedChunk{})
 	c := &p.chunks[len(p.chunks)-1]
-	if c.starts, err = s.buffer("packed input: starts", 4*len(starts)); err != nil {
+	if c.starts, err = x.e.buffer("packed input: starts", 4*len(starts)); err != nil {
 		return err
 	}
 	// A chunk of zeros has no entries, but a buffer has at least one.
-	if c.index, err = s.buffer("packed input: index", 2*max(1, entries)); err != nil {
+	if c.index, err = x.e.buffer("packed input: index", 2*max(1, entries)); err != nil {
 		return err
 	}
-	if c.values, err = s.buffer("packed input: values", r*max(1, entries)); err != nil {
+	if c.values, err = x.e.buffer("packed input: values", r*max(1, entries)); err != nil {
 		return err
 	}
 	if err := s.write(c.starts, 0, unsafe.Pointer(&starts[0]), 4*len(starts)); err != nil {
@@ -234,8 +250,8 @@ func (p *packedRows) pack(s *session, x *input, samples network.Samples, from, e
 	}
 	active := make([]bool, x.features)
 	for block := from; block < end; block++ {
-		first := block * x.blockRows
-		last := first + network.BlockLen(x, block)
+		first := x.starts[block]
+		last := first + x.blocks[block]
 		for i := first; i < last; i += r {
 			rows := min(r, last-i)
 			if n := countEntries(samples, i, i+rows, active); len(index)+n > room {
@@ -267,48 +283,59 @@ func (p *packedRows) pack(s *session, x *input, samples network.Samples, from, e
 	return nil
 }
 
-// args returns the kernel arguments of a block.
-func (p *packedRows) args(block int) []any {
+// add adds the kernel arguments of a block.
+func (p *packedRows) add(a *arguments, block int) {
 	c := p.chunks[p.chunkOf[block]]
-	return []any{c.starts, uint64(p.groupOf[block]), c.index, c.values, p.table}
+	a.at(c.starts, p.groupOf[block]).buffers(c.index, c.values, p.table)
 }
 
-func (b *Backend) forwardPacked(x *input, block int, wm, bm network.Matrix, act network.Activation, hm network.Matrix) error {
-	rows := network.BlockLen(x, block)
-	network.CheckForward(rows, x.features, wm, bm, hm)
-	w, bias, h := b.operand(wm), b.operand(bm), b.operand(hm)
-	if err := b.check("forward"); err != nil {
-		return err
-	}
+// launch returns a launch of the packed variant.
+func (p *packedRows) launch(e *executor, kernel, operation string, n, cols int, tile kernels.Tile) (*launch, error) {
+	return e.launch(launchKey{kernel: kernel, operation: operation, n: n, p: cols, tile: tile}, true,
+		func() (kernels.Program, []int) { return tile.PackedInput(), []int{1, 1} })
+}
+
+func (e *executor) forwardPacked(x *input, block int, w, bias operand, act network.Activation, h operand) error {
 	cols := network.AlignUp(h.cols)
-	w, bias, err := b.foldWeights(x, w, bias)
+	w, bias, err := e.affineWeights(x, w, bias)
 	if err != nil {
 		return err
 	}
 	tile := x.packed.tile.FitColumns(cols)
-	return b.s.launch(kernels.Key(kernels.OpForward+" packed", w.rows, w.cols), tile.PackedInput(), "forward_packed",
-		[]int{groups(rows, tile.ItemRows), cols / tile.ItemCols}, []int{1, 1},
-		arguments(ints(rows, cols, relu(act)), x.packed.args(block), w.args(), bias.args()[:2], h.args())...)
-}
-
-func (b *Backend) weightGradientPacked(x *input, block int, dzm, dwm, dbm network.Matrix) error {
-	rows := network.BlockLen(x, block)
-	network.CheckWeightGradient(rows, x.features, dzm, dwm, dbm)
-	dz, dw, db := b.operand(dzm), b.operand(dwm), b.operand(dbm)
-	if err := b.check("weight gradient"); err != nil {
+	l, err := x.packed.launch(e, "forward_packed", network.OpForward+" packed", w.rows, w.cols, tile)
+	if err != nil {
 		return err
 	}
-	n, cols := dw.rows, network.AlignUp(dw.cols)
+	a := e.arguments().ints(h.rows, cols, relu(act))
+	x.packed.add(a, block)
+	return l.run(a.matrix(w).at(bias.o, bias.offset).matrix(h), groups(h.rows, tile.ItemRows), cols/tile.ItemCols)
+}
+
+func (e *executor) weightGradientPacked(x *input, block int, dz operand, add bool, dw, db operand) error {
+	rows, n, cols := dz.rows, dw.rows, network.AlignUp(dw.cols)
 	tile := x.packed.tile.FitColumns(cols)
 	splits := max(1, min(tile.Splits, groups(rows, tile.ItemRows)))
-	part, err := b.scratch(&b.partial, "partial gradients", splits*(n+1)*cols)
+	part, err := e.scratch(&e.partial, "partial gradients", splits*(n+1)*cols)
 	if err != nil {
 		return err
 	}
-	if err := b.s.launch(kernels.Key(kernels.OpWeightGradient+" packed", n, dw.cols), tile.PackedInput(), "weight_gradient_packed",
-		[]int{splits, cols / tile.ItemCols}, []int{1, 1},
-		arguments(ints(rows, n, cols), x.packed.args(block), dz.args(), []any{part})...); err != nil {
+	l, err := x.packed.launch(e, "weight_gradient_packed", network.OpWeightGradient+" packed", n, dw.cols, tile)
+	if err != nil {
 		return err
 	}
-	return b.addInputPartials(x, part, splits, cols, tile.ItemCols, dw, db)
+	a := e.arguments().ints(rows, n, cols)
+	x.packed.add(a, block)
+	if err := l.run(a.matrix(dz).buffers(part), splits, cols/tile.ItemCols); err != nil {
+		return err
+	}
+	const run = 16 // RUN in kernels/packed_register.cl
+	if l, err = x.packed.launch(e, "add_partials_packed", "add_partials", n, dw.cols, tile); err != nil {
+		return err
+	}
+	scaled, affine := 0, part // any buffer will do where there is none
+	if x.affine != nil {
+		scaled, affine = 1, x.affine
+	}
+	a = e.arguments().ints(splits, n, cols, flag(add), scaled).buffers(part, affine)
+	return l.run(a.matrix(dw).at(db.o, db.offset), groups(n+1, run), cols/tile.ItemCols)
 }

@@ -2,6 +2,7 @@ package gpu
 
 import (
 	"fmt"
+	"time"
 
 	"clgrad/kernels"
 	"clgrad/network"
@@ -11,29 +12,29 @@ import (
 // than caches; a small device gives a sixteenth of its memory.
 const probeBytes = 256 << 20
 
-// Probe enqueues rounds rounds of work ([network.Prober]): kernels of nothing but
+// Probe runs rounds rounds of work ([network.Prober]): kernels of nothing but
 // multiply-adds in registers for the arithmetic, and copies from one buffer to
-// another for the bandwidth. Neither depends on the tiles in use.
-func (b *Backend) Probe(p network.Peak, rounds int) (work float64, err error) {
+// another for the bandwidth. Neither depends on a plan.
+func (b *Backend) Probe(p network.Peak, rounds int) (work float64, took time.Duration, err error) {
 	if err := b.check("probe"); err != nil {
-		return 0, err
+		return 0, 0, err
 	}
+	if b.probe == nil {
+		b.probe = b.executor(b.config)
+	}
+	e := b.probe
 	probe := kernels.PeakProbe(b.s.device.Class())
-	probe.Group = b.group(probe.Group)
+	probe.Group = e.group(probe.Group)
+	kernel, global := "arithmetic", probe.Groups*probe.Group*max(1, b.s.device.ComputeUnits)
+	a := e.arguments()
 	switch p {
 	case network.Arithmetic:
-		items := probe.Groups * probe.Group * max(1, b.s.device.ComputeUnits)
-		to, err := b.scratch(&b.probes[0], "probe", items*probe.Width)
+		to, err := e.scratch(&e.losses, "probe", global*probe.Width)
 		if err != nil {
-			return 0, err
+			return 0, 0, err
 		}
-		for range rounds {
-			if err := b.s.launch("probe arithmetic", probe.Program(), "arithmetic", []int{items}, []int{probe.Group},
-				int32(probe.Rounds), float32(0.5), float32(1), to); err != nil {
-				return 0, err
-			}
-		}
-		return float64(rounds) * float64(items) * float64(probe.Flops()), nil
+		a.ints(probe.Rounds).float(0.5).float(1).buffers(to)
+		work = float64(global) * float64(probe.Flops())
 	case network.Bandwidth:
 		bytes := int64(probeBytes)
 		for _, limit := range []int64{b.s.device.MaxBuffer, b.s.device.Memory / 16} {
@@ -43,23 +44,36 @@ func (b *Backend) Probe(p network.Peak, rounds int) (work float64, err error) {
 		}
 		part := probe.Steps * probe.Group * probe.Width // elements of a work-group
 		parts := max(1, int(bytes/4)/part)
-		for i := 1; i <= 2; i++ {
+		for _, o := range []**object{&e.partial, &e.affine} {
 			// Zeros, for memory that was never written may have no place of its own.
-			if b.probes[i] == nil {
-				if b.probes[i], err = b.s.zeroed("probe", 4*parts*part); err != nil {
-					return 0, err
+			if *o == nil {
+				if *o, err = e.zeroed("probe", 4*parts*part); err != nil {
+					return 0, 0, err
 				}
 			}
 		}
-		for range rounds {
-			if err := b.s.launch("probe bandwidth", probe.Program(), "copy", []int{parts * probe.Group}, []int{probe.Group},
-				b.probes[1], b.probes[2]); err != nil {
-				return 0, err
-			}
-		}
-		return float64(rounds) * 2 * 4 * float64(parts*part), nil
+		kernel, global = "copy", parts*probe.Group
+		a.buffers(e.partial, e.affine)
+		work = 2 * 4 * float64(parts*part)
+	default:
+		return 0, 0, b.s.fail("probe", fmt.Errorf("peak %d is unknown", p))
 	}
-	return 0, b.s.fail("probe", fmt.Errorf("peak %d is unknown", p))
+	l, err := e.launch(launchKey{kernel: kernel, operation: "probe " + kernel}, false,
+		func() (kernels.Program, []int) { return probe.Program(), []int{probe.Group} })
+	if err != nil {
+		return 0, 0, err
+	}
+	if err := b.s.finish(); err != nil {
+		return 0, 0, err
+	}
+	begin := time.Now()
+	for range rounds {
+		if err := l.run(a, global); err != nil {
+			return 0, 0, err
+		}
+	}
+	err = b.s.finish()
+	return float64(rounds) * work, time.Since(begin), err
 }
 
 // MemoryHeld returns the bytes of all buffers on the device.

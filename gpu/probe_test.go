@@ -29,11 +29,14 @@ func TestProbe(t *testing.T) {
 	for _, d := range both {
 		t.Run(d.ID()+"/"+d.Type, func(t *testing.T) {
 			d.Memory = 64 << 20 // small buffers
-			b, err := Open(d, Options{Profiling: true})
+			b, err := Open(d, Options{})
 			if err != nil {
 				t.Fatal(err)
 			}
 			defer b.Close()
+			if err := b.StartProfile(); err != nil {
+				t.Fatal(err)
+			}
 			read := func(o *object) []float32 {
 				v := make([]float32, o.bytes/4)
 				if err := b.s.read(o, 0, unsafe.Pointer(&v[0]), o.bytes); err != nil {
@@ -41,37 +44,37 @@ func TestProbe(t *testing.T) {
 				}
 				return v
 			}
-			if w, err := b.Probe(network.Arithmetic, 2); err != nil || w <= 0 {
+			if w, _, err := b.Probe(network.Arithmetic, 2); err != nil || w <= 0 {
 				t.Fatalf("arithmetic: %g, %v", w, err)
 			}
 			probe := kernels.PeakProbe(d.Class())
-			for i, v := range read(b.probes[0]) {
+			for i, v := range read(b.probe.losses) {
 				if v != float32(2*probe.Chains) {
 					t.Fatalf("work-item %d ends at %g: %d is expected", i/probe.Width, v, 2*probe.Chains)
 				}
 			}
 
-			if _, err := b.Probe(network.Bandwidth, 1); err != nil {
+			if _, _, err := b.Probe(network.Bandwidth, 1); err != nil {
 				t.Fatal(err)
 			}
-			want := read(b.probes[1])
+			want := read(b.probe.partial)
 			for i := range want {
 				want[i] = float32(i % 1000003)
 			}
-			if err := b.s.write(b.probes[1], 0, unsafe.Pointer(&want[0]), 4*len(want)); err != nil {
+			if err := b.s.write(b.probe.partial, 0, unsafe.Pointer(&want[0]), 4*len(want)); err != nil {
 				t.Fatal(err)
 			}
-			w, err := b.Probe(network.Bandwidth, 3)
-			if err != nil || w != float64(3*2*4*len(want)) {
+			w, took, err := b.Probe(network.Bandwidth, 3)
+			if err != nil || took <= 0 || w != float64(3*2*4*len(want)) {
 				t.Errorf("bandwidth: %g bytes, %v: 3 copies of %d are expected", w, err, 4*len(want))
 			}
-			if got := read(b.probes[2]); !slices.Equal(got, want) {
+			if got := read(b.probe.affine); !slices.Equal(got, want) {
 				t.Error("the copy differs")
 			}
-			if held := b.MemoryHeld(); held != int64(b.probes[0].bytes+8*len(want)) {
-				t.Errorf("%d bytes held with probes of %d and 2 × %d", held, b.probes[0].bytes, 4*len(want))
+			if held := b.MemoryHeld(); held != int64(b.probe.losses.bytes+8*len(want)) {
+				t.Errorf("%d bytes held with probes of %d and 2 × %d", held, b.probe.losses.bytes, 4*len(want))
 			}
-			if _, err := b.Probe(2, 1); err == nil {
+			if _, _, err := b.Probe(2, 1); err == nil {
 				t.Error("a third peak is no error")
 			}
 			times, err := b.Profile()

@@ -10,7 +10,7 @@ import (
 
 // leak opens a backend and drops it.
 func leak() (Device, error) {
-	b, err := open(newFake(), fakeDevice, Options{})
+	b, err := open(newFake(), fakeDevice, Options{Untested: true})
 	if err != nil {
 		return Device{}, err
 	}
@@ -50,6 +50,7 @@ func TestSelect(t *testing.T) {
 		{spec: "huge", problem: "cannot be used: the driver has no compiler"},
 		{spec: "3.0", problem: "there are 0.0 pthread-cpu, 1.0 Small GPU"},
 		{spec: "nothing", problem: `named "nothing"`},
+		{spec: "gpu", problem: `"gpu" names 3 OpenCL devices: one is expected, by its number P.D or by more of its name: there are 1.0 Small GPU, 1.1 Big GPU, 2.0 Huge GPU (the driver has no compiler)`},
 	} {
 		d, why, err := Select(all, c.spec)
 		if c.problem != "" {

@@ -9,6 +9,7 @@ import (
 	"unsafe"
 
 	"clgrad/kernels"
+	"clgrad/network"
 )
 
 // An Error is a call that failed on a device.
@@ -22,9 +23,6 @@ func (e *Error) Error() string { return fmt.Sprintf("opencl:%s: %s: %v", e.Devic
 
 func (e *Error) Unwrap() error { return e.Err }
 
-// ErrClosed reports the use of a closed backend, buffer, input or tally.
-var ErrClosed = errors.New("closed")
-
 // A session is one device in use: a context of its own (a context shared by
 // several GPUs serialises them), one in-order queue, and all objects made with
 // them.
@@ -35,7 +33,7 @@ type session struct {
 	queue    *object
 	objects  []*object // in the order of creation, context and queue first
 	programs map[kernels.Program]*object
-	kernels  map[kernelKey]*object
+	source   func(kernels.Program) string
 	// pending names the operations since the last wait, for the error of the
 	// next one.
 	pending  []string
@@ -51,12 +49,8 @@ type session struct {
 type object struct {
 	handle handle
 	what   string
-	bytes  int // of a buffer
-}
-
-type kernelKey struct {
-	program kernels.Program
-	name    string
+	bytes  int       // of a buffer
+	owner  *executor // that it goes with; nil for what is the session's
 }
 
 type timedEvent struct {
@@ -70,10 +64,9 @@ type operationTime struct {
 	total     time.Duration
 }
 
-func newSession(a api, d Device, profiling bool) (_ *session, err error) {
+func newSession(a api, d Device, source func(kernels.Program) string) (_ *session, err error) {
 	s := &session{
-		api: a, device: d, profiling: profiling,
-		programs: map[kernels.Program]*object{}, kernels: map[kernelKey]*object{},
+		api: a, device: d, programs: map[kernels.Program]*object{}, source: source,
 	}
 	defer func() {
 		if err != nil {
@@ -83,7 +76,7 @@ func newSession(a api, d Device, profiling bool) (_ *session, err error) {
 	if s.context, err = s.keep("context")(a.createContext(d)); err != nil {
 		return nil, err
 	}
-	if s.queue, err = s.keep("queue")(a.createQueue(s.context.handle, d, profiling)); err != nil {
+	if s.queue, err = s.keep("queue")(a.createQueue(s.context.handle, d, false)); err != nil {
 		return nil, err
 	}
 	return s, nil
@@ -191,7 +184,7 @@ func (s *session) zeroed(what string, bytes int) (*object, error) {
 // fill zeroes a range of a buffer.
 func (s *session) fill(o *object, offset, bytes int) error {
 	if o.handle == nil {
-		return s.fail("clear "+o.what, ErrClosed)
+		return s.fail("clear "+o.what, network.ErrClosed)
 	}
 	if err := s.api.enqueueFill(s.queue.handle, o.handle, offset, bytes); err != nil {
 		return s.fail("clear "+o.what, err)
@@ -200,17 +193,13 @@ func (s *session) fill(o *object, offset, bytes int) error {
 	return nil
 }
 
-// kernel returns a kernel of a program, building the program on first use.
+// kernel returns a new kernel of a program, building the program on first use.
 func (s *session) kernel(p kernels.Program, name string) (*object, error) {
-	key := kernelKey{p, name}
-	if k := s.kernels[key]; k != nil {
-		return k, nil
-	}
 	program := s.programs[p]
 	if program == nil {
 		what := "program " + p.File
 		var err error
-		program, err = s.keep(what)(s.api.createProgram(s.context.handle, source(p)))
+		program, err = s.keep(what)(s.api.createProgram(s.context.handle, s.source(p)))
 		if err != nil {
 			return nil, err
 		}
@@ -220,51 +209,24 @@ func (s *session) kernel(p kernels.Program, name string) (*object, error) {
 		}
 		s.programs[p] = program
 	}
-	k, err := s.keep("kernel " + name)(s.api.createKernel(program.handle, name))
-	if err != nil {
-		return nil, err
-	}
-	s.kernels[key] = k
-	return k, nil
+	return s.keep("kernel " + name)(s.api.createKernel(program.handle, name))
 }
 
-// source returns the text of a program. Tests replace it to break kernels.
-var source = kernels.Program.Source
-
-// launch enqueues a kernel over whole work-groups: global is rounded up to a
-// multiple of local. operation names it in errors and profiles. Arguments are
-// int32, uint64, float32 and *object.
-func (s *session) launch(operation string, p kernels.Program, name string, global, local []int, args ...any) error {
-	k, err := s.kernel(p, name)
+// startProfile goes on with a queue that takes times.
+func (s *session) startProfile() error {
+	if err := s.finish(); err != nil {
+		return err
+	}
+	s.profile = nil
+	if s.profiling {
+		return s.collect()
+	}
+	queue, err := s.keep("queue")(s.api.createQueue(s.context.handle, s.device, true))
 	if err != nil {
 		return err
 	}
-	for i, a := range args {
-		if o, ok := a.(*object); ok {
-			if o.handle == nil {
-				return s.fail(operation+": "+o.what, ErrClosed)
-			}
-			a = o.handle
-		}
-		if err := s.api.setArg(k.handle, i, a); err != nil {
-			return s.fail(fmt.Sprintf("%s: argument %d of %s", operation, i, name), err)
-		}
-	}
-	whole := make([]int, len(global))
-	for i, g := range global {
-		whole[i] = (g + local[i] - 1) / local[i] * local[i]
-	}
-	event, err := s.api.enqueueKernel(s.queue.handle, k.handle, whole, local, s.profiling)
-	if err != nil {
-		return s.fail(fmt.Sprintf("%s: enqueue %s %v/%v", operation, name, whole, local), err)
-	}
-	s.enqueued(operation)
-	if s.profiling {
-		s.timed = append(s.timed, timedEvent{operation, event})
-		if len(s.timed) >= maxTimed {
-			return s.collect()
-		}
-	}
+	s.free(s.queue)
+	s.queue, s.profiling = queue, true
 	return nil
 }
 
@@ -303,7 +265,7 @@ func (s *session) collect() error {
 // write copies host memory to a buffer.
 func (s *session) write(o *object, offset int, src unsafe.Pointer, bytes int) error {
 	if o.handle == nil {
-		return s.fail("write "+o.what, ErrClosed)
+		return s.fail("write "+o.what, network.ErrClosed)
 	}
 	if err := s.api.write(s.queue.handle, o.handle, offset, src, bytes); err != nil {
 		return s.faulted("write "+o.what, err)
@@ -315,7 +277,7 @@ func (s *session) write(o *object, offset int, src unsafe.Pointer, bytes int) er
 // read copies a buffer to host memory after all work so far.
 func (s *session) read(o *object, offset int, dst unsafe.Pointer, bytes int) error {
 	if o.handle == nil {
-		return s.fail("read "+o.what, ErrClosed)
+		return s.fail("read "+o.what, network.ErrClosed)
 	}
 	if err := s.api.read(s.queue.handle, o.handle, offset, dst, bytes); err != nil {
 		return s.faulted("read "+o.what, err)

@@ -49,10 +49,6 @@ func (c *countingAPI) enqueueKernel(queue, kernel handle, global, local []int, k
 	h, err := c.api.enqueueKernel(queue, kernel, global, local, keep)
 	return c.count("event", h, err)
 }
-func (c *countingAPI) enqueueMarker(queue handle) (handle, error) {
-	h, err := c.api.enqueueMarker(queue)
-	return c.count("event", h, err)
-}
 func (c *countingAPI) release(h handle) {
 	if _, ok := c.alive[h]; !ok {
 		c.bad = append(c.bad, fmt.Sprintf("%T released twice", h))

@@ -18,6 +18,11 @@ func TestPrecision(t *testing.T) {
 		for _, p := range kernels.Precisions()[1:] {
 			t.Run(d.ID()+"/"+string(p), func(t *testing.T) {
 				b, err := Open(d, Options{Precision: p})
+				if err == nil {
+					if _, err = b.Propose([]int{50, 20}, sparse(100, 50), 100); err != nil {
+						err = errors.Join(err, b.Close())
+					}
+				}
 				if failed := (*Error)(nil); err != nil {
 					if !errors.As(err, &failed) || !strings.Contains(err.Error(), "precision "+string(p)+" needs mma.sync") {
 						t.Errorf("got %v", err)
@@ -40,15 +45,16 @@ func TestPrecision(t *testing.T) {
 func TestTryTensor(t *testing.T) {
 	d := usableDevices(t)[0]
 	samples := sparse(100, 50)
+	source := kernels.Program.Source
 	open := func(p kernels.Precision) error {
 		for _, dense := range []bool{false, true} {
-			b, err := Open(d, Options{Precision: p, Dense: dense, loops: true})
+			b, err := Open(d, Options{Precision: p, Dense: dense, loops: true, source: source, Passes: &memory{}})
 			if err != nil {
 				return err
 			}
-			plan, err := b.DefaultPlan([]int{50, 3}, samples)
+			plan, err := b.Propose([]int{50, 3}, samples, samples.Rows)
 			if err != nil {
-				t.Error(err)
+				return errors.Join(err, b.Close())
 			}
 			if bytes := strings.Contains(string(plan.Settings), `"bytes":true`); bytes != (p.Reduced() && !dense) {
 				t.Errorf("%s, dense %v: %s", p, dense, plan.Settings)
@@ -73,11 +79,10 @@ func TestTryTensor(t *testing.T) {
 		}
 		return "- " + old
 	}
-	defer restore(source)
 	for old, want := range map[string]string{
-		"sum[i][j][r], row":                "of the forward product is ",
-		"first_of(bs[":                     "of the bias gradient is ",
-		"to[p * size] = w;\n        v -= ": "of the forward product is ", // a second term of another sign
+		"sum[i][j][r], row":                " of forward 50x3 on 100 rows is ",
+		"first_of(bs[":                     " of bias of weight_gradient 50x3 on 100 rows is ",
+		"to[p * size] = w;\n        v -= ": " of forward 50x3 on 100 rows is ", // a second term of another sign
 	} {
 		source = func(p kernels.Program) string {
 			text := p.Source()
@@ -106,11 +111,11 @@ func TestFullSplits(t *testing.T) {
 	}{
 		{d, 784, 128, 37}, {d, 784, 500, 9}, {d, 500, 150, 33}, {d, 784, 4000, 1}, {small, 784, 128, 10},
 	} {
-		b, err := open(newFake(), c.d, Options{})
+		b, err := open(newFake(), c.d, Options{Untested: true})
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan, err := b.DefaultPlan([]int{c.n, c.p}, network.Samples{Rows: 100, Features: c.n, Bytes: make([]byte, 100*c.n)})
+		plan, err := b.Propose([]int{c.n, c.p}, network.Samples{Rows: 100, Features: c.n, Bytes: make([]byte, 100*c.n)}, 100)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -145,11 +150,12 @@ func TestBytesPlan(t *testing.T) {
 		{"floats", network.Samples{Rows: 3, Features: 2, Floats: make([]float32, 6)}, Options{}, false},
 		{"dense", sparse(100, 50), Options{Dense: true}, false},
 	} {
+		c.options.Untested = true
 		b, err := open(newFake(), d, c.options)
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan, err := b.DefaultPlan([]int{c.samples.Features, 3}, c.samples)
+		plan, err := b.Propose([]int{c.samples.Features, 3}, c.samples, c.samples.Rows)
 		if err != nil {
 			t.Fatal(err)
 		}

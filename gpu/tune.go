@@ -2,12 +2,15 @@ package gpu
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
 	"slices"
 	"strings"
 	"time"
+
+	"gonum.org/v1/gonum/stat"
 
 	"clgrad/kernels"
 	"clgrad/network"
@@ -18,8 +21,9 @@ type TuneOptions struct {
 	// Budget is how long the search may take, 0 for a minute. A compilation that
 	// has begun is waited for.
 	Budget time.Duration
-	// Dense tunes the first layer for dense input.
-	Dense bool
+	// Options are those of the backends that are opened; with Dense the first layer is
+	// tuned for dense input.
+	Options
 	// Progress, where not nil, is told of every candidate that was looked at.
 	Progress func(TuneProgress)
 }
@@ -39,8 +43,8 @@ type TunedShape struct {
 	DefaultSeconds float64      `json:"default_seconds"` // of a block
 	Seconds        float64      `json:"seconds"`
 	Tried          int          `json:"tried"`
-	// Rejected are the candidates that did not build, failed or gave other
-	// numbers than the naive kernel, each with its reason in one line.
+	// Rejected are the candidates that did not build, failed or gave wrong numbers,
+	// each with its reason in one line.
 	Rejected []string `json:"rejected,omitempty"`
 }
 
@@ -65,17 +69,17 @@ func tune(ctx context.Context, a api, d Device, sizes []int, s network.Samples, 
 	if o.Budget <= 0 {
 		o.Budget = time.Minute
 	}
-	tasks, err := tuneTasks(a, d, sizes, s, o.Dense)
+	tasks, err := tuneTasks(a, d, sizes, s, o)
 	if err != nil {
 		return Tuning{}, nil, err
 	}
 	begin := time.Now()
-	t := Tuning{Device: d.tuned(), Shapes: map[string]kernels.Tile{}}
+	t := Tuning{Device: d.identity(), Shapes: map[string]kernels.Tile{}}
 	var all []TunedShape
 	for i, task := range tasks {
 		left := o.Budget - time.Since(begin)
 		search := tileSearch{
-			tuneTask: task, api: a, device: d, deadline: time.Now().Add(left / time.Duration(len(tasks)-i)),
+			tuneTask: task, api: a, device: d, source: o.source, untested: o.Untested, deadline: time.Now().Add(left / time.Duration(len(tasks)-i)),
 			tried: func(tile kernels.Tile) {
 				if o.Progress != nil {
 					o.Progress(TuneProgress{task.key(), tile, min(1, float64(time.Since(begin))/float64(o.Budget))})
@@ -94,11 +98,13 @@ func tune(ctx context.Context, a api, d Device, sizes []int, s network.Samples, 
 
 // A tuneTask is one operation on one shape.
 type tuneTask struct {
-	op      string
-	n, p    int
-	rows    int
-	samples network.Samples // of the input, packed or as bytes: small integers where the data is not 0
-	tile    kernels.Tile    // the default
+	op     string
+	n, p   int
+	rows   int
+	first  bool           // the layer is the first
+	config kernels.Config // of the plan
+	zeros  []uint8        // bytes of the input, where it is packed or kept as bytes
+	tile   kernels.Tile   // the default
 }
 
 func (t tuneTask) key() string { return kernels.Key(t.op, t.n, t.p) }
@@ -125,32 +131,32 @@ func (t tuneTask) fit(tile kernels.Tile) kernels.Tile {
 
 // tuneTasks returns the operations of a network's default plan, those with most
 // to compute first.
-func tuneTasks(a api, d Device, sizes []int, s network.Samples, dense bool) (tasks []tuneTask, err error) {
-	b, err := open(a, d, Options{Dense: dense})
+func tuneTasks(a api, d Device, sizes []int, s network.Samples, o TuneOptions) (tasks []tuneTask, err error) {
+	b, err := open(a, d, o.Options)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	plan, err := b.DefaultPlan(sizes, s)
+	plan, err := b.Propose(sizes, s, s.Rows)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.Configure(plan); err != nil {
+	var c kernels.Config
+	if err := json.Unmarshal(plan.Settings, &c); err != nil {
 		return nil, err
 	}
 	for i, n := range sizes[:len(sizes)-1] {
 		ops := []string{kernels.OpForward, kernels.OpWeightGradient, kernels.OpInputGradient}
 		if i == 0 {
 			ops = ops[:2]
-			if b.config.Packed != nil {
+			if c.Packed != nil {
 				ops = []string{kernels.OpPacked}
 			}
 		}
 		for _, op := range ops {
-			t := tuneTask{op: op, n: n, p: sizes[i+1], rows: plan.BlockRows, tile: b.config.Tile(op, n, sizes[i+1])}
-			if op == kernels.OpPacked || i == 0 && b.config.Bytes {
-				t.samples = smallIntegers(s.Slice(0, min(t.rows, s.Rows)))
-				t.rows = t.samples.Rows
+			t := tuneTask{op: op, n: n, p: sizes[i+1], rows: plan.BlockRows, first: i == 0, config: c, tile: c.Tile(op, n, sizes[i+1])}
+			if i == 0 && (c.Packed != nil || c.Bytes) {
+				t.zeros = s.Bytes[:t.rows*n]
 			}
 			tasks = append(tasks, t)
 		}
@@ -159,38 +165,19 @@ func tuneTasks(a api, d Device, sizes []int, s network.Samples, dense bool) (tas
 	return tasks, nil
 }
 
-// smallIntegers returns samples of bytes with the same zeros, the others being 1
-// to 3.
-func smallIntegers(s network.Samples) network.Samples {
-	small := network.Samples{Rows: s.Rows, Features: s.Features, Bytes: make([]uint8, len(s.Bytes))}
-	for i, v := range s.Bytes {
-		if v != 0 {
-			small.Bytes[i] = 1 + v%3
-		}
-	}
-	return small
-}
-
 // A tileSearch goes from tile to tile.
 type tileSearch struct {
 	tuneTask
 	api      api
 	device   Device
+	source   func(kernels.Program) string
+	untested bool
 	deadline time.Time
 	tried    func(kernels.Tile)
-	want     []float64 // what the naive kernels give
 }
 
 func (s *tileSearch) run(ctx context.Context) (found TunedShape, err error) {
 	found = TunedShape{Shape: s.key(), Default: s.tile, Best: s.tile}
-	naive, err := s.open(func(c *kernels.Config) { *c = kernels.Specification() })
-	if err != nil {
-		return found, err
-	}
-	s.want, err = naive.results()
-	if err = errors.Join(err, naive.Close()); err != nil {
-		return found, err
-	}
 	standard, err := s.try(s.tile)
 	if err != nil {
 		return found, fmt.Errorf("%s: the default tile %s: %w", s.key(), s.tile, err)
@@ -225,7 +212,7 @@ search:
 			candidate, err := s.try(tile)
 			if err == nil {
 				var won bool
-				if won, _, _, err = duel(best, candidate, duelRounds, repeat); err == nil && won {
+				if won, _, _, err = compare(best, candidate, compareRounds, repeat); err == nil && won {
 					best, candidate = candidate, best
 					found.Best = tile
 				}
@@ -248,8 +235,8 @@ search:
 		found.Seconds = found.DefaultSeconds
 		return found, err
 	}
-	// What won by chance, once in many duels, has to win once more.
-	won, was, is, err := duel(standard, best, finalRounds, repeat)
+	// What won by chance, once in many comparisons, has to win once more.
+	won, was, is, err := compare(standard, best, finalRounds, repeat)
 	if err != nil {
 		return found, err
 	}
@@ -261,49 +248,8 @@ search:
 }
 
 // try returns a trial with a tile that has given the right numbers.
-func (s *tileSearch) try(tile kernels.Tile) (*trial, error) {
-	t, err := s.open(func(c *kernels.Config) {
-		c.Packed, c.Shapes = nil, map[string]kernels.Tile{s.key(): tile}
-		if s.op == kernels.OpPacked {
-			c.Packed, c.Shapes = &tile, nil
-		}
-	})
-	if err != nil {
-		return nil, err
-	}
-	got, err := t.results()
-	if err == nil {
-		for i, v := range got {
-			if v != s.want[i] {
-				err = fmt.Errorf("wrong numbers: result %d is %v where exactly %v is expected", i, v, s.want[i])
-				break
-			}
-		}
-	}
-	if err != nil {
-		return nil, errors.Join(err, t.Close())
-	}
-	return t, nil
-}
-
-// A trial is an operation on a backend of its own, so that a candidate that
-// breaks its device's context harms no other.
-type trial struct {
-	*Backend
-	call    func() error // on all rows, for its time
-	check   func() error // on the first checkRows, for its numbers
-	outputs []network.Matrix
-	sums    []network.Matrix // of the outputs, those that calls add to
-}
-
-// checkRows is how many rows the numbers of a candidate are judged by: the naive
-// kernels take long. They are several steps of a tile's depth, and not a multiple
-// of any tile.
-const checkRows = 1021
-
-// open prepares the operation on a backend whose default configuration is changed.
-func (s *tileSearch) open(change func(*kernels.Config)) (_ *trial, err error) {
-	b, err := open(s.api, s.device, Options{})
+func (s *tileSearch) try(tile kernels.Tile) (_ *trial, err error) {
+	b, err := open(s.api, s.device, Options{source: s.source, Untested: true})
 	if err != nil {
 		return nil, err
 	}
@@ -312,129 +258,39 @@ func (s *tileSearch) open(change func(*kernels.Config)) (_ *trial, err error) {
 			err = errors.Join(err, b.Close())
 		}
 	}()
-	change(&b.config)
-	seed := uint32(1)
-	matrix := func(rows, cols, limit int) (m network.Matrix) {
-		if err != nil {
-			return m
-		}
-		seed++
-		m = network.Matrix{Rows: rows, Cols: cols, Stride: network.AlignUp(cols)}
-		if m.Buffer, err = b.NewBuffer(rows * m.Stride); err == nil && limit > 0 {
-			err = fillIntegers(b, m, seed, limit)
-		}
-		return m
+	c := s.config
+	if s.op == kernels.OpPacked {
+		c.Packed = &tile
 	}
-	few := min(s.rows, checkRows)
-	w, bias := matrix(s.n, s.p, 2), matrix(1, s.p, 2)
-	dw, db := matrix(s.n, s.p, 0), matrix(1, s.p, 0)
-	x, dx := network.Matrix{}, network.Matrix{}
-	input := s.samples.Rows > 0
-	if !input {
-		x = matrix(s.rows, s.n, 3)
+	c.Shapes = map[string]kernels.Tile{s.key(): tile}
+	t := &trial{b: b, layer: layerTest{rows: s.rows, n: s.n, p: s.p, act: network.ReLU, input: s.first, shifted: c.Shifted, zeros: s.zeros}, operations: []string{s.op}}
+	if s.op == kernels.OpPacked {
+		t.operations = []string{kernels.OpForward, kernels.OpWeightGradient}
 	}
-	if s.op == kernels.OpInputGradient {
-		dx = matrix(s.rows, s.n, 0)
-	}
-	h, dz := matrix(s.rows, s.p, 0), matrix(s.rows, s.p, 1)
-	if err != nil {
+	if err := t.layer.prepare(b.executor(c), false); err != nil {
 		return nil, err
 	}
-	t := &trial{Backend: b}
-	// over returns an operation on the first rows of the input or of x.
-	over := func(rows int, onInput func(network.Input) error, on func(network.Matrix) error) (func() error, error) {
-		if !input {
-			return func() error { return on(x.First(rows)) }, nil
+	for _, op := range t.operations {
+		if s.untested {
+			break
 		}
-		in, err := b.Load(s.samples.Slice(0, rows), rows)
-		return func() error { return onInput(in) }, err
-	}
-	forward := func(rows int) (func() error, error) {
-		return over(rows,
-			func(in network.Input) error { return b.ForwardInput(in, 0, w, bias, network.ReLU, h.First(rows)) },
-			func(x network.Matrix) error { return b.Forward(x, w, bias, network.ReLU, h.First(rows)) })
-	}
-	gradient := func(rows int) (func() error, error) {
-		return over(rows,
-			func(in network.Input) error { return b.WeightGradientInput(in, 0, dz.First(rows), dw, db) },
-			func(x network.Matrix) error { return b.WeightGradient(x, dz.First(rows), dw, db) })
-	}
-	both := func(rows int) (func() error, error) {
-		f, err := forward(rows)
-		if err != nil {
+		if err := t.layer.check(op); err != nil {
 			return nil, err
 		}
-		g, err := gradient(rows)
-		return func() error { return errors.Join(f(), g()) }, err
-	}
-	prepare := map[string]func(int) (func() error, error){
-		kernels.OpForward: forward, kernels.OpWeightGradient: gradient, kernels.OpPacked: both,
-	}
-	if p := prepare[s.op]; p != nil {
-		if t.call, err = p(s.rows); err != nil {
-			return nil, err
-		}
-		if t.check, err = p(few); err != nil {
-			return nil, err
-		}
-	}
-	switch s.op {
-	case kernels.OpForward:
-		t.outputs = []network.Matrix{h.First(few)}
-	case kernels.OpWeightGradient:
-		t.outputs = []network.Matrix{dw, db}
-		t.sums = t.outputs
-	case kernels.OpInputGradient:
-		t.call = func() error { return b.InputGradient(dz, w, x, dx) }
-		t.check = func() error { return b.InputGradient(dz.First(few), w, x.First(few), dx.First(few)) }
-		t.outputs = []network.Matrix{dx.First(few)}
-	case kernels.OpPacked:
-		t.outputs = []network.Matrix{h.First(few), dw, db}
-		t.sums = t.outputs[1:]
 	}
 	return t, nil
 }
 
-// fillIntegers writes integers of −limit … limit, by a linear congruence, and
-// zeros between the columns and the stride.
-func fillIntegers(b *Backend, m network.Matrix, seed uint32, limit int) error {
-	const most = 1 << 20 // elements written at a time
-	rows := max(1, most/m.Stride)
-	values := make([]float64, rows*m.Stride)
-	for first := 0; first < m.Rows; first += rows {
-		n := min(rows, m.Rows-first)
-		for i := range n {
-			for j := range m.Cols {
-				seed = seed*1664525 + 1013904223
-				values[i*m.Stride+j] = float64(int(seed>>16)%(2*limit+1) - limit)
-			}
-		}
-		if err := b.Write(m.Buffer, first*m.Stride, values[:n*m.Stride]); err != nil {
-			return err
-		}
-	}
-	return nil
+// A trial is an operation on a backend of its own, so that a candidate that
+// breaks its device's context harms no other.
+type trial struct {
+	b          *Backend
+	layer      layerTest
+	operations []string
 }
 
-// results returns what the operation gives.
-func (t *trial) results() (all []float64, err error) {
-	for _, m := range t.sums {
-		if err := t.Clear(m.Buffer); err != nil {
-			return nil, err
-		}
-	}
-	if err := t.check(); err != nil {
-		return nil, err
-	}
-	for _, m := range t.outputs {
-		values := make([]float64, m.Rows*m.Stride)
-		if err := t.Read(m.Buffer, m.Offset, values); err != nil {
-			return nil, err
-		}
-		all = append(all, values...)
-	}
-	return all, nil
-}
+// Close frees the backend and all that was made on it.
+func (t *trial) Close() error { return t.b.Close() }
 
 // minimalTrial is how long a measurement takes at least. Tests change it.
 var minimalTrial = 10 * time.Millisecond
@@ -453,26 +309,28 @@ func (t *trial) calibrate() (int, error) {
 func (t *trial) seconds(repeat int) (float64, error) {
 	begin := time.Now()
 	for range repeat {
-		if err := t.call(); err != nil {
-			return 0, err
+		for _, op := range t.operations {
+			if err := t.layer.run(op); err != nil {
+				return 0, err
+			}
 		}
 	}
-	err := t.s.finish()
+	err := t.b.s.finish()
 	return time.Since(begin).Seconds() / float64(repeat), err
 }
 
-// Rounds of a duel, and when it is given up: a candidate that takes so much
+// Rounds of a comparison, and when it is given up: a candidate that takes so much
 // longer in the first rounds does not win.
 const (
-	duelRounds  = 7
-	finalRounds = 15
-	hopeless    = 1.2
-	hopelessFor = 2
+	compareRounds = 7
+	finalRounds   = 15
+	hopeless      = 1.2
+	hopelessFor   = 2
 )
 
-// duel times two trials in turns and reports whether the second is worth having,
+// compare times two trials in turns and reports whether the second is worth having,
 // by the medians and by the shortest times, and returns the medians of both.
-func duel(best, candidate *trial, rounds, repeat int) (won bool, was, is float64, err error) {
+func compare(best, candidate *trial, rounds, repeat int) (won bool, was, is float64, err error) {
 	var old, new []float64
 	for round := range rounds {
 		for _, x := range []struct {
@@ -493,10 +351,9 @@ func duel(best, candidate *trial, rounds, repeat int) (won bool, was, is float64
 	return is < worthwhile*was && slices.Min(new) < worthwhile*slices.Min(old), was, is, nil
 }
 
-// middle returns the median of an odd number of times, the upper of two middle
-// ones otherwise.
+// middle returns the median of times, the lower of two middle ones.
 func middle(times []float64) float64 {
-	return slices.Sorted(slices.Values(times))[len(times)/2]
+	return stat.Quantile(0.5, stat.Empirical, slices.Sorted(slices.Values(times)), nil)
 }
 
 // Merge adds the shapes of an earlier tuning that t does not have.

@@ -2,14 +2,11 @@ package gpu
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
-	"os"
-	"path/filepath"
 	"strings"
 	"testing"
 	"time"
-
-	"github.com/google/go-cmp/cmp"
 
 	"clgrad/kernels"
 )
@@ -17,8 +14,7 @@ import (
 // On a device, candidates that do not build or give wrong numbers are rejected
 // and never win, however fast they are.
 func TestTuneRejects(t *testing.T) {
-	defer restore(source)
-	source = func(p kernels.Program) string {
+	source := func(p kernels.Program) string {
 		text := p.Source()
 		switch {
 		case p.File == "matmul_register.cl" && strings.Contains(p.Options, "-DITEM_ROWS=5 "):
@@ -30,8 +26,9 @@ func TestTuneRejects(t *testing.T) {
 	}
 	for _, d := range usableDevices(t) {
 		a := must(openCL())
-		task := tuneTask{op: kernels.OpForward, n: 70, p: 64, rows: 1500, tile: kernels.Default(kernels.CPU, 2).Forward}
-		search := tileSearch{tuneTask: task, api: a, device: d, deadline: time.Now().Add(20 * time.Second), tried: func(kernels.Tile) {}}
+		config := kernels.Default(kernels.CPU, 2)
+		task := tuneTask{op: kernels.OpForward, n: 70, p: 64, rows: 1500, config: config, tile: config.Forward}
+		search := tileSearch{tuneTask: task, api: a, device: d, source: source, deadline: time.Now().Add(20 * time.Second), tried: func(kernels.Tile) {}}
 		found, err := search.run(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -40,7 +37,7 @@ func TestTuneRejects(t *testing.T) {
 			t.Errorf("%s won", found.Best)
 		}
 		all := strings.Join(found.Rejected, "\n")
-		for _, want := range []string{"wrong numbers: result ", "where exactly ", "build matmul_register.cl"} {
+		for _, want := range []string{"element (", "where exactly ", "build matmul_register.cl"} {
 			if !strings.Contains(all, want) {
 				t.Errorf("no candidate was rejected with %q:\n%s", want, all)
 			}
@@ -77,14 +74,18 @@ func TestTune(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		plan, err := b.DefaultPlan(sizes, s)
-		if err := errors.Join(err, b.Configure(plan), b.Close()); err != nil {
+		plan, err := b.Propose(sizes, s, s.Rows)
+		if err := errors.Join(err, b.Close()); err != nil {
 			t.Fatal(err)
 		}
-		if got := b.config.Tile(kernels.OpForward, 20, 10); got != own {
+		var config kernels.Config
+		if err := json.Unmarshal(plan.Settings, &config); err != nil {
+			t.Fatal(err)
+		}
+		if got := config.Tile(kernels.OpForward, 20, 10); got != own {
 			t.Errorf("the plan has %s", got)
 		}
-		if _, ok := b.config.Shapes[kernels.Key(kernels.OpForward, 7, 7)]; ok {
+		if _, ok := config.Shapes[kernels.Key(kernels.OpForward, 7, 7)]; ok {
 			t.Error("the plan has a shape that the network does not")
 		}
 	}
@@ -96,7 +97,7 @@ func TestTuneCancelled(t *testing.T) {
 	minimalTrial = 0
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	if _, _, err := tune(ctx, newFake(), fakeDevice, []int{5, 4}, tiny().Slice(0, 5), TuneOptions{}); err == nil {
+	if _, _, err := tune(ctx, newFake(), fakeDevice, []int{5, 4}, tiny().Slice(0, 5), TuneOptions{Options: Options{Untested: true}}); err == nil {
 		t.Error("no error")
 	}
 }
@@ -107,7 +108,7 @@ func TestTuneFaults(t *testing.T) {
 	defer func(old time.Duration) { minimalTrial = old }(minimalTrial)
 	minimalTrial = 0
 	run := func(a api) ([]TunedShape, error) {
-		_, shapes, err := tune(t.Context(), a, fakeDevice, []int{100, 3}, tinyPacked(), TuneOptions{Budget: time.Hour})
+		_, shapes, err := tune(t.Context(), a, fakeDevice, []int{100, 3}, tinyPacked(), TuneOptions{Budget: time.Hour, Options: Options{Untested: true}})
 		return shapes, err
 	}
 	good := &faultyAPI{api: newFake()}
@@ -140,107 +141,35 @@ func TestTuneFaults(t *testing.T) {
 	t.Logf("%d calls, every %dth made to fail: %d reported, %d candidates rejected", len(good.calls), step, reported, rejected)
 }
 
-func TestTuningFile(t *testing.T) {
-	dir := t.TempDir()
-	if got, err := LoadTuning(dir, fakeDevice); err != nil || len(got.Shapes) > 0 {
-		t.Errorf("no file: %v, %v", got, err)
-	}
-	tuning := Tuning{fakeDevice.tuned(), map[string]kernels.Tile{
-		kernels.Key(kernels.OpForward, 784, 128): {Variant: kernels.NaiveVariant},
-		kernels.Key(kernels.OpPacked, 784, 128):  {Variant: kernels.Packed, ItemRows: 6, ItemCols: 64, Width: 16, Splits: 2},
-	}}
-	file, err := tuning.Save(dir)
-	if err != nil {
+// A tuning is refused where it was made for something else, or asks for what the
+// device cannot do.
+func TestTuningCheck(t *testing.T) {
+	shape := kernels.Key(kernels.OpWeightGradient, 784, 128)
+	tile := kernels.Tile{Variant: kernels.Register, ItemRows: 6, ItemCols: 64, Width: 16, Depth: 256, Splits: 2}
+	good := func() Tuning { return Tuning{fakeDevice.identity(), map[string]kernels.Tile{shape: tile}} }
+	if err := good().Check(fakeDevice); err != nil {
 		t.Fatal(err)
 	}
-	got, err := LoadTuning(dir, fakeDevice)
-	if diff := cmp.Diff(tuning, got); err != nil || diff != "" {
-		t.Errorf("%v\n%s", err, diff)
-	}
-	other := fakeDevice
-	other.Driver = "2"
-	if _, err := LoadTuning(dir, other); err == nil || !strings.Contains(err.Error(), file+": was made for another driver (") {
-		t.Errorf("another driver: %v", err)
-	}
-	if err := os.WriteFile(file, make([]byte, maxTuning+1), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := LoadTuning(dir, fakeDevice); err == nil || !strings.Contains(err.Error(), "a tuning is smaller") {
-		t.Errorf("too large: %v", err)
-	}
-	if err := os.Remove(file); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(file, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if _, err := LoadTuning(dir, fakeDevice); err == nil || !strings.Contains(err.Error(), filepath.Base(file)) {
-		t.Errorf("a directory: %v", err)
-	}
-}
-
-// tuningText is a good tuning's content.
-func tuningText(t testing.TB) string {
-	t.Helper()
-	dir := t.TempDir()
-	file, err := Tuning{fakeDevice.tuned(), map[string]kernels.Tile{
-		"weight_gradient 784x128": {Variant: kernels.Register, ItemRows: 6, ItemCols: 64, Width: 16, Depth: 256, Splits: 2},
-	}}.Save(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
-	content, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
-}
-
-func TestTuningRefused(t *testing.T) {
-	good := tuningText(t)
-	if _, err := parseTuning([]byte(good), fakeDevice.tuned(), fakeDevice.limits()); err != nil {
-		t.Fatal(err)
-	}
-	for want, change := range map[string][2]string{
-		"is no tuning: unexpected EOF":                       {"}\n}", ""},
-		"is no tuning: something follows its end":            {"}\n}", "}\n} {}"},
-		`is no tuning: json: unknown field "extra"`:          {`"shapes"`, `"extra": 1, "shapes"`},
-		"is no tuning: json: cannot unmarshal":               {`"splits": 2`, `"splits": "2"`},
-		"was made for another number of compute units (":     {`"compute_units": 2`, `"compute_units": 9`},
-		"was made for another version of the kernels":        {`"kernels": "`, `"kernels": "0`},
-		"weight_gradient 784x128: tile":                      {`"item_rows": 6`, `"item_rows": 600`},
-		"needs a depth":                                      {`"depth": 256`, `"depth": 0`},
-		"an operation, inputs and outputs are expected":      {"784x128", "784"},
-		`operation "weight" is unknown`:                      {"weight_gradient 784", "weight 784"},
-		`variant "magic" is unknown`:                         {`"register"`, `"magic"`},
-		"expected, as in \"forward 784x128\"":                {"784x128", "784x128 "},
-		"weight_gradient 784x128: tile packed:6x64v16s2: va": {`"register"`, `"packed"`},
+	for want, change := range map[string]func(*Tuning){
+		"was made for another device (":                      func(t *Tuning) { t.Device.Device = "other" },
+		"was made for another driver (":                      func(t *Tuning) { t.Device.Driver = "other" },
+		"was made for another platform (":                    func(t *Tuning) { t.Device.Platform = "other" },
+		"was made for another platform version (":            func(t *Tuning) { t.Device.Version = "other" },
+		"was made for another number of compute units (9,":   func(t *Tuning) { t.Device.Units = 9 },
+		"was made for another version of the kernels":        func(t *Tuning) { t.Device.Kernels = "0" },
+		"weight_gradient 784x128: tile":                      func(t *Tuning) { x := tile; x.ItemRows = 600; t.Shapes[shape] = x },
+		"needs a depth":                                      func(t *Tuning) { x := tile; x.Depth = 0; t.Shapes[shape] = x },
+		"weight_gradient 784x128: tile packed:6x64v16s2: va": func(t *Tuning) { x := tile; x.Variant = kernels.Packed; x.Depth = 0; t.Shapes[shape] = x },
+		`variant "magic" is unknown`:                         func(t *Tuning) { x := tile; x.Variant = "magic"; t.Shapes[shape] = x },
+		"an operation, inputs and outputs are expected":      func(t *Tuning) { t.Shapes["weight_gradient 784"] = tile },
+		`operation "weight" is unknown`:                      func(t *Tuning) { t.Shapes["weight 784x128"] = tile },
+		"expected, as in \"forward 784x128\"":                func(t *Tuning) { t.Shapes["weight_gradient 784x128 "] = tile },
 	} {
-		text := strings.Replace(good, change[0], change[1], 1)
-		if text == good {
-			t.Fatalf("%q is not in\n%s", change[0], good)
-		}
-		_, err := parseTuning([]byte(text), fakeDevice.tuned(), fakeDevice.limits())
+		tuning := good()
+		change(&tuning)
+		err := tuning.Check(fakeDevice)
 		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: error %v", want, err)
 		}
 	}
-}
-
-// Nothing that a file may hold panics, and what is taken from it can be used.
-func FuzzTuning(f *testing.F) {
-	f.Add([]byte(tuningText(f)))
-	f.Add([]byte("{}"))
-	f.Add([]byte(""))
-	f.Fuzz(func(t *testing.T, content []byte) {
-		tuning, err := parseTuning(content, fakeDevice.tuned(), fakeDevice.limits())
-		if err != nil {
-			return
-		}
-		c := kernels.Default(kernels.CPU, 1)
-		c.Shapes = tuning.Shapes
-		if err := c.Check(fakeDevice.limits()); err != nil {
-			t.Error(err)
-		}
-	})
 }

@@ -1,20 +1,11 @@
 package gpu
 
 import (
-	"bytes"
-	"crypto/sha256"
-	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
 
 	"clgrad/kernels"
-	"clgrad/network/durable"
 )
 
 // A Tuning holds the tiles that were fastest on one device, by shape. [Options]
@@ -35,93 +26,38 @@ type TunedDevice struct {
 	Kernels  string `json:"kernels"` // kernels.Digest
 }
 
-func (d Device) tuned() TunedDevice {
+func (d Device) identity() TunedDevice {
 	return TunedDevice{d.Name, d.Driver, d.PlatformName, d.PlatformVersion, d.ComputeUnits, kernels.Digest()}
 }
 
-// TuningDir returns where tunings are kept unless a caller has another place:
-// clgrad/tuning in the user's cache directory.
-func TuningDir() (string, error) {
-	dir, err := os.UserCacheDir()
-	if err != nil {
-		return "", err
-	}
-	return filepath.Join(dir, "clgrad", "tuning"), nil
-}
-
-// file returns the path of the tuning of a device. Drivers and kernels are not in
-// the name, so that a new one replaces the old.
-func (d TunedDevice) file(dir string) string {
-	h := sha256.Sum256([]byte(d.Platform + "\x00" + d.Device))
-	return filepath.Join(dir, hex.EncodeToString(h[:8])+".json")
-}
-
-// maxTuning bounds a tuning's file in bytes; a shape takes about 150.
-const maxTuning = 1 << 20
-
-// LoadTuning returns the tuning of a device that is kept in dir, an empty one
-// where there is none. A file that cannot be read, is no tuning, was made for
-// another device, driver or version of the kernels, or asks for what the device
-// cannot do is an error in one line that names it; a caller then goes on without.
-func LoadTuning(dir string, d Device) (Tuning, error) {
-	key := d.tuned()
-	name := key.file(dir)
-	f, err := os.Open(name)
-	if errors.Is(err, fs.ErrNotExist) {
-		return Tuning{}, nil
-	}
-	if err != nil {
-		return Tuning{}, err
-	}
-	defer f.Close()
-	content, err := io.ReadAll(io.LimitReader(f, maxTuning+1))
-	if err != nil {
-		return Tuning{}, fmt.Errorf("%s: %w", name, err)
-	}
-	if len(content) > maxTuning {
-		return Tuning{}, fmt.Errorf("%s: has more than %d bytes: a tuning is smaller", name, maxTuning)
-	}
-	t, err := parseTuning(content, key, d.limits())
-	if err != nil {
-		return Tuning{}, fmt.Errorf("%s: %w", name, err)
-	}
-	return t, nil
-}
-
-// parseTuning returns the tuning in a file's content, or why it is of no use.
-func parseTuning(content []byte, key TunedDevice, l kernels.Limits) (Tuning, error) {
-	var t Tuning
-	decoder := json.NewDecoder(bytes.NewReader(content))
-	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&t); err != nil {
-		return Tuning{}, fmt.Errorf("is no tuning: %w", err)
-	}
-	if decoder.More() {
-		return Tuning{}, errors.New("is no tuning: something follows its end")
-	}
+// Check reports a tuning that was made for another device, driver or version of
+// the kernels, or that asks for what the device cannot do. The error is one line;
+// a caller then goes on without the tuning.
+func (t Tuning) Check(d Device) error {
+	here := d.identity()
 	for _, f := range []struct {
-		what       string
-		file, here any
+		what        string
+		tuned, here any
 	}{
-		{"device", t.Device.Device, key.Device},
-		{"driver", t.Device.Driver, key.Driver},
-		{"platform", t.Device.Platform, key.Platform},
-		{"platform version", t.Device.Version, key.Version},
-		{"number of compute units", t.Device.Units, key.Units},
+		{"device", t.Device.Device, here.Device},
+		{"driver", t.Device.Driver, here.Driver},
+		{"platform", t.Device.Platform, here.Platform},
+		{"platform version", t.Device.Version, here.Version},
+		{"number of compute units", t.Device.Units, here.Units},
 	} {
-		if f.file != f.here {
-			return Tuning{}, fmt.Errorf("was made for another %s (%v, here %v)", f.what, f.file, f.here)
+		if f.tuned != f.here {
+			return fmt.Errorf("was made for another %s (%v, here %v)", f.what, f.tuned, f.here)
 		}
 	}
-	if t.Device.Kernels != key.Kernels {
-		return Tuning{}, errors.New("was made for another version of the kernels")
+	if t.Device.Kernels != here.Kernels {
+		return errors.New("was made for another version of the kernels")
 	}
 	for shape, tile := range t.Shapes {
-		if err := checkShape(shape, tile, l); err != nil {
-			return Tuning{}, err
+		if err := checkShape(shape, tile, d.limits()); err != nil {
+			return err
 		}
 	}
-	return t, nil
+	return nil
 }
 
 // checkShape reports what a device cannot be asked for, or a key that is none.
@@ -134,18 +70,4 @@ func checkShape(shape string, tile kernels.Tile, l kernels.Limits) error {
 	c := kernels.Specification()
 	c.Shapes = map[string]kernels.Tile{shape: tile}
 	return c.Check(l)
-}
-
-// Save keeps the tuning in dir, in place of what is there for the device, and
-// returns its file.
-func (t Tuning) Save(dir string) (file string, err error) {
-	file = t.Device.file(dir)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		return "", err
-	}
-	content, err := json.MarshalIndent(t, "", "  ")
-	if err != nil {
-		return "", err
-	}
-	return file, durable.WriteFile(file, append(content, '\n'))
 }

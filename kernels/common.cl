@@ -7,18 +7,15 @@
 
 // The epilogues of the matrix products.
 #define BIAS 1
-#define BIAS_RELU 2
-#define MASK 3
-#define PARTIAL 4
+#define MASK 2
+#define PARTIAL 3
 
 // What a product in groups makes of the sum for element (i, j); e is the bias, or the
 // layer's input.
 #if EPILOGUE == MASK
 #define FINISH(sum, i, j) (e[e_at + (ulong)(i) * lde + (j)] > 0.0f ? (sum) : 0.0f)
-#elif EPILOGUE == BIAS_RELU
-#define FINISH(sum, i, j) RELU((sum) + e[e_at + (j)])
 #elif EPILOGUE == BIAS
-#define FINISH(sum, i, j) ((sum) + e[e_at + (j)])
+#define FINISH(sum, i, j) (relu ? RELU((sum) + e[e_at + (j)]) : (sum) + e[e_at + (j)])
 #else
 #define FINISH(sum, i, j) (sum)
 #endif

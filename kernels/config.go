@@ -30,8 +30,12 @@ type Config struct {
 	// Bytes keeps 8-bit input as bytes, with its scaling folded into the first layer's
 	// weights; the products of both directions then are of variants that work in groups.
 	Bytes bool `json:"bytes,omitempty"`
+	// Shifted says that the scaling of packed input, or of bytes, does not leave a 0 at 0.
+	Shifted bool `json:"shifted,omitempty"`
 	// SoftmaxRows is how many rows a work-item takes; 0 asks for the naive kernel.
 	SoftmaxRows int `json:"softmax_rows"`
+	// UpdateItem is how many parameters a work-item updates.
+	UpdateItem int `json:"update_item"`
 	// RecordGroup is the work-group that adds loss and correct rows.
 	RecordGroup int `json:"record_group"`
 	// BlockRows is how many rows of the batch are computed at a time.
@@ -121,11 +125,14 @@ func (c Config) Check(l Limits) error {
 	if c.SoftmaxRows < 0 || c.SoftmaxRows > 1<<20 {
 		return fmt.Errorf("softmax rows are %d: 0 to %d are possible", c.SoftmaxRows, 1<<20)
 	}
+	if c.UpdateItem < 1 || c.UpdateItem > 1<<20 {
+		return fmt.Errorf("parameters of a work-item are %d: 1 to %d are possible", c.UpdateItem, 1<<20)
+	}
 	if c.RecordGroup < 1 || c.RecordGroup > l.WorkGroup || c.RecordGroup&(c.RecordGroup-1) != 0 {
 		return fmt.Errorf("record group is %d: a power of two up to %d is expected", c.RecordGroup, l.WorkGroup)
 	}
-	if c.BlockRows < 1 {
-		return fmt.Errorf("block rows are %d: at least 1 is needed", c.BlockRows)
+	if c.BlockRows < 1 || c.BlockRows > 1<<24 {
+		return fmt.Errorf("block rows are %d: 1 to %d are possible", c.BlockRows, 1<<24)
 	}
 	return nil
 }
@@ -153,6 +160,7 @@ func Default(class Class, units int) Config {
 			WeightGradient: Tile{Variant: Register, ItemRows: 8, ItemCols: 48, Width: 16, Depth: 256, Splits: units},
 			Packed:         &Tile{Variant: Packed, ItemRows: 6, ItemCols: 64, Width: 16, Splits: units},
 			SoftmaxRows:    64,
+			UpdateItem:     4096,
 			RecordGroup:    1,
 			BlockRows:      8192,
 		}
@@ -163,6 +171,7 @@ func Default(class Class, units int) Config {
 	return Config{
 		Forward: tile, InputGradient: tile, WeightGradient: split,
 		Bytes:       true,
+		UpdateItem:  1,
 		RecordGroup: 1024, // one group adds the rows of a block: few rounds, each as long as memory takes
 		BlockRows:   1 << 16,
 	}
@@ -171,5 +180,5 @@ func Default(class Class, units int) Config {
 // Specification returns the configuration in which every product is naive.
 func Specification() Config {
 	naive := Tile{Variant: NaiveVariant}
-	return Config{Forward: naive, WeightGradient: naive, InputGradient: naive, RecordGroup: 1, BlockRows: 4096}
+	return Config{Forward: naive, WeightGradient: naive, InputGradient: naive, UpdateItem: 1, RecordGroup: 1, BlockRows: 4096}
 }

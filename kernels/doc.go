@@ -19,7 +19,7 @@
 // local memory. reduce.cl and update.cl serve all of them. On CPUs the first
 // layer also has kernels over packed input (packed_register.cl), which skip the
 // zeros of the data; on GPUs its input may be bytes, and with tensor cores
-// matmul_tensor.cl is the local variant at another precision. fold.cl takes the
+// matmul_tensor.cl is the local variant at another precision. affine.cl takes the
 // scaling of packed input and of bytes out of the products. peak.cl is for comparison alone: what a device comes to at best.
 //
 // Kernels index with 32-bit row and column numbers and 64-bit offsets.

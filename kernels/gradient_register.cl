@@ -41,9 +41,12 @@
 //   DEPTH      rows of the block that are taken at a time
 
 // The next tile of features is fetched while this one meets the outputs: the rows
-// of x are too short a stretch each for the processor to foresee. NO_PREFETCH is for
-// simulators that do not know how.
-#if __has_builtin(__builtin_prefetch) && !defined(NO_PREFETCH)
+// of x are too short a stretch each for the processor to foresee. OpenCL C's own
+// prefetch does nothing in PoCL, so this is the compiler's, and only where it makes
+// code for a processor itself: where a translator stands behind it, as in Mesa's
+// Rusticl and in Oclgrind, the translator may end the process at what it does not
+// know, and __has_builtin cannot tell.
+#if (defined(__x86_64__) || defined(__aarch64__)) && __has_builtin(__builtin_prefetch)
 #define PREFETCH(address) __builtin_prefetch(address)
 #else
 #define PREFETCH(address)

@@ -34,10 +34,9 @@ type Epilogue string
 
 // The epilogues of matmul_register.cl, matmul_local.cl and matmul_tensor.cl.
 const (
-	Bias     Epilogue = "BIAS"      // + b
-	BiasReLU Epilogue = "BIAS_RELU" // ReLU(· + b)
-	Mask     Epilogue = "MASK"      // ⊙ [x > 0]
-	Partial  Epilogue = "PARTIAL"   // one split of the sum (local and tensor only)
+	Bias    Epilogue = "BIAS"    // + b, and ReLU where the call asks for it
+	Mask    Epilogue = "MASK"    // ⊙ [x > 0]
+	Partial Epilogue = "PARTIAL" // one split of the sum (local and tensor only)
 )
 
 // Naive returns the program with the kernels forward, weight_gradient and
@@ -72,16 +71,16 @@ func (t Tile) Gradient() Program {
 }
 
 // PackedInput returns the program with the kernels forward_packed and
-// weight_gradient_packed of the packed variant.
+// weight_gradient_packed and add_partials_packed of the packed variant.
 func (t Tile) PackedInput() Program {
 	return Program{File: "packed_register.cl", Options: t.options()}
 }
 
-// Fold returns the program with the kernels fold_weights, add_folded_partials and, for
-// devices with many small cores, scale_weights and fold_bias, which works in groups of
+// Affine returns the program with the kernels affine_weights, add_affine_partials and, for
+// devices with many small cores, scale_weights and affine_bias, which works in groups of
 // size work-items, a multiple of 16.
-func Fold(size int) Program {
-	return Program{File: "fold.cl", Options: fmt.Sprintf("-DGROUP_SIZE=%d", size)}
+func Affine(size int) Program {
+	return Program{File: "affine.cl", Options: fmt.Sprintf("-DGROUP_SIZE=%d", size)}
 }
 
 // Softmax returns the program with the kernels softmax_cross_entropy and
@@ -96,8 +95,11 @@ func Reduce(size int) Program {
 	return Program{File: "reduce.cl", Options: fmt.Sprintf("-DGROUP_SIZE=%d", size)}
 }
 
-// Update returns the program with the kernel update.
-func Update() Program { return Program{File: "update.cl"} }
+// Update returns the program with the kernel update, whose work-items take item elements
+// each.
+func Update(item int) Program {
+	return Program{File: "update.cl", Options: fmt.Sprintf("-DITEM=%d", item)}
+}
 
 // Transpose returns the program with the kernel transpose.
 func Transpose() Program { return Program{File: "transpose.cl"} }

@@ -17,9 +17,9 @@ func TestDefaults(t *testing.T) {
 			t.Error(err)
 		}
 		for _, tile := range []Tile{c.Forward, c.WeightGradient, c.InputGradient} {
-			programs := []Program{Naive(), Update(), Transpose(), Reduce(c.RecordGroup), Softmax(max(1, c.SoftmaxRows))}
+			programs := []Program{Naive(), Update(c.UpdateItem), Transpose(), Reduce(c.RecordGroup), Softmax(max(1, c.SoftmaxRows))}
 			if tile.Variant != NaiveVariant {
-				programs = append(programs, tile.Matmul(Bias), tile.Matmul(BiasReLU), tile.Matmul(Mask), tile.Matmul(Partial), tile.Gradient())
+				programs = append(programs, tile.Matmul(Bias), tile.Matmul(Mask), tile.Matmul(Partial), tile.Gradient())
 			}
 			for _, p := range programs {
 				if s := p.Source(); !strings.Contains(s, "kernel") || !strings.Contains(s, "RELU(x)") {
@@ -78,11 +78,12 @@ func TestCheckRefuses(t *testing.T) {
 		}
 	}
 	for want, change := range map[string]func(*Config){
-		"block rows":    func(c *Config) { c.BlockRows = 0 },
-		"record group":  func(c *Config) { c.RecordGroup = 48 },
-		"needs a depth": func(c *Config) { c.WeightGradient.Depth = 0 },
-		"softmax rows":  func(c *Config) { c.SoftmaxRows = -1 },
-		"forward 3x4: ": func(c *Config) { c.Shapes = map[string]Tile{"forward 3x4": {Variant: "magic"}} },
+		"block rows":                func(c *Config) { c.BlockRows = 0 },
+		"record group":              func(c *Config) { c.RecordGroup = 48 },
+		"needs a depth":             func(c *Config) { c.WeightGradient.Depth = 0 },
+		"parameters of a work-item": func(c *Config) { c.UpdateItem = 0 },
+		"softmax rows":              func(c *Config) { c.SoftmaxRows = -1 },
+		"forward 3x4: ":             func(c *Config) { c.Shapes = map[string]Tile{"forward 3x4": {Variant: "magic"}} },
 	} {
 		c := Default(CPU, 2)
 		change(&c)

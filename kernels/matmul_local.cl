@@ -31,7 +31,7 @@
 //   A_TRANSPOSED            A is stored K×M (weight gradient: x)
 //   A_BYTES                 A holds bytes (the input: x)
 //   B_TRANSPOSED            B is stored N×K (input gradient: W)
-//   EPILOGUE                BIAS, BIAS_RELU, MASK: as in matmul_register.cl
+//   EPILOGUE                BIAS, MASK: as in matmul_register.cl
 //                           PARTIAL: split s of the sum over K goes to
 //                           C + s·(M+1)·ldc, a partial gradient whose row M, the
 //                           bias gradient Σ rows of B, is summed on the way
@@ -111,10 +111,10 @@ void take(const int run, local const float *from, float *to)
 
 kernel __attribute__((reqd_work_group_size(GROUP_COLS, GROUP_ROWS, 1)))
 void matmul(
-    const int M, const int N, const int K,
+    const int M, const int N, const int K, const int relu,
     global const A_ELEMENT *a, const ulong a_at, const int lda,  // M×K, or K×M if A_TRANSPOSED
     global const float *b, const ulong b_at, const int ldb,  // K×N, or N×K if B_TRANSPOSED
-    global const float *e, const ulong e_at, const int lde,  // N (BIAS…), M×N (MASK)
+    global const float *e, const ulong e_at, const int lde,  // N (BIAS), M×N (MASK)
     global float *c, const ulong c_at, const int ldc)        // M×N
 {
     local float as[DEPTH * A_PITCH] __attribute__((aligned(16)));

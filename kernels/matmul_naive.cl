@@ -3,7 +3,7 @@
 // device.
 //
 //   forward          h  = act(x·W + b)         x: B×n, w: n×p, b: p, h: B×p
-//   weight_gradient  g += xᵀ·dz, gb += Σ dz    x: B×n, dz: B×p, g: n×p, gb: p
+//   weight_gradient  g = xᵀ·dz, gb = Σ dz      x: B×n, dz: B×p, g: n×p, gb: p
 //   input_gradient   dx = (dz·Wᵀ) ⊙ [x > 0]    dz: B×p, w: n×p, x, dx: B×n
 
 kernel void forward(
@@ -28,7 +28,7 @@ kernel void forward(
 
 // Row n of the result is the bias gradient: work-items with i = n add dz itself.
 kernel void weight_gradient(
-    const int B, const int n, const int p,
+    const int B, const int n, const int p, const int add,       // add: to what g and gb hold
     global const float *x, const ulong x_at, const int ldx,     // B×n
     global const float *dz, const ulong dz_at, const int lddz,  // B×p
     global float *g, const ulong g_at, const int ldg,           // n×p
@@ -43,10 +43,8 @@ kernel void weight_gradient(
     float sum = 0.0f;
     for (int k = 0; k < B; k++)
         sum = fma(i < n ? x[(ulong)k * ldx] : 1.0f, dz[(ulong)k * lddz], sum);
-    if (i < n)
-        g[g_at + (ulong)i * ldg + j] += sum;
-    else
-        gb[gb_at + j] += sum;
+    global float *to = i < n ? g + g_at + (ulong)i * ldg + j : gb + gb_at + j;
+    *to = add ? *to + sum : sum;
 }
 
 // dx may be x: each work-item reads its element of x before it writes there.

@@ -26,13 +26,13 @@
 //   ITEM_ROWS  rows of a tile
 //   ITEM_COLS  columns of a tile, a multiple of WIDTH
 //   WIDTH      elements of a vector: 4, 8 or 16
-//   EPILOGUE   BIAS: C = A·B + e (e: N)
-//              BIAS_RELU: C = ReLU(A·B + e)
+//   EPILOGUE   BIAS: C = A·B + e (e: N), or ReLU(A·B + e) where relu is set, which is
+//              an argument because every program costs its compilation
 //              MASK: C = (A·B) ⊙ [E > 0] (E: M×N; may be C itself)
 
 kernel __attribute__((reqd_work_group_size(1, 1, 1)))
 void matmul(
-    const int M, const int N, const int K,                      // N is padded: a multiple of WIDTH
+    const int M, const int N, const int K, const int relu, // N is padded: a multiple of WIDTH
     global const float *restrict a, const ulong a_at, const int lda,  // M×K
     global const float *restrict b, const ulong b_at, const int ldb,  // K×N
     global const float *e, const ulong e_at, const int lde,     // N, or M×N
@@ -82,9 +82,8 @@ void matmul(
             s = select((vector)0.0f, s, mask > 0.0f);
 #else
             s += LOAD(0, e + e_at + j);
-#if EPILOGUE == BIAS_RELU
-            s = select(s, (vector)0.0f, s < 0.0f);
-#endif
+            if (relu)
+                s = select(s, (vector)0.0f, s < 0.0f);
 #endif
             STORE(s, 0, c + c_at + (ulong)(row + i) * ldc + j);
         }

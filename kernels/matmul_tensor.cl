@@ -211,10 +211,10 @@ float dot_words(local const uint *a, local const uint *b)
 
 kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1)))
 void matmul(
-    const int M, const int N, const int K,
+    const int M, const int N, const int K, const int relu,
     global const A_ELEMENT *a, const ulong a_at, const int lda,  // M×K, or K×M if A_TRANSPOSED
     global const float *b, const ulong b_at, const int ldb,  // K×N, or N×K if B_TRANSPOSED
-    global const float *e, const ulong e_at, const int lde,  // N (BIAS…), M×N (MASK)
+    global const float *e, const ulong e_at, const int lde,  // N (BIAS), M×N (MASK)
     global float *c, const ulong c_at, const int ldc)        // M×N
 {
     local uint as[A_TERMS * TILE_ROWS * PITCH];

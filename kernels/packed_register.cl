@@ -12,7 +12,7 @@
 //   table[v]                    the value of byte v; table[0] is 0
 //
 // Where scaling leaves a byte of 0 at 0, the table holds the scaled values and
-// x is what the products are of. Otherwise fold.cl says what they are of.
+// x is what the products are of. Otherwise affine.cl says what they are of.
 //
 // A sum runs over the same products in the same order as that of the dense
 // kernels, less those that are 0.
@@ -77,7 +77,7 @@ void forward_packed(
 }
 
 // Partial sums of the weight gradient, as those of gradient_register.cl, but
-// stored in panels of ITEM_COLS columns (see add_partials). Work-items along
+// stored in panels of ITEM_COLS columns, one behind the other, each of n + 1 rows. Work-items along
 // dimension 0 take ranges of groups, one partial each, along dimension 1 tiles of
 // columns. A group's rows of dz stay in registers while the panel's rows pass by.
 //
@@ -145,4 +145,55 @@ void weight_gradient_packed(
 #pragma unroll
     for (int v = 0; v < VECTORS; v++)
         STORE(bias[v], v, part + (ulong)n * ITEM_COLS);
+}
+
+// The gradient from those partial sums, split after split: gb[j] = d[j] and
+// g[i][j] = Σ_s part[s][i][j], or where the input's scaling is held apart (affine.cl)
+// g[i][j] = f[i]·Σ_s part[s][i][j] + z[i]·d[j]; or added to what g and gb hold.
+// Work-items along dimension 0 take RUN rows of a panel, along dimension 1 panels.
+//
+// Beside add_partials (reduce.cl), which takes an element a work-item and divides to
+// find its place, this takes a fifth of the time (785×128, two partials).
+#define RUN 16
+
+kernel __attribute__((reqd_work_group_size(1, 1, 1)))
+void add_partials_packed(
+    const int splits, const int n, const int p, const int add, const int scaled,  // p is padded
+    global const float *restrict part,                          // S×p/ITEM_COLS×(n+1)×ITEM_COLS
+    global const float2 *restrict affine,                       // n, where scaled is set
+    global float *restrict g, const ulong g_at, const int ldg,  // n×p
+    global float *restrict gb, const ulong gb_at)               // p
+{
+    const int first = get_global_id(0) * RUN;
+    const int end = min(first + RUN, n + 1);
+    const int col = get_global_id(1) * ITEM_COLS;
+    const ulong size = (ulong)(n + 1) * p;
+    part += (ulong)col * (n + 1);
+    g += g_at + col;
+    gb += gb_at + col;
+
+    vector d[VECTORS];
+#pragma unroll
+    for (int v = 0; v < VECTORS; v++)
+        d[v] = 0.0f;
+    for (int s = 0; s < splits; s++)
+#pragma unroll
+        for (int v = 0; v < VECTORS; v++)
+            d[v] += LOAD(v, part + s * size + (ulong)n * ITEM_COLS);
+
+    for (int i = first; i < end; i++) {
+        global float *to = i < n ? g + (ulong)i * ldg : gb;
+        const float2 a = scaled && i < n ? affine[i] : (float2)(1.0f, 0.0f);
+#pragma unroll
+        for (int v = 0; v < VECTORS; v++) {
+            vector sum = LOAD(v, part + (ulong)i * ITEM_COLS);
+            for (int s = 1; s < splits; s++)
+                sum += LOAD(v, part + s * size + (ulong)i * ITEM_COLS);
+            if (scaled && i < n)
+                sum = fma(a.x, sum, a.y * d[v]);
+            if (add)
+                sum += LOAD(v, to);
+            STORE(sum, v, to);
+        }
+    }
 }

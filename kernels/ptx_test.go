@@ -82,13 +82,13 @@ func tool(t *testing.T, variable string, names ...string) string {
 func gpuPrograms() map[string]Program {
 	c := Default(GPU, 132)
 	all := map[string]Program{
-		"update": Update(), "reduce": Reduce(c.RecordGroup), "fold": Fold(c.RecordGroup), "naive": Naive(),
+		"update": Update(c.UpdateItem), "reduce": Reduce(c.RecordGroup), "affine": Affine(c.RecordGroup), "naive": Naive(),
 		"peaks": PeakProbe(GPU).Program(),
 	}
 	for _, precision := range Precisions() {
 		at := c.At(precision, true)
 		for _, n := range []int{10, 500} {
-			for e, tile := range map[Epilogue]Tile{Bias: at.Forward, BiasReLU: at.Forward, Mask: at.InputGradient, Partial: at.WeightGradient} {
+			for e, tile := range map[Epilogue]Tile{Bias: at.Forward, Mask: at.InputGradient, Partial: at.WeightGradient} {
 				if e != Mask {
 					all[fmt.Sprintf("%s/%s/%d columns, bytes", precision, e, n)] = tile.Fit(1<<16, n).Matmul(e).OverBytes()
 				}

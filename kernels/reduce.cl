@@ -1,13 +1,13 @@
 // Sums in a fixed order.
 
-// g[i][j] += Σ_s part[s][i][j] for i < n, and gb[j] += Σ_s part[s][rows−1][j]:
-// adds partial gradients to the gradient, split after split. A partial is stored
+// g[i][j] = Σ_s part[s][i][j] for i < n, and gb[j] = Σ_s part[s][rows−1][j], or added to
+// what g and gb hold: partial gradients make the gradient, split after split. A partial is stored
 // in panels of some columns, one after the other, each with the given number of
 // rows: element (i, j) stands at (j/panel)·rows·panel + i·panel + j%panel. A panel
 // as wide as the rows is the ordinary row-major order; a panel of one column is
 // the transposed.
 kernel void add_partials(
-    const int splits, const int n, const int p,
+    const int splits, const int n, const int p, const int add,
     global const float *part, const int ldp, const int panel, const int rows,  // splits×rows×ldp
     global float *g, const ulong g_at, const int ldg,  // n×p
     global float *gb, const ulong gb_at)               // p
@@ -24,10 +24,8 @@ kernel void add_partials(
     float sum = part[0];
     for (int s = 1; s < splits; s++)
         sum += part[s * size];
-    if (i < n)
-        g[g_at + (ulong)i * ldg + j] += sum;
-    else
-        gb[gb_at + j] += sum;
+    global float *to = i < n ? g + g_at + (ulong)i * ldg + j : gb + gb_at + j;
+    *to = add ? *to + sum : sum;
 }
 
 // tally[record] = Σ part[i], 0 ≤ i < count, by one work-group of GROUP_SIZE

@@ -1,9 +1,46 @@
 package network
 
-import "time"
+import (
+	"errors"
+	"time"
+)
 
-// A Backend computes a network's operations on one device. It knows nothing of
-// networks, data sets or flags: each verb is one formula.
+// A Backend is a device that can compute a network's operations. It knows nothing
+// of networks, data sets or flags.
+//
+// How it computes is fixed once, by a plan: [Backend.Propose] makes one, changing
+// nothing, and [Backend.Prepare] returns the [Executor] that computes exactly so. A
+// backend can have several executors at a time.
+//
+// # Concurrency
+//
+// A Backend, its executors and all they made belong to one goroutine at a time.
+type Backend interface {
+	// Info says what the backend runs on.
+	Info() Info
+
+	// Propose says how this backend would run a network of the given sizes on
+	// these samples in batches of at most batchRows rows: rows of a block, kernel
+	// variants, splits, the form of the input. The plan's slice is a whole batch.
+	// Asked again it proposes the same plan.
+	Propose(sizes []int, s Samples, batchRows int) (ShardPlan, error)
+
+	// Prepare returns an executor that computes exactly as the plan says, for a
+	// network of the given sizes, or reports in one line why this backend cannot
+	// (another device, driver or build, unknown settings).
+	Prepare(sizes []int, plan ShardPlan) (Executor, error)
+
+	// Close waits for the device and frees everything that the backend and its
+	// executors made. Closing twice does nothing; any other use afterwards is
+	// [ErrClosed].
+	Close() error
+}
+
+// ErrClosed reports the use of a closed backend, executor, buffer, input or recorder.
+var ErrClosed = errors.New("closed")
+
+// An Executor computes the operations of a network as one plan says. Each verb is
+// one formula, for operands of any shape.
 //
 // # Matrices
 //
@@ -14,36 +51,22 @@ import "time"
 // is called and zero when it is done. Nothing outside the view is written.
 // Strides and offsets are multiples of [Align].
 //
+// # Order
+//
+// Verbs that return no value may only enqueue their work: it is done after
+// [Executor.Read] or [Executor.ReadRecords]. Verbs take effect in the order of
+// their calls.
+//
 // # Errors and panics
 //
 // Whatever a device, a driver or a size can cause is a returned error that
 // names the operation. Shapes that do not fit each other, or a buffer of
-// another backend, are mistakes of the calling code and panic with a constant
+// another executor, are mistakes of the calling code and panic with a constant
 // string.
-//
-// # Concurrency
-//
-// A Backend and all it made belong to one goroutine. Verbs that return no value
-// may only enqueue their work: results are there after [Backend.Read],
-// [Backend.ReadTally] or the Wait of a later [Backend.Mark]. Verbs take effect
-// in the order of their calls.
-type Backend interface {
-	// Info says what the backend runs on.
-	Info() Info
-
-	// DefaultPlan proposes how this backend would run a network of the given
-	// sizes on these samples: block rows, kernel variants, splits, the form of
-	// the input. The shard's range is all of them.
-	DefaultPlan(sizes []int, s Samples) (ShardPlan, error)
-
-	// Configure makes the backend compute exactly as the plan says from here
-	// on, or reports in one line why it cannot (another device or driver,
-	// unknown settings). Without a call the backend uses its defaults.
-	Configure(ShardPlan) error
-
-	// Load brings samples to the device in blocks of blockRows rows (the last
-	// may be shorter). The samples are not needed after it returns.
-	Load(s Samples, blockRows int) (Input, error)
+type Executor interface {
+	// Load brings samples to the device in blocks of the given numbers of rows,
+	// which are all rows together. The samples are not needed after it returns.
+	Load(s Samples, blocks []int) (Input, error)
 
 	// NewBuffer makes a zeroed buffer of the given number of elements.
 	NewBuffer(elements int) (Buffer, error)
@@ -59,59 +82,46 @@ type Backend interface {
 	// Clear sets every element of b to zero.
 	Clear(b Buffer) error
 
-	// NewTally makes a tally with the given number of records, all zero.
-	NewTally(records int) (Tally, error)
+	// NewRecorder makes a recorder with the given number of records, all zero.
+	NewRecorder(records int) (Recorder, error)
 
-	// ReadTally waits for all earlier work and copies the records
+	// ReadRecords waits for all earlier work and copies the records
 	// first … first+len(dst)−1 to dst. nonFinite is the first iteration that an
-	// Update reported as not finite since the tally was made, 0 if none was.
-	ReadTally(t Tally, first int, dst []Record) (nonFinite int, err error)
-
-	// ForwardInput computes h = act(x·W + b) for one block of the input:
-	// x is B×n, w n×p, b 1×p, h B×p.
-	ForwardInput(x Input, block int, w, b Matrix, act Activation, h Matrix) error
+	// Update reported as not finite since the recorder was made, 0 if none was.
+	ReadRecords(r Recorder, first int, dst []Record) (nonFinite int, err error)
 
 	// Forward computes h = act(x·W + b): x is B×n, w n×p, b 1×p, h B×p.
-	Forward(x, w, b Matrix, act Activation, h Matrix) error
+	Forward(x Rows, w, b Matrix, act Activation, h Matrix) error
 
-	// SoftmaxCrossEntropy replaces the logits z (B×p) of one block of the input
-	// by the loss's derivative dz = (softmax(z) − onehot(y))/m, and sets one
-	// record of the tally to Σ (log Σⱼ exp zᵢⱼ − z_{i,yᵢ}) over the block's rows
-	// and to the number of rows whose largest logit (the lowest class among
-	// equals) is the label's. m is the number of samples of the whole batch.
-	// Labels are within 0 … p−1 ([Samples.Check]); an input without labels is
-	// [ErrNoLabels].
-	SoftmaxCrossEntropy(z Matrix, x Input, block, m int, t Tally, record int) error
+	// SoftmaxCrossEntropy replaces the logits z (B×p) of a block of an input by
+	// the loss's derivative dz = (softmax(z) − onehot(y))/m, and sets one record
+	// to Σ (log Σⱼ exp zᵢⱼ − z_{i,yᵢ}) over the block's rows and to the number of
+	// rows whose largest logit (the lowest class among equals) is the label's. m
+	// is the number of rows of the whole batch. Labels are within 0 … p−1
+	// ([Samples.Check]); an input without labels is [ErrNoLabels].
+	SoftmaxCrossEntropy(z Matrix, y Block, m int, r Recorder, record int) error
 
-	// WeightGradientInput adds to the gradient of the first layer:
-	// dW += xᵀ·dz and db += Σ rows of dz, with x (B×n) one block of the input,
-	// dz B×p, dw n×p, db 1×p.
-	WeightGradientInput(x Input, block int, dz, dw, db Matrix) error
-
-	// WeightGradient adds to the gradient of a layer: dW += xᵀ·dz and
-	// db += Σ rows of dz, with x B×n, dz B×p, dw n×p, db 1×p.
-	WeightGradient(x, dz, dw, db Matrix) error
+	// WeightGradient computes the gradient of a layer: dW = xᵀ·dz and db = Σ rows
+	// of dz, with x B×n, dz B×p, dw n×p, db 1×p. With add, BLAS's β = 1, both are
+	// added to what dw and db hold; without, that does not matter.
+	WeightGradient(x Rows, dz Matrix, add bool, dw, db Matrix) error
 
 	// InputGradient computes dx = (dz·Wᵀ) ⊙ [x > 0]: dz is B×p, w n×p, x and dx
 	// B×n, x being the layer's input, the ReLU output of the layer before. dx
 	// may be x itself.
 	InputGradient(dz, w, x, dx Matrix) error
 
-	// Update computes θ −= α·g over two buffers of one length. Where an element
-	// of g or of the new θ is not finite, the tally remembers the iteration,
+	// Update computes θ −= α·g over two vectors of one length. Where an element
+	// of g or of the new θ is not finite, the recorder remembers the iteration,
 	// unless it remembers one already. iteration counts from 1.
-	Update(theta, g Buffer, alpha float64, iteration int, t Tally) error
+	Update(theta, g Vector, alpha float64, iteration int, r Recorder) error
 
-	// Mark sets a marker behind all work so far.
-	Mark() (Marker, error)
-
-	// Close waits for the device and frees everything that the backend made.
-	// Using the backend afterwards is an error.
+	// Close frees everything that the executor made.
 	Close() error
 }
 
 // A Buffer is device memory for a number of elements of the backend's
-// precision. The backend that made it frees it on Close at the latest.
+// precision. The executor that made it frees it on Close at the latest.
 type Buffer interface {
 	// Len returns the number of elements.
 	Len() int
@@ -119,33 +129,30 @@ type Buffer interface {
 	Close() error
 }
 
-// An Input is a set of samples that a backend holds in a form of its own,
+// An Input is a set of samples that an executor holds in a form of its own,
 // handed out in blocks.
 type Input interface {
-	// Rows returns the number of samples, all blocks together.
-	Rows() int
 	// Features returns the number of features of a sample.
 	Features() int
-	// BlockRows returns the number of rows of every block but the last, as Load
-	// was asked for.
-	BlockRows() int
+	// Blocks returns the number of rows of each block. It is not to be changed.
+	Blocks() []int
 	// Close frees the memory.
 	Close() error
 }
 
-// A FoldedInput is an Input that can say whether it holds its features in two
+// An AffineInput is an Input that can say whether it holds its features in two
 // parts, x = y + z with z the same in every row (the scaled value of a raw 0), and
 // gets its products from those of either part. Their rounding errors are then
 // bounded as those of Σ y·w + Σ z·w, where |y| + |z| may exceed |x|.
-type FoldedInput interface {
+type AffineInput interface {
 	Input
-	// Folded reports whether this input is held so.
-	Folded() bool
+	// Affine reports whether this input is held so.
+	Affine() bool
 }
 
-// A Tally is device memory for the results of a training run: records of loss
+// A Recorder is device memory for the results of a training run: records of loss
 // and correct rows, and the first iteration that was not finite.
-type Tally interface {
+type Recorder interface {
 	// Close frees the memory.
 	Close() error
 }
@@ -154,13 +161,6 @@ type Tally interface {
 type Record struct {
 	Loss    float64 // summed over the rows, in nats
 	Correct int     // rows whose largest logit is that of the label
-}
-
-// A Marker stands behind the work that was enqueued before it.
-type Marker interface {
-	// Wait blocks until that work is done and returns when it was seen to be.
-	// It is called once.
-	Wait() (time.Time, error)
 }
 
 // An Activation is what a layer applies to each of its sums.
@@ -176,7 +176,8 @@ const (
 type Info struct {
 	Backend      string  `json:"backend"`       // the name that selects it: "cpu", "cpu64", "opencl:0.0"
 	Device       string  `json:"device"`        // the device's own name
-	Driver       string  `json:"driver"`        // driver, library or platform with its version
+	Driver       string  `json:"driver"`        // driver or platform with its version
+	Build        string  `json:"build"`         // what else decides the bits of a sum: the digest of kernels, or what Go compiled for
 	ComputeUnits int     `json:"compute_units"` // cores or compute units
 	Memory       int64   `json:"memory_bytes"`  // memory of the device in bytes, 0 if unknown
 	MaxBuffer    int64   `json:"max_buffer"`    // largest single buffer in bytes, 0 if unlimited
@@ -187,11 +188,14 @@ type Info struct {
 	OperandRoundoff float64 `json:"operand_roundoff,omitempty"`
 }
 
-// A Profiler is a Backend that can say how long its operations took. Backends
-// offer it where they were opened with profiling.
+// A Profiler is a Backend that can say how long its operations took.
 type Profiler interface {
+	// StartProfile waits for all earlier work and has the time of every operation be
+	// taken from here on, which slows some devices down.
+	StartProfile() error
+
 	// Profile waits for all earlier work and returns the time of each operation
-	// since the last call, in the order in which they first ran.
+	// since StartProfile or the last call, in the order in which they first ran.
 	Profile() ([]OperationTime, error)
 }
 
@@ -217,10 +221,10 @@ const (
 // A Prober is a Backend that can show what its device comes to at best, to
 // compare operations with.
 type Prober interface {
-	// Probe enqueues rounds rounds of work that nothing but the peak p limits, and
-	// returns how much work that is in all: operations or bytes. Memory that it
-	// needs is kept until Close.
-	Probe(p Peak, rounds int) (work float64, err error)
+	// Probe runs rounds rounds of work that nothing but the peak p limits, and
+	// returns how much work that is in all, operations or bytes, and how long it
+	// took. Memory that it needs is kept until Close.
+	Probe(p Peak, rounds int) (work float64, took time.Duration, err error)
 }
 
 // A MemoryMeter is a Backend that knows the memory it holds.

@@ -23,11 +23,11 @@ func Example() {
 	backend := cpu.New[float32]() // or gpu.Open(device, gpu.Options{})
 	defer backend.Close()
 
-	plan, err := network.SingleShard(backend, layout.Sizes, samples)
+	plan, err := network.NewPlan(layout.Sizes, samples, samples.Rows, backend)
 	if err != nil {
 		log.Fatal(err)
 	}
-	trainer, err := network.NewTrainer(layout, samples, plan, []network.Backend{backend})
+	trainer, err := network.NewTrainer(layout, samples, plan, []network.Backend{backend}, nil)
 	if err != nil {
 		log.Fatal(err)
 	}

@@ -1,5 +1,7 @@
 package network
 
+import "fmt"
+
 // A Matrix is a row-major view of a buffer: element (i, j) stands at
 // Offset + i·Stride + j, 0 ≤ i < Rows, 0 ≤ j < Cols ≤ Stride.
 type Matrix struct {
@@ -17,6 +19,47 @@ const Align = 16
 
 // AlignUp returns the least multiple of Align that is no less than n.
 func AlignUp(n int) int { return (n + Align - 1) / Align * Align }
+
+// A Vector is a part of a buffer: elements Offset … Offset+Len−1. Offset and Len are
+// multiples of [Align], unless it is a whole buffer.
+type Vector struct {
+	Buffer      Buffer
+	Offset, Len int
+}
+
+// Whole returns all of a buffer as a vector.
+func Whole(b Buffer) Vector { return Vector{b, 0, b.Len()} }
+
+// A Block is one block of an input.
+type Block struct {
+	Input Input
+	Index int
+}
+
+// Rows returns the number of rows.
+func (b Block) Rows() int {
+	blocks := b.Input.Blocks()
+	if b.Index < 0 || b.Index >= len(blocks) {
+		panic(badBlock)
+	}
+	return blocks[b.Index]
+}
+
+// Rows are the operand of a product that has a row for each sample: a block of an
+// input, where Block has one, otherwise a matrix.
+type Rows struct {
+	Matrix Matrix
+	Block  Block
+}
+
+// Size returns the number of rows and columns. It panics where there are no such rows.
+func (r Rows) Size() (rows, cols int) {
+	if r.Block.Input != nil {
+		return r.Block.Rows(), r.Block.Input.Features()
+	}
+	r.Matrix.Check()
+	return r.Matrix.Rows, r.Matrix.Cols
+}
 
 const (
 	badView     = "network: matrix view exceeds its buffer"
@@ -43,21 +86,9 @@ func (m Matrix) First(rows int) Matrix {
 	return m
 }
 
-// BlockLen returns the number of rows of a block of an input.
-func BlockLen(x Input, block int) int {
-	first := block * x.BlockRows()
-	if block < 0 || first >= x.Rows() {
-		panic(badBlock)
-	}
-	return min(x.BlockRows(), x.Rows()-first)
-}
-
-// Blocks returns the number of blocks of an input.
-func Blocks(x Input) int { return (x.Rows() + x.BlockRows() - 1) / x.BlockRows() }
-
-// CheckForward panics unless rows×features inputs, w, b and h fit
-// h = act(x·W + b).
-func CheckForward(rows, features int, w, b, h Matrix) {
+// CheckForward panics unless x, w, b and h fit h = act(x·W + b).
+func CheckForward(x Rows, w, b, h Matrix) {
+	rows, features := x.Size()
 	w.Check()
 	b.Check()
 	h.Check()
@@ -69,9 +100,10 @@ func CheckForward(rows, features int, w, b, h Matrix) {
 	}
 }
 
-// CheckWeightGradient panics unless rows×features inputs, dz, dw and db fit
-// dW += xᵀ·dz, db += Σ rows of dz.
-func CheckWeightGradient(rows, features int, dz, dw, db Matrix) {
+// CheckWeightGradient panics unless x, dz, dw and db fit dW = xᵀ·dz,
+// db = Σ rows of dz.
+func CheckWeightGradient(x Rows, dz, dw, db Matrix) {
+	rows, features := x.Size()
 	dz.Check()
 	dw.Check()
 	db.Check()
@@ -95,9 +127,36 @@ func CheckInputGradient(dz, w, x, dx Matrix) {
 }
 
 // CheckSoftmax panics unless z holds the logits of the block's rows.
-func CheckSoftmax(z Matrix, x Input, block int) {
+func CheckSoftmax(z Matrix, y Block) {
 	z.Check()
-	if z.Rows != BlockLen(x, block) {
+	if z.Rows != y.Rows() {
 		panic(badShape)
 	}
+}
+
+// CheckUpdate panics unless θ and g have one length and lie within their buffers.
+func CheckUpdate(theta, g Vector) {
+	for _, v := range []Vector{theta, g} {
+		if v.Buffer == nil || v.Offset < 0 || v.Len < 1 || v.Offset+v.Len > v.Buffer.Len() {
+			panic(badView)
+		}
+	}
+	if theta.Len != g.Len {
+		panic(badShape)
+	}
+}
+
+// CheckBlocks reports blocks that are not all of rows rows.
+func CheckBlocks(rows int, blocks []int) error {
+	left := rows
+	for i, n := range blocks {
+		if n < 1 || n > left {
+			return fmt.Errorf("block %d has %d rows: 1 to %d are expected", i, n, left)
+		}
+		left -= n
+	}
+	if left > 0 {
+		return fmt.Errorf("blocks have %d of %d rows: all are expected", rows-left, rows)
+	}
+	return nil
 }

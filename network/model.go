@@ -1,29 +1,34 @@
 package network
 
-import "fmt"
+import (
+	"errors"
+	"fmt"
+)
 
 // A Model is a trained network on one backend, ready to score and predict. It
 // belongs to one goroutine.
-type Model struct {
-	shard *shard
-}
+type Model struct{ shard *shard }
 
 // NewModel puts parameters in the given layout on a backend, which stays the
-// caller's. It works in blocks of at most blockRows rows.
-func NewModel(b Backend, layout Layout, theta []float64, blockRows int) (*Model, error) {
+// caller's, which is proposed for samples of the kind that the model is
+// for.
+func NewModel(b Backend, layout Layout, theta []float64, plan ShardPlan) (*Model, error) {
 	if len(theta) != layout.Len {
 		return nil, fmt.Errorf("%d parameters given where the layout has %d", len(theta), layout.Len)
 	}
-	if blockRows < 1 {
-		return nil, fmt.Errorf("blocks of %d rows: at least 1 is needed", blockRows)
+	if plan.ScoreRows < 1 || plan.ScoreRows > maxScoreRows {
+		return nil, fmt.Errorf("blocks of %d rows: 1 to %d are possible", plan.ScoreRows, maxScoreRows)
 	}
-	s, err := newShard(b, layout, nil, blockRows)
+	exec, err := b.Prepare(layout.Sizes, plan)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.Write(s.theta, 0, theta); err != nil {
-		s.close()
-		return nil, fmt.Errorf("set parameters: %w", err)
+	s, err := newShard(exec, layout, 1, plan.ScoreRows)
+	if err != nil {
+		return nil, err
+	}
+	if err := s.setTheta(theta); err != nil {
+		return nil, errors.Join(err, s.close())
 	}
 	return &Model{s}, nil
 }
@@ -36,33 +41,32 @@ func (m *Model) Score(samples Samples) (loss, accuracy float64, err error) {
 	return m.shard.scoreSamples(samples)
 }
 
-// Logits returns the outputs before softmax, row-major, samples.Rows×classes.
-func (m *Model) Logits(samples Samples) (logits []float64, err error) {
-	s := m.shard
-	x, err := s.load(samples)
+// Logits returns the outputs before softmax, row-major, samples.Rows×classes. Labels
+// take no part, and may be of classes that the network does not have.
+func (m *Model) Logits(samples Samples) ([]float64, error) { return m.shard.logits(samples) }
+
+func (s *shard) logits(samples Samples) (logits []float64, err error) {
+	samples.Labels = nil
+	x, err := s.loadToScore(samples)
 	if err != nil {
 		return nil, err
 	}
-	defer func() {
-		if e := x.Close(); err == nil {
-			err = e
-		}
-	}()
-	var row []float64
-	for block := range Blocks(x) {
-		z, err := s.forward(x, block)
+	defer func() { err = errors.Join(err, x.Close()) }()
+	var rows []float64
+	for i := range x.Blocks() {
+		z, err := s.forward(Block{x, i})
 		if err != nil {
 			return nil, err
 		}
-		if n := z.Rows * z.Stride; cap(row) < n {
-			row = make([]float64, n)
+		if n := z.Rows * z.Stride; cap(rows) < n {
+			rows = make([]float64, n)
 		}
-		row = row[:z.Rows*z.Stride]
-		if err := s.backend.Read(z.Buffer, z.Offset, row); err != nil {
+		rows = rows[:z.Rows*z.Stride]
+		if err := s.exec.Read(z.Buffer, z.Offset, rows); err != nil {
 			return nil, err
 		}
 		for i := range z.Rows {
-			logits = append(logits, row[i*z.Stride:i*z.Stride+z.Cols]...)
+			logits = append(logits, rows[i*z.Stride:i*z.Stride+z.Cols]...)
 		}
 	}
 	return logits, nil
@@ -86,39 +90,4 @@ func (m *Model) Predict(samples Samples) ([]int, error) {
 		}
 	}
 	return classes, nil
-}
-
-// load checks samples against the network and brings them to the device.
-func (s *shard) load(samples Samples) (Input, error) {
-	if err := checkFeatures(s.layout, samples); err != nil {
-		return nil, err
-	}
-	if err := samples.Check(s.layout.Sizes[len(s.layout.Sizes)-1]); err != nil {
-		return nil, err
-	}
-	return s.backend.Load(samples, s.blockRows)
-}
-
-// scoreSamples loads samples, scores them and frees them.
-func (s *shard) scoreSamples(samples Samples) (loss, accuracy float64, err error) {
-	x, err := s.load(samples)
-	if err != nil {
-		return 0, 0, err
-	}
-	defer func() {
-		if e := x.Close(); err == nil {
-			err = e
-		}
-	}()
-	return s.scoreInput(x)
-}
-
-// scoreInput returns the mean loss and the share of correct rows of an input.
-func (s *shard) scoreInput(x Input) (loss, accuracy float64, err error) {
-	sum, err := s.score(x)
-	if err != nil {
-		return 0, 0, err
-	}
-	m := float64(x.Rows())
-	return sum.Loss / m, float64(sum.Correct) / m, nil
 }

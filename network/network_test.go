@@ -55,21 +55,21 @@ func initial(t *testing.T, l network.Layout, init network.Init, seed uint64) []f
 func trainer(t *testing.T, l network.Layout, s network.Samples, blockRows int, ranges ...int) *network.Trainer {
 	t.Helper()
 	var backends []network.Backend
-	plan := network.Plan{Sizes: l.Sizes}
+	plan := network.Plan{Sizes: l.Sizes, Rows: s.Rows, BatchRows: s.Rows}
 	first := 0
 	for _, rows := range ranges {
 		b := cpu.New[float64]()
 		t.Cleanup(func() { b.Close() })
 		backends = append(backends, b)
-		shard, err := b.DefaultPlan(l.Sizes, s.Slice(first, rows))
+		shard, err := b.Propose(l.Sizes, s, rows)
 		if err != nil {
 			t.Fatal(err)
 		}
-		shard.First, shard.Rows, shard.BlockRows = first, rows, blockRows
+		shard.First, shard.Rows, shard.BlockRows, shard.ScoreRows = first, rows, min(rows, blockRows), blockRows
 		plan.Shards = append(plan.Shards, shard)
 		first += rows
 	}
-	tr, err := network.NewTrainer(l, s, plan, backends)
+	tr, err := network.NewTrainer(l, s, plan, backends, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -292,32 +292,47 @@ func TestNonFinite(t *testing.T) {
 	}
 }
 
-// breaking is a backend whose updates fail after some have gone well.
-type breaking struct {
+// wrapped is a backend whose executors are changed.
+type wrapped struct {
 	network.Backend
+	change func(network.Executor) network.Executor
+}
+
+func (b wrapped) Prepare(sizes []int, p network.ShardPlan) (network.Executor, error) {
+	x, err := b.Backend.Prepare(sizes, p)
+	if err != nil {
+		return nil, err
+	}
+	return b.change(x), nil
+}
+
+// breaking is an executor whose updates fail after some have gone well.
+type breaking struct {
+	network.Executor
 	left int
 }
 
 var errBroken = errors.New("broken")
 
-func (b *breaking) Update(theta, g network.Buffer, alpha float64, i int, t network.Tally) error {
+func (b *breaking) Update(theta, g network.Vector, alpha float64, i int, r network.Recorder) error {
 	if b.left--; b.left < 0 {
 		return errBroken
 	}
-	return b.Backend.Update(theta, g, alpha, i, t)
+	return b.Executor.Update(theta, g, alpha, i, r)
 }
 
 // Where a backend fails between two reports, the parameters have moved on from
 // the last iteration that is known, and nobody may take them for it.
 func TestBackendFails(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), blobs(60, 5, 3, 7)
-	b := &breaking{Backend: cpu.New[float64](), left: 13}
-	defer b.Close()
-	plan, err := network.SingleShard(b, l.Sizes, s)
+	inner := cpu.New[float64]()
+	defer inner.Close()
+	b := wrapped{inner, func(x network.Executor) network.Executor { return &breaking{x, 13} }}
+	plan, err := network.NewPlan(l.Sizes, s, s.Rows, b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	tr, err := network.NewTrainer(l, s, plan, []network.Backend{b})
+	tr, err := network.NewTrainer(l, s, plan, []network.Backend{b}, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -326,29 +341,125 @@ func TestBackendFails(t *testing.T) {
 		t.Fatal(err)
 	}
 	d := network.Descent{Iterations: 30, LearningRate: 0.2, Every: 10}
-	err = tr.Descend(context.Background(), d, func(network.Iteration) error { return nil })
+	if err := tr.Descend(context.Background(), network.Descent{Iterations: 10, LearningRate: 0.2}, nil); err != nil {
+		t.Fatal(err)
+	}
+	err = tr.Descend(context.Background(), d, nil)
 	if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "iteration 14") || tr.Done() != 10 {
 		t.Errorf("%v, Done() = %d", err, tr.Done())
 	}
-	if _, err := tr.Parameters(); !errors.Is(err, network.ErrUnsettled) || tr.Settled() {
-		t.Errorf("parameters: %v, settled %v", err, tr.Settled())
-	}
+	unusable(t, tr, network.ErrUnsettled)
 	if err := tr.Descend(context.Background(), d, nil); !errors.Is(err, network.ErrUnsettled) {
 		t.Errorf("going on: %v", err)
 	}
+}
+
+// unusable checks that nothing takes the trainer's parameters for those of an
+// iteration.
+func unusable(t *testing.T, tr *network.Trainer, want error) {
+	t.Helper()
+	_, parameters := tr.Parameters()
+	_, _, evaluate := tr.Evaluate(make([]float64, tr.Layout().Len))
+	_, _, score := tr.Score(blobs(3, 5, 3, 7))
+	_, logits := tr.Logits(blobs(3, 5, 3, 7))
+	_, _, training := tr.ScoreTraining()
+	_, scorer := tr.Scorer(blobs(3, 5, 3, 7))
+	for what, err := range map[string]error{
+		"parameters": parameters, "evaluate": evaluate, "score": score, "logits": logits, "training": training, "scorer": scorer,
+		"descend": tr.Descend(context.Background(), network.Descent{Iterations: 1000, LearningRate: 1}, nil),
+	} {
+		if !errors.Is(err, want) {
+			t.Errorf("%s: %v where %v is expected", what, err, want)
+		}
+	}
+	if tr.Settled() {
+		t.Error("the trainer is settled")
+	}
+}
+
+// A network without parameters is not trained from zeros, a failed setting of
+// parameters leaves none, and a closed trainer says so.
+func TestNoParameters(t *testing.T) {
+	l, s := layout(t, 5, 6, 3), blobs(60, 5, 3, 7)
+	var failing bool
+	var backends []network.Backend
+	for i := range 2 {
+		b := cpu.New[float64]()
+		defer b.Close()
+		backends = append(backends, wrapped{b, func(x network.Executor) network.Executor {
+			if i == 0 {
+				return x
+			}
+			return refusing{x, &failing}
+		}})
+	}
+	plan, err := network.NewPlan(l.Sizes, s, s.Rows, backends...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	tr, err := network.NewTrainer(l, s, plan, backends, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	unusable(t, tr, network.ErrNoParameters)
+	theta := initial(t, l, network.He, 1)
+	if err := tr.SetParameters(theta, 0); err != nil {
+		t.Fatal(err)
+	}
+	descend(t, tr, 3, 0)
+	failing = true
+	if err := tr.SetParameters(theta, 0); !errors.Is(err, errBroken) {
+		t.Errorf("a write that fails: %v", err)
+	}
+	unusable(t, tr, network.ErrUnsettled)
+	failing = false
+	if err := tr.SetParameters(theta, 0); err != nil {
+		t.Fatal(err)
+	}
+	descend(t, tr, 3, 0)
+	for range 2 {
+		if err := tr.Close(); err != nil {
+			t.Error(err)
+		}
+	}
+	if err := tr.SetParameters(theta, 0); !errors.Is(err, network.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+	if _, err := tr.Parameters(); !errors.Is(err, network.ErrClosed) {
+		t.Errorf("after Close: %v", err)
+	}
+}
+
+// refusing is an executor whose writes fail while it is told to.
+type refusing struct {
+	network.Executor
+	failing *bool
+}
+
+func (r refusing) Write(dst network.Buffer, offset int, src []float64) error {
+	if *r.failing {
+		return errBroken
+	}
+	return r.Executor.Write(dst, offset, src)
 }
 
 func TestTrainerRefuses(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), blobs(60, 5, 3, 7)
 	b := cpu.New[float64]()
 	defer b.Close()
-	good, err := network.SingleShard(b, l.Sizes, s)
+	good, err := network.NewPlan(l.Sizes, s, s.Rows, b)
 	if err != nil {
 		t.Fatal(err)
 	}
 	plan := func(change func(*network.ShardPlan)) network.Plan {
-		p := network.Plan{Sizes: good.Sizes, Shards: []network.ShardPlan{good.Shards[0]}}
+		p := good
+		p.Shards = []network.ShardPlan{good.Shards[0]}
 		change(&p.Shards[0])
+		return p
+	}
+	batches := func(rows int) network.Plan {
+		p := good
+		p.BatchRows = rows
 		return p
 	}
 	label := s
@@ -369,15 +480,23 @@ func TestTrainerRefuses(t *testing.T) {
 		{"no rows", network.Samples{Features: 5, Floats: []float32{}}, good, "no samples"},
 		{"features", blobs(60, 4, 3, 1), good, "4 features where the network has 5 inputs"},
 		{"scaling", scaled, good, "2 shifts"},
-		{"rows", blobs(61, 5, 3, 1), good, "plan covers 60 samples where the data has 61"},
+		{"rows", blobs(61, 5, 3, 1), good, "plan is for 60 samples where the data has 61"},
 		{"device", s, plan(func(p *network.ShardPlan) { p.Device = "other" }), `plan is for device "other"`},
 		{"block rows", s, plan(func(p *network.ShardPlan) { p.BlockRows = 0 }), "blocks of 0"},
-		{"first", s, plan(func(p *network.ShardPlan) { p.First = 1 }), "samples from 0 are expected"},
+		{"too many block rows", s, plan(func(p *network.ShardPlan) { p.BlockRows = 1 << 60 }), "blocks of 1152921504606846976 rows: 1 to 60 are expected"},
+		{"score rows", s, plan(func(p *network.ShardPlan) { p.ScoreRows = 1 << 60 }), "scores blocks of 1152921504606846976 rows"},
+		{"shard rows", s, plan(func(p *network.ShardPlan) { p.Rows = 59; p.BlockRows = 1 }), "plan covers 59 rows of batches of 60"},
+		{"no batch rows", s, batches(0), "batches of 0 rows: 1 to 60 are expected"},
+		{"batch rows", s, batches(61), "batches of 61 rows"},
+		{"slice", s, batches(30), "shard 0 has 60 rows of a batch from row 0 on"},
+		{"build", s, plan(func(p *network.ShardPlan) { p.Build = "sparc" }), `plan is for build "sparc"`},
+		{"driver", s, plan(func(p *network.ShardPlan) { p.Driver = "BLAS 0" }), `plan is for driver "BLAS 0"`},
+		{"first", s, plan(func(p *network.ShardPlan) { p.First = 1 }), "rows from 0 on are expected"},
 		{"sizes", s, network.Plan{Sizes: []int{5, 7, 3}, Shards: good.Shards}, "plan is for a network [5 7 3]"},
-		{"shards", s, network.Plan{Sizes: good.Sizes}, "no shards"},
+		{"shards", s, network.Plan{Sizes: good.Sizes, Rows: 60, BatchRows: 60}, "no shards"},
 		{"settings", s, plan(func(p *network.ShardPlan) { p.Settings = []byte(`{"splits":0}`) }), "0 splits"},
 	} {
-		tr, err := network.NewTrainer(l, c.samples, c.plan, []network.Backend{b})
+		tr, err := network.NewTrainer(l, c.samples, c.plan, []network.Backend{b}, nil)
 		if err == nil {
 			tr.Close()
 		}
@@ -385,7 +504,31 @@ func TestTrainerRefuses(t *testing.T) {
 			t.Errorf("%s: error %v, want one line with %q", c.name, err, c.want)
 		}
 	}
+	two, err := network.NewPlan(l.Sizes, s, s.Rows, b, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for want, backends := range map[string][]network.Backend{
+		"shards 0 and 1 have one backend": {b, b}, "2 shards for 1 backends": {b}, "shard 1 has no backend": {b, nil},
+	} {
+		if _, err := network.NewTrainer(l, s, two, backends, nil); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%v: error %v", want, err)
+		}
+	}
+	for _, rows := range []int{0, 1, 61} { // for two backends
+		if _, err := network.NewPlan(l.Sizes, s, rows, b, b); err == nil || !strings.Contains(err.Error(), "2 to 60 are possible") {
+			t.Errorf("batches of %d rows: %v", rows, err)
+		}
+	}
+	wrong := s
+	wrong.Rows = 61
+	if _, err := network.NewPlan(l.Sizes, wrong, 60, b); err == nil || !strings.Contains(err.Error(), "61 rows of 5 features") {
+		t.Errorf("samples with too few values: %v", err)
+	}
 	tr := trainer(t, l, s, 32, 60)
+	if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
+		t.Fatal(err)
+	}
 	for _, rate := range []float64{0, -1, math.NaN(), math.Inf(1)} {
 		if err := tr.Descend(context.Background(), network.Descent{Iterations: 1, LearningRate: rate}, nil); err == nil {
 			t.Errorf("learning rate %g was accepted", rate)
@@ -484,7 +627,12 @@ func TestModel(t *testing.T) {
 	}
 	b := cpu.New[float64]()
 	defer b.Close()
-	m, err := network.NewModel(b, l, theta, 7)
+	plan, err := b.Propose(l.Sizes, s, s.Rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.ScoreRows = 7
+	m, err := network.NewModel(b, l, theta, plan)
 	if err != nil {
 		t.Fatal(err)
 	}

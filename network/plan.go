@@ -2,16 +2,28 @@ package network
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math/rand/v2"
 	"slices"
 )
 
 // A Plan fixes everything that decides the order in which a run adds its
 // numbers. It is made when a run starts and stored with it; the same plan on
 // the same device and data gives the same bits.
+//
+// The rows are divided into batches of BatchRows rows in their order, of which the
+// last may be shorter; every batch is one iteration. A shard has the same slice of
+// every batch, so that batch b holds the same rows on any number of devices.
 type Plan struct {
-	Sizes  []int       `json:"sizes"`
-	Shards []ShardPlan `json:"shards"`
+	Sizes     []int `json:"sizes"`      // of the network
+	Rows      int   `json:"rows"`       // of the training set
+	BatchRows int   `json:"batch_rows"` // Rows for full-batch descent
+	// Shuffle has every epoch visit the batches in an order of its own, drawn from
+	// Seed and the epoch; otherwise it visits them as they stand.
+	Shuffle bool        `json:"shuffle,omitempty"`
+	Seed    uint64      `json:"seed,omitempty"`
+	Shards  []ShardPlan `json:"shards"`
 }
 
 // A ShardPlan is one backend's part of a Plan.
@@ -19,55 +31,119 @@ type ShardPlan struct {
 	Backend   string          `json:"backend"`
 	Device    string          `json:"device"`
 	Driver    string          `json:"driver"`
-	First     int             `json:"first"`      // first sample
-	Rows      int             `json:"rows"`       // number of samples
-	BlockRows int             `json:"block_rows"` // rows of a block
+	Build     string          `json:"build"`      // see [Info]
+	First     int             `json:"first"`      // first row of the shard's slice of a batch
+	Rows      int             `json:"rows"`       // rows of the slice
+	BlockRows int             `json:"block_rows"` // rows of a block in training
+	ScoreRows int             `json:"score_rows"` // and in scoring and predicting
 	Settings  json.RawMessage `json:"settings"`   // the backend's own choices: kernel variants, splits
 }
 
-// SingleShard returns the plan that runs everything on one backend as it
-// proposes itself.
-func SingleShard(b Backend, sizes []int, s Samples) (Plan, error) {
-	shard, err := b.DefaultPlan(sizes, s)
-	if err != nil {
+// maxScoreRows bounds the rows of a block that need not be those of a batch.
+const maxScoreRows = 1 << 24
+
+// NewPlan returns the plan that runs batches of batchRows rows of s on the given
+// backends, in equal slices, each as its backend proposes. For full-batch descent
+// batchRows is s.Rows.
+func NewPlan(sizes []int, s Samples, batchRows int, backends ...Backend) (Plan, error) {
+	if err := s.Check(0); err != nil {
 		return Plan{}, err
 	}
-	return Plan{Sizes: sizes, Shards: []ShardPlan{shard}}, nil
+	if batchRows < len(backends) || batchRows > s.Rows {
+		return Plan{}, fmt.Errorf("batches of %d rows: %d to %d are possible, a row for each device and as many as the data has",
+			batchRows, max(1, len(backends)), s.Rows)
+	}
+	p := Plan{Sizes: sizes, Rows: s.Rows, BatchRows: batchRows}
+	for i, b := range backends {
+		first, end := i*batchRows/len(backends), (i+1)*batchRows/len(backends)
+		shard, err := b.Propose(sizes, s, end-first)
+		if err != nil {
+			return Plan{}, err
+		}
+		shard.First, shard.Rows = first, end-first
+		p.Shards = append(p.Shards, shard)
+	}
+	return p, nil
 }
 
-// check reports where the plan does not cover rows samples, shard by shard.
+// Batches returns the number of batches, which is that of the iterations of an epoch.
+func (p Plan) Batches() int { return (p.Rows + p.BatchRows - 1) / p.BatchRows }
+
+// batchLen returns the number of rows of batch b.
+func (p Plan) batchLen(b int) int { return min(p.BatchRows, p.Rows-b*p.BatchRows) }
+
+// slice returns the rows of batch b that the shard has: n rows of the samples from
+// first on. A short last batch may have none for it.
+func (p Plan) slice(s ShardPlan, b int) (first, n int) {
+	from, end := min(s.First, p.batchLen(b)), min(s.First+s.Rows, p.batchLen(b))
+	return b*p.BatchRows + from, end - from
+}
+
+// order returns the batches of an epoch, counted from 0, as they are visited.
+func (p Plan) order(epoch int) []int {
+	if p.Shuffle {
+		return rand.New(rand.NewPCG(p.Seed, uint64(epoch))).Perm(p.Batches())
+	}
+	order := make([]int, p.Batches())
+	for i := range order {
+		order[i] = i
+	}
+	return order
+}
+
+// check reports where a plan, which may come from a file, is none for a network of
+// the given sizes on rows rows.
 func (p Plan) check(sizes []int, rows int) error {
 	if !slices.Equal(p.Sizes, sizes) {
 		return fmt.Errorf("plan is for a network %v, not %v", p.Sizes, sizes)
 	}
+	if p.Rows != rows {
+		return fmt.Errorf("plan is for %d samples where the data has %d", p.Rows, rows)
+	}
+	if p.BatchRows < 1 || p.BatchRows > rows {
+		return fmt.Errorf("plan has batches of %d rows: 1 to %d are expected", p.BatchRows, rows)
+	}
 	if len(p.Shards) == 0 {
-		return fmt.Errorf("plan has no shards")
+		return errors.New("plan has no shards")
 	}
 	next := 0
 	for i, s := range p.Shards {
-		if s.First != next || s.Rows < 1 || s.BlockRows < 1 {
-			return fmt.Errorf("plan's shard %d has %d samples from %d in blocks of %d: samples from %d are expected",
-				i, s.Rows, s.First, s.BlockRows, next)
+		if s.First != next || s.Rows < 1 || s.Rows > p.BatchRows-next {
+			return fmt.Errorf("plan's shard %d has %d rows of a batch from row %d on: rows from %d on are expected, up to %d",
+				i, s.Rows, s.First, next, p.BatchRows-next)
+		}
+		if s.BlockRows < 1 || s.BlockRows > s.Rows {
+			return fmt.Errorf("plan's shard %d has blocks of %d rows: 1 to %d are expected", i, s.BlockRows, s.Rows)
+		}
+		if s.ScoreRows < 1 || s.ScoreRows > maxScoreRows {
+			return fmt.Errorf("plan's shard %d scores blocks of %d rows: 1 to %d are expected", i, s.ScoreRows, maxScoreRows)
 		}
 		next += s.Rows
 	}
-	if next != rows {
-		return fmt.Errorf("plan covers %d samples where the data has %d", next, rows)
+	if next != p.BatchRows {
+		return fmt.Errorf("plan covers %d rows of batches of %d", next, p.BatchRows)
 	}
 	return nil
 }
 
-// CheckDevice reports where a plan was made for another backend, device or
-// driver than the one described by info.
+// CheckDevice reports where a plan was made for another backend, device, driver or
+// build than those described by info.
 func (s ShardPlan) CheckDevice(info Info) error {
 	for _, f := range []struct{ what, plan, here string }{
 		{"backend", s.Backend, info.Backend},
 		{"device", s.Device, info.Device},
 		{"driver", s.Driver, info.Driver},
+		{"build", s.Build, info.Build},
 	} {
 		if f.plan != f.here {
 			return fmt.Errorf("plan is for %s %q, this is %q: the same bits cannot be promised", f.what, f.plan, f.here)
 		}
 	}
 	return nil
+}
+
+// Plan returns a plan for the backend that info describes, of which the caller sets
+// all but that.
+func (info Info) Plan() ShardPlan {
+	return ShardPlan{Backend: info.Backend, Device: info.Device, Driver: info.Driver, Build: info.Build}
 }

@@ -105,6 +105,23 @@ func (s Samples) Slice(first, rows int) Samples {
 	return part
 }
 
+// concat returns the rows first … first+n−1 of each range, one range after the other.
+func (s Samples) concat(ranges [][2]int) Samples {
+	if len(ranges) == 1 {
+		return s.Slice(ranges[0][0], ranges[0][1])
+	}
+	all := s
+	all.Rows, all.Bytes, all.Floats, all.Labels = 0, nil, nil, nil
+	for _, r := range ranges {
+		part := s.Slice(r[0], r[1])
+		all.Rows += part.Rows
+		all.Bytes = append(all.Bytes, part.Bytes...)
+		all.Floats = append(all.Floats, part.Floats...)
+		all.Labels = append(all.Labels, part.Labels...)
+	}
+	return all
+}
+
 // maxTable bounds the precomputed values of ScaledRows, in elements.
 const maxTable = 1 << 21
 

@@ -5,35 +5,37 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"reflect"
 	"time"
 )
 
-// A Trainer runs full-batch gradient descent of one network over one set of
-// samples. It belongs to one goroutine.
+// A Trainer runs gradient descent of one network over one set of samples. It belongs
+// to one goroutine; each of its shards computes on a goroutine of its own.
 type Trainer struct {
 	layout  Layout
-	samples int
+	plan    Plan
+	workers []worker
 	shards  []*shard
-	parts   []Part
-	tallies []Tally // one a shard: window iterations of one record a block
-	records []Record
-	reducer Reducer
-	window  int
-	done    int // iterations finished
-	// unsettled says that iterations were begun after done and did not end well:
-	// the parameters are those of no iteration.
-	unsettled bool
+	reducer Reducer // nil where there is one shard and nothing to join
+	done    int     // iterations finished
+	// invalid is why the parameters are those of no finished iteration, nil where
+	// they are those after iteration done.
+	invalid error
+	seconds float64 // of an iteration in the last window; 0 at first
+	epoch   int     // whose order is known
+	order   []int
+	host    struct { // memory that exchanges go through
+		parts      [][]float64
+		sum, theta []float64
+	}
 }
 
-// window is how many iterations a tally holds before it has to be read.
-// Reading waits for the device, so a run that logs rarely reads rarely.
-const window = 64
-
-// NewTrainer loads samples as the plan says, one backend a shard. The backends
-// stay the caller's, to be closed after the Trainer.
-func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend) (_ *Trainer, err error) {
-	classes := layout.Sizes[len(layout.Sizes)-1]
-	if err := samples.Check(classes); err != nil {
+// NewTrainer loads samples as the plan says, shard i on backends[i]. The backends
+// stay the caller's, to be closed after the Trainer. With a reducer that joins this
+// process with others, backends[i] is nil where another process has shard i; nil
+// joins nothing.
+func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, reducer Reducer) (_ *Trainer, err error) {
+	if err := samples.Check(layout.Sizes[len(layout.Sizes)-1]); err != nil {
 		return nil, err
 	}
 	if samples.Labels == nil {
@@ -48,30 +50,46 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend) (
 	if len(backends) != len(plan.Shards) {
 		return nil, fmt.Errorf("plan has %d shards for %d backends", len(plan.Shards), len(backends))
 	}
-	t := &Trainer{layout: layout, samples: samples.Rows, reducer: &HostReducer{}, window: window}
-	defer func() {
+	var own []int // shards of this process
+	for i, b := range backends {
+		if b == nil && reducer == nil {
+			return nil, fmt.Errorf("plan's shard %d has no backend", i)
+		}
+		for j := range i {
+			if b != nil && reflect.ValueOf(b).Comparable() && backends[j] == b {
+				return nil, fmt.Errorf("plan's shards %d and %d have one backend: each needs its own", j, i)
+			}
+		}
+		if b != nil {
+			own = append(own, i)
+		}
+	}
+	if len(own) == 0 {
+		return nil, errors.New("no shard of the plan has a backend here")
+	}
+	if reducer == nil && len(own) > 1 {
+		reducer = local{}
+	}
+	t := &Trainer{layout: layout, plan: plan, reducer: reducer, epoch: -1, invalid: ErrNoParameters}
+	for range own {
+		t.workers = append(t.workers, newWorker())
+	}
+	t.shards = make([]*shard, len(own))
+	err = t.each(func(i int, _ *shard) error {
+		p := plan.Shards[own[i]]
+		exec, err := backends[own[i]].Prepare(layout.Sizes, p)
 		if err != nil {
-			t.Close()
+			return err
 		}
-	}()
-	for i, p := range plan.Shards {
-		b := backends[i]
-		if err := b.Configure(p); err != nil {
-			return nil, err
-		}
-		part := samples.Slice(p.First, p.Rows)
-		s, err := newShard(b, layout, &part, p.BlockRows)
+		s, err := newShard(exec, layout, p.BlockRows, p.ScoreRows)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		t.shards = append(t.shards, s)
-		t.parts = append(t.parts, Part{b, s.gradient})
-		tally, err := b.NewTally(Blocks(s.input) * t.window)
-		if err != nil {
-			return nil, fmt.Errorf("tally: %w", err)
-		}
-		t.tallies = append(t.tallies, tally)
-		t.records = append(t.records, make([]Record, max(0, Blocks(s.input)*t.window-len(t.records)))...)
+		t.shards[i] = s
+		return s.load(samples, plan, p)
+	})
+	if err != nil {
+		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
 }
@@ -83,17 +101,19 @@ func checkFeatures(layout Layout, s Samples) error {
 	return nil
 }
 
-// Close frees what the trainer made on its backends.
+// Close frees what the trainer made on its backends. Closing twice does nothing.
 func (t *Trainer) Close() error {
-	var errs []error
-	for i := len(t.tallies) - 1; i >= 0; i-- {
-		errs = append(errs, t.tallies[i].Close())
+	err := t.each(func(_ int, s *shard) error {
+		if s == nil {
+			return nil
+		}
+		return s.close()
+	})
+	for _, w := range t.workers {
+		close(w)
 	}
-	for i := len(t.shards) - 1; i >= 0; i-- {
-		errs = append(errs, t.shards[i].close())
-	}
-	t.shards, t.tallies, t.parts = nil, nil, nil
-	return errors.Join(errs...)
+	t.workers, t.shards = nil, nil
+	return err
 }
 
 // ErrUnsettled reports parameters that stand after no known iteration, because a
@@ -101,7 +121,24 @@ func (t *Trainer) Close() error {
 // finite. New parameters settle them.
 var ErrUnsettled = errors.New("the parameters are those of no finished iteration: the descent failed")
 
-var errClosed = errors.New("the trainer is closed")
+// ErrNoParameters reports a trainer whose parameters were never set.
+var ErrNoParameters = errors.New("the network has no parameters yet: set initial ones")
+
+// ready reports why the parameters cannot be used.
+func (t *Trainer) ready() error {
+	if t.shards == nil {
+		return fmt.Errorf("trainer: %w", ErrClosed)
+	}
+	return t.invalid
+}
+
+// first runs f on the first shard's own goroutine.
+func (t *Trainer) first(f func(*shard) error) error {
+	if err := t.ready(); err != nil {
+		return err
+	}
+	return t.workers[0].start(func() error { return f(t.shards[0]) })()
+}
 
 // Layout returns the layout of the parameters.
 func (t *Trainer) Layout() Layout { return t.layout }
@@ -109,8 +146,8 @@ func (t *Trainer) Layout() Layout { return t.layout }
 // SetParameters sets θ, as it is after done iterations, on every shard, rounded
 // to its precision.
 func (t *Trainer) SetParameters(theta []float64, done int) error {
-	if len(t.shards) == 0 {
-		return errClosed
+	if t.shards == nil {
+		return t.ready()
 	}
 	if len(theta) != t.layout.Len {
 		return fmt.Errorf("%d parameters given where the layout has %d", len(theta), t.layout.Len)
@@ -118,112 +155,168 @@ func (t *Trainer) SetParameters(theta []float64, done int) error {
 	if done < 0 {
 		return fmt.Errorf("%d iterations done: 0 or more are expected", done)
 	}
-	for i, s := range t.shards {
-		// A new tally, for the old one may remember an iteration that was not finite.
-		tally, err := s.backend.NewTally(Blocks(s.input) * t.window)
-		if err != nil {
-			return fmt.Errorf("set parameters: %w", err)
+	t.invalid = ErrUnsettled // while shards may differ
+	err := t.each(func(_ int, s *shard) error {
+		// The old recorder may remember an iteration that was not finite.
+		if err := s.newRecorder(); err != nil {
+			return err
 		}
-		old := t.tallies[i]
-		t.tallies[i] = tally
-		if err := errors.Join(old.Close(), s.backend.Write(s.theta, 0, theta)); err != nil {
-			return fmt.Errorf("set parameters: %w", err)
-		}
+		return s.setTheta(theta)
+	})
+	if err == nil {
+		t.done, t.invalid = done, nil
 	}
-	t.done, t.unsettled = done, false
-	return nil
+	return err
 }
 
 // Parameters returns θ of the first shard, as it is after iteration Done(), or
 // [ErrUnsettled]; all shards' are equal where their precision is.
-func (t *Trainer) Parameters() ([]float64, error) {
-	if len(t.shards) == 0 {
-		return nil, errClosed
-	}
-	if t.unsettled {
-		return nil, ErrUnsettled
-	}
-	theta := make([]float64, t.layout.Len)
-	if err := t.shards[0].backend.Read(t.shards[0].theta, 0, theta); err != nil {
+func (t *Trainer) Parameters() (theta []float64, err error) {
+	err = t.first(func(s *shard) error {
+		theta = make([]float64, t.layout.Len)
+		return s.exec.Read(s.theta, 0, theta)
+	})
+	if err != nil {
 		return nil, fmt.Errorf("read parameters: %w", err)
 	}
 	return theta, nil
 }
 
-// Evaluate returns the mean loss and the number of correct rows under the
-// present parameters and writes the gradient to gradient, which has the
+// Done returns the number of the iteration after which the parameters stand.
+func (t *Trainer) Done() int { return t.done }
+
+// Settled reports whether the parameters are those after iteration Done(); see
+// [ErrUnsettled].
+func (t *Trainer) Settled() bool { return t.invalid == nil }
+
+// Evaluate returns the mean loss and the number of correct rows of all samples
+// under the present parameters and writes the gradient to gradient, which has the
 // layout's length. Parameters stay as they are.
 func (t *Trainer) Evaluate(gradient []float64) (loss float64, correct int, err error) {
-	if len(t.shards) == 0 {
-		return 0, 0, errClosed
+	if err := t.ready(); err != nil {
+		return 0, 0, err
 	}
 	if len(gradient) != t.layout.Len {
 		return 0, 0, fmt.Errorf("gradient of %d elements where the layout has %d", len(gradient), t.layout.Len)
 	}
-	if err := t.enqueue(0); err != nil {
-		return 0, 0, err
-	}
-	sums, _, err := t.read()
-	if err != nil {
-		return 0, 0, err
-	}
-	sum := sums[0]
-	if err := t.parts[0].Backend.Read(t.parts[0].Gradient, 0, gradient); err != nil {
-		return 0, 0, fmt.Errorf("read gradient: %w", err)
-	}
-	return sum.Loss / float64(t.samples), sum.Correct, nil
-}
-
-// enqueue starts loss and gradient on every shard, to be recorded in a slot of
-// the tallies' window, and the sum of the gradients.
-func (t *Trainer) enqueue(slot int) error {
-	for i, s := range t.shards {
-		if err := s.evaluate(t.samples, t.tallies[i], slot*Blocks(s.input)); err != nil {
-			return fmt.Errorf("shard %d: %w", i, err)
-		}
-	}
-	return t.reducer.Reduce(t.parts)
-}
-
-// update moves every shard's parameters along its gradient.
-func (t *Trainer) update(alpha float64, iteration int) error {
-	for i, s := range t.shards {
-		if err := s.backend.Update(s.theta, s.gradient, alpha, iteration, t.tallies[i]); err != nil {
-			return fmt.Errorf("update of shard %d: %w", i, err)
-		}
-	}
-	return nil
-}
-
-// read waits for all work and returns what all shards recorded in each slot of
-// the tallies' window, and the first iteration that was not finite.
-func (t *Trainer) read() (sums []Record, nonFinite int, err error) {
-	sums = make([]Record, t.window)
-	for i, s := range t.shards {
-		n := Blocks(s.input)
-		records := t.records[:n*t.window]
-		bad, err := s.backend.ReadTally(t.tallies[i], 0, records)
+	sums, parts := make([]Record, len(t.shards)), make([][]float64, len(t.shards))
+	err = t.each(func(i int, s *shard) error {
+		n := s.batches[len(s.batches)-1]
+		r, err := s.exec.NewRecorder(n)
 		if err != nil {
-			return nil, 0, fmt.Errorf("shard %d: %w", i, err)
+			return err
 		}
-		if bad > 0 && (nonFinite == 0 || bad < nonFinite) {
-			nonFinite = bad
+		defer r.Close()
+		if err := s.evaluate(0, n, t.plan.Rows, r, 0); err != nil {
+			return err
 		}
-		for slot := range sums {
-			r := addRecords(records[slot*n : (slot+1)*n])
-			sums[slot].Loss += r.Loss
-			sums[slot].Correct += r.Correct
+		records := make([]Record, n)
+		if _, err := s.exec.ReadRecords(r, 0, records); err != nil {
+			return err
+		}
+		sums[i], parts[i] = addRecords(records), make([]float64, t.layout.Len)
+		return s.exec.Read(s.gradient, 0, parts[i])
+	})
+	if err != nil {
+		return 0, 0, fmt.Errorf("evaluate: %w", err)
+	}
+	AddInOrder(parts, 0, gradient)
+	sum := addRecords(sums)
+	return sum.Loss / float64(t.plan.Rows), sum.Correct, nil
+}
+
+// batchOf returns the batch of an iteration.
+func (t *Trainer) batchOf(iteration int) int {
+	n := t.plan.Batches()
+	if epoch := (iteration - 1) / n; epoch != t.epoch {
+		t.epoch, t.order = epoch, t.plan.order(epoch)
+	}
+	return t.order[(iteration-1)%n]
+}
+
+// step enqueues an iteration, to be recorded in a slot of the window: loss and
+// gradient on every shard, the sum of the gradients, and the update.
+func (t *Trainer) step(iteration, b, slot int, alpha float64) error {
+	m := t.plan.batchLen(b)
+	if t.reducer == nil {
+		return t.each(func(_ int, s *shard) error {
+			if err := s.batch(b, m, slot); err != nil {
+				return err
+			}
+			return s.exec.Update(Whole(s.theta), Whole(s.gradient), alpha, iteration, s.recorder)
+		})
+	}
+	h := &t.host
+	if h.theta == nil {
+		for range t.shards {
+			h.parts = append(h.parts, make([]float64, t.layout.Len))
+		}
+		h.sum, h.theta = make([]float64, t.layout.Len), make([]float64, t.layout.Len)
+	}
+	from, end := t.reducer.Slice(t.layout.Len)
+	failed := t.each(func(i int, s *shard) error {
+		if err := s.batch(b, m, slot); err != nil {
+			return err
+		}
+		return s.exec.Read(s.gradient, 0, h.parts[i])
+	})
+	if err := t.reducer.Sum(h.parts, failed, h.sum[from:end]); err != nil {
+		return err
+	}
+	// The first shard updates what this process owns, and all take over the result.
+	failed = nil
+	if from < end {
+		failed = t.workers[0].start(func() error {
+			s := t.shards[0]
+			if err := s.exec.Write(s.gradient, from, h.sum[from:end]); err != nil {
+				return err
+			}
+			theta, g := Vector{s.theta, from, end - from}, Vector{s.gradient, from, end - from}
+			if err := s.exec.Update(theta, g, alpha, iteration, s.recorder); err != nil {
+				return err
+			}
+			return s.exec.Read(s.theta, from, h.theta[from:end])
+		})()
+	}
+	if err := t.reducer.Gather(h.theta, failed); err != nil {
+		return err
+	}
+	return t.each(func(i int, s *shard) error {
+		if i == 0 && end-from == t.layout.Len {
+			return nil // it has them all
+		}
+		return s.exec.Write(s.theta, 0, h.theta)
+	})
+}
+
+// read waits for all work and returns the records of a window of batches.
+func (t *Trainer) read(batches []int) (s Status, err error) {
+	all := make([]Status, len(t.shards))
+	err = t.each(func(i int, s *shard) (err error) {
+		all[i].Records, all[i].NonFinite, err = s.read(batches)
+		return err
+	})
+	if err != nil {
+		return s, err
+	}
+	s = all[0]
+	for _, other := range all[1:] {
+		for i, r := range other.Records {
+			s.Records[i] = addRecords([]Record{s.Records[i], r})
+		}
+		if n := other.NonFinite; n > 0 && (s.NonFinite == 0 || n < s.NonFinite) {
+			s.NonFinite = n
 		}
 	}
-	return sums, nonFinite, nil
+	return s, nil
 }
 
 // Descent says how to descend.
 type Descent struct {
 	Iterations   int     // the last iteration's number
 	LearningRate float64 // α
-	// Every is how often results are read and reported: at each multiple of it
-	// and at the last iteration. 0 reports as rarely as the trainer can.
+	// Every has results read, and reported, at each multiple of it. 0 leaves that to
+	// the trainer.
 	Every int
 }
 
@@ -231,10 +324,11 @@ type Descent struct {
 // its forward pass, before its update.
 type Iteration struct {
 	Number  int
-	Loss    float64 // mean over the samples, in nats
-	Correct int     // of the samples
-	// Elapsed is the time from the end of the iteration before to the end of
-	// this one; for the first, from the start of the descent.
+	Loss    float64 // mean over the batch's rows, in nats
+	Correct int     // of the batch's rows
+	Rows    int     // of the batch
+	// Elapsed is the time of this iteration: the mean over all that were waited for
+	// together, from the end of those before.
 	Elapsed time.Duration
 }
 
@@ -249,129 +343,132 @@ func (e *NonFiniteError) Error() string {
 		e.Iteration, e.LearningRate)
 }
 
-// Descend runs iterations Done()+1 … d.Iterations of θ −= α·g and calls report
-// for each of them in order, some time after it ended: at the latest when the
-// results are read (see [Descent]). It stops at the end of the iteration at
-// hand when ctx is done and returns its error, and at a [NonFiniteError]. At
-// most two iterations are on their way at any time.
-func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration) error) error {
-	if len(t.shards) == 0 {
-		return errClosed
+// windowTime bounds the work that is enqueued before it is waited for: long enough
+// that waiting costs nothing, short enough to stop soon and to show progress. (A wait
+// behind every iteration cost 8 to 30 % at small batches, with PoCL.)
+const windowTime = 50 * time.Millisecond
+
+// windowLen returns how many iterations to enqueue next, at most left.
+func (t *Trainer) windowLen(left int) int {
+	if t.seconds == 0 {
+		return 1
 	}
-	if t.unsettled {
-		return ErrUnsettled
+	return max(1, min(left, window, int(windowTime.Seconds()/t.seconds)))
+}
+
+// Descend runs iterations Done()+1 … d.Iterations of θ −= α·g and calls report, if
+// there is one, for each of them in order, some time after it ended. It stops after
+// the iteration that was begun last when ctx is done and returns its error, and at a
+// [NonFiniteError].
+func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration) error) error {
+	if err := t.ready(); err != nil {
+		return err
 	}
 	if d.Iterations < t.done {
 		return fmt.Errorf("%d iterations asked for where %d are done", d.Iterations, t.done)
 	}
-	if d.LearningRate <= 0 || math.IsInf(d.LearningRate, 0) || math.IsNaN(d.LearningRate) {
+	if !(d.LearningRate > 0) || math.IsInf(d.LearningRate, 0) {
 		return fmt.Errorf("learning rate %g: a positive number is expected", d.LearningRate)
 	}
-	var (
-		first   = t.done + 1 // the oldest iteration not yet reported
-		ended   = make([]time.Time, 0, t.window+1)
-		pending []Marker
-		start   = time.Now()
-	)
-	// wait blocks until the markers of all but the newest keep iterations are
-	// reached.
-	wait := func(keep int) error {
-		for len(pending) > keep*len(t.shards) {
-			var last time.Time
-			for range t.shards {
-				at, err := pending[0].Wait()
-				pending = pending[1:]
-				if err != nil {
-					return err
-				}
-				if at.After(last) {
-					last = at
-				}
-			}
-			ended = append(ended, last)
-		}
-		return nil
+	if report == nil {
+		report = func(Iteration) error { return nil }
 	}
-	for i := first; i <= d.Iterations; i++ {
-		if i == first && ctx.Err() != nil {
-			return ctx.Err() // before any work of this window
+	joined := t.reducer
+	if joined == nil {
+		joined = local{}
+	}
+	next := 1 // iterations of the next window: with other processes, all have to take as many
+	if t.reducer == nil {
+		next = t.windowLen(window)
+	}
+	start := time.Now()
+	for t.done < d.Iterations {
+		if err := ctx.Err(); err != nil && t.reducer == nil {
+			return err // before any work of this window
 		}
-		t.unsettled = true
-		if err := t.enqueue((i - 1) % t.window); err != nil {
-			return fmt.Errorf("iteration %d: %w", i, err)
+		n := min(next, d.Iterations-t.done)
+		if d.Every > 0 {
+			n = min(n, d.Every-t.done%d.Every)
 		}
-		if err := t.update(d.LearningRate, i); err != nil {
-			return fmt.Errorf("iteration %d: %w", i, err)
-		}
-		for _, s := range t.shards {
-			m, err := s.backend.Mark()
-			if err != nil {
+		var batches []int
+		first := t.done + 1
+		t.invalid = ErrUnsettled
+		for i := first; i < first+n; i++ {
+			if t.reducer == nil && i > first && ctx.Err() != nil {
+				break
+			}
+			b := t.batchOf(i)
+			if err := t.step(i, b, len(batches), d.LearningRate); err != nil {
 				return fmt.Errorf("iteration %d: %w", i, err)
 			}
-			pending = append(pending, m)
+			batches = append(batches, b)
 		}
+		last := first + len(batches) - 1
+		status, err := t.read(batches)
+		now := time.Now()
+		t.seconds = now.Sub(start).Seconds() / float64(len(batches))
 		stop := ctx.Err()
-		due := i == d.Iterations || stop != nil || d.Every > 0 && i%d.Every == 0 || i-first+1 == t.window
-		keep := 1
-		if due {
-			keep = 0
+		status.Stop, status.Next = stop != nil, t.windowLen(window)
+		if status, err = joined.Join(status, err); err != nil {
+			return fmt.Errorf("iteration %d: %w", last, err)
 		}
-		if err := wait(keep); err != nil {
-			return fmt.Errorf("iteration %d: %w", i, err)
-		}
-		if !due {
-			continue
-		}
-		// θ is that of iteration i, whatever becomes of the report.
-		t.done, t.unsettled = i, false
-		if err := t.report(d, first, i, start, ended, report); err != nil {
+		next = status.Next
+		// θ is that of the last iteration, whatever becomes of the report.
+		t.done, t.invalid = last, nil
+		if err := t.report(d, first, batches, status, now.Sub(start), report); err != nil {
+			if t.reducer != nil && t.done < d.Iterations {
+				t.reducer.Sum(nil, err, nil) // nobody is left waiting for this process
+			}
 			return err
 		}
-		first, start, ended = i+1, ended[len(ended)-1], ended[:0]
-		if stop != nil {
+		start = now
+		if status.Stop {
+			if stop == nil {
+				stop = ErrStopped
+			}
 			return stop
 		}
 	}
 	return nil
 }
 
-// report reads iterations first … last, which ended at the given times, and
-// passes them on.
-func (t *Trainer) report(d Descent, first, last int, start time.Time, ended []time.Time, report func(Iteration) error) error {
-	sums, nonFinite, err := t.read()
-	if err != nil {
-		return fmt.Errorf("iteration %d: %w", last, err)
-	}
-	for i := first; i <= last; i++ {
-		sum := sums[(i-1)%t.window]
-		if nonFinite > 0 && nonFinite <= i || math.IsNaN(sum.Loss) || math.IsInf(sum.Loss, 0) {
-			t.unsettled = true
-			return &NonFiniteError{Iteration: i, LearningRate: d.LearningRate}
+// ErrStopped reports a descent that another process ended.
+var ErrStopped = errors.New("stopped by another process")
+
+// report passes on the iterations from first on, which took the given time together.
+func (t *Trainer) report(d Descent, first int, batches []int, s Status, took time.Duration, report func(Iteration) error) error {
+	for i, r := range s.Records {
+		number, rows := first+i, t.plan.batchLen(batches[i])
+		if s.NonFinite > 0 && s.NonFinite <= number || math.IsNaN(r.Loss) || math.IsInf(r.Loss, 0) {
+			t.invalid = ErrUnsettled
+			return &NonFiniteError{Iteration: number, LearningRate: d.LearningRate}
 		}
-		at := ended[i-first]
-		if err := report(Iteration{i, sum.Loss / float64(t.samples), sum.Correct, at.Sub(start)}); err != nil {
+		if err := report(Iteration{number, r.Loss / float64(rows), r.Correct, rows, took / time.Duration(len(batches))}); err != nil {
 			return err
 		}
-		start = at
 	}
 	return nil
 }
-
-// Done returns the number of the iteration after which the parameters stand.
-func (t *Trainer) Done() int { return t.done }
-
-// Settled reports whether the parameters are those after iteration Done(); see
-// [ErrUnsettled].
-func (t *Trainer) Settled() bool { return !t.unsettled }
 
 // Score returns the mean loss and the share of correct rows of other samples
 // under the present parameters. The samples are loaded for the call; see
 // [Trainer.Scorer] for more than one.
 func (t *Trainer) Score(samples Samples) (loss, accuracy float64, err error) {
-	if len(t.shards) == 0 {
-		return 0, 0, errClosed
-	}
-	return t.shards[0].scoreSamples(samples)
+	err = t.first(func(s *shard) (err error) {
+		loss, accuracy, err = s.scoreSamples(samples)
+		return err
+	})
+	return loss, accuracy, err
+}
+
+// Logits returns the outputs before softmax under the present parameters, as
+// [Model.Logits] does.
+func (t *Trainer) Logits(samples Samples) (logits []float64, err error) {
+	err = t.first(func(s *shard) (err error) {
+		logits, err = s.logits(samples)
+		return err
+	})
+	return logits, err
 }
 
 // A Scorer holds samples on a trainer's first backend, to be scored again and
@@ -379,50 +476,55 @@ func (t *Trainer) Score(samples Samples) (loss, accuracy float64, err error) {
 type Scorer struct {
 	trainer *Trainer
 	input   Input
+	rows    int
 }
 
 // Scorer loads samples. The Scorer is to be closed before the trainer.
 func (t *Trainer) Scorer(samples Samples) (*Scorer, error) {
-	if len(t.shards) == 0 {
-		return nil, errClosed
-	}
 	if samples.Labels == nil {
 		return nil, ErrNoLabels
 	}
-	x, err := t.shards[0].load(samples)
+	s := &Scorer{trainer: t, rows: samples.Rows}
+	err := t.first(func(shard *shard) (err error) {
+		s.input, err = shard.loadToScore(samples)
+		return err
+	})
 	if err != nil {
 		return nil, err
 	}
-	return &Scorer{t, x}, nil
+	return s, nil
 }
 
 // Score returns the mean loss and the share of correct rows under the trainer's
 // present parameters.
 func (s *Scorer) Score() (loss, accuracy float64, err error) {
-	if len(s.trainer.shards) == 0 {
-		return 0, 0, errClosed
-	}
-	return s.trainer.shards[0].scoreInput(s.input)
+	err = s.trainer.first(func(shard *shard) error {
+		sum, err := shard.score(s.input)
+		loss, accuracy = sum.mean(s.rows)
+		return err
+	})
+	return loss, accuracy, err
 }
 
 // Close frees the samples.
-func (s *Scorer) Close() error { return s.input.Close() }
+func (s *Scorer) Close() error {
+	if s.trainer.shards == nil {
+		return nil // freed with the trainer
+	}
+	return s.trainer.workers[0].start(s.input.Close)()
+}
 
 // ScoreTraining returns the mean loss and the share of correct rows of the
 // training samples under the present parameters.
 func (t *Trainer) ScoreTraining() (loss, accuracy float64, err error) {
-	if len(t.shards) == 0 {
-		return 0, 0, errClosed
+	if err := t.ready(); err != nil {
+		return 0, 0, err
 	}
-	var sum Record
-	for _, s := range t.shards {
-		r, err := s.score(s.input)
-		if err != nil {
-			return 0, 0, err
-		}
-		sum.Loss += r.Loss
-		sum.Correct += r.Correct
-	}
-	m := float64(t.samples)
-	return sum.Loss / m, float64(sum.Correct) / m, nil
+	sums := make([]Record, len(t.shards))
+	err = t.each(func(i int, s *shard) (err error) {
+		sums[i], err = s.score(s.input)
+		return err
+	})
+	loss, accuracy = addRecords(sums).mean(t.plan.Rows)
+	return loss, accuracy, err
 }

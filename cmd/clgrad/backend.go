@@ -1,7 +1,9 @@
 package main
 
 import (
+	"cmp"
 	"errors"
+	"slices"
 	"strings"
 
 	"clgrad/cmd/clgrad/recipe"
@@ -21,97 +23,132 @@ func (n *backendName) UnmarshalText(text []byte) error {
 // open opens the backend. auto takes the best OpenCL device, or the CPU where
 // there is none that works, and says which and why.
 func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
-	onCPU := cpu.Options{Profiling: o.Profiling}
 	reduced := o.Precision.Reduced()
 	if reduced && (n == "cpu" || n == "cpu64") {
 		return nil, misused("--precision %s: an OpenCL device is expected, the CPU backends have one precision", o.Precision)
 	}
 	switch n {
 	case "cpu":
-		return cpu.Open[float32](onCPU), nil
+		return cpu.New[float32](), nil
 	case "cpu64":
-		return cpu.Open[float64](onCPU), nil
+		return cpu.New[float64](), nil
 	case "auto":
-		b, d, why, err := openDevice(a, "", o)
-		if err == nil {
-			if err = tryOut(b); err != nil {
-				err = errors.Join(err, b.Close())
-			}
-		}
+		b, err := openBest(a, o)
 		if err != nil && reduced {
 			return nil, err
 		}
 		if err != nil {
 			a.note("computing on the CPU: %s", oneLine(err))
-			return cpu.Open[float32](onCPU), nil
+			return cpu.New[float32](), nil
 		}
-		a.note("computing on opencl:%s, %s (%s)", d.ID(), d.Name, why)
 		return b, nil
 	}
 	_, which, _ := strings.Cut(string(n), ":")
-	b, _, _, err := openDevice(a, which, o)
+	d, _, err := selectDevice(a, which)
 	if err != nil {
 		return nil, err
 	}
-	return b, nil
+	return openDevice(a, d, o)
 }
 
-// tryOut reports a device that is listed and cannot compute: whose driver has no
-// compiler that works, say. It builds and runs one kernel, which any run needs.
-func tryOut(b network.Backend) (err error) {
-	theta, err := b.NewBuffer(network.Align)
+// propose opens the backend and returns its plan for a network on these samples in one
+// batch. Where auto took a device that cannot compute the network, it says so and takes
+// the CPU.
+func (n backendName) propose(a *app, o gpu.Options, sizes []int, s network.Samples) (network.Backend, network.ShardPlan, error) {
+	b, err := n.open(a, o)
 	if err != nil {
-		return err
+		return nil, network.ShardPlan{}, err
 	}
-	defer closing(&err, theta)
-	t, err := b.NewTally(1)
+	plan, err := b.Propose(sizes, s, s.Rows)
+	if failed := (*gpu.Error)(nil); n == "auto" && !o.Precision.Reduced() && errors.As(err, &failed) {
+		a.note("computing on the CPU instead: %s", oneLine(errors.Join(err, b.Close())))
+		b = cpu.New[float32]()
+		plan, err = b.Propose(sizes, s, s.Rows)
+	}
 	if err != nil {
-		return err
+		return nil, plan, errors.Join(err, b.Close())
 	}
-	defer closing(&err, t)
-	if err := b.Update(theta, theta, 1, 1, t); err != nil {
-		return err
-	}
-	_, err = b.ReadTally(t, 0, make([]network.Record, 1))
-	return err
+	return b, plan, nil
 }
 
-// openDevice opens the OpenCL device that which names (see gpu.Select), with what
-// clgrad tune found for it.
-func openDevice(a *app, which string, o gpu.Options) (*gpu.Backend, gpu.Device, string, error) {
-	d, why, err := selectDevice(which)
+// openBest opens the best OpenCL device that can compute, and says which and why.
+func openBest(a *app, o gpu.Options) (network.Backend, error) {
+	devices, problem, err := a.drivers().devices(a)
 	if err != nil {
-		return nil, d, "", err
+		return nil, err
 	}
-	dir, err := gpu.TuningDir()
-	if err == nil {
-		o.Tuning, err = gpu.LoadTuning(dir, d)
+	var failed error
+	for {
+		d, why, err := gpu.Select(devices, "")
+		if err != nil {
+			return nil, cmp.Or(failed, errors.Join(err, problem))
+		}
+		if failed != nil {
+			a.note("passed over: %s", oneLine(failed))
+		}
+		b, err := openDevice(a, d, o)
+		if err == nil {
+			a.note("computing on opencl:%s, %s (%s)", d.ID(), d.Name, why)
+			return b, nil
+		}
+		if a.Err() != nil {
+			return nil, err
+		}
+		failed = err
+		i := slices.IndexFunc(devices, func(x gpu.Device) bool { return x.ID() == d.ID() })
+		devices[i].Problem = oneLine(err)
 	}
-	if err != nil {
-		a.note("the tuning of opencl:%s is ignored (clgrad tune makes another): %s", d.ID(), oneLine(err))
-	}
-	b, err := gpu.Open(d, o)
-	return b, d, why, err
 }
 
-// selectDevice returns the OpenCL device that which names, and why that one.
-func selectDevice(which string) (gpu.Device, string, error) {
-	devices, err := gpu.Devices()
+// openDevice opens an OpenCL device that has passed its test, with what clgrad
+// tune found for it.
+func openDevice(a *app, d gpu.Device, o gpu.Options) (network.Backend, error) {
+	o, err := a.trusting(d, o)
+	if err != nil {
+		return nil, err
+	}
+	o.Tuning = a.drivers().tuning(a, d)
+	return gpu.Open(d, o)
+}
+
+// trusting returns options with what is known of a device that has passed its test.
+func (a *app) trusting(d gpu.Device, o gpu.Options) (gpu.Options, error) {
+	known, err := a.drivers().trust(a, d)
+	o.Passes, o.Isolate = known, a.drivers().isolate(a, d)
+	o.Note = func(line string) { a.note("%s", line) }
+	return o, err
+}
+
+// selectDevice returns the OpenCL device that which names (see gpu.Select), and
+// why that one.
+func selectDevice(a *app, which string) (gpu.Device, string, error) {
+	devices, problem, err := a.drivers().devices(a)
 	if err != nil {
 		return gpu.Device{}, "", err
 	}
-	return gpu.Select(devices, which)
+	d, why, err := gpu.Select(devices, which)
+	if err != nil {
+		err = errors.Join(err, problem)
+	}
+	return d, why, err
 }
 
 // allBackends returns the names of every backend that can be used here: those on the
 // CPU and every OpenCL device.
 func allBackends(a *app) []backendName {
 	names := []backendName{"cpu", "cpu64"}
-	devices, err := gpu.Devices()
-	if err != nil {
-		a.note("%s", oneLine(err))
+	devices, problem, err := a.drivers().devices(a)
+	for _, err := range []error{problem, err} {
+		if err != nil {
+			a.note("%s", oneLine(err))
+		}
 	}
 	for _, d := range devices {
+		if d.Problem == "" {
+			if _, err := a.drivers().trust(a, d); err != nil {
+				d.Problem = oneLine(err)
+			}
+		}
 		if d.Problem != "" {
 			a.note("opencl:%s (%s) is left out: %s", d.ID(), d.Name, d.Problem)
 			continue

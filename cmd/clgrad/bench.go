@@ -77,5 +77,5 @@ func (c benchCommand) Run(a *app) error {
 
 // options returns the options of the backends.
 func (c benchCommand) options(p kernels.Precision) gpu.Options {
-	return gpu.Options{Profiling: c.Profile, Dense: c.Dense, Precision: p}
+	return gpu.Options{Dense: c.Dense, Precision: p}
 }

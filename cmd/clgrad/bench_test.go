@@ -214,16 +214,21 @@ func BenchmarkLoad(b *testing.B) {
 		if err != nil {
 			b.Fatal(err)
 		}
-		plan, err := backend.DefaultPlan(l.Sizes, set.Train)
+		plan, err := backend.Propose(l.Sizes, set.Train, set.Train.Rows)
 		if err != nil {
 			b.Fatal(err)
 		}
-		if err := backend.Configure(plan); err != nil {
+		executor, err := backend.Prepare(l.Sizes, plan)
+		if err != nil {
 			b.Fatal(err)
+		}
+		var blocks []int
+		for left := set.Train.Rows; left > 0; left -= plan.BlockRows {
+			blocks = append(blocks, min(left, plan.BlockRows))
 		}
 		b.SetBytes(int64(len(set.Train.Bytes)))
 		for b.Loop() {
-			in, err := backend.Load(set.Train, plan.BlockRows)
+			in, err := executor.Load(set.Train, blocks)
 			if err != nil {
 				b.Fatal(err)
 			}

@@ -46,7 +46,7 @@ func (c checkCommand) Run(a *app) error {
 	options = append(options, backendtest.Until(a))
 	// Opened once to see that it can be, and to say which it is: all operations are
 	// checked on that one, whatever becomes of it.
-	o := gpu.Options{Precision: c.Precision}
+	o := gpu.Options{Precision: c.Precision, Untested: true}
 	b, err := c.Backend.open(a, o)
 	if err != nil {
 		return err

@@ -217,7 +217,12 @@ func TestSavedModelElsewhere(t *testing.T) {
 	}
 	b := cpu.New[float64]()
 	defer b.Close()
-	m, err := network.NewModel(b, layout, model.Parameters, 16)
+	plan, err := b.Propose(layout.Sizes, set.Test, set.Test.Rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan.ScoreRows = 16
+	m, err := network.NewModel(b, layout, model.Parameters, plan)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -462,7 +467,7 @@ func TestCheck(t *testing.T) {
 	var r struct {
 		Operations []struct{ Passed bool }
 	}
-	if err := json.Unmarshal([]byte(good(t, "check", "--backend", "cpu64", "--quick", "--operation", "tally", "--json")), &r); err != nil ||
+	if err := json.Unmarshal([]byte(good(t, "check", "--backend", "cpu64", "--quick", "--operation", "recorder", "--json")), &r); err != nil ||
 		len(r.Operations) != 1 || !r.Operations[0].Passed {
 		t.Errorf("%+v, %v", r, err)
 	}
@@ -522,7 +527,7 @@ func TestTune(t *testing.T) {
 		t.Fatal(err)
 	}
 	status, _, notes := clgrad(t, train...)
-	if status != success || !strings.Contains(notes, "is ignored (clgrad tune makes another): "+r.File+": is no tuning") || strings.Count(notes, "\n") != 1 {
+	if status != success || !strings.Contains(notes, "is ignored (clgrad tune makes another tuning): "+r.File+": is not what is known of a device") || strings.Count(notes, "\n") != 1 {
 		t.Errorf("status %d, %s", status, notes)
 	}
 }

@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"text/tabwriter"
 
@@ -18,7 +19,7 @@ type devicesCommand struct {
 type devicesReport struct {
 	CPU     []network.Info `json:"cpu"`
 	OpenCL  []gpu.Device   `json:"opencl"`
-	Problem string         `json:"problem,omitempty"` // why there is no OpenCL device
+	Problem string         `json:"problem,omitempty"` // why there is no OpenCL device, or not all of them
 }
 
 // Run lists the CPU's backends and all OpenCL devices.
@@ -27,8 +28,8 @@ func (c devicesCommand) Run(a *app) error {
 		CPU:    []network.Info{cpu.New[float32]().Info(), cpu.New[float64]().Info()},
 		OpenCL: []gpu.Device{},
 	}
-	devices, err := gpu.Devices()
-	if err != nil {
+	devices, problem, err := a.drivers().devices(a)
+	if err := errors.Join(problem, err); err != nil {
 		r.Problem = oneLine(err)
 	}
 	r.OpenCL = append(r.OpenCL, devices...)

@@ -54,16 +54,12 @@ func (c evalCommand) Run(a *app) (err error) {
 		return fmt.Errorf("%s: the model has %d inputs and %d classes, the data set %s has %d features and %d classes",
 			c.Model, l.Sizes[0], classes, set.Name, set.Train.Features, set.Classes)
 	}
-	b, err := c.Backend.open(a, gpu.Options{})
+	b, plan, err := c.Backend.propose(a, gpu.Options{}, l.Sizes, set.Train)
 	if err != nil {
 		return err
 	}
 	defer closing(&err, b)
-	plan, err := b.DefaultPlan(l.Sizes, set.Train)
-	if err != nil {
-		return err
-	}
-	model, err := network.NewModel(b, l, m.Parameters, plan.BlockRows)
+	model, err := network.NewModel(b, l, m.Parameters, plan)
 	if err != nil {
 		return err
 	}

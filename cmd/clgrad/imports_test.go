@@ -20,7 +20,7 @@ var allowed = map[string][]string{
 	"network/checkpoint":  {"network", "network/dataset", "network/durable"},
 	"network/backendtest": {"network"},
 	"cpu":                 {"network"},
-	"gpu":                 {"network", "network/durable", "kernels"},
+	"gpu":                 {"network", "kernels"},
 	"cmd/clgrad/measure":  {},
 	"cmd/clgrad/text":     {"network"},
 	"cmd/clgrad/recipe":   {"kernels", "network", "network/dataset"},
@@ -28,7 +28,9 @@ var allowed = map[string][]string{
 	"cmd/clgrad/score":    {"cmd/clgrad/report", "network", "network/dataset"},
 	"cmd/clgrad/bench":    {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/text", "kernels", "network", "network/dataset"},
 	"cmd/clgrad/run":      {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/score", "cmd/clgrad/text", "network", "network/checkpoint", "network/dataset", "network/durable"},
-	"cmd/clgrad":          {"cmd/clgrad/bench", "cmd/clgrad/recipe", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/text", "network", "network/backendtest", "network/checkpoint", "network/dataset", "network/durable", "cpu", "gpu", "kernels"},
+	"cmd/clgrad/driver":   {},
+	"cmd/clgrad/store":    {"gpu", "network/durable"},
+	"cmd/clgrad":          {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/recipe", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/text", "network", "network/backendtest", "network/checkpoint", "network/dataset", "network/durable", "cpu", "gpu", "kernels"},
 	"cmd/compare":         {"cmd/clgrad/measure"},
 }
 

@@ -50,6 +50,8 @@ type commands struct {
 	Data    dataCommand    `cmd:"" help:"List, fetch and verify data sets."`
 	Recipes recipesCommand `cmd:"" help:"List the built-in recipes of train, or write one."`
 
+	DriverTest driverTestCommand `cmd:"" hidden:""`
+
 	Version kong.VersionFlag `help:"Show the version and how it was built."`
 }
 
@@ -61,6 +63,15 @@ type app struct {
 	terminal bool      // err is a terminal
 	screen   bool      // out is a terminal
 	args     []string  // the command line
+	guard    *guard    // see drivers
+}
+
+// drivers returns what stands between the commands and the OpenCL drivers.
+func (a *app) drivers() *guard {
+	if a.guard == nil {
+		a.guard = &guard{}
+	}
+	return a.guard
 }
 
 // command returns the command line as a shell would take it.
@@ -128,7 +139,8 @@ func main() {
 	// Writing to a pipe that nobody reads is then an error, which a run that has
 	// something to save can deal with.
 	signal.Ignore(syscall.SIGPIPE)
-	a := &app{Context: ctx, out: os.Stdout, err: os.Stderr, terminal: term.IsTerminal(int(os.Stderr.Fd())), screen: term.IsTerminal(int(os.Stdout.Fd()))}
+	a := &app{Context: ctx, out: os.Stdout, err: os.Stderr, terminal: term.IsTerminal(int(os.Stderr.Fd())), screen: term.IsTerminal(int(os.Stdout.Fd())),
+		guard: &guard{child: ownChild}}
 	os.Exit(a.run(os.Args[1:]))
 }
 
@@ -151,6 +163,7 @@ func (a *app) parse(args []string) (err error) {
 			}
 		}
 	}()
+	defer func() { a.guard.leave() }()
 	var c commands
 	parser := kong.Must(&c,
 		kong.Name("clgrad"),

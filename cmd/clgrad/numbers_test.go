@@ -111,11 +111,11 @@ func oddRun(name backendName, s network.Samples, classes int, rate float64) (los
 	if err != nil {
 		return nil, err
 	}
-	plan, err := network.SingleShard(b, l.Sizes, s)
+	plan, err := network.NewPlan(l.Sizes, s, max(1, s.Rows), b)
 	if err != nil {
 		return nil, err
 	}
-	t, err := network.NewTrainer(l, s, plan, []network.Backend{b})
+	t, err := network.NewTrainer(l, s, plan, []network.Backend{b}, nil)
 	if err != nil {
 		return nil, err
 	}

@@ -51,19 +51,20 @@ func (c predictCommand) Run(a *app) (err error) {
 	if samples.Features != l.Sizes[0] {
 		return fmt.Errorf("%s: the model has %d inputs, %s has %d features", c.Model, l.Sizes[0], c.Data, samples.Features)
 	}
-	b, err := c.Backend.open(a, gpu.Options{})
+	b, plan, err := c.Backend.propose(a, gpu.Options{}, l.Sizes, samples)
 	if err != nil {
 		return err
 	}
 	defer closing(&err, b)
-	plan, err := b.DefaultPlan(l.Sizes, samples)
-	if err != nil {
-		return err
-	}
 	if err := a.Err(); err != nil {
 		return err
 	}
-	logits, err := score.Logits(b, l, m.Parameters, plan.BlockRows, samples)
+	model, err := network.NewModel(b, l, m.Parameters, plan)
+	if err != nil {
+		return err
+	}
+	defer closing(&err, model)
+	logits, err := model.Logits(samples)
 	if err != nil {
 		return err
 	}

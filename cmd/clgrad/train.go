@@ -3,7 +3,6 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -99,13 +98,7 @@ func (c trainCommand) Run(a *app) error {
 		Start: func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {
 			return c.start(a, r, set, l)
 		},
-		Open: func(name string, profiling bool) (network.Backend, error) {
-			quiet := *a // what there is to say of the device has been said
-			if profiling {
-				quiet.err = io.Discard
-			}
-			return backendName(name).open(&quiet, gpu.Options{Profiling: profiling})
-		},
+		Open: func(name string) (network.Backend, error) { return backendName(name).open(a, gpu.Options{}) },
 	}
 	if a.terminal {
 		o.Progress = a.err

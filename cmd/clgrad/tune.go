@@ -44,11 +44,11 @@ func (c tuneCommand) Run(a *app) error {
 	if c.Precision.Reduced() {
 		return misused("--precision %s: only the kernels of %s are tuned", c.Precision, kernels.Float32)
 	}
-	d, _, err := selectDevice(which)
+	d, _, err := selectDevice(a, which)
 	if err != nil {
 		return err
 	}
-	dir, err := gpu.TuningDir()
+	options, err := a.trusting(d, gpu.Options{Dense: c.Dense})
 	if err != nil {
 		return err
 	}
@@ -56,7 +56,7 @@ func (c tuneCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	o := gpu.TuneOptions{Budget: time.Duration(c.Seconds) * time.Second, Dense: c.Dense}
+	o := gpu.TuneOptions{Budget: time.Duration(c.Seconds) * time.Second, Options: options}
 	if a.terminal {
 		bar := progressbar.NewOptions(1000, progressbar.OptionSetWriter(a.err), progressbar.OptionClearOnFinish(),
 			progressbar.OptionThrottle(100*time.Millisecond))
@@ -70,12 +70,7 @@ func (c tuneCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	// What is no longer good is replaced.
-	earlier, err := gpu.LoadTuning(dir, d)
-	if err != nil {
-		a.note("replaced: %s", oneLine(err))
-	}
-	file, err := found.Merge(earlier).Save(dir)
+	file, err := a.drivers().setTuning(a, d, found)
 	if err != nil {
 		return err
 	}

@@ -11,18 +11,18 @@
 // Each family of operations runs on a backend of its own, opened for it and
 // closed after it, within a time limit. The families are
 //
-//	plan                   Info, DefaultPlan, Configure
+//	plan                   Info, Propose, Prepare
 //	buffer                 NewBuffer, Write, Read, Clear
-//	load                   Load, seen through ForwardInput with W = I
+//	load                   Load, seen through Forward with W = I
 //	forward-input          h = act(x·W + b), x a block of the input
 //	forward                h = act(x·W + b)
 //	softmax-cross-entropy  dz = (softmax(z) − onehot(y))/m, loss, correct rows
-//	weight-gradient-input  dW += xᵀ·dz, db += Σ rows of dz, x a block of the input
-//	weight-gradient        dW += xᵀ·dz, db += Σ rows of dz
+//	weight-gradient-input  dW = xᵀ·dz, db = Σ rows of dz, or added, x a block of the input
+//	weight-gradient        dW = xᵀ·dz, db = Σ rows of dz, or added
 //	input-gradient         dx = (dz·Wᵀ) ⊙ [x > 0]
 //	update                 θ −= α·g, and the first iteration that was not finite
-//	tally                  records and the ranges in which they are read
-//	marker                 Mark, Wait
+//	recorder               records and the ranges in which they are read
+//	closed                 use after Close
 //	misuse                 shapes that do not fit must panic
 //	gradient               gradients of a whole network and central differences
 //	training               20 steps and a float64 training; fresh backends agree
@@ -54,7 +54,7 @@
 //     at the backend's precision. It proves that accuracy does not rest on the
 //     generosity of the bound.
 //
-// An input that says it is folded (network.FoldedInput) holds x = y + z in two
+// An input that says it is affine (network.AffineInput) holds x = y + z in two
 // parts. Its products are judged as sums of twice as many terms, y·w and z·w, by
 // all three gates; what Load gives back is then y + z within γ_4·(|y| + |z|).
 //

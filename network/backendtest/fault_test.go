@@ -31,7 +31,9 @@ const (
 	intoGradient  fault = "update changes the gradient"
 	readsOn       fault = "reads one element more than asked for"
 	padding       fault = "leaves padding that is not zero"
-	replaces      fault = "weight gradient replaces"
+	replaces      fault = "weight gradient always replaces"
+	adds          fault = "weight gradient always adds"
+	wholeBuffers  fault = "update of a part takes all"
 	hidesNaN      fault = "ReLU hides NaN"
 	maskWithZero  fault = "mask is x >= 0"
 	lastTie       fault = "ties go to the highest class"
@@ -116,7 +118,7 @@ func rounded(v float32, bits int) float32 {
 }
 
 func opener(f fault) func() (network.Backend, error) {
-	return func() (network.Backend, error) { return &naive{fault: f}, nil }
+	return func() (network.Backend, error) { return &naiveBackend{fault: f}, nil }
 }
 
 func TestNaiveBackendPasses(t *testing.T) {
@@ -147,9 +149,13 @@ func TestFaultsAreFound(t *testing.T) {
 		{underwrites, slices.Concat(all, softmax), []string{"around the result"}},
 		{intoOperand, all, []string{"around the result"}},
 		{intoGradient, []string{"update"}, []string{"exact"}},
-		{readsOn, []string{"buffer", "update", "forward", "tally"}, []string{"error"}},
+		{readsOn, []string{"buffer", "update", "forward", "recorder"}, []string{"error"}},
 		{padding, slices.Concat(products, softmax), []string{"around the result"}},
 		{replaces, gradients, []string{"bound", "exact"}},
+		{adds, gradients, []string{"bound", "exact"}},
+		{adds, []string{"gradient"}, []string{"same bits"}},
+		{adds, []string{"training"}, []string{"bound"}},
+		{wholeBuffers, []string{"update"}, []string{"exact"}},
 		{replaces, []string{"gradient", "training"}, []string{"bound"}},
 		{hidesNaN, []string{"forward"}, []string{"exact"}},
 		{maskWithZero, []string{"input-gradient"}, []string{"bound", "exact"}},
@@ -157,8 +163,8 @@ func TestFaultsAreFound(t *testing.T) {
 		{lastTie, softmax, []string{"exact"}},
 		{unscaled, softmax, []string{"bound", "exact"}},
 		{unshifted, softmax, []string{"bound"}},
-		{otherRecord, []string{"softmax-cross-entropy", "tally"}, nil},
-		{addsRecords, []string{"tally"}, []string{"exact"}},
+		{otherRecord, []string{"softmax-cross-entropy", "recorder"}, nil},
+		{addsRecords, []string{"recorder"}, []string{"exact"}},
 		{lastIteration, []string{"update"}, []string{"exact"}},
 		{onlyFirst, []string{"update"}, []string{"exact"}},
 		{skipsLast, []string{"update"}, []string{"bound", "exact"}},

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 
 	"clgrad/network"
 )
@@ -17,9 +18,9 @@ const (
 	byteShift    = 128
 )
 
-// foldShift makes x = v·31 − 2, odd where v is, of unsigned bytes: of data whose
+// affineShift makes x = v·31 − 2, odd where v is, of unsigned bytes: of data whose
 // zeros scaling moves a little.
-const foldShift = 2. / byteStep
+const affineShift = 2. / byteStep
 
 // samples returns samples whose scaled features are x, or for the kinds of
 // pixels are drawn here.
@@ -35,7 +36,7 @@ func (c productCase) samples(r *rand.Rand, x dense) network.Samples {
 	case c.unsigned:
 		s.Scaling = network.Scaling{Shift: []float64{0}, Factor: []float64{byteStep}}
 		if c.shifted {
-			s.Scaling.Shift[0] = foldShift
+			s.Scaling.Shift[0] = affineShift
 		}
 		s.Bytes = make([]uint8, len(x.v))
 		for i, v := range x.v {
@@ -99,10 +100,10 @@ func scaled(s network.Samples) dense {
 	return d
 }
 
-// loads checks that a loaded input comes back through ForwardInput with W = I
+// loads checks that a loaded input comes back through Forward with W = I
 // and b = 0: sums of one feature and zeros, which are exact, so x must be
 // exactly (v − shift)·factor, rounded to float32, and to the precision of products
-// where that is less. Folded input comes back as the sum of two rounded numbers.
+// where that is less. Affine input comes back as the sum of two rounded numbers.
 func loads(s *sheet) {
 	scalings := []struct {
 		name string
@@ -162,19 +163,19 @@ func loaded(s *sheet, name string, samples network.Samples, blockRows int) {
 	for i := range samples.Floats {
 		samples.Floats[i] = float32(math.NaN())
 	}
-	if x.Rows() != samples.Rows || x.Features() != n || x.BlockRows() != blockRows && blockRows <= samples.Rows {
-		s.fail(name, gateExact, fmt.Sprintf("the input has %d rows of %d features in blocks of %d where %d, %d and %d are expected",
-			x.Rows(), x.Features(), x.BlockRows(), samples.Rows, n, blockRows))
+	blocks := evenly(samples.Rows, blockRows)
+	if got := x.Blocks(); x.Features() != n || !slices.Equal(got, blocks) {
+		s.fail(name, gateExact, fmt.Sprintf("the input has %d features in blocks of %v where %d and %v are expected", x.Features(), got, n, blocks))
 		return
 	}
 	w := s.region(false, identity, newDense(1, n))
 	h := s.region(false, newDense(samples.Rows, n))
 	run := func() []float64 {
 		h.reset(s.env)
-		for block := network.Blocks(x) - 1; block >= 0; block-- {
+		for block, n := range slices.Backward(blocks) {
 			s.do(func() error {
-				view := rows(h.views[0], block*x.BlockRows(), network.BlockLen(x, block))
-				return s.b.ForwardInput(x, block, w.views[0], w.views[1], network.Identity, view)
+				view := rows(h.views[0], block*blockRows, n)
+				return s.b.Forward(network.Rows{Block: network.Block{Input: x, Index: block}}, w.views[0], w.views[1], network.Identity, view)
 			})
 		}
 		got, problem := h.values(s.env, 1)
@@ -185,7 +186,7 @@ func loaded(s *sheet, name string, samples network.Samples, blockRows int) {
 	}
 	got := run()
 	switch {
-	case isFolded(x):
+	case isAffine(x):
 		bound := make([]float64, len(got))
 		for i, x := range want.v {
 			z := float64(samples.Scaling.Apply(0, i%n))

@@ -3,7 +3,6 @@ package backendtest
 import (
 	"fmt"
 	"math"
-	"time"
 
 	"clgrad/network"
 )
@@ -73,14 +72,14 @@ func roundTrip(s *sheet, name string, n int) {
 	s.equal(name+", beside the cleared one", element, s.read(b), other)
 }
 
-// tallies checks that records are set one by one, not added to, and read in
+// recorders checks that records are set one by one, not added to, and read in
 // ranges.
-func tallies(s *sheet) {
+func recorders(s *sheet) {
 	for _, n := range []int{1, 2, 7, 33} {
 		name := fmt.Sprintf("%d records", n)
 		s.try(name, func() {
 			x := s.load(network.Samples{Rows: 100, Features: 1, Bytes: make([]uint8, 100), Labels: make([]int32, 100)}, 10)
-			t, other := s.tally(n), s.tally(n)
+			t, other := s.recorder(n), s.recorder(n)
 			want := make([]network.Record, n)
 			expectRecords(s, name+", new", t, want)
 			// Every second record, from the last down, and each of them twice.
@@ -96,17 +95,19 @@ func tallies(s *sheet) {
 					}
 					want[k] = network.Record{Loss: float64(1000 * (9 - k%10)), Correct: k%10 + 1}
 					at := s.region(false, z)
-					s.do(func() error { return s.b.SoftmaxCrossEntropy(at.views[0], x, k%10, 100, t, k) })
+					s.do(func() error {
+						return s.b.SoftmaxCrossEntropy(at.views[0], network.Block{Input: x, Index: k % 10}, 100, t, k)
+					})
 				}
 				expectRecords(s, fmt.Sprintf("%s, record %d set", name, k), t, want)
 			}
-			expectRecords(s, name+", another tally", other, make([]network.Record, n))
+			expectRecords(s, name+", another recorder", other, make([]network.Record, n))
 		})
 	}
 }
 
-// expectRecords reads a tally whole, in two parts, and record by record.
-func expectRecords(s *sheet, name string, t network.Tally, want []network.Record) {
+// expectRecords reads a recorder whole, in two parts, and record by record.
+func expectRecords(s *sheet, name string, t network.Recorder, want []network.Record) {
 	n := len(want)
 	ranges := [][2]int{{0, n}, {0, n / 2}, {n / 2, n}}
 	for i := range n {
@@ -131,54 +132,5 @@ func expectRecords(s *sheet, name string, t network.Tally, want []network.Record
 			s.fail(name, gateExact, fmt.Sprintf("iteration %d is not finite, without an update", nonFinite))
 			return
 		}
-	}
-}
-
-// markers checks that markers return, several of them in flight, in the order
-// of the work in front of them.
-func markers(s *sheet) {
-	const name = "ten in flight"
-	s.try("nothing before it", func() { waitFor(s, "nothing before it", []network.Marker{mark(s)}, time.Now()) })
-	s.try(name, func() {
-		const n = 5000
-		begin := time.Now()
-		one := make([]float64, n)
-		for i := range one {
-			one[i] = 1
-		}
-		x, g, t := s.buffer(n), s.filled(one), s.tally(1)
-		var marks []network.Marker
-		for i := range 10 {
-			s.do(func() error { return s.b.Update(x, g, -1, i+1, t) })
-			marks = append(marks, mark(s))
-		}
-		waitFor(s, name, marks, begin)
-		want := make([]float64, n)
-		for i := range want {
-			want[i] = 10
-		}
-		s.equal(name, element, s.read(x), want)
-	})
-}
-
-func mark(s *sheet) (m network.Marker) {
-	s.do(func() (err error) { m, err = s.b.Mark(); return err })
-	return m
-}
-
-// waitFor waits for the markers, whose times must lie between begin and now and
-// not go back.
-func waitFor(s *sheet, name string, marks []network.Marker, begin time.Time) {
-	last := begin.Add(-time.Second)
-	for i, m := range marks {
-		var at time.Time
-		s.do(func() (err error) { at, err = m.Wait(); return err })
-		if s.err != nil {
-			return
-		}
-		if at.Before(last) || at.After(time.Now().Add(time.Second)) {
-			s.fail(name, "order", fmt.Sprintf("marker %d was reached at %v, the one before at %v, now it is %v", i+1, at, last, time.Now()))
-		}
-		last = at
 	}
 }

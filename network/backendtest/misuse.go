@@ -14,7 +14,7 @@ func (foreign) Len() int { return 1 << 20 }
 func misuse(s *sheet) {
 	s.try("calls", func() {
 		x := s.load(network.Samples{Rows: 10, Features: 4, Bytes: make([]uint8, 40), Labels: make([]int32, 10)}, 6)
-		t := s.tally(2)
+		t := s.recorder(2)
 		buffer, short := s.buffer(4096), s.buffer(16)
 		if s.err != nil {
 			return
@@ -33,26 +33,27 @@ func misuse(s *sheet) {
 		narrow := o6
 		narrow.Stride = 2
 		back := s.b
+		block := func(i int) network.Rows { return network.Rows{Block: network.Block{Input: x, Index: i}} }
 		for _, call := range []struct {
 			name string
 			run  func() error
 		}{
-			{"forward: x is wider than W is high", func() error { return back.Forward(wide, w, b, network.ReLU, o6) }},
-			{"forward: h has too few rows", func() error { return back.Forward(h6, w, b, network.ReLU, o5) }},
-			{"forward: b is wider than W", func() error { return back.Forward(h6, w, m(1, 4), network.ReLU, o6) }},
-			{"forward: h reaches beyond its buffer", func() error { return back.Forward(h6, w, b, network.ReLU, beyond) }},
-			{"forward: h is of another backend", func() error { return back.Forward(h6, w, b, network.ReLU, other) }},
-			{"forward: stride less than the columns", func() error { return back.Forward(h6, w, b, network.ReLU, narrow) }},
-			{"forward-input: no such block", func() error { return back.ForwardInput(x, 2, w, b, network.ReLU, o6) }},
-			{"forward-input: more rows than the last block has", func() error { return back.ForwardInput(x, 1, w, b, network.ReLU, o6) }},
-			{"forward-input: other features than W", func() error { return back.ForwardInput(x, 0, m(5, 3), b, network.ReLU, o6) }},
-			{"softmax-cross-entropy: more rows than the last block has", func() error { return back.SoftmaxCrossEntropy(o6, x, 1, 10, t, 0) }},
-			{"weight-gradient: dz has too few rows", func() error { return back.WeightGradient(h6, o5, w, b) }},
-			{"weight-gradient: dW is lower than x is wide", func() error { return back.WeightGradient(wide, o6, w, b) }},
-			{"weight-gradient-input: more rows than the last block has", func() error { return back.WeightGradientInput(x, 1, o6, w, b) }},
+			{"forward: x is wider than W is high", func() error { return back.Forward(network.Rows{Matrix: wide}, w, b, network.ReLU, o6) }},
+			{"forward: h has too few rows", func() error { return back.Forward(network.Rows{Matrix: h6}, w, b, network.ReLU, o5) }},
+			{"forward: b is wider than W", func() error { return back.Forward(network.Rows{Matrix: h6}, w, m(1, 4), network.ReLU, o6) }},
+			{"forward: h reaches beyond its buffer", func() error { return back.Forward(network.Rows{Matrix: h6}, w, b, network.ReLU, beyond) }},
+			{"forward: h is of another backend", func() error { return back.Forward(network.Rows{Matrix: h6}, w, b, network.ReLU, other) }},
+			{"forward: stride less than the columns", func() error { return back.Forward(network.Rows{Matrix: h6}, w, b, network.ReLU, narrow) }},
+			{"forward-input: no such block", func() error { return back.Forward(block(2), w, b, network.ReLU, o6) }},
+			{"forward-input: more rows than the last block has", func() error { return back.Forward(block(1), w, b, network.ReLU, o6) }},
+			{"forward-input: other features than W", func() error { return back.Forward(block(0), m(5, 3), b, network.ReLU, o6) }},
+			{"softmax-cross-entropy: more rows than the last block has", func() error { return back.SoftmaxCrossEntropy(o6, block(1).Block, 10, t, 0) }},
+			{"weight-gradient: dz has too few rows", func() error { return back.WeightGradient(network.Rows{Matrix: h6}, o5, false, w, b) }},
+			{"weight-gradient: dW is lower than x is wide", func() error { return back.WeightGradient(network.Rows{Matrix: wide}, o6, false, w, b) }},
+			{"weight-gradient-input: more rows than the last block has", func() error { return back.WeightGradient(block(1), o6, false, w, b) }},
 			{"input-gradient: dz is wider than W", func() error { return back.InputGradient(h6, w, h6, h6) }},
 			{"input-gradient: dx is wider than x", func() error { return back.InputGradient(o6, w, h6, wide) }},
-			{"update: lengths differ", func() error { return back.Update(buffer, short, 0.1, 1, t) }},
+			{"update: lengths differ", func() error { return back.Update(network.Whole(buffer), network.Whole(short), 0.1, 1, t) }},
 		} {
 			if !panics(call.run) {
 				s.fail(call.name, "panic", "the call does not panic")
@@ -64,15 +65,26 @@ func misuse(s *sheet) {
 		}{
 			{"write: beyond the buffer", func() error { return back.Write(short, 10, make([]float64, 7)) }},
 			{"read: beyond the buffer", func() error { return back.Read(short, 10, make([]float64, 7)) }},
-			{"softmax-cross-entropy: no such record", func() error { return back.SoftmaxCrossEntropy(o6, x, 0, 10, t, 2) }},
-			{"tally: no such records", func() error { _, err := back.ReadTally(t, 1, make([]network.Record, 2)); return err }},
+			{"softmax-cross-entropy: no such record", func() error { return back.SoftmaxCrossEntropy(o6, block(0).Block, 10, t, 2) }},
+			{"recorder: no such records", func() error { _, err := back.ReadRecords(t, 1, make([]network.Record, 2)); return err }},
 			{"load: labels are missing", func() error {
-				_, err := back.Load(network.Samples{Rows: 2, Features: 1, Bytes: make([]uint8, 2), Labels: make([]int32, 1)}, 1)
+				_, err := back.Load(network.Samples{Rows: 2, Features: 1, Bytes: make([]uint8, 2), Labels: make([]int32, 1)}, []int{2})
 				return err
 			}},
 			{"load: no rows in a block", func() error {
-				_, err := back.Load(network.Samples{Rows: 2, Features: 1, Bytes: make([]uint8, 2)}, 0)
+				_, err := back.Load(network.Samples{Rows: 2, Features: 1, Bytes: make([]uint8, 2)}, []int{0, 2})
 				return err
+			}},
+			{"load: blocks of fewer rows", func() error {
+				_, err := back.Load(network.Samples{Rows: 2, Features: 1, Bytes: make([]uint8, 2)}, []int{1})
+				return err
+			}},
+			{"load: blocks of more rows", func() error {
+				_, err := back.Load(network.Samples{Rows: 2, Features: 1, Bytes: make([]uint8, 2)}, []int{1, 2})
+				return err
+			}},
+			{"update: beyond the buffer", func() error {
+				return back.Update(network.Vector{Buffer: short, Offset: 16, Len: 16}, network.Whole(short), 1, 1, t)
 			}},
 		} {
 			var err error

@@ -3,70 +3,124 @@ package backendtest_test
 import (
 	"errors"
 	"math"
-	"time"
+	"slices"
 
 	"clgrad/network"
 )
 
-// A naive backend computes every verb with the plainest loop there is, in
-// float32. It shows that the suite accepts what is right; with a fault, that it
-// notices what is wrong.
-type naive struct {
-	fault fault
-
-	calls int
+// A naiveBackend computes every verb with the plainest loop there is, in float32. It
+// shows that the suite accepts what is right; with a fault, that it notices what is
+// wrong.
+type naiveBackend struct {
+	fault  fault
+	closed bool
+	made   func(*naive) network.Executor // what Prepare returns in place of the executor
+	opened []*naive
 }
 
-type buffer []float32
-
-func (b *buffer) Len() int     { return len(*b) }
-func (b *buffer) Close() error { return nil }
-
-type input struct {
-	network.Samples
-	block int
-}
-
-func (x *input) Rows() int      { return x.Samples.Rows }
-func (x *input) Features() int  { return x.Samples.Features }
-func (x *input) BlockRows() int { return x.block }
-func (x *input) Close() error   { return nil }
-
-type tally struct {
-	records   []network.Record
-	nonFinite int
-}
-
-func (t *tally) Close() error { return nil }
-
-type marker time.Time
-
-func (m marker) Wait() (time.Time, error) { return time.Time(m), nil }
-
-func (n *naive) Info() network.Info {
+func (b *naiveBackend) Info() network.Info {
 	info := network.Info{Backend: "naive", Device: "loops", Driver: "Go", ComputeUnits: 1, Roundoff: 0x1p-24}
-	if n.fault == claimsFloat64 {
+	if b.fault == claimsFloat64 {
 		info.Roundoff = 0x1p-53
 	}
 	return info
 }
 
-func (n *naive) DefaultPlan(sizes []int, samples network.Samples) (network.ShardPlan, error) {
-	return network.ShardPlan{Backend: "naive", Device: "loops", Driver: "Go", Rows: samples.Rows, BlockRows: 100}, nil
+func (b *naiveBackend) Propose(sizes []int, samples network.Samples, batchRows int) (network.ShardPlan, error) {
+	if b.closed {
+		return network.ShardPlan{}, network.ErrClosed
+	}
+	p := b.Info().Plan()
+	p.Rows, p.BlockRows, p.ScoreRows = batchRows, min(batchRows, 100), 100
+	return p, samples.Check(0)
 }
 
-func (n *naive) Configure(p network.ShardPlan) error { return p.CheckDevice(n.Info()) }
-
-func (n *naive) Close() error { return nil }
-
-func (n *naive) Mark() (network.Marker, error) { return marker(time.Now()), nil }
-
-func (n *naive) Load(s network.Samples, blockRows int) (network.Input, error) {
-	if err := s.Check(0); err != nil {
+func (b *naiveBackend) Prepare(_ []int, p network.ShardPlan) (network.Executor, error) {
+	if b.closed {
+		return nil, network.ErrClosed
+	}
+	if err := p.CheckDevice(b.Info()); err != nil {
 		return nil, err
 	}
-	if blockRows < 1 {
-		return nil, errors.New("load: no rows in a block")
+	n := &naive{fault: b.fault}
+	b.opened = append(b.opened, n)
+	if b.made != nil {
+		return b.made(n), nil
+	}
+	return n, nil
+}
+
+func (b *naiveBackend) Close() error {
+	b.closed = true
+	for _, n := range b.opened {
+		n.Close()
+	}
+	return nil
+}
+
+// naive is the executor of a naiveBackend.
+type naive struct {
+	fault  fault
+	closed bool
+	calls  int
+}
+
+type buffer struct {
+	v      []float32
+	closed bool
+}
+
+func (b *buffer) Len() int     { return len(b.v) }
+func (b *buffer) Close() error { b.closed = true; return nil }
+
+type input struct {
+	network.Samples
+	blocks []int
+	closed bool
+}
+
+func (x *input) Features() int { return x.Samples.Features }
+func (x *input) Blocks() []int { return x.blocks }
+func (x *input) Close() error  { x.closed = true; return nil }
+
+type recorder struct {
+	records   []network.Record
+	nonFinite int
+	closed    bool
+}
+
+func (r *recorder) Close() error { r.closed = true; return nil }
+
+func (n *naive) Close() error { n.closed = true; return nil }
+
+// open reports whether the executor, or one of the objects of an operation, is closed.
+func (n *naive) open(objects ...any) error {
+	closed := n.closed
+	for _, o := range objects {
+		switch o := o.(type) {
+		case *buffer:
+			closed = closed || o.closed
+		case network.Matrix:
+			closed = closed || o.Buffer.(*buffer).closed
+		case *recorder:
+			closed = closed || o.closed
+		case network.Rows:
+			if o.Block.Input == nil {
+				closed = closed || o.Matrix.Buffer.(*buffer).closed
+			} else {
+				closed = closed || o.Block.Input.(*input).closed
+			}
+		}
+	}
+	if closed {
+		return network.ErrClosed
+	}
+	return nil
+}
+
+func (n *naive) Load(s network.Samples, blocks []int) (network.Input, error) {
+	if err := errors.Join(n.open(), s.Check(0), network.CheckBlocks(s.Rows, blocks)); err != nil {
+		return nil, err
 	}
 	floats := make([]float32, s.Rows*s.Features)
 	for i := range floats {
@@ -81,19 +135,22 @@ func (n *naive) Load(s network.Samples, blockRows int) (network.Input, error) {
 			floats[i] = s.Scaling.Apply(float64(floats[i]), i%s.Features)
 		}
 	}
-	return &input{network.Samples{Rows: s.Rows, Features: s.Features, Floats: floats, Labels: append([]int32(nil), s.Labels...)}, blockRows}, nil
+	return &input{Samples: network.Samples{Rows: s.Rows, Features: s.Features, Floats: floats, Labels: slices.Clone(s.Labels)}, blocks: slices.Clone(blocks)}, nil
 }
 
 func (n *naive) NewBuffer(elements int) (network.Buffer, error) {
-	b := make(buffer, elements)
+	b := &buffer{v: make([]float32, elements)}
 	if n.fault == notZeroed {
-		b[elements-1] = 1
+		b.v[elements-1] = 1
 	}
-	return &b, nil
+	return b, n.open()
 }
 
 func (n *naive) Write(dst network.Buffer, offset int, src []float64) error {
-	to := (*dst.(*buffer))[offset : offset+len(src)]
+	if err := n.open(dst); err != nil {
+		return err
+	}
+	to := dst.(*buffer).v[offset : offset+len(src)]
 	for i, v := range src {
 		to[i] = float32(v)
 	}
@@ -104,24 +161,27 @@ func (n *naive) Read(src network.Buffer, offset int, dst []float64) error {
 	if n.fault == readsOn && cap(dst) > len(dst) {
 		dst[:len(dst)+1][len(dst)] = 7
 	}
-	for i, v := range (*src.(*buffer))[offset : offset+len(dst)] {
+	if err := n.open(src); err != nil {
+		return err
+	}
+	for i, v := range src.(*buffer).v[offset : offset+len(dst)] {
 		dst[i] = float64(v)
 	}
 	return nil
 }
 
-func (n *naive) Clear(b network.Buffer) error { clear(*b.(*buffer)); return nil }
+func (n *naive) Clear(b network.Buffer) error { clear(b.(*buffer).v); return n.open(b) }
 
-func (n *naive) NewTally(records int) (network.Tally, error) {
-	return &tally{records: make([]network.Record, records)}, nil
+func (n *naive) NewRecorder(records int) (network.Recorder, error) {
+	return &recorder{records: make([]network.Record, records)}, n.open()
 }
 
-func (n *naive) ReadTally(t network.Tally, first int, dst []network.Record) (int, error) {
+func (n *naive) ReadRecords(t network.Recorder, first int, dst []network.Record) (int, error) {
 	if n.fault == readsOn && cap(dst) > len(dst) {
 		dst[:len(dst)+1][len(dst)] = network.Record{}
 	}
-	copy(dst, t.(*tally).records[first:first+len(dst)])
-	return t.(*tally).nonFinite, nil
+	copy(dst, t.(*recorder).records[first:first+len(dst)])
+	return t.(*recorder).nonFinite, n.open(t)
 }
 
 // A grid is a matrix in host memory: element (i, j) stands at i·row + j·col.
@@ -132,11 +192,20 @@ type grid struct {
 }
 
 func of(m network.Matrix) grid {
-	return grid{(*m.Buffer.(*buffer))[m.Offset:], m.Rows, m.Cols, m.Stride, 1}
+	return grid{m.Buffer.(*buffer).v[m.Offset:], m.Rows, m.Cols, m.Stride, 1}
 }
 
-func (x *input) grid(block int) grid {
-	return grid{x.Floats[block*x.block*x.Samples.Features:], network.BlockLen(x, block), x.Samples.Features, x.Samples.Features, 1}
+// rowsOf returns the operand of a product.
+func rowsOf(x network.Rows) grid {
+	if x.Block.Input == nil {
+		x.Matrix.Check()
+		return of(x.Matrix)
+	}
+	in, first := x.Block.Input.(*input), 0
+	for _, n := range in.blocks[:x.Block.Index] {
+		first += n
+	}
+	return grid{in.Floats[first*in.Samples.Features:], x.Block.Rows(), in.Samples.Features, in.Samples.Features, 1}
 }
 
 func (g grid) transposed() grid { return grid{g.v, g.cols, g.rows, g.col, g.row} }
@@ -164,7 +233,7 @@ func (n *naive) sums(a, b grid, start func(i, j int) float32, put func(i, j int,
 func (n *naive) around(m, operand network.Matrix) {
 	v := of(m).v
 	if n.fault == underwrites {
-		(*m.Buffer.(*buffer))[m.Offset-1] = 3
+		m.Buffer.(*buffer).v[m.Offset-1] = 3
 	}
 	if n.fault == intoOperand {
 		of(operand).v[0] += 1
@@ -177,10 +246,13 @@ func (n *naive) around(m, operand network.Matrix) {
 	}
 }
 
-func (n *naive) forward(x grid, w, b network.Matrix, act network.Activation, h network.Matrix) error {
-	network.CheckForward(x.rows, x.cols, w, b, h)
+func (n *naive) Forward(x network.Rows, w, b network.Matrix, act network.Activation, h network.Matrix) error {
+	network.CheckForward(x, w, b, h)
+	if err := n.open(x, w, b, h); err != nil {
+		return err
+	}
 	bias, out := of(b), of(h)
-	n.sums(x, of(w), func(_, j int) float32 { return bias.at(0, j) }, func(i, j int, v float32) {
+	n.sums(rowsOf(x), of(w), func(_, j int) float32 { return bias.at(0, j) }, func(i, j int, v float32) {
 		switch {
 		case act == network.ReLU && v < 0, act == network.ReLU && n.fault == hidesNaN && !(v > 0):
 			v = 0
@@ -191,46 +263,35 @@ func (n *naive) forward(x grid, w, b network.Matrix, act network.Activation, h n
 	return nil
 }
 
-func (n *naive) Forward(x, w, b network.Matrix, act network.Activation, h network.Matrix) error {
-	x.Check()
-	return n.forward(of(x), w, b, act, h)
-}
-
-func (n *naive) ForwardInput(x network.Input, block int, w, b network.Matrix, act network.Activation, h network.Matrix) error {
-	return n.forward(x.(*input).grid(block), w, b, act, h)
-}
-
-func (n *naive) weightGradient(x grid, dz, dw, db network.Matrix) error {
-	network.CheckWeightGradient(x.rows, x.cols, dz, dw, db)
-	w, b, one := of(dw), of(db), make([]float32, x.rows)
+func (n *naive) WeightGradient(x network.Rows, dz network.Matrix, add bool, dw, db network.Matrix) error {
+	network.CheckWeightGradient(x, dz, dw, db)
+	if err := n.open(x, dz, dw, db); err != nil {
+		return err
+	}
+	rows := rowsOf(x)
+	w, b, one := of(dw), of(db), make([]float32, rows.rows)
 	for i := range one {
 		one[i] = 1
 	}
-	add := func(g grid) func(i, j int) float32 {
+	start := func(g grid) func(i, j int) float32 {
 		return func(i, j int) float32 {
-			if n.fault == replaces {
+			if !add && n.fault != adds || n.fault == replaces {
 				return 0
 			}
 			return g.at(i, j)
 		}
 	}
-	n.sums(x.transposed(), of(dz), add(w), w.set)
-	n.sums(grid{one, 1, x.rows, 0, 1}, of(dz), add(b), b.set)
+	n.sums(rows.transposed(), of(dz), start(w), w.set)
+	n.sums(grid{one, 1, rows.rows, 0, 1}, of(dz), start(b), b.set)
 	n.around(db, dz)
 	return nil
 }
 
-func (n *naive) WeightGradient(x, dz, dw, db network.Matrix) error {
-	x.Check()
-	return n.weightGradient(of(x), dz, dw, db)
-}
-
-func (n *naive) WeightGradientInput(x network.Input, block int, dz, dw, db network.Matrix) error {
-	return n.weightGradient(x.(*input).grid(block), dz, dw, db)
-}
-
 func (n *naive) InputGradient(dz, w, x, dx network.Matrix) error {
 	network.CheckInputGradient(dz, w, x, dx)
+	if err := n.open(dz, w, x, dx); err != nil {
+		return err
+	}
 	mask, out := of(x), of(dx)
 	n.sums(of(dz), of(w).transposed(), func(_, _ int) float32 { return 0 }, func(i, j int, v float32) {
 		if m := mask.at(i, j); !(m > 0) && !(n.fault == maskWithZero && m == 0) {
@@ -242,12 +303,19 @@ func (n *naive) InputGradient(dz, w, x, dx network.Matrix) error {
 	return nil
 }
 
-func (n *naive) SoftmaxCrossEntropy(z network.Matrix, x network.Input, block, m int, t network.Tally, record int) error {
-	network.CheckSoftmax(z, x, block)
-	labels := x.(*input).Labels[block*x.BlockRows():]
-	out := &t.(*tally).records[record]
+func (n *naive) SoftmaxCrossEntropy(z network.Matrix, y network.Block, m int, t network.Recorder, record int) error {
+	network.CheckSoftmax(z, y)
+	if err := n.open(z, network.Rows{Block: y}, t); err != nil {
+		return err
+	}
+	labels := y.Input.(*input).Labels
+	for _, n := range y.Input.Blocks()[:y.Index] {
+		labels = labels[n:]
+	}
+	records := t.(*recorder).records
+	out := &records[record]
 	if n.fault == otherRecord {
-		out = &t.(*tally).records[(record+1)%len(t.(*tally).records)]
+		out = &records[(record+1)%len(records)]
 	}
 	before := *out
 	*out = network.Record{}
@@ -292,11 +360,16 @@ func (n *naive) SoftmaxCrossEntropy(z network.Matrix, x network.Input, block, m 
 
 func exp(x float32) float32 { return float32(math.Exp(float64(x))) }
 
-func (n *naive) Update(theta, g network.Buffer, alpha float64, iteration int, t network.Tally) error {
-	x, d, mine := *theta.(*buffer), *g.(*buffer), t.(*tally)
-	if len(x) != len(d) {
-		panic("naive: buffers differ in length")
+func (n *naive) Update(theta, g network.Vector, alpha float64, iteration int, t network.Recorder) error {
+	network.CheckUpdate(theta, g)
+	if err := n.open(theta.Buffer, g.Buffer, t); err != nil {
+		return err
 	}
+	part := func(v network.Vector) []float32 { return v.Buffer.(*buffer).v[v.Offset : v.Offset+v.Len] }
+	if n.fault == wholeBuffers {
+		part = func(v network.Vector) []float32 { return v.Buffer.(*buffer).v }
+	}
+	x, d, mine := part(theta), part(g), t.(*recorder)
 	finite := true
 	for i, v := range d {
 		if n.fault == intoGradient {
@@ -314,4 +387,4 @@ func (n *naive) Update(theta, g network.Buffer, alpha float64, iteration int, t 
 	return nil
 }
 
-var _ network.Backend = (*naive)(nil)
+var _ network.Backend = (*naiveBackend)(nil)

@@ -8,12 +8,12 @@ import (
 	"clgrad/network"
 )
 
-// plans checks what a backend says about itself, and that it takes back the
-// plan that it proposed, also after a way through a file, and no plan for
-// another device.
+// plans checks what a backend says about itself, and that it prepares the plan that it
+// proposed, also after a way through a file, and no plan for another device; and that
+// what was prepared changes no proposal.
 func plans(s *sheet) {
 	s.try("info", func() {
-		info := s.b.Info()
+		info := s.backend.Info()
 		if info.Backend == "" || info.Device == "" {
 			s.fail("info", gateExact, fmt.Sprintf("backend is %q, device %q: both need a name", info.Backend, info.Device))
 		}
@@ -35,42 +35,64 @@ func plans(s *sheet) {
 func planned(s *sheet, name string, sizes []int, rows int) {
 	r := source(name)
 	samples := network.Samples{Rows: rows, Features: sizes[0], Bytes: pixelBytes(r, rows*sizes[0])}
-	plan, again := s.plan(sizes, samples), s.plan(sizes, samples)
+	plan := s.plan(sizes, samples, rows)
+	one := s.plan(sizes, samples, 1)
+	again := s.plan(sizes, samples, rows)
 	if s.err != nil {
 		return
 	}
+	if one.Rows != 1 || one.BlockRows != 1 {
+		s.fail(name, gateExact, fmt.Sprintf("the plan for batches of a row has %d rows in blocks of %d", one.Rows, one.BlockRows))
+	}
 	if !reflect.DeepEqual(plan, again) {
-		s.fail(name, gateRepeat, fmt.Sprintf("the default plan is %+v, and %+v when asked again", plan, again))
+		s.fail(name, gateRepeat, fmt.Sprintf("the plan is %+v, and %+v when asked again", plan, again))
 	}
 	if plan.First != 0 || plan.Rows != rows {
-		s.fail(name, gateExact, fmt.Sprintf("the default plan has %d samples from %d where all %d are expected", plan.Rows, plan.First, rows))
+		s.fail(name, gateExact, fmt.Sprintf("the plan has %d samples from %d where all %d are expected", plan.Rows, plan.First, rows))
 	}
-	if plan.BlockRows < 1 {
-		s.fail(name, gateExact, fmt.Sprintf("the default plan has blocks of %d rows", plan.BlockRows))
+	if plan.BlockRows < 1 || plan.BlockRows > rows || plan.ScoreRows < 1 {
+		s.fail(name, gateExact, fmt.Sprintf("the plan has blocks of %d rows, and of %d in scoring", plan.BlockRows, plan.ScoreRows))
 	}
-	if err := plan.CheckDevice(s.b.Info()); err != nil {
-		s.fail(name, gateExact, "the default plan does not fit Info: "+err.Error())
+	if err := plan.CheckDevice(s.backend.Info()); err != nil {
+		s.fail(name, gateExact, "the plan does not fit Info: "+err.Error())
 	}
 	text, err := json.Marshal(plan)
 	if err != nil {
-		s.fail(name, gateExact, "the default plan has no JSON: "+err.Error())
+		s.fail(name, gateExact, "the plan has no JSON: "+err.Error())
 		return
 	}
 	var stored network.ShardPlan
 	if err := json.Unmarshal(text, &stored); err != nil {
-		s.fail(name, gateExact, "the default plan does not come back from JSON: "+err.Error())
+		s.fail(name, gateExact, "the plan does not come back from JSON: "+err.Error())
 		return
 	}
-	s.do(func() error { return s.b.Configure(plan) })
-	s.do(func() error { return s.b.Configure(stored) })
+	for _, p := range []network.ShardPlan{plan, stored} {
+		s.do(func() error {
+			x, err := s.backend.Prepare(sizes, p)
+			if err == nil {
+				s.made = append(s.made, x)
+			}
+			return err
+		})
+	}
+	if after := s.plan(sizes, samples, rows); s.err == nil && !reflect.DeepEqual(plan, after) {
+		s.fail(name, gateRepeat, fmt.Sprintf("the plan is %+v, and %+v after it was prepared", plan, after))
+	}
 	stored.Device += " of another kind"
-	if s.err == nil && s.b.Configure(stored) == nil {
-		s.fail(name, gateExact, "Configure accepts a plan for another device")
+	if s.err != nil {
+		return
+	}
+	if _, err := s.backend.Prepare(sizes, stored); err == nil {
+		s.fail(name, gateExact, "Prepare accepts a plan for another device")
+	}
+	samples.Labels = make([]int32, rows+1)
+	if _, err := s.backend.Propose(sizes, samples, rows); err == nil {
+		s.fail(name, gateExact, "Propose accepts samples with more labels than rows")
 	}
 }
 
-// plan returns the default plan for samples, on which a plan may depend.
-func (e *env) plan(sizes []int, samples network.Samples) (p network.ShardPlan) {
-	e.do(func() (err error) { p, err = e.b.DefaultPlan(sizes, samples); return err })
+// plan returns the proposed plan for samples, on which a plan may depend.
+func (s *sheet) plan(sizes []int, samples network.Samples, batchRows int) (p network.ShardPlan) {
+	s.do(func() (err error) { p, err = s.backend.Propose(sizes, samples, batchRows); return err })
 	return p
 }

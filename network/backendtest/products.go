@@ -27,14 +27,14 @@ func forward(s *sheet) {
 // check computes one case and puts it through the gates.
 func (c productCase) check(s *sheet) {
 	o := c.operands(s)
-	first, second, folded := c.compute(s, o)
+	first, second, affine := c.compute(s, o)
 	if s.err != nil {
 		return
 	}
 	s.repeated(c.String(), c.at(), first, second)
 	p := c.product(o)
-	if folded {
-		p = c.fold(p, o)
+	if affine {
+		p = c.affine(p, o)
 	}
 	finish := c.finish(o)
 	if c.kind == integers {
@@ -75,7 +75,7 @@ func (c productCase) check(s *sheet) {
 		finish(naive[r])
 	}
 	floor := s.u
-	if folded {
+	if affine {
 		floor += s.delta // other numbers are rounded than in the naive kernel: W with its factors
 	}
 	s.notWorse(c.String(), c.at(), first, want, naive, floor*p.productRounding())
@@ -131,6 +131,14 @@ func (c productCase) operands(s *sheet) operands {
 		if c.add {
 			copy(o.dw.v, p.c0.v)
 			copy(o.db.v, p.c0.row(m-1))
+			break
+		}
+		// What is replaced must not matter.
+		for i := range o.dw.v {
+			o.dw.v[i] = math.NaN()
+		}
+		for i := range o.db.v {
+			o.db.v[i] = math.Inf(1)
 		}
 	case "input-gradient":
 		o.dz, o.w = p.a, p.b.transpose()
@@ -180,16 +188,19 @@ func (c productCase) product(o operands) product {
 		for i := range a.row(o.x.cols) {
 			a.row(o.x.cols)[i] = 1
 		}
-		c0 := dense{a.rows, o.dz.cols, append(append([]float64{}, o.dw.v...), o.db.v...)}
-		return product{a, o.dz, c0}
+		p := product{a: a, b: o.dz}
+		if c.add {
+			p.c0 = dense{a.rows, o.dz.cols, append(append([]float64{}, o.dw.v...), o.db.v...)}
+		}
+		return p
 	default:
 		return product{a: o.dz, b: o.w.transpose()}
 	}
 }
 
-// fold returns a product over input as that of its two parts, x = y + z (see
-// [network.FoldedInput]): the sum is as long again, and its terms are y·w and z·w.
-func (c productCase) fold(p product, o operands) product {
+// affine returns a product over input as that of its two parts, x = y + z (see
+// [network.AffineInput]): the sum is as long again, and its terms are y·w and z·w.
+func (c productCase) affine(p product, o operands) product {
 	k := p.a.cols
 	f := product{newDense(p.a.rows, 2*k), newDense(2*k, p.b.cols), p.c0}
 	copy(f.b.v, p.b.v)
@@ -241,8 +252,8 @@ func (c productCase) at() func(int) string {
 }
 
 // compute runs the case twice, from the same values, and returns both results,
-// and whether the input was folded. It reports what happened around them.
-func (c productCase) compute(s *sheet, o operands) (first, second []float64, folded bool) {
+// and whether the input was affine. It reports what happened around them.
+func (c productCase) compute(s *sheet, o operands) (first, second []float64, affine bool) {
 	var out *region
 	var run func() error
 	results := 1
@@ -256,7 +267,7 @@ func (c productCase) compute(s *sheet, o operands) (first, second []float64, fol
 	var x *region
 	if c.input() {
 		input = s.load(o.samples, c.blockRows)
-		folded = isFolded(input)
+		affine = isAffine(input)
 	} else if c.verb() != "input-gradient" {
 		x = hold(o.x)
 	}
@@ -271,10 +282,10 @@ func (c productCase) compute(s *sheet, o operands) (first, second []float64, fol
 		out = s.region(c.roomy, h)
 		run = func() error {
 			if input == nil {
-				return s.b.Forward(x.views[0], wb.views[0], wb.views[1], c.act, out.views[0])
+				return s.b.Forward(network.Rows{Matrix: x.views[0]}, wb.views[0], wb.views[1], c.act, out.views[0])
 			}
 			return c.eachBlock(func(block, first, n int) error {
-				return s.b.ForwardInput(input, block, wb.views[0], wb.views[1], c.act, rows(out.views[0], first, n))
+				return s.b.Forward(network.Rows{Block: network.Block{Input: input, Index: block}}, wb.views[0], wb.views[1], c.act, rows(out.views[0], first, n))
 			})
 		}
 	case "weight-gradient":
@@ -282,11 +293,11 @@ func (c productCase) compute(s *sheet, o operands) (first, second []float64, fol
 		out, results = s.region(c.roomy, o.dw, o.db), 2
 		run = func() error {
 			return c.eachBlock(func(block, first, n int) error {
-				part := rows(dz.views[0], first, n)
+				from := network.Rows{Block: network.Block{Input: input, Index: block}}
 				if input == nil {
-					return s.b.WeightGradient(rows(x.views[0], first, n), part, out.views[0], out.views[1])
+					from = network.Rows{Matrix: rows(x.views[0], first, n)}
 				}
-				return s.b.WeightGradientInput(input, block, part, out.views[0], out.views[1])
+				return s.b.WeightGradient(from, rows(dz.views[0], first, n), c.add || block > 0, out.views[0], out.views[1])
 			})
 		}
 	case "input-gradient":
@@ -311,12 +322,12 @@ func (c productCase) compute(s *sheet, o operands) (first, second []float64, fol
 	if problem != "" {
 		s.fail(c.String(), gateAround, problem)
 	}
-	return first, second, folded
+	return first, second, affine
 }
 
-func isFolded(x network.Input) bool {
-	f, ok := x.(network.FoldedInput)
-	return ok && f.Folded()
+func isAffine(x network.Input) bool {
+	f, ok := x.(network.AffineInput)
+	return ok && f.Affine()
 }
 
 // eachBlock calls f for the rows of each block, in order.
@@ -349,7 +360,9 @@ func notFinite(s *sheet, name string, act network.Activation) {
 		}
 	}
 	x, w, h := s.region(false, newDense(3, n)), s.region(false, newDense(n, p), b), s.region(false, newDense(3, p))
-	s.do(func() error { return s.b.Forward(x.views[0], w.views[0], w.views[1], act, h.views[0]) })
+	s.do(func() error {
+		return s.b.Forward(network.Rows{Matrix: x.views[0]}, w.views[0], w.views[1], act, h.views[0])
+	})
 	got, problem := h.values(s.env, 1)
 	if problem != "" {
 		s.fail(name, gateAround, problem)

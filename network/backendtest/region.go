@@ -8,10 +8,10 @@ import (
 	"clgrad/network"
 )
 
-// An env is a backend with what a case makes on it. The first error stops
+// An env is an executor with what a case makes on it. The first error stops
 // everything after it: methods do nothing once err is set.
 type env struct {
-	b      network.Backend
+	b      network.Executor
 	u      float64 // unit roundoff
 	delta  float64 // that of the operands of products, where it is more
 	single bool    // u = 2⁻²⁴
@@ -19,8 +19,7 @@ type env struct {
 	made   []io.Closer
 }
 
-func newEnv(b network.Backend) *env {
-	info := b.Info()
+func newEnv(b network.Executor, info network.Info) *env {
 	return &env{b: b, u: info.Roundoff, delta: info.OperandRoundoff, single: info.Roundoff == 0x1p-24}
 }
 
@@ -118,9 +117,10 @@ func (e *env) read(b network.Buffer) []float64 {
 	return v[:n:n]
 }
 
+// load loads samples in blocks of blockRows rows, the last of which may be shorter.
 func (e *env) load(s network.Samples, blockRows int) (x network.Input) {
 	e.do(func() (err error) {
-		if x, err = e.b.Load(s, blockRows); err == nil {
+		if x, err = e.b.Load(s, evenly(s.Rows, blockRows)); err == nil {
 			e.made = append(e.made, x)
 		}
 		return err
@@ -128,23 +128,31 @@ func (e *env) load(s network.Samples, blockRows int) (x network.Input) {
 	return x
 }
 
-func (e *env) tally(records int) (t network.Tally) {
+// evenly returns the blocks of rows rows, each of blockRows but the last.
+func evenly(rows, blockRows int) (blocks []int) {
+	for ; rows > 0; rows -= blockRows {
+		blocks = append(blocks, min(rows, blockRows))
+	}
+	return blocks
+}
+
+func (e *env) recorder(records int) (r network.Recorder) {
 	e.do(func() (err error) {
-		if t, err = e.b.NewTally(records); err == nil {
-			e.made = append(e.made, t)
+		if r, err = e.b.NewRecorder(records); err == nil {
+			e.made = append(e.made, r)
 		}
 		return err
 	})
-	return t
+	return r
 }
 
 // records returns n records of t from first on, and the first iteration that
 // was not finite.
-func (e *env) records(t network.Tally, first, n int) (records []network.Record, nonFinite int) {
+func (e *env) records(t network.Recorder, first, n int) (records []network.Record, nonFinite int) {
 	guard := network.Record{Loss: canary(n), Correct: n}
 	records = append(make([]network.Record, n), guard)
 	e.do(func() (err error) {
-		nonFinite, err = e.b.ReadTally(t, first, records[:n])
+		nonFinite, err = e.b.ReadRecords(t, first, records[:n])
 		return err
 	})
 	e.do(func() error {

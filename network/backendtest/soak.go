@@ -86,12 +86,12 @@ func soakIterations() (int, error) {
 // handles; nil where it has none. The state of the process is read from /proc.
 func RunSoak(b network.Backend, iterations int, alive func() int) (_ Soak, err error) {
 	t := newTask("soak", []int{20, 16, 3}, 60, 0)
-	plan, err := network.SingleShard(b, t.layout.Sizes, t.samples)
+	plan, err := network.NewPlan(t.layout.Sizes, t.samples, t.samples.Rows, b)
 	if err != nil {
 		return nil, err
 	}
 	plan.Shards[0].BlockRows = 25
-	trainer, err := network.NewTrainer(t.layout, t.samples, plan, []network.Backend{b})
+	trainer, err := network.NewTrainer(t.layout, t.samples, plan, []network.Backend{b}, nil)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +105,7 @@ func RunSoak(b network.Backend, iterations int, alive func() int) (_ Soak, err e
 		s := SoakSample{Iterations: iterations * (i + 1) / soakSamples}
 		begin := time.Now()
 		d := network.Descent{Iterations: s.Iterations, LearningRate: 1e-3, Every: 10}
-		if err := trainer.Descend(context.Background(), d, func(network.Iteration) error { return nil }); err != nil {
+		if err := trainer.Descend(context.Background(), d, nil); err != nil {
 			return soak, err
 		}
 		s.Each = time.Since(begin) / time.Duration(max(1, s.Iterations-last.Iterations))

@@ -10,7 +10,7 @@ import (
 	"clgrad/network/backendtest"
 )
 
-// A leaky backend keeps something of every update.
+// A leaky executor keeps something of every update.
 type leaky struct {
 	*naive
 	memory  [][]byte
@@ -20,7 +20,7 @@ type leaky struct {
 	leak    func(*leaky)
 }
 
-func (b *leaky) Update(theta, g network.Buffer, alpha float64, iteration int, t network.Tally) error {
+func (b *leaky) Update(theta, g network.Vector, alpha float64, iteration int, t network.Recorder) error {
 	b.leak(b)
 	return b.naive.Update(theta, g, alpha, iteration, t)
 }
@@ -52,8 +52,8 @@ func TestSoak(t *testing.T) {
 		{"more handles are alive", func(b *leaky) { b.handles++ }},
 		{"times as long", func(b *leaky) { b.pause += 60 * time.Microsecond; time.Sleep(b.pause) }},
 	} {
-		b := &leaky{naive: &naive{}, leak: c.leak}
-		soak, err := backendtest.RunSoak(b, 300, func() int { return b.handles })
+		b := &leaky{leak: c.leak}
+		soak, err := backendtest.RunSoak(&naiveBackend{made: func(n *naive) network.Executor { b.naive = n; return b }}, 300, func() int { return b.handles })
 		for _, f := range b.files {
 			f.Close()
 		}

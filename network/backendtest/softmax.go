@@ -177,10 +177,12 @@ func (c softmaxCase) compute(s *sheet) (dz []float64, record network.Record) {
 	copy(samples.Labels[c.block*c.blockRows:], c.labels)
 	x := s.load(samples, c.blockRows)
 	z := s.region(c.block == 1, c.z)
-	t := s.tally(5)
+	t := s.recorder(5)
 	const slot = 3
 	run := func() ([]float64, []network.Record) {
-		s.do(func() error { return s.b.SoftmaxCrossEntropy(z.views[0], x, c.block, c.m, t, slot) })
+		s.do(func() error {
+			return s.b.SoftmaxCrossEntropy(z.views[0], network.Block{Input: x, Index: c.block}, c.m, t, slot)
+		})
 		dz, problem := z.values(s.env, 1)
 		if problem != "" {
 			s.fail(c.name, gateAround, problem)
@@ -322,8 +324,8 @@ func notFiniteLoss(s *sheet) {
 // compute1 runs the case once.
 func (c softmaxCase) compute1(s *sheet) (dz []float64, record network.Record) {
 	x := s.load(network.Samples{Rows: c.rows, Features: 1, Bytes: make([]uint8, c.rows), Labels: c.labels}, c.blockRows)
-	z, t := s.region(false, c.z), s.tally(1)
-	s.do(func() error { return s.b.SoftmaxCrossEntropy(z.views[0], x, 0, c.m, t, 0) })
+	z, t := s.region(false, c.z), s.recorder(1)
+	s.do(func() error { return s.b.SoftmaxCrossEntropy(z.views[0], network.Block{Input: x}, c.m, t, 0) })
 	dz, _ = z.values(s.env, 1)
 	records, _ := s.records(t, 0, 1)
 	return dz, records[0]

@@ -33,13 +33,13 @@ func TestUnknownOperationIsAnError(t *testing.T) {
 }
 
 func TestOnlyRunsWhatIsNamed(t *testing.T) {
-	report, err := backendtest.Check(opener(none), backendtest.Only("marker"), backendtest.Only("tally"))
+	report, err := backendtest.Check(opener(none), backendtest.Only("misuse"), backendtest.Only("recorder"))
 	if err != nil || len(report.Operations) != 2 || !report.Passed() {
 		t.Errorf("error is %v, report %v", err, report)
 	}
 }
 
-// A troubled backend fails, panics or hangs in one verb.
+// A troubled executor fails, panics or hangs in one verb.
 type troubled struct {
 	*naive
 	clear func() error
@@ -56,8 +56,10 @@ func TestErrorsPanicsAndHangsAreFailures(t *testing.T) {
 		{"panic", func() error { panic("out of luck") }},
 		{"time limit", func() error { time.Sleep(3 * time.Second); return nil }},
 	} {
-		open := func() (network.Backend, error) { return troubled{&naive{}, c.clear}, nil }
-		report, err := backendtest.Check(open, backendtest.Quick(), backendtest.Only("buffer", "marker"), backendtest.TimeLimit(time.Second))
+		open := func() (network.Backend, error) {
+			return &naiveBackend{made: func(n *naive) network.Executor { return troubled{n, c.clear} }}, nil
+		}
+		report, err := backendtest.Check(open, backendtest.Quick(), backendtest.Only("buffer", "recorder"), backendtest.TimeLimit(time.Second))
 		if err == nil || !strings.HasPrefix(err.Error(), "buffer ") && !strings.HasPrefix(err.Error(), "buffer: ") {
 			t.Fatalf("%s: error is %v", c.gate, err)
 		}
@@ -75,6 +77,16 @@ type counter struct {
 	*naive
 	open *int
 }
+
+func (c counter) Close() error { *c.open--; return c.naive.Close() }
+
+// A countedBackend is open until it is closed, and so is what it prepares.
+type countedBackend struct {
+	naiveBackend
+	open *int
+}
+
+func (b *countedBackend) Close() error { *b.open--; return b.naiveBackend.Close() }
 
 type countedBuffer struct {
 	*buffer
@@ -101,19 +113,20 @@ func (b counter) Clear(dst network.Buffer) error {
 	return b.naive.Clear(dst.(*countedBuffer).buffer)
 }
 
-func (b counter) Update(theta, g network.Buffer, alpha float64, iteration int, t network.Tally) error {
-	return b.naive.Update(theta.(*countedBuffer).buffer, g.(*countedBuffer).buffer, alpha, iteration, t)
+func (b counter) Update(theta, g network.Vector, alpha float64, iteration int, t network.Recorder) error {
+	theta.Buffer, g.Buffer = theta.Buffer.(*countedBuffer).buffer, g.Buffer.(*countedBuffer).buffer
+	return b.naive.Update(theta, g, alpha, iteration, t)
 }
-
-func (b counter) Close() error { *b.open--; return nil }
 
 func TestEverythingIsClosed(t *testing.T) {
 	open, backends := 0, 0
-	names := []string{"buffer", "update", "marker"}
+	names := []string{"buffer", "update", "plan"}
 	_, err := backendtest.Check(func() (network.Backend, error) {
 		open++
 		backends++
-		return counter{&naive{}, &open}, nil
+		b := &countedBackend{open: &open}
+		b.made = func(n *naive) network.Executor { open++; return counter{n, &open} }
+		return b, nil
 	}, backendtest.Quick(), backendtest.Only(names...))
 	if err != nil {
 		t.Fatal(err)
@@ -127,7 +140,7 @@ func TestEverythingIsClosed(t *testing.T) {
 }
 
 func TestReportAsJSON(t *testing.T) {
-	report, err := backendtest.Check(opener(unshifted), backendtest.Quick(), backendtest.Only("softmax-cross-entropy", "marker"))
+	report, err := backendtest.Check(opener(unshifted), backendtest.Quick(), backendtest.Only("softmax-cross-entropy", "misuse"))
 	if err == nil {
 		t.Fatal("softmax without its maximum passes")
 	}
@@ -143,7 +156,7 @@ func TestReportAsJSON(t *testing.T) {
 			t.Errorf("no %s in %.600s", want, text)
 		}
 	}
-	if table := report.String(); !strings.Contains(table, "FAILED") || !strings.Contains(table, "marker") {
+	if table := report.String(); !strings.Contains(table, "FAILED") || !strings.Contains(table, "misuse") {
 		t.Errorf("table is\n%s", table)
 	}
 }

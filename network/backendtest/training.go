@@ -14,7 +14,7 @@ type machine struct {
 	input    network.Input
 	theta, g network.Buffer
 	hidden   []network.Matrix // outputs of each layer for one block
-	tally    network.Tally
+	recorder network.Recorder
 }
 
 func newMachine(e *env, t task, blockRows int) *machine {
@@ -26,21 +26,21 @@ func newMachine(e *env, t task, blockRows int) *machine {
 		m.hidden = append(m.hidden, network.Matrix{Buffer: b, Rows: blockRows, Cols: n, Stride: stride})
 	}
 	if e.err == nil {
-		m.tally = e.tally(network.Blocks(m.input))
+		m.recorder = e.recorder(len(m.input.Blocks()))
 	}
 	return m
 }
 
 // evaluate computes loss and gradient by the backend's verbs.
 func (m *machine) evaluate() (loss float64, correct int) {
-	m.do(func() error { return m.b.Clear(m.g) })
 	if m.err != nil {
 		return 0, 0
 	}
-	for block := range network.Blocks(m.input) {
-		m.do(func() error { return m.block(block) })
+	blocks := len(m.input.Blocks())
+	for block := range blocks {
+		m.do(func() error { return m.block(network.Block{Input: m.input, Index: block}) })
 	}
-	records, _ := m.records(m.tally, 0, network.Blocks(m.input))
+	records, _ := m.records(m.recorder, 0, blocks)
 	for _, r := range records {
 		loss += r.Loss
 		correct += r.Correct
@@ -48,9 +48,16 @@ func (m *machine) evaluate() (loss float64, correct int) {
 	return loss / float64(m.samples.Rows), correct
 }
 
-func (m *machine) block(block int) error {
+// block adds the gradient of a block, or begins with it.
+func (m *machine) block(block network.Block) error {
 	layers := m.layout.Layers()
-	n := network.BlockLen(m.input, block)
+	n := block.Rows()
+	rows := func(l int, h []network.Matrix) network.Rows {
+		if l == 0 {
+			return network.Rows{Block: block}
+		}
+		return network.Rows{Matrix: h[l-1]}
+	}
 	h := make([]network.Matrix, layers)
 	for l := range layers {
 		h[l] = m.hidden[l].First(n)
@@ -60,26 +67,17 @@ func (m *machine) block(block int) error {
 		if l == layers-1 {
 			act = network.Identity
 		}
-		var err error
-		if l == 0 {
-			err = m.b.ForwardInput(m.input, block, w, b, act, h[l])
-		} else {
-			err = m.b.Forward(h[l-1], w, b, act, h[l])
-		}
-		if err != nil {
+		if err := m.b.Forward(rows(l, h), w, b, act, h[l]); err != nil {
 			return err
 		}
 	}
-	if err := m.b.SoftmaxCrossEntropy(h[layers-1], m.input, block, m.samples.Rows, m.tally, block); err != nil {
+	if err := m.b.SoftmaxCrossEntropy(h[layers-1], block, m.samples.Rows, m.recorder, block.Index); err != nil {
 		return err
 	}
 	for l := layers - 1; l >= 0; l-- {
 		wSpan, bSpan := m.layout.Layer(l)
 		dw, db := wSpan.In(m.g), bSpan.In(m.g)
-		if l == 0 {
-			return m.b.WeightGradientInput(m.input, block, h[0], dw, db)
-		}
-		if err := m.b.WeightGradient(h[l-1], h[l], dw, db); err != nil {
+		if err := m.b.WeightGradient(rows(l, h), h[l], block.Index > 0, dw, db); err != nil || l == 0 {
 			return err
 		}
 		// The derivative takes the place of the layer's input.
@@ -93,7 +91,9 @@ func (m *machine) block(block int) error {
 // train takes one step of descent and returns loss and correct rows before it.
 func (m *machine) train(alpha float64, iteration int) (loss float64, correct int) {
 	loss, correct = m.evaluate()
-	m.do(func() error { return m.b.Update(m.theta, m.g, alpha, iteration, m.tally) })
+	m.do(func() error {
+		return m.b.Update(network.Whole(m.theta), network.Whole(m.g), alpha, iteration, m.recorder)
+	})
 	return loss, correct
 }
 
@@ -220,7 +220,7 @@ func training(s *sheet) {
 			}
 			got := s.read(m.theta)
 			s.bounded(name, t.parameter, got, values{hi: theta}, bound)
-			if _, nonFinite := s.records(m.tally, 0, 1); nonFinite != 0 {
+			if _, nonFinite := s.records(m.recorder, 0, 1); nonFinite != 0 {
 				s.fail(name, gateExact, fmt.Sprintf("iteration %d is reported as not finite", nonFinite))
 			}
 		})
@@ -237,7 +237,7 @@ func freshBackends(s *sheet, name string) {
 		rows = 20
 	}
 	t := newTask(name, []int{31, 20, 10}, rows, 0)
-	plan := s.plan(t.layout.Sizes, t.samples)
+	plan := s.plan(t.layout.Sizes, t.samples, rows)
 	if s.err != nil {
 		return
 	}
@@ -248,8 +248,12 @@ func freshBackends(s *sheet, name string) {
 			s.fail(name, "open", err.Error())
 			return
 		}
-		e := newEnv(b)
-		e.do(func() error { return b.Configure(plan) })
+		x, err := b.Prepare(t.layout.Sizes, plan)
+		if err != nil {
+			s.fail(name, "prepare", err.Error())
+			return
+		}
+		e := newEnv(x, b.Info())
 		m := newMachine(e, t, plan.BlockRows)
 		for k := range 3 {
 			loss, _ := m.train(0.1, k+1)

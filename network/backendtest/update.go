@@ -23,6 +23,12 @@ func updates(s *sheet) {
 			s.try(name, func() { updated(s, name, n, alpha) })
 		}
 	}
+	for _, part := range [][3]int{{160, 32, 64}, {4096, 16, 4000}, {4096, 4080, 16}} {
+		name := fmt.Sprintf("elements %d to %d of %d", part[1], part[1]+part[2]-1, part[0])
+		if !s.smallest || part[0] <= 200 {
+			s.try(name, func() { partUpdated(s, name, part[0], part[1], part[2]) })
+		}
+	}
 	for _, n := range []int{1, 17, 1000, 4097} {
 		if s.smallest && n > 200 {
 			continue
@@ -32,6 +38,31 @@ func updates(s *sheet) {
 			s.try(name, func() { firstNotFinite(s, name, n, at) })
 		}
 	}
+}
+
+// partUpdated checks that an update of a part leaves the rest as it was, and that ten in
+// a row without a wait in between take effect one after the other.
+func partUpdated(s *sheet, name string, n, offset, length int) {
+	const repeats = 10
+	theta, g, want := make([]float64, n), make([]float64, n), make([]float64, n)
+	for i := range theta {
+		theta[i], g[i] = float64(i%97), float64(i%13+1)
+		want[i] = theta[i]
+		if i >= offset && i < offset+length {
+			want[i] -= repeats * 2 * g[i]
+		}
+	}
+	x, d, t := s.filled(theta), s.filled(g), s.recorder(1)
+	if s.err != nil {
+		return
+	}
+	for i := range repeats {
+		s.do(func() error {
+			return s.b.Update(network.Vector{Buffer: x, Offset: offset, Len: length}, network.Vector{Buffer: d, Offset: offset, Len: length}, 2, i+1, t)
+		})
+	}
+	s.equal(name, element, s.read(x), want)
+	s.equal(name, func(i int) string { return fmt.Sprintf("gradient element %d", i) }, s.read(d), g)
 }
 
 func updated(s *sheet, name string, n int, alpha float64) {
@@ -59,10 +90,10 @@ func updated(s *sheet, name string, n int, alpha float64) {
 		}
 		bound[i] = 1.001*s.u*(2*math.Abs(alpha*g[i])+math.Abs(want.hi[i])) + 2*s.tiny()
 	}
-	x, d, t := s.filled(theta), s.filled(g), s.tally(1)
+	x, d, t := s.filled(theta), s.filled(g), s.recorder(1)
 	run := func() []float64 {
 		s.write(x, theta)
-		s.do(func() error { return s.b.Update(x, d, alpha, 1, t) })
+		s.do(func() error { return s.b.Update(network.Whole(x), network.Whole(d), alpha, 1, t) })
 		return s.read(x)
 	}
 	got := run()
@@ -80,7 +111,7 @@ func updated(s *sheet, name string, n int, alpha float64) {
 
 func element(i int) string { return fmt.Sprintf("element %d", i) }
 
-// firstNotFinite checks that the tally remembers the first iteration in which
+// firstNotFinite checks that the recorder remembers the first iteration in which
 // one element of g or of the new θ is not finite, and no later one.
 func firstNotFinite(s *sheet, name string, n, at int) {
 	huge := math.MaxFloat32
@@ -104,7 +135,7 @@ func firstNotFinite(s *sheet, name string, n, at int) {
 		for i := range good {
 			good[i] = 1
 		}
-		t, other := s.tally(2), s.tally(1)
+		t, other := s.recorder(2), s.recorder(1)
 		x, d := s.filled(good), s.filled(good)
 		set := func(theta, g float64) {
 			s.do(func() error { return s.b.Write(x, at, []float64{theta}) })
@@ -123,7 +154,7 @@ func firstNotFinite(s *sheet, name string, n, at int) {
 			}
 		}
 		update := func(iteration int, alpha float64) {
-			s.do(func() error { return s.b.Update(x, d, alpha, iteration, t) })
+			s.do(func() error { return s.b.Update(network.Whole(x), network.Whole(d), alpha, iteration, t) })
 		}
 		update(1, 0.1)
 		expect("a finite update", 0)
@@ -137,7 +168,7 @@ func firstNotFinite(s *sheet, name string, n, at int) {
 		update(8, 0.1)
 		expect("iterations 3, 4 and 7", 3)
 		if _, got := s.records(other, 0, 1); got != 0 {
-			s.fail(name, gateExact, fmt.Sprintf("%s: iteration %d is reported in another tally", bad.what, got))
+			s.fail(name, gateExact, fmt.Sprintf("%s: iteration %d is reported in another recorder", bad.what, got))
 		}
 		s.closeAll(func(err error) { s.fail(name, "close", err.Error()) })
 	}

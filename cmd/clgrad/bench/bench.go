@@ -160,7 +160,10 @@ func (x *entry) start(ctx context.Context, o Options, name string, set dataset.S
 	if m, ok := x.backend.(network.MemoryMeter); ok {
 		x.Held = m.MemoryHeld()
 	}
-	return x.dropProfile()
+	if p, ok := x.backend.(network.Profiler); ok && o.Profile {
+		return p.StartProfile()
+	}
+	return nil
 }
 
 // close frees what the entry holds.
@@ -209,8 +212,8 @@ func cycle[T any](v []T, n int) []T {
 	return r
 }
 
-// turnTime is how long a turn may take: several iterations of a fast device, so
-// that two are on their way as in a training run, and one of a slow one. A backend
+// turnTime is how long a turn may take: many iterations of a fast device, which are
+// waited for together as in a training run, and one of a slow one. A backend
 // has at least leastTurns turns where it has as many iterations.
 const (
 	turnTime   = 200 * time.Millisecond
@@ -240,11 +243,13 @@ func (x *entry) round(ctx context.Context, o Options) error {
 			}
 		}
 	}
-	return x.dropProfile()
+	if o.Profile {
+		return x.dropProfile()
+	}
+	return nil
 }
 
-// turn runs n iterations and returns their mean: with two of them on their way, a
-// driver that reports the end of one late makes the next one look short.
+// turn runs n iterations and returns their mean.
 func (x *entry) turn(ctx context.Context, n int, rate float64) (turn, error) {
 	var total time.Duration
 	err := x.trainer.Descend(ctx, network.Descent{Iterations: x.trainer.Done() + n, LearningRate: rate},
@@ -280,8 +285,7 @@ func (x *entry) profile(iterations int) error {
 	return nil
 }
 
-// dropProfile forgets the operations since the last profile: those of the first
-// iteration and of probes.
+// dropProfile forgets the operations since the last profile: those of probes.
 func (x *entry) dropProfile() error {
 	if p, ok := x.backend.(network.Profiler); ok {
 		_, err := p.Profile()

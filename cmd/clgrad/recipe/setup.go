@@ -42,12 +42,12 @@ func (s Setup) Layout(set dataset.Set) (network.Layout, error) {
 
 // Start returns a trainer with initial parameters, on one backend.
 func (s Setup) Start(set dataset.Set, l network.Layout, b network.Backend) (*network.Trainer, network.Plan, error) {
-	plan, err := network.SingleShard(b, l.Sizes, set.Train)
+	plan, err := network.NewPlan(l.Sizes, set.Train, set.Train.Rows, b)
 	if err != nil {
 		return nil, plan, err
 	}
 	// The trainer first: it finds out whether the network fits the device.
-	t, err := network.NewTrainer(l, set.Train, plan, []network.Backend{b})
+	t, err := network.NewTrainer(l, set.Train, plan, []network.Backend{b}, nil)
 	if err != nil {
 		return nil, plan, err
 	}

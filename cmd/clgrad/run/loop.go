@@ -79,7 +79,7 @@ func (r *run) loop() (err error) {
 			}
 		}
 		stopped := r.trainer.Descend(r.ctx, network.Descent{Iterations: next, LearningRate: float64(r.LR)}, func(i network.Iteration) error {
-			accuracy := float64(i.Correct) / float64(r.set.Train.Rows)
+			accuracy := float64(i.Correct) / float64(i.Rows)
 			r.trace.add(i, accuracy)
 			r.dir.iteration(i, accuracy)
 			if bar != nil {
@@ -171,11 +171,7 @@ func (r *run) scoreLine(l *Line, others []*otherSet) error {
 			continue
 		}
 		o.warned = true
-		theta, err := r.trainer.Parameters()
-		if err != nil {
-			return err
-		}
-		err = r.checkLoss(theta, o.name, o.samples, loss)
+		err = r.checkLoss(o.name, o.samples, loss)
 		if _, ok := err.(*score.NotFiniteError); !ok {
 			return err
 		}

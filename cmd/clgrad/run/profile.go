@@ -2,7 +2,6 @@ package run
 
 import (
 	"errors"
-	"runtime"
 
 	"clgrad/cmd/clgrad/report"
 	"clgrad/network"
@@ -14,35 +13,19 @@ func profiled(iterationSeconds float64) int {
 	return max(1, min(3, int(1/max(iterationSeconds, 1e-9))))
 }
 
-// kernelTimes runs some more iterations of a finished run, on a backend that takes
-// the time of every operation, and returns those of an iteration: profiling would
-// have slowed the run itself down. The run's own backend is closed by then, so that
-// nothing is in memory twice. A backend without that ability has none.
+// kernelTimes runs some more iterations of a finished run and returns the times of the
+// operations of one. A backend without that ability has none.
 func (r *run) kernelTimes() (kernels []report.Kernel, err error) {
-	// What the run's own backend held makes room for this one's, and this one's for
-	// the pictures.
-	runtime.GC()
-	defer runtime.GC()
-	b, err := r.opts.Open(r.info.Backend, true)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, b.Close()) }()
-	p, ok := b.(network.Profiler)
+	p, ok := r.backend.(network.Profiler)
 	if !ok {
 		return nil, nil
 	}
-	t, err := network.NewTrainer(r.layout, r.set.Train, r.plan, []network.Backend{b})
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, t.Close()) }()
-	if err := t.SetParameters(r.theta, 0); err != nil {
+	if err := p.StartProfile(); err != nil {
 		return nil, err
 	}
 	// A rate of nearly nothing: only the time is of interest.
 	descend := func(iterations int) ([]network.OperationTime, error) {
-		err := t.Descend(r.ctx, network.Descent{Iterations: iterations, LearningRate: 1e-30}, func(network.Iteration) error { return nil })
+		err := r.trainer.Descend(r.ctx, network.Descent{Iterations: r.trainer.Done() + iterations, LearningRate: 1e-30}, nil)
 		times, e := p.Profile()
 		return times, errors.Join(err, e)
 	}
@@ -50,7 +33,7 @@ func (r *run) kernelTimes() (kernels []report.Kernel, err error) {
 		return nil, err
 	}
 	n := profiled(r.summary.Median)
-	times, err := descend(1 + n)
+	times, err := descend(n)
 	for _, o := range times {
 		kernels = append(kernels, report.Kernel{
 			Operation: o.Operation, Launches: float64(o.Launches) / float64(n), Milliseconds: 1e3 * o.Total.Seconds() / float64(n),

@@ -22,7 +22,7 @@ import (
 func (r *run) score() error {
 	accuracyOf := func(name string, samples network.Samples, loss, accuracy float64, err error) (float64, float64, error) {
 		if err == nil {
-			err = r.checkLoss(r.theta, name, samples, loss)
+			err = r.checkLoss(name, samples, loss)
 		}
 		if r.tookNotFinite(err) {
 			return math.NaN(), math.NaN(), nil
@@ -86,7 +86,7 @@ func (r *run) score() error {
 
 // predict returns the logits of samples, nil where they are not finite.
 func (r *run) predict(name string, samples network.Samples) ([]float64, error) {
-	logits, err := r.logitsOf(r.theta, samples)
+	logits, err := r.trainer.Logits(samples)
 	if err == nil {
 		err = score.CheckLogits(name, logits, r.classes(), nil)
 	}
@@ -108,14 +108,9 @@ func (r *run) tookNotFinite(err error) bool {
 	return true
 }
 
-// checkLoss reports a loss under the parameters theta that is not finite.
-func (r *run) checkLoss(theta []float64, name string, samples network.Samples, loss float64) error {
-	return score.CheckLoss(name, loss, func() ([]float64, error) { return r.logitsOf(theta, samples) }, r.classes(), samples.Labels)
-}
-
-// logitsOf returns the outputs under the parameters theta.
-func (r *run) logitsOf(theta []float64, samples network.Samples) ([]float64, error) {
-	return score.Logits(r.backend, r.layout, theta, r.plan.Shards[0].BlockRows, samples)
+// checkLoss reports a loss that is not finite.
+func (r *run) checkLoss(name string, samples network.Samples, loss float64) error {
+	return score.CheckLoss(name, loss, func() ([]float64, error) { return r.trainer.Logits(samples) }, r.classes(), samples.Labels)
 }
 
 // classes returns how many the network has.

@@ -14,7 +14,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync"
 	"time"
 
 	"clgrad/cmd/clgrad/recipe"
@@ -52,8 +51,8 @@ type Options struct {
 	Rows func(name recipe.Path, set dataset.Set) (network.Samples, error)
 	// Start opens the recipe's backend and starts there.
 	Start func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error)
-	// Open opens a backend by its name, without a word.
-	Open func(name string, profiling bool) (network.Backend, error)
+	// Open opens a backend by its name.
+	Open func(name string) (network.Backend, error)
 }
 
 // A run is one that is under way, and what it has come to.
@@ -103,8 +102,7 @@ func Train(ctx context.Context, o Options) (err error) {
 	if err := r.start(); err != nil {
 		return err
 	}
-	release := sync.OnceValue(func() error { return errors.Join(r.trainer.Close(), r.backend.Close()) })
-	defer func() { err = errors.Join(err, release()) }()
+	defer func() { err = errors.Join(err, r.trainer.Close(), r.backend.Close()) }()
 	if r.trace, err = r.dir.open(r.trainer.Done(), r.Recipe); err != nil {
 		return err
 	}
@@ -129,11 +127,6 @@ func Train(ctx context.Context, o Options) (err error) {
 	}
 	if r.dir != nil {
 		if err := r.save(); err != nil {
-			return err
-		}
-		// The report runs some iterations on a backend that measures: it gets the
-		// memory of this one.
-		if err := release(); err != nil {
 			return err
 		}
 		if err := r.report(); err != nil {
@@ -201,10 +194,10 @@ func (r *run) startFrom(from *checkpoint.Model) (err error) {
 	if n := len(r.plan.Shards); n != 1 {
 		return fmt.Errorf("--resume: the checkpoint's plan has %d shards where 1 is expected", n)
 	}
-	if r.backend, err = r.opts.Open(r.plan.Shards[0].Backend, false); err != nil {
+	if r.backend, err = r.opts.Open(r.plan.Shards[0].Backend); err != nil {
 		return fmt.Errorf("--resume: %w", err)
 	}
-	if r.trainer, err = network.NewTrainer(r.layout, r.set.Train, r.plan, []network.Backend{r.backend}); err != nil {
+	if r.trainer, err = network.NewTrainer(r.layout, r.set.Train, r.plan, []network.Backend{r.backend}, nil); err != nil {
 		return errors.Join(fmt.Errorf("--resume: %w", err), r.backend.Close())
 	}
 	if err := r.trainer.SetParameters(from.Parameters, from.Run.Iterations); err != nil {

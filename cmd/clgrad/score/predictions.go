@@ -3,26 +3,12 @@ package score
 import (
 	"encoding/csv"
 	"encoding/json"
-	"errors"
 	"io"
 	"strconv"
 
 	"clgrad/cmd/clgrad/report"
 	"clgrad/network"
 )
-
-// Logits returns the logits of samples, computed on a backend in blocks of
-// blockRows rows.
-func Logits(b network.Backend, l network.Layout, theta []float64, blockRows int, samples network.Samples) (logits []float64, err error) {
-	// Labels take no part, and may be of classes that the network does not have.
-	samples.Labels = nil
-	model, err := network.NewModel(b, l, theta, blockRows)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, model.Close()) }()
-	return model.Logits(samples)
-}
 
 // Predictions are a network's outputs for rows.
 type Predictions struct {

@@ -1,0 +1,6 @@
+//go:build !unix
+
+package driver
+
+// NoCore does nothing: there are no such files here.
+func NoCore() {}

@@ -1,0 +1,236 @@
+package gpu
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"clgrad/kernels"
+	"clgrad/network"
+)
+
+// proposed returns what is proposed on a device, and the lines that were noted.
+func proposed(t *testing.T, d Device, s network.Samples, o Options) (c kernels.Config, notes []string, err error) {
+	t.Helper()
+	o.Note = func(line string) { notes = append(notes, line) }
+	if o.Passes == nil {
+		o.Passes = &memory{}
+	}
+	b, err := Open(d, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	sizes := []int{s.Features, 20, 3}
+	plan, err := b.Propose(sizes, s, s.Rows)
+	if err != nil {
+		return c, notes, err
+	}
+	if err := json.Unmarshal(plan.Settings, &c); err != nil {
+		t.Fatal(err)
+	}
+	e, err := b.Prepare(sizes, plan)
+	if err == nil {
+		err = e.Close()
+	}
+	return c, notes, err
+}
+
+// number returns how many launches have passed.
+func (m *memory) number() (n int) {
+	m.keys.Range(func(any, any) bool { n++; return true })
+	return n
+}
+
+// counted counts the programs that are built and the launches.
+type counted struct {
+	api
+	builds, launches int
+}
+
+func (c *counted) buildProgram(p handle, options string) error {
+	c.builds++
+	return c.api.buildProgram(p, options)
+}
+
+func (c *counted) enqueueKernel(q, k handle, global, local []int, keep bool) (handle, error) {
+	c.launches++
+	return c.api.enqueueKernel(q, k, global, local, keep)
+}
+
+// A sound device passes once, and what has passed is not tested again; another size of a
+// launch, another program or another driver is.
+func TestSelfTestPasses(t *testing.T) {
+	for _, d := range usableDevices(t) {
+		for name, s := range map[string]network.Samples{"dense": noise(3000, 50), "sparse": sparse(3000, 50)} {
+			passes := &memory{}
+			source := kernels.Program.Source
+			propose := func(d Device, s network.Samples) (launches int) {
+				a := &counted{api: must(openCL())}
+				b, err := open(a, d, Options{Passes: passes, source: source})
+				if err != nil {
+					t.Fatal(err)
+				}
+				defer b.Close()
+				if _, err := b.Propose([]int{s.Features, 20, 3}, s, s.Rows); err != nil {
+					t.Errorf("%s, %s: %v", d.ID(), name, err)
+				}
+				return a.launches
+			}
+			first, n := propose(d, s), passes.number()
+			if first < 10 || n < 8 {
+				t.Errorf("%s, %s: %d launches were tested, %d passed", d.ID(), name, first, n)
+			}
+			if again := propose(d, s); again != 0 || passes.number() != n {
+				t.Errorf("%s, %s: %d launches are tested again", d.ID(), name, again)
+			}
+			if other := propose(d, s.Slice(0, 2000)); other == 0 {
+				t.Errorf("%s, %s: other sizes are not tested", d.ID(), name)
+			}
+			newer := d
+			newer.Driver += ".1"
+			if other := propose(newer, s); other < 10 {
+				t.Errorf("%s, %s: another driver is not tested", d.ID(), name)
+			}
+			source = func(p kernels.Program) string { return "// A comment.\n\n" + p.Source() }
+			if again := propose(d, s); again != 0 {
+				t.Errorf("%s, %s: with another comment %d launches are tested again", d.ID(), name, again)
+			}
+			source = func(p kernels.Program) string {
+				return p.Source() + "\nkernel void more(global float *x) { x[0] = 1; }\n"
+			}
+			if again := propose(d, s); again < 10 {
+				t.Errorf("%s, %s: other programs are not tested", d.ID(), name)
+			}
+		}
+	}
+}
+
+// change is what a test does to the source of a program.
+type change struct{ file, old, new string }
+
+// changed returns the source of programs with changes. Every text has to stand in its file.
+func changed(changes ...change) func(kernels.Program) string {
+	return func(p kernels.Program) string {
+		text := p.Source()
+		for _, c := range changes {
+			if p.File != c.file {
+				continue
+			}
+			if c.old == "" {
+				text += c.new
+				continue
+			}
+			if !strings.Contains(text, c.old) {
+				panic(c.file + " does not hold the text to be changed: " + c.old)
+			}
+			text = strings.ReplaceAll(text, c.old, c.new)
+		}
+		return text
+	}
+}
+
+const undeclared = "\nkernel void broken(global float *x) { undeclared = 1; }\n"
+
+// Kernels that do not build, or are wrong (here mostly by a loop that ends too early, as
+// one of Mesa's drivers has it), give way to the next variant that is right, in one line;
+// where none is, that is an error.
+func TestSelfTestReplaces(t *testing.T) {
+	cpu := kernels.Default(kernels.CPU, 2)
+	naive := []change{
+		{"matmul_naive.cl", "k < n; k++", "k < n - 1; k++"}, {"matmul_naive.cl", "k < B; k++", "k < B - 1; k++"}, {"matmul_naive.cl", "k < p; k++", "k < p - 1; k++"},
+	}
+	register := change{"matmul_register.cl", "k < K; k++", "k < min(K, 40); k++"}
+	local := change{"matmul_local.cl", "low + A_TERM < end,", "low + A_TERM < min(end, 40),"}
+	for _, c := range []struct {
+		name    string
+		samples network.Samples
+		changes []change
+		notes   []string // in their order, a part of each
+		variant func(kernels.Config) bool
+		err     string
+	}{
+		{"forward in registers", noise(3000, 50), []change{register},
+			[]string{"kernel register:6x64v16 of forward 50x20 gives way to local:8x8@16x16d16: element ("},
+			func(c kernels.Config) bool {
+				return c.Tile(kernels.OpForward, 50, 20).Variant == kernels.LocalMemory && c.Tile(kernels.OpForward, 20, 3).Variant == kernels.Register
+			}, ""},
+		{"gradient does not build", noise(3000, 50), []change{{"gradient_register.cl", "", undeclared}},
+			[]string{"of weight_gradient 50x20 gives way to local:", "of weight_gradient 20x3 gives way to local:"},
+			func(c kernels.Config) bool {
+				return c.Tile(kernels.OpWeightGradient, 50, 20).Variant == kernels.LocalMemory
+			}, ""},
+		{"registers and local memory", noise(3000, 50), []change{register, local},
+			[]string{"of forward 50x20 gives way to local:", "of forward 50x20 gives way to naive: "},
+			func(c kernels.Config) bool {
+				return c.Tile(kernels.OpForward, 50, 20).Variant == kernels.NaiveVariant
+			}, ""},
+		{"packed", sparse(3000, 50), []change{{"packed_register.cl", "q < end; q++", "q < end - 1; q++"}},
+			[]string{"kernel packed:6x64v16s2 of forward 50x20 gives way to dense input: "},
+			func(c kernels.Config) bool { return c.Packed == nil && !c.Shifted }, ""},
+		{"softmax", noise(3000, 50), []change{{"softmax.cl", "i < end; i++", "i < end - 1; i++"}},
+			[]string{"kernel register of softmax gives way to naive: loss and correct rows of softmax 3 on 3000 rows are "},
+			func(c kernels.Config) bool { return c.SoftmaxRows == 0 }, ""},
+		{"update", noise(3000, 50), []change{{"update.cl", "const int end = min(first + ITEM, count);", "const int end = min(first + ITEM, count) - (ITEM > 1);"}},
+			[]string{"kernel register of update gives way to naive: element "},
+			func(c kernels.Config) bool { return c.UpdateItem == 1 }, ""},
+		{"numbers that are not finite", noise(3000, 50), []change{{"update.cl", "if (wrong != 0.0f)", "if (ITEM == 1 && wrong != 0.0f)"}},
+			[]string{"update reports iteration 0 as the first not finite where it is 2"},
+			func(c kernels.Config) bool { return c.UpdateItem == 1 }, ""},
+		{"all", noise(3000, 50), append(naive, register, local),
+			[]string{"gives way to local:", "gives way to naive: "}, nil,
+			"no kernel of forward 50x20 computes right on "},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			d := usableDevices(t)[0]
+			d.Type, d.ComputeUnits = "CPU", 2 // whose kernels run anywhere
+			config, notes, err := proposed(t, d, c.samples, Options{source: changed(c.changes...)})
+			if len(notes) != len(c.notes) {
+				t.Errorf("%d lines where %d are expected:\n%s", len(notes), len(c.notes), strings.Join(notes, "\n"))
+			}
+			for i, want := range c.notes {
+				if i < len(notes) && (!strings.Contains(notes[i], want) || !strings.Contains(notes[i], d.Name) || !strings.Contains(notes[i], d.Driver) || !strings.Contains(notes[i], "opencl:"+d.ID())) {
+					t.Errorf("%q does not hold %q, or does not name device and driver", notes[i], want)
+				}
+			}
+			if c.err != "" {
+				if failed := (*Error)(nil); err == nil || !strings.Contains(err.Error(), c.err) || !errors.As(err, &failed) || !strings.Contains(err.Error(), d.Name) {
+					t.Errorf("error %v, want %q", err, c.err)
+				}
+				return
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !c.variant(config) || config.Forward != cpu.Forward {
+				t.Errorf("the plan has %+v", config)
+			}
+		})
+	}
+}
+
+// A stored plan whose kernels are wrong by now is refused.
+func TestSelfTestOfStoredPlan(t *testing.T) {
+	d := usableDevices(t)[0]
+	s := noise(3000, 50)
+	sizes := []int{50, 20, 3}
+	b, err := Open(d, Options{Passes: &memory{}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	plan, err := b.Propose(sizes, s, s.Rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	other, err := Open(d, Options{Passes: &memory{}, source: changed(change{"update.cl", "const int end = min(first + ITEM, count);", "const int end = min(first + ITEM, count) - 1;"})})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer other.Close()
+	if _, err := other.Prepare(sizes, plan); err == nil || !strings.Contains(err.Error(), "opencl:"+d.ID()+": self-test of the plan: element ") {
+		t.Errorf("error %v", err)
+	}
+}
