@@ -13,25 +13,30 @@ import (
 
 type benchCommand struct {
 	modelFlags
-	Backend    []backendName  `placeholder:"NAME" help:"Backends to time, in place of every one that is found."`
-	Iterations recipe.Count   `default:"10" help:"Iterations to time on each backend, after one that is not."`
-	Rows       []recipe.Count `placeholder:"N" help:"Numbers of rows to time, in place of the whole training set, as in 60000,600000: rows are taken from the training set, and from its start again where it ends."`
-	Profile    bool           `help:"Also the time of every operation, which slows some devices down."`
-	Peaks      bool           `negatable:"" default:"true" help:"Measure what each device comes to at best."`
-	Dense      bool           `help:"Keep OpenCL devices from packing the input, and from keeping bytes."`
-	Format     bench.Format   `default:"table" enum:"table,json,benchstat" help:"${enum}: benchstat is Go's benchmark format, a line for every turn."`
-	JSON       bool           `name:"json" help:"One JSON object, as --format json."`
+	Backend    []backendName  `placeholder:"NAME" help:"Backends to time, instead of all that are found."`
+	Iterations recipe.Count   `default:"10" help:"Iterations to time on each backend, after a first one that is not timed."`
+	Rows       []recipe.Count `placeholder:"N" help:"Numbers of rows to time, instead of those of the training set, as in 60000,600000. If the training set has fewer, its rows are repeated."`
+	Profile    bool           `help:"Also measure the time of every operation, which slows some devices down."`
+	Peaks      bool           `negatable:"" default:"true" help:"Measure the peak of each device: what it comes to at best."`
+	Dense      bool           `help:"Hold the input as dense float32 on OpenCL devices: not packed, not as bytes."`
+	Format     bench.Format   `default:"table" enum:"table,json,benchstat" help:"${enum}. benchstat is Go's benchmark format, with a line for every turn."`
+	JSON       bool           `name:"json" help:"Print one JSON object, as --format json."`
 }
 
 // Help is shown by clgrad bench --help.
 func (benchCommand) Help() string {
-	return `The backends take turns of about 0.2 s, of a fifth of the iterations or of a single one, so that a change of the machine's speed meets all of them alike; medians and quartiles are over turns.
+	return `The backends take turns, so that a change of the machine's speed affects all of them. A turn is about 0.2 s, at most a fifth of the iterations, at least one iteration. Medians and quartiles are over turns.
 
-Operations and bytes are counted from shapes: two operations for each multiply-add of a matrix product; every operand read once and every result written once. Products that skip the zeros of the data count as the dense ones they replace, and operands that a cache holds since the operation before as read, so that GFLOP/s and GB/s can exceed the peak.
+Operations and bytes are counted from shapes: two operations for each multiply-add of a matrix product; every operand is read once and every result written once. Products that skip the zeros of the data count as dense ones, and operands that are still in a cache count as read. So GFLOP/s and GB/s can exceed the peak.
 
-Peaks are measured in the same turns. On OpenCL devices they are those of a kernel of multiply-adds in registers, and of copies of large buffers: what the hardware gives to any kernel, however well the network's are tuned. On the CPU backends they are those of their BLAS on a square product, and of copies on all cores.
+Peaks are measured in the same turns. On OpenCL devices they are those of a kernel of multiply-adds in registers, and of copies of large buffers. On the CPU backends they are those of the BLAS on a square product, and of copies on all cores.
 
-Examples: clgrad bench --profile; clgrad bench --backend opencl --rows 60000,600000; clgrad bench --iterations 50 --format benchstat >a.txt && benchstat -col /backend a.txt`
+Examples:
+
+  clgrad bench --profile
+  clgrad bench --backend opencl --rows 60000,600000
+  clgrad bench --iterations 50 --format benchstat >a.txt
+  benchstat -col /backend a.txt`
 }
 
 // started is when the process began, but for the loading of the binary.

@@ -537,7 +537,7 @@ func TestTune(t *testing.T) {
 	if len(r.Shapes) < 4 || filepath.Ext(r.File) != ".json" {
 		t.Errorf("%+v", r)
 	}
-	train := []string{"train", "--data", dir, "--layers", "20", "--iterations", "2", "--backend", names[2]}
+	train := []string{"train", "--data", dir, "--layers", "20", "--iterations", "2", "--backend", names[2], "--json"}
 	if _, _, notes := clgrad(t, train...); strings.Contains(notes, "tuning") {
 		t.Errorf("a good tuning: %s", notes)
 	}

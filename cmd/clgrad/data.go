@@ -13,23 +13,23 @@ import (
 )
 
 type dataCommand struct {
-	List   dataListCommand   `cmd:"" help:"List the named sets and what of them is in the cache."`
-	Fetch  dataFetchCommand  `cmd:"" help:"Bring named sets into the cache."`
-	Verify dataVerifyCommand `cmd:"" help:"Check the files in the cache: exit status 1 if any is missing or damaged."`
+	List   dataListCommand   `cmd:"" help:"List the named data sets, and which of their files are in the cache."`
+	Fetch  dataFetchCommand  `cmd:"" help:"Bring named data sets into the cache."`
+	Verify dataVerifyCommand `cmd:"" help:"Check the files in the cache. The exit status is 1 if one is missing or damaged."`
 }
 
 type dataListCommand struct {
-	JSON bool `name:"json" help:"One JSON object a set and line."`
+	JSON bool `name:"json" help:"Print JSON, one object a set and line."`
 }
 
 type dataFetchCommand struct {
-	Names []setName `arg:"" optional:"" help:"Named sets; all without one."`
-	JSON  bool      `name:"json" help:"One JSON object a set and line."`
+	Names []setName `arg:"" optional:"" help:"Names of data sets. Without one: all."`
+	JSON  bool      `name:"json" help:"Print JSON, one object a set and line."`
 }
 
 type dataVerifyCommand struct {
-	Names []setName `arg:"" optional:"" help:"Named sets; all without one."`
-	JSON  bool      `name:"json" help:"One JSON object a set and line."`
+	Names []setName `arg:"" optional:"" help:"Names of data sets. Without one: all."`
+	JSON  bool      `name:"json" help:"Print JSON, one object a set and line."`
 }
 
 // setName is the name of a named data set.

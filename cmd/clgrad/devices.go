@@ -12,7 +12,7 @@ import (
 )
 
 type devicesCommand struct {
-	JSON bool `name:"json" help:"One JSON object."`
+	JSON bool `name:"json" help:"Print one JSON object."`
 }
 
 // devicesReport is the output of --json.

@@ -16,12 +16,12 @@ import (
 )
 
 type evalCommand struct {
-	Model   recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote: its model, or its newest checkpoint while the run is not finished."`
-	Data    recipe.Path `placeholder:"DATA" help:"Data set as for train; the one the model was trained on if not given."`
-	Label   recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; that of the training set if not given."`
-	Test    recipe.Path `placeholder:"FILE" help:"CSV file of the test set."`
-	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
-	JSON    bool        `name:"json" help:"One JSON object."`
+	Model   recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
+	Data    recipe.Path `placeholder:"DATA" help:"Data set, as for train. Without it: the one that the model was trained on."`
+	Label   recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that holds the labels. Without it: the column that held them in training."`
+	Test    recipe.Path `placeholder:"FILE" help:"CSV file with the test set."`
+	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME, as for train."`
+	JSON    bool        `name:"json" help:"Print one JSON object."`
 }
 
 // evaluation is the output of --json.

@@ -1,21 +1,41 @@
 // Clgrad trains fully connected networks by full-batch gradient descent on any
 // OpenCL device, or on the CPU.
 //
-//	clgrad devices   what can be computed on here, and why something cannot
+//	clgrad devices   list the devices of this machine
 //	clgrad train     train a network
-//	clgrad eval      loss and accuracy of a saved model
-//	clgrad predict   labels of rows by a saved model
+//	clgrad eval      compute loss and accuracy of a saved model
+//	clgrad predict   predict labels with a saved model
 //	clgrad bench     time every backend side by side
-//	clgrad check     judge a backend's numbers by the conformance suite
+//	clgrad check     compare a backend's results with exact ones
 //	clgrad tune      find the fastest kernels of a network on an OpenCL device
 //	clgrad data      list, fetch and verify data sets
-//	clgrad recipes   list what train --recipe knows
+//	clgrad recipes   list the built-in recipes of train
 //
-// Results go to standard output, everything else to standard error. The exit
-// status is 0, 1 for a failure, 2 for wrong usage, 130, 143, 129 or 131 after
-// SIGINT, SIGTERM, SIGHUP or SIGQUIT, and 141, without a word, where nobody reads
-// standard output any more. SIGHUP and SIGINT stay ignored where the parent ignores
-// them, as nohup does. Where something else failed too, that is said, with status 1.
+// README.md in this directory describes data, runs, models and exit statuses.
+//
+// # Where things stand
+//
+// This package has main, one file for each command, and what opens a backend
+// (backend.go), a model or a data set (load.go) by its name. A command parses its
+// flags, makes options of them, and calls the package that does the work:
+//
+//	run      the life of a run: directory, loop, checkpoints, resuming, summary
+//	score    loss, accuracy and predictions of a network on a data set
+//	bench    measuring, and its tables
+//	recipe   the form of a run, and the built-in recipes
+//	report   report.html and its pictures
+//	store    what is kept of each device: passes of the self-test, tunings
+//	driver   guards against drivers that end the process
+//	text     how numbers, errors and shell words are written
+//	measure  medians, quantiles and memory
+//
+// # Drivers
+//
+// Every command reaches OpenCL through the guard (guard.go). It looks at what is known to
+// make a driver abort before any driver is called. What has never passed a test is tried
+// by the hidden command driver-test in a process of its own (selftest.go), so that a driver
+// that aborts costs one line. What passed is kept in the user's cache directory, in
+// clgrad/devices, and is not tried again, unless a process that used the device died.
 package main
 
 import (
@@ -40,15 +60,15 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Devices devicesCommand `cmd:"" help:"List what can be computed on here, and why something cannot."`
+	Devices devicesCommand `cmd:"" help:"List the devices of this machine, and why one cannot be used."`
 	Train   trainCommand   `cmd:"" help:"Train a network."`
-	Eval    evalCommand    `cmd:"" help:"Loss and accuracy of a saved model."`
-	Predict predictCommand `cmd:"" help:"Labels of rows by a saved model, as CSV."`
+	Eval    evalCommand    `cmd:"" help:"Compute loss and accuracy of a saved model."`
+	Predict predictCommand `cmd:"" help:"Predict labels with a saved model, as CSV."`
 	Bench   benchCommand   `cmd:"" help:"Time an iteration on every backend, side by side."`
-	Check   checkCommand   `cmd:"" help:"Judge a backend's numbers by the conformance suite."`
+	Check   checkCommand   `cmd:"" help:"Compare a backend's results with exact ones (the conformance suite)."`
 	Tune    tuneCommand    `cmd:"" help:"Find the fastest kernels of a network on an OpenCL device."`
 	Data    dataCommand    `cmd:"" help:"List, fetch and verify data sets."`
-	Recipes recipesCommand `cmd:"" help:"List the built-in recipes of train, or write one."`
+	Recipes recipesCommand `cmd:"" help:"List the built-in recipes of train, or print one."`
 
 	DriverTest driverTestCommand `cmd:"" hidden:""`
 

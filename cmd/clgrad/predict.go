@@ -17,14 +17,14 @@ import (
 )
 
 type predictCommand struct {
-	Model         recipe.Path `arg:"" help:"A safetensors file, or the directory that train --out wrote: its model, or its newest checkpoint while the run is not finished."`
-	Data          recipe.Path `required:"" placeholder:"DATA" help:"The rows: a data set as for train, of which the test set is taken where there is one. They need no labels."`
-	Label         recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that has the labels; that of the training set if not given."`
-	Out           recipe.Path `placeholder:"FILE" help:"Write to this file in place of standard output."`
-	Probabilities bool        `help:"Also the probability of every class."`
-	Kaggle        bool        `xor:"form" help:"ImageId,Label, as Kaggle's digit recogniser takes it."`
-	Backend       backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
-	JSON          bool        `name:"json" xor:"form" help:"One JSON object a row and line."`
+	Model         recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
+	Data          recipe.Path `required:"" placeholder:"DATA" help:"Rows to predict: a data set, as for train. If it has a test set, that is taken. Labels are not needed."`
+	Label         recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that holds labels. Without it: the column that held them in training."`
+	Out           recipe.Path `placeholder:"FILE" help:"Write to this file instead of standard output."`
+	Probabilities bool        `help:"Also write the probability of every class."`
+	Kaggle        bool        `xor:"form" help:"Write ImageId,Label, as Kaggle's digit recogniser takes it."`
+	Backend       backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME, as for train."`
+	JSON          bool        `name:"json" xor:"form" help:"Write JSON, one object a row and line."`
 }
 
 // Run predicts the classes of rows.

@@ -9,8 +9,8 @@ import (
 )
 
 type recipesCommand struct {
-	Name string `arg:"" optional:"" help:"Write the file of this recipe, to be changed and given to train --recipe."`
-	JSON bool   `name:"json" help:"One JSON object a recipe and line."`
+	Name string `arg:"" optional:"" help:"Print this recipe as a file. Change it and give it to train --recipe."`
+	JSON bool   `name:"json" help:"Print JSON, one object a recipe and line."`
 }
 
 // recipeLine is a recipe in the list of --json.

@@ -18,15 +18,15 @@ import (
 type tuneCommand struct {
 	modelFlags
 	Backend backendName    `default:"opencl" help:"The OpenCL device: opencl, opencl:P.D or opencl:NAME."`
-	Seconds recipe.Seconds `default:"60" help:"How long to search."`
-	Dense   bool           `help:"Tune the first layer for dense input, where it would be packed."`
-	JSON    bool           `name:"json" help:"One JSON object."`
+	Seconds recipe.Seconds `default:"60" help:"How many seconds to search."`
+	Dense   bool           `help:"Tune the first layer for dense input, even where it would be packed."`
+	JSON    bool           `name:"json" help:"Print one JSON object."`
 }
 
 // Help is shown by clgrad tune --help.
 func (tuneCommand) Help() string {
-	return "What is found is kept in the user's cache directory and used by runs that start later, for layers of the same sizes, " +
-		"until the driver or the kernels change. Whether anything is tuned or not, results stay within the same bounds."
+	return "Nothing has to be tuned. What is found is kept in the user's cache directory, and is used by runs that start later with layers of the same sizes, " +
+		"until the driver or the kernels change. Results stay within the same error bounds, but their last bits may differ."
 }
 
 // tuneReport is the output of --json.

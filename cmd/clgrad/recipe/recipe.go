@@ -46,14 +46,14 @@ const version = 1
 type Recipe struct {
 	Origin
 	Setup
-	Iterations      Count   `json:"iterations" default:"100" help:"Iterations of descent over the whole training set."`
-	Backend         Backend `json:"backend" default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
-	LogEvery        Count   `json:"log_every" default:"10" help:"Report every this many iterations."`
-	CheckpointEvery Period  `json:"checkpoint_every,omitempty" default:"0" placeholder:"N" help:"Keep a checkpoint of every N iterations, from which train --resume goes on; 0: only where the run ends."`
-	KeepCheckpoints Count   `json:"keep_checkpoints" default:"3" help:"How many checkpoints are kept, the newest."`
-	Passes          Share   `json:"passes,omitempty" placeholder:"SHARE" help:"Say at which iteration the training accuracy first reaches this, as in 0.85."`
+	Iterations      Count   `json:"iterations" default:"100" help:"Number of iterations. Each is over the whole training set."`
+	Backend         Backend `json:"backend" default:"auto" help:"What to compute on: auto (the best OpenCL device, otherwise the CPU), cpu (float32), cpu64 (float64), opencl (the best OpenCL device), opencl:P.D (device D of platform P, see clgrad devices) or opencl:NAME (a part of the device's name)."`
+	LogEvery        Count   `json:"log_every" default:"10" help:"Report every so many iterations, and the last."`
+	CheckpointEvery Period  `json:"checkpoint_every,omitempty" default:"0" placeholder:"N" help:"Keep a checkpoint every N iterations, from which --resume can go on. With 0 there is one only where a signal stops the run."`
+	KeepCheckpoints Count   `json:"keep_checkpoints" default:"3" help:"How many checkpoints to keep, the newest ones."`
+	Passes          Share   `json:"passes,omitempty" placeholder:"SHARE" help:"Say at which iteration the training accuracy first reaches this share, as in 0.85."`
 	Predict         Form    `json:"predictions,omitempty" name:"predictions" placeholder:"FORM" help:"Predict the test set at the end: table (row, predicted and actual label in predictions.csv) or kaggle (ImageId,Label in submission.csv)."`
-	Rows            Path    `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set in place of the test set's; they need no labels."`
+	Rows            Path    `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set instead of the test set. Labels are not needed."`
 }
 
 // An Origin is what a recipe says about itself. It has no flags.
@@ -73,18 +73,18 @@ type Origin struct {
 // (tag of:"data") are not taken from a recipe where --data is given.
 type Setup struct {
 	Data       Path               `json:"data,omitempty" default:"mnist" help:"Data set: a name (clgrad data list), a directory of IDX files, a CSV file or an NPZ file."`
-	Label      Path               `json:"label,omitempty" placeholder:"COLUMN" of:"data" help:"Column of a CSV file that has the labels: its name or its number; the one named label if not given."`
-	Test       Path               `json:"test,omitempty" placeholder:"FILE" of:"data" help:"CSV file of the test set; without it a CSV file has none."`
-	Divide     Division           `json:"divide,omitempty" placeholder:"TRAIN,TEST" of:"data" help:"Shuffle all rows of the data set by the seed and take this many for training and for testing."`
+	Label      Path               `json:"label,omitempty" placeholder:"COLUMN" of:"data" help:"Column of a CSV file that holds the labels, by name or number. Without it: the column named label."`
+	Test       Path               `json:"test,omitempty" placeholder:"FILE" of:"data" help:"CSV file with the test set. Without it a CSV file has none."`
+	Divide     Division           `json:"divide,omitempty" placeholder:"TRAIN,TEST" of:"data" help:"Shuffle all rows of the data set by --seed, and take so many for training and for testing, as in 42000,28000."`
 	Samples    Count              `json:"samples,omitempty" placeholder:"N" help:"Use only the first N rows of the training set and of the test set."`
-	Validation Fraction           `json:"validation,omitempty" placeholder:"FRACTION" help:"Part of the training set to hold back for validation, as in 0.1, chosen by class and --seed."`
-	Layers     Layers             `json:"layers" default:"128" help:"Sizes of the hidden layers, as in 500,150; none for no hidden layer."`
-	Preprocess dataset.Preprocess `json:"preprocess" default:"max" enum:"max,standard,feature,column,none" help:"Scaling of the features: ${enum}. standard takes one mean and deviation over all, feature one a feature, column one a column of the image."`
-	Init       network.Init       `json:"init" default:"he" enum:"normal,he" help:"Initial weights: ${enum}."`
-	Seed       uint64             `json:"seed" default:"1" help:"Seed of the initial weights and of every division of the data."`
+	Validation Fraction           `json:"validation,omitempty" placeholder:"FRACTION" help:"Share of the training set to hold back for validation, as in 0.1. The same share of each class is chosen, by --seed."`
+	Layers     Layers             `json:"layers" default:"128" help:"Sizes of the hidden layers, as in 500,150, or none."`
+	Preprocess dataset.Preprocess `json:"preprocess" default:"max" enum:"max,standard,feature,column,none" help:"Scaling of the features, fitted on the training set: ${enum}. max divides by the largest value. standard subtracts the mean and divides by the standard deviation of all values, feature by those of each feature, column by those of each column of an image. none leaves the values as they are."`
+	Init       network.Init       `json:"init" default:"he" enum:"normal,he" help:"Initial weights: ${enum}. Both are normal, normal with deviation 0.01, he with √(2/inputs)."`
+	Seed       uint64             `json:"seed" default:"1" help:"Seed of the initial weights, and of every random division of the data."`
 	LR         Rate               `json:"lr" name:"lr" default:"0.5" help:"Learning rate."`
 
-	Precision kernels.Precision `json:"precision" default:"float32" enum:"float32,tf32,bf16,bf16x3" help:"What the operands of matrix products are rounded to on an OpenCL device, before they are added in float32: ${enum}. Other than float32 needs tensor cores; bf16x3 keeps float32's precision on them."`
+	Precision kernels.Precision `json:"precision" default:"float32" enum:"float32,tf32,bf16,bf16x3" help:"What the operands of matrix products are rounded to on an OpenCL device: ${enum}. Sums are float32. All but float32 need tensor cores (NVIDIA, sm_80 or later). bf16x3 keeps float32's precision."`
 }
 
 // A File is a recipe that was read: what the file leaves out has its default.
