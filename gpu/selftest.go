@@ -8,6 +8,7 @@ import (
 	"math"
 	"regexp"
 	"slices"
+	"strings"
 	"sync"
 	"time"
 	"unsafe"
@@ -21,8 +22,9 @@ import (
 // sizes, on integers, and a sample of what they give is compared with what the host
 // computes exactly. What passed is remembered (see [Passes]) and not run again.
 
-// Passes remembers which launches have given exact results, by keys that stand for
-// source and build options of a program, device, driver and the sizes of the launch.
+// Passes remembers which launches have given exact results, and which wrong ones, by keys
+// that stand for source and build options of a program, device, driver and the sizes of the
+// launch.
 type Passes interface {
 	Passed(key string) bool
 	// Add remembers more of them. Where it cannot, they are tested again next time.
@@ -52,6 +54,21 @@ type Failure struct {
 	P         int    `json:"p"`
 	First     bool   `json:"first"`  // the layer is the first
 	Reason    string `json:"reason"` // one line
+	// wrong says that it ran and gave other numbers: no use to try again.
+	wrong bool
+}
+
+// A wrongResult is a result that is not the exact one.
+type wrongResult string
+
+func (w wrongResult) Error() string { return string(w) }
+
+func wrong(format string, args ...any) error { return wrongResult(fmt.Sprintf(format, args...)) }
+
+// failureOf returns the failure of an operation, err being what is wrong with it.
+func failureOf(op string, err error) *Failure {
+	_, is := err.(wrongResult)
+	return &Failure{Operation: op, Reason: reason(err), wrong: is}
 }
 
 func (f *Failure) Error() string { return f.Reason }
@@ -207,6 +224,9 @@ func (t *selfTest) layer(l layerTest, operations []string) error {
 	known := map[string][]string{}
 	for _, op := range operations {
 		keys, passed, err := t.keys(func(*executor) error { return sample.run(op) })
+		if err == nil {
+			err = t.wrongBefore(keys)
+		}
 		if err != nil {
 			return l.failure(op, err)
 		}
@@ -231,7 +251,7 @@ func (t *selfTest) layer(l layerTest, operations []string) error {
 			t.about(*l.failure(op, nil))
 			if err := one.check(op); err != nil {
 				one.close()
-				return l.failure(op, err)
+				return t.remember(l.failure(op, err), known[op])
 			}
 		}
 		if err := one.close(); err != nil {
@@ -246,9 +266,32 @@ func (t *selfTest) layer(l layerTest, operations []string) error {
 
 // failure returns that of an operation, err being what is wrong, nil where nothing is yet.
 func (l *layerTest) failure(op string, err error) *Failure {
-	f := &Failure{Operation: op, N: l.n, P: l.p, First: l.input}
+	f := &Failure{Operation: op}
 	if err != nil {
-		f.Reason = reason(err)
+		f = failureOf(op, err)
+	}
+	f.N, f.P, f.First = l.n, l.p, l.input
+	return f
+}
+
+// wrongKey returns the key under which it is remembered that launches gave wrong results.
+func wrongKey(keys []string) string {
+	h := sha256.Sum256([]byte("wrong " + strings.Join(keys, " ")))
+	return hex.EncodeToString(h[:16])
+}
+
+// wrongBefore reports launches that gave wrong results when they were tested before.
+func (t *selfTest) wrongBefore(keys []string) error {
+	if t.passes.Passed(wrongKey(keys)) {
+		return wrongResult("its results were wrong when it was tested before")
+	}
+	return nil
+}
+
+// remember has a failure by wrong results be known from now on.
+func (t *selfTest) remember(f *Failure, keys []string) *Failure {
+	if f.wrong {
+		t.passes.Add(wrongKey(keys))
 	}
 	return f
 }
@@ -262,13 +305,16 @@ func (t *selfTest) other(op string, f func(e *executor, dry bool) error) error {
 	if passed {
 		return nil
 	}
+	if err := t.wrongBefore(keys); err != nil {
+		return failureOf(op, err)
+	}
 	e, err := t.onDevice()
 	if err != nil {
 		return err
 	}
 	t.about(Failure{Operation: op})
 	if err := f(e, false); err != nil {
-		return &Failure{Operation: op, Reason: reason(err)}
+		return t.remember(failureOf(op, err), keys)
 	}
 	t.passes.Add(keys...)
 	return nil
@@ -542,7 +588,7 @@ func (l *layerTest) compare(op string, m network.Matrix, terms int, a, b func(i,
 				sum += int(row[k]) * int(v)
 			}
 			if want := float64(finish(i, j, sum)); got[j] != want {
-				return fmt.Errorf("element (%d, %d) of %s on %d rows is %v where exactly %v is expected",
+				return wrong("element (%d, %d) of %s on %d rows is %v where exactly %v is expected",
 					i, j, network.OperationKey(op, l.n, l.p), l.rows, got[j], want)
 			}
 		}
@@ -652,7 +698,7 @@ func (t softmaxTest) run(e *executor, dry bool) (err error) {
 		return err
 	}
 	if got[0] != want {
-		return fmt.Errorf("loss and correct rows of %s on %d rows are %v, %d where exactly %v, %d are expected",
+		return wrong("loss and correct rows of %s on %d rows are %v, %d where exactly %v, %d are expected",
 			network.SoftmaxKey(t.classes), t.rows, got[0].Loss, got[0].Correct, want.Loss, want.Correct)
 	}
 	row := make([]float64, t.classes)
@@ -669,7 +715,7 @@ func (t softmaxTest) run(e *executor, dry bool) (err error) {
 				want--
 			}
 			if want /= float64(m); got != want {
-				return fmt.Errorf("element (%d, %d) of %s on %d rows is %v where exactly %v is expected",
+				return wrong("element (%d, %d) of %s on %d rows is %v where exactly %v is expected",
 					i, j, network.SoftmaxKey(t.classes), t.rows, got, want)
 			}
 		}
@@ -730,7 +776,7 @@ func (t updateTest) run(e *executor, dry bool) (err error) {
 		x, d := values(7, from), values(8, from)
 		for i, v := range got {
 			if want := float64(float32(x[i] - 0.5*d[i])); v != want {
-				return fmt.Errorf("element %d of %s is %v where exactly %v is expected", from+i, network.OpUpdate, v, want)
+				return wrong("element %d of %s is %v where exactly %v is expected", from+i, network.OpUpdate, v, want)
 			}
 		}
 	}
@@ -741,9 +787,9 @@ func (t updateTest) run(e *executor, dry bool) (err error) {
 				return err
 			}
 		}
-		wrong, err := e.ReadRecords(r, 0, make([]network.Record, 1))
-		if err == nil && wrong != want {
-			err = fmt.Errorf("%s reports iteration %d as the first not finite where it is %d (0: none)", network.OpUpdate, wrong, want)
+		first, err := e.ReadRecords(r, 0, make([]network.Record, 1))
+		if err == nil && first != want {
+			err = wrong("%s reports iteration %d as the first not finite where it is %d (0: none)", network.OpUpdate, first, want)
 		}
 		if err != nil {
 			return err

@@ -234,3 +234,41 @@ func TestSelfTestOfStoredPlan(t *testing.T) {
 		t.Errorf("error %v", err)
 	}
 }
+
+// A plan that is tested elsewhere is the plan that is proposed, through a file, and what
+// fails or passes there counts as if it were here.
+func TestSelfTestElsewhere(t *testing.T) {
+	d := usableDevices(t)[0]
+	d.Type, d.ComputeUnits = "CPU", 2
+	s := sparse(3000, 50)
+	wrong := changed(change{"packed_register.cl", "q < end; q++", "q < end - 1; q++"}, change{"matmul_register.cl", "k < K; k++", "k < min(K, 40); k++"})
+	passes, asked := &memory{}, 0
+	o := Options{Passes: passes, source: wrong}
+	o.Isolate = func(sizes []int, plan network.ShardPlan) (passed []string, err error) {
+		asked++
+		there := &memory{}
+		b, err := Open(d, Options{Passes: there, source: wrong})
+		if err != nil {
+			return nil, err
+		}
+		defer b.Close()
+		said := 0
+		err = b.SelfTest(sizes, plan, func(Failure) { said++ })
+		if said == 0 {
+			t.Error("nothing is said of what is run")
+		}
+		there.keys.Range(func(key, _ any) bool { passed = append(passed, key.(string)); return true })
+		return passed, err
+	}
+	// What was wrong once is not tried again.
+	for turn, want := range []int{3, 0} {
+		asked = 0
+		c, notes, err := proposed(t, d, s, o)
+		if err != nil || len(notes) != 2 || c.Packed != nil || c.Tile(kernels.OpForward, 50, 20).Variant != kernels.LocalMemory {
+			t.Errorf("turn %d: %v, %v, %+v", turn, err, notes, c)
+		}
+		if asked != want {
+			t.Errorf("turn %d: asked %d times where %d are expected", turn, asked, want)
+		}
+	}
+}

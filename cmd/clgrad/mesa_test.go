@@ -21,7 +21,7 @@ func TestMesa(t *testing.T) {
 	}
 	run := filepath.Join(t.TempDir(), "run")
 	loss := func(backend string, more ...string) float64 {
-		_, s := lines(t, clgradProcess(t, append([]string{"train", "--samples", "256", "--iterations", "5", "--lr", "0.5", "--backend", backend, "--json"}, more...)...))
+		_, s := lines(t, clgradProcess(t, append([]string{"train", "--samples", "256", "--iterations", "5", "--lr", "0.5", "--init", "normal", "--backend", backend, "--json"}, more...)...))
 		if s.Backend != backend && s.Backend != backend+":0.0" {
 			t.Fatalf("%s: computed on %s", backend, s.Backend)
 		}
