@@ -272,3 +272,68 @@ func TestSelfTestElsewhere(t *testing.T) {
 		}
 	}
 }
+
+// asking are passes of everything that note what they are asked for.
+type asking map[string]bool
+
+func (a asking) Passed(key string) bool {
+	a[key] = true
+	return true
+}
+
+func (a asking) Add(...string) {}
+
+// Every launch of a training run over whole blocks, and of scoring, is one that the
+// self-test asks for, at its own sizes.
+func TestSelfTestCoversRun(t *testing.T) {
+	far := sparse(400, 50)
+	far.Scaling.Shift = []float64{3}
+	for _, class := range []string{"CPU", "GPU"} {
+		for name, s := range map[string]network.Samples{"dense": noise(400, 50), "packed or bytes": sparse(400, 50), "shifted": far} {
+			d := fakeDevice
+			d.Type, d.MaxBuffer, d.MaxWorkGroup, d.LocalMemory = class, 1<<30, 1024, 48<<10
+			asked, seen := asking{}, &recording{}
+			b, err := open(seen, d, Options{Passes: asked})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.config.BlockRows = 100
+			l, err := network.NewLayout([]int{50, 20, 3})
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan, err := network.NewPlan(l.Sizes, s, s.Rows, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr, err := network.NewTrainer(l, s, plan, []network.Backend{b}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start, err := l.Initial(network.He, 1)
+			if err == nil {
+				err = tr.SetParameters(start, 0)
+			}
+			if err == nil {
+				err = tr.Descend(t.Context(), network.Descent{Iterations: 2, LearningRate: 0.1}, nil)
+			}
+			if err == nil {
+				_, _, err = tr.Score(s)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(seen.launches) < 2*4*8 {
+				t.Errorf("%s, %s: %d launches", class, name, len(seen.launches))
+			}
+			for _, launch := range seen.launches {
+				if !asked[d.passKey(launch)] {
+					t.Errorf("%s, %s: not tested: %.200s", class, name, launch[64:])
+				}
+			}
+			if err := errors.Join(tr.Close(), b.Close()); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
