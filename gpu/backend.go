@@ -36,8 +36,8 @@ type state struct {
 type Options struct {
 	// Dense keeps the default plan from packing the input, and from keeping bytes.
 	Dense bool
-	// Precision is that of the matrix products, "" for float32. [Open] fails where the
-	// device does not have another one, or has it wrong.
+	// Precision is that of the matrix products, "" for float32. [Backend.Propose] fails
+	// where the device does not have another one, or has it wrong.
 	Precision kernels.Precision
 	// Tuning holds tiles for the shapes of plans; see [Tuning.Check].
 	Tuning Tuning

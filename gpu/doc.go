@@ -7,26 +7,52 @@
 // OpenCL is reached through cgo. Where cgo is off, or with -tags nogpu, the
 // package builds all the same, finds no device, and says why.
 //
+// # Self-test
+//
+// A driver can compile every kernel and compute wrong results. So [Backend.Propose] and
+// [Backend.Prepare] first run the launches of the plan once, at their own sizes, on
+// integers, and compare a sample of the results with exact ones. Launches that passed are
+// remembered in [Options].Passes, by source and build options of the program, device,
+// driver and sizes, and are not run again. Without Passes they are remembered for this
+// process. [Options].Untested leaves the self-test out: the conformance suite judges the
+// kernels itself.
+//
+// # Variants give way
+//
+// Where a kernel does not build or run, or gives a wrong result, Propose takes the next
+// variant and tests that: dense input after packed input, float32 input after bytes, then
+// register tiles, local memory, and the naive kernel (package kernels). [Options].Note is
+// told so in one line. Where no variant of an operation passes, Propose fails, and names
+// operation and device. Prepare replaces nothing: a plan is computed exactly or refused.
+//
+// # Isolation
+//
+// A driver can also end the process. [Options].Isolate runs the self-test in another
+// process. There [Backend.SelfTest] does the work, and says beforehand what it is about to
+// run. This package starts no process itself.
+//
 // # Precision
 //
 // Operands and sums are float32. With [Options].Precision the dense products are
 // those of tensor cores, from operands rounded to TF32 or bfloat16, or split into three
-// bfloat16 numbers each, which keeps float32's precision (kernels/matmul_tensor.cl);
-// sums have the bits of float32, and all else is float32. A device is asked for that
-// only where it builds the instructions and multiplies integers right.
+// bfloat16 numbers each, which keeps float32's precision (kernels/matmul_tensor.cl).
+// Sums have the bits of float32, and all else is float32. The self-test finds out whether
+// a device has the instructions and multiplies integers right; another precision is
+// never replaced by float32.
 //
 // # Ownership
 //
-// A Backend owns its context, queue, programs, kernels and every buffer that it
-// made; [Backend.Close] waits for the device and frees them in the reverse order
-// of their creation. Buffers, inputs and tallies may be closed before. A
-// Backend that is collected without Close is reported on standard error with
-// the place where it was opened.
+// A Backend owns its context, queue, programs and kernels. An executor of
+// [Backend.Prepare] owns the buffers, inputs and recorders that it made, which may be
+// closed before it. [Backend.Close] waits for the device and frees everything in the
+// reverse order of its creation. Use after Close is [network.ErrClosed]. A Backend that
+// is collected without Close is reported on standard error with the place where it was
+// opened.
 //
 // # Concurrency
 //
-// A Backend and all it made belong to one goroutine: arguments of a kernel and
-// the order of a queue are shared state. Different backends are independent.
+// A Backend and all it made belong to one goroutine at a time: the arguments of a kernel
+// and the order of a queue are shared state. Different backends are independent.
 //
 // # Errors
 //

@@ -15,12 +15,47 @@
 //	softmax          softmax.cl             softmax.cl (vectors)      as naive
 //
 // The register variants give each work-item a tile of outputs in registers and
-// use no local memory; the local variants share tiles of the operands through
-// local memory. reduce.cl and update.cl serve all of them. On CPUs the first
-// layer also has kernels over packed input (packed_register.cl), which skip the
-// zeros of the data; on GPUs its input may be bytes, and with tensor cores
-// matmul_tensor.cl is the local variant at another precision. affine.cl takes the
-// scaling of packed input and of bytes out of the products. peak.cl is for comparison alone: what a device comes to at best.
+// use no local memory. The local variants share tiles of the operands through
+// local memory. reduce.cl and update.cl serve all of them. peak.cl belongs to no
+// network: it shows what a device comes to at best, for comparison.
+//
+// Tile shapes and other parameters stand at the top of each file, with their meaning.
+// [Default] has those for a class of device, and where they come from. [Config] has all
+// that a run uses, and is part of its plan. [Tile.Neighbours] says which tiles a search
+// (gpu.Tune) tries next.
+//
+// # Packed input
+//
+// On CPUs the first layer skips the zeros of the data (packed_register.cl). Four in five
+// bytes of MNIST are 0. Rows are packed once, in groups, with the features that are not 0
+// in all rows of the group. Where scaling leaves 0 at 0 (max, none), the sums have the bits
+// of dense input. Where scaling moves 0 a little (standard, feature), the shift is taken
+// out of the products: it is a term of rank one, added to the bias and to the weight
+// gradient (affine.cl). Data that is mostly not 0 stays dense.
+//
+// # Bytes
+//
+// On GPUs 8-bit data stays bytes where scaling leaves 0 near 0. That is a quarter of the
+// memory. The scaling is taken out of the products in the same way.
+//
+// # Tensor cores
+//
+// matmul_tensor.cl is the local variant at another [Precision], for NVIDIA's tensor cores
+// from sm_80 on. TF32 and BF16 round operands to 11 and 8 bits. BF16x3 splits each operand
+// into three numbers of 8 bits and keeps the precision of float32. Sums have the bits of
+// float32 always, though tensor cores cut off where others round. Without such a device the
+// tests run the same kernel with its fragments multiplied by plain loops; so BF16x3 is
+// held to every gate of float32, in the quick form of the suite.
+//
+// # Without a GPU
+//
+// No kernel has run on a GPU yet. All pass the conformance suite on PoCL, which runs them
+// on a CPU. `make ptx` compiles those of a GPU's defaults with clang and assembles them
+// with NVIDIA's ptxas for sm_90; a tile that spills registers fails the test. `make
+// oclgrind` runs every kernel in a simulator that finds races, values that were never
+// written, and accesses outside of buffers.
+//
+// # Indices
 //
 // Kernels index with 32-bit row and column numbers and 64-bit offsets.
 package kernels

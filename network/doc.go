@@ -1,5 +1,5 @@
-// Package network trains fully connected networks by full-batch gradient
-// descent, on any [Backend].
+// Package network trains fully connected networks by gradient descent, on any
+// [Backend]. A batch is the whole training set, or a part of it.
 //
 // # The network
 //
@@ -20,19 +20,43 @@
 // and descent is θ ← θ − α·g over one flat vector θ that holds every W and b
 // (see [Layout]).
 //
-// # Shards and blocks
+// # Plans, batches, shards and blocks
 //
-// A full-batch gradient is a sum over rows, so it can be taken in pieces. A
-// [Trainer] holds a list of shards, each a backend with a range of the samples
-// and its own parameters and gradient; every shard walks its rows block by
-// block, and each block adds to the shard's gradient; then the shards'
-// gradients are added in the order of the list. The activations of one block
-// are all that is ever held of what is computed, so beside the input itself
-// memory does not grow with the number of samples, and data can be divided among
-// several devices.
+// [NewPlan] divides the rows into batches, and each batch into one slice a backend.
+// For full-batch descent there is one batch of all rows. Each update uses one batch, and
+// m in the formulas is the number of its rows; the last batch may be shorter. An epoch
+// visits every batch once, in order, or in an order drawn from the plan's seed and the
+// number of the epoch.
+//
+// A [Trainer] has one shard for each backend: the backend's slice of every batch, its
+// own parameters and its own gradient. A shard computes a slice block by block and adds
+// up the gradients of the blocks. Only the activations of one block are held. So memory
+// beside the input does not grow with the number of samples.
+//
+// Each shard computes on a goroutine of its own, so several devices work at the same
+// time. A Trainer itself belongs to one goroutine. With one shard the trainer starts up to
+// 64 iterations, or 50 ms of work, before it waits for the device and reports them.
+//
+// # Sums over shards and processes
+//
+// With several shards the gradients are added in the order of the shards, in float64 on
+// the host. One shard then updates the parameters, and all others copy the result.
+// Shards never update on their own, because backends round an update differently.
+//
+// A [Reducer] does the same for shards in several processes. Each element of θ has one
+// owner, the process that adds its gradient and updates it. What the processes know of
+// the iterations, the wish to stop and failures go through the Reducer too.
 //
 // # The same bits every run
 //
-// Everything that decides the order of a sum stands in a [Plan]. The same plan,
-// data, seed and settings give the same bits on the same device.
+// A [Plan] holds everything that decides the order of a sum: batches, slices, blocks,
+// device, driver, build and the backend's own settings. [Backend.Prepare] takes it
+// exactly as it stands, or returns an error. The same plan, data, initial parameters and
+// learning rate give the same bits on the same device.
+//
+// # Failures
+//
+// A descent that fails on its way leaves parameters that belong to no finished iteration.
+// Whatever would use them then returns [ErrUnsettled], until new ones are set. A trainer
+// without parameters returns [ErrNoParameters].
 package network

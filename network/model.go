@@ -10,8 +10,8 @@ import (
 type Model struct{ shard *shard }
 
 // NewModel puts parameters in the given layout on a backend, which stays the
-// caller's, which is proposed for samples of the kind that the model is
-// for.
+// caller's. The plan is one that the backend proposed for samples of the kind that
+// the model is for.
 func NewModel(b Backend, layout Layout, theta []float64, plan ShardPlan) (*Model, error) {
 	if len(theta) != layout.Len {
 		return nil, fmt.Errorf("%d parameters given where the layout has %d", len(theta), layout.Len)

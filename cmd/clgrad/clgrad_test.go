@@ -153,6 +153,24 @@ func TestTrainEverywhere(t *testing.T) {
 	}
 }
 
+// A plain run ends with one line that names the next thing to try. Where the run is
+// kept, or a program reads, there is none.
+func TestNext(t *testing.T) {
+	data := write(t, "flowers.csv", flowers(1, 20))
+	train := []string{"train", "--data", data, "--label", "species", "--backend", "cpu", "--iterations", "2"}
+	const end = " --out run1 keeps the run and writes a report\n"
+	status, _, err := clgrad(t, train...)
+	if want := "clgrad: next: clgrad " + strings.Join(train, " ") + end; status != success || err != want {
+		t.Errorf("status %d, standard error\n%swhere\n%sis expected", status, err, want)
+	}
+	for _, more := range [][]string{{"--json"}, {"--out", filepath.Join(t.TempDir(), "run")}} {
+		status, _, err := clgrad(t, append(train, more...)...)
+		if status != success || strings.Contains(err, "next:") {
+			t.Errorf("%v: status %d, standard error %q", more, status, err)
+		}
+	}
+}
+
 // Two equal runs write equal files.
 func TestEqualRuns(t *testing.T) {
 	dir := images(t, 500, 100)

@@ -82,7 +82,7 @@ done
 for precision in bf16x3 tf32 bf16; do
 	wanted precision || continue
 	# A device without the instructions says so, in the compiler's words, and that is its result.
-	if ! ./clgrad check --backend opencl --precision $precision --operation marker >"$out/probe" 2>&1; then
+	if ! ./clgrad check --backend opencl --precision $precision --operation gradient >"$out/probe" 2>&1; then
 		{
 			printf '\n## Precision %s: not on this device\n\n```\n' $precision
 			cat "$out/probe"

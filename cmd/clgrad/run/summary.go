@@ -90,6 +90,9 @@ func (r *run) show() error {
 			fmt.Fprintf(out, "%s: %s\n", f.what, f.file)
 		}
 	}
+	if r.dir == nil && r.notFinite == nil {
+		r.opts.Note("next: %s --out run1 keeps the run and writes a report", r.opts.Command)
+	}
 	return nil
 }
 
