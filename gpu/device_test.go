@@ -16,6 +16,7 @@ import (
 	"clgrad/kernels"
 	"clgrad/network"
 	"clgrad/network/backendtest"
+	"clgrad/network/backendtest/gotest"
 )
 
 // usableDevices returns the OpenCL devices of this machine. Where there is none
@@ -91,7 +92,7 @@ func TestConformance(t *testing.T) {
 	for _, d := range usableDevices(t) {
 		t.Run(d.ID()+"/default", func(t *testing.T) {
 			t.Parallel()
-			backendtest.Run(t, opener(d, kernels.Default(d.Class(), d.ComputeUnits), nil))
+			gotest.Run(t, opener(d, kernels.Default(d.Class(), d.ComputeUnits), nil))
 		})
 		for name, c := range configs(d) {
 			if reflect.DeepEqual(c, kernels.Default(d.Class(), d.ComputeUnits)) {
@@ -99,7 +100,7 @@ func TestConformance(t *testing.T) {
 			}
 			t.Run(d.ID()+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				backendtest.Run(t, opener(d, c, nil), backendtest.Quick())
+				gotest.Run(t, opener(d, c, nil), backendtest.Quick())
 			})
 		}
 	}

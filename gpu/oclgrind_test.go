@@ -17,6 +17,7 @@ import (
 	"clgrad/kernels"
 	"clgrad/network"
 	"clgrad/network/backendtest"
+	"clgrad/network/backendtest/gotest"
 )
 
 // OCLGRIND=1 runs every kernel in Oclgrind, a simulator that reports data races,
@@ -189,7 +190,7 @@ func TestSimulated(t *testing.T) {
 		config.SoftmaxRows = 0
 	}
 	ran := &simulatedAPI{api: must(openCL()), misuse: s.fault == "wrong call", names: map[string]int{}, variants: map[string]bool{}}
-	backendtest.Run(t, func() (network.Backend, error) {
+	gotest.Run(t, func() (network.Backend, error) {
 		// Oclgrind's checks keep state in the thread that made the context.
 		runtime.LockOSThread()
 		b, err := open(ran, d, Options{Untested: true, source: source})

@@ -8,7 +8,7 @@ import (
 
 	"clgrad/kernels"
 	"clgrad/network"
-	"clgrad/network/backendtest"
+	"clgrad/network/backendtest/gotest"
 )
 
 // A device does another precision, and passes the suite there, or says in one line
@@ -34,7 +34,7 @@ func TestPrecision(t *testing.T) {
 					t.Errorf("roundoff of operands is %v", got)
 				}
 				b.Close()
-				backendtest.Run(t, func() (network.Backend, error) { return Open(d, Options{Precision: p}) })
+				gotest.Run(t, func() (network.Backend, error) { return Open(d, Options{Precision: p}) })
 			})
 		}
 	}
