@@ -62,6 +62,7 @@ func (c *counted) enqueueKernel(q, k handle, global, local []int, keep bool) (ha
 // A sound device passes once, and what has passed is not tested again; another size of a
 // launch, another program or another driver is.
 func TestSelfTestPasses(t *testing.T) {
+	t.Parallel()
 	for _, d := range usableDevices(t) {
 		for name, s := range map[string]network.Samples{"dense": noise(3000, 50), "sparse": sparse(3000, 50)} {
 			passes := &memory{}
@@ -137,6 +138,7 @@ const undeclared = "\nkernel void broken(global float *x) { undeclared = 1; }\n"
 // one of Mesa's drivers has it), give way to the next variant that is right, in one line;
 // where none is, that is an error.
 func TestSelfTestReplaces(t *testing.T) {
+	t.Parallel()
 	cpu := kernels.Default(kernels.CPU, 2)
 	naive := []change{
 		{"matmul_naive.cl", "k < n; k++", "k < n - 1; k++"}, {"matmul_naive.cl", "k < B; k++", "k < B - 1; k++"}, {"matmul_naive.cl", "k < p; k++", "k < p - 1; k++"},
@@ -213,6 +215,7 @@ func TestSelfTestReplaces(t *testing.T) {
 
 // A stored plan whose kernels are wrong by now is refused.
 func TestSelfTestOfStoredPlan(t *testing.T) {
+	t.Parallel()
 	d := usableDevices(t)[0]
 	s := noise(3000, 50)
 	sizes := []int{50, 20, 3}
@@ -238,6 +241,7 @@ func TestSelfTestOfStoredPlan(t *testing.T) {
 // A plan that is tested elsewhere is the plan that is proposed, through a file, and what
 // fails or passes there counts as if it were here.
 func TestSelfTestElsewhere(t *testing.T) {
+	t.Parallel()
 	d := usableDevices(t)[0]
 	d.Type, d.ComputeUnits = "CPU", 2
 	s := sparse(3000, 50)
