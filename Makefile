@@ -21,14 +21,15 @@ build: deps
 # no OpenCL by intention, so there it is not required.
 test: deps
 	$(GO) vet ./...
-	$(GO) test ./cpu ./kernels ./network/...
-	$(GO) test -count=1 ./gpu ./cmd/...
-	REQUIRE_OPENCL=0 $(GO) test -race -short -tags nogpu -skip 'TestFloat64|TestSplits|TestFaultsAreFound|TestSoak|TestRecipes|TestTrainEverywhere|TestKills' ./...
-	REQUIRE_OPENCL=0 CGO_ENABLED=0 $(GO) test -short ./gpu ./cmd/...
+	$(GO) test -timeout 5m ./cpu ./kernels ./network/...
+	$(GO) test -count=1 -timeout 10m ./gpu ./cmd/...
+	REQUIRE_OPENCL=0 $(GO) test -timeout 10m -race -short -tags nogpu -skip 'TestFloat64|TestSplits|TestFaultsAreFound|TestSoak|TestRecipes|TestTrainEverywhere|TestKills' ./...
+	REQUIRE_OPENCL=0 CGO_ENABLED=0 $(GO) test -timeout 5m -short ./gpu ./cmd/...
 
 lint:
 	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "not gofmt-clean: $$unformatted"; exit 1; }
 	$(GO) vet ./...
+	GOOS=windows CGO_ENABLED=0 $(GO) vet ./...
 	$(GO) tool staticcheck ./...
 
 deps:
@@ -64,12 +65,12 @@ oclgrind: deps
 # Mesa's OpenCL driver Rusticl on llvmpipe, its renderer for CPUs. The driver is unpacked into .build/mesa, not
 # installed, so no other target sees it; what is to see it is told so by OCL_ICD_VENDORS, as in
 #   OCL_ICD_VENDORS=.build/mesa/vendors RUSTICL_ENABLE=llvmpipe bin/clgrad devices
-# mesa-train: a small run has to end with the loss of cpu64 (half a minute). mesa: the quick suite too, with every
-# variant of the kernels, and a table of what passes (an hour or more on two cores: this driver compiles slowly).
+# mesa-train: a small run has to end with the loss of cpu64 (half a minute). mesa: so has the default network, and the
+# quick suite runs with every variant of the kernels (an hour or more on two cores: this driver compiles slowly).
 MESA := MESA=1 REQUIRE_OPENCL=1 RUSTICL_ENABLE=llvmpipe OCL_ICD_VENDORS=$(CURDIR)/.build/mesa/vendors
 mesa-train: deps
 	@./cmd/install-mesa.sh .build/mesa
-	$(MESA) $(GO) test -count=1 -v -run '^TestMesa$$' ./cmd/clgrad
+	$(MESA) $(GO) test -short -count=1 -v -run '^TestMesa$$' ./cmd/clgrad
 
 mesa: deps
 	@./cmd/install-mesa.sh .build/mesa
@@ -85,7 +86,7 @@ ptx:
 # every pointer that crosses to C checked.
 DRIVER_TESTS := 'TestConformance/.*/default|TestInputInSeveralBuffers|TestProfile|TestReleased|TestSoak'
 faults: deps
-	$(GO) test -count=1 -v -run 'TestEveryCallFailing|TestReleased' ./gpu
+	$(GO) test -count=1 -v -run 'TestEveryCallFailing|TestReleased|TestSelfTest' ./gpu
 	$(GO) test -count=1 -run 'TestFault|TestClosed|TestTooSmall|TestLeak|TestBuildError|TestBrokenKernels' ./gpu
 	$(GO) test -count=1 -run 'TestFaults|TestErrors|TestSoak' ./network/backendtest
 	$(GO) test -count=1 -run 'TestScripts|TestOddNumbers' ./cmd/clgrad

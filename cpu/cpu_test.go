@@ -9,6 +9,7 @@ import (
 	"clgrad/cpu"
 	"clgrad/network"
 	"clgrad/network/backendtest"
+	"clgrad/network/backendtest/gotest"
 )
 
 var (
@@ -17,18 +18,18 @@ var (
 )
 
 func TestFloat32(t *testing.T) {
-	backendtest.Run(t, func() (network.Backend, error) { return cpu.New[float32](), nil })
+	gotest.Run(t, func() (network.Backend, error) { return cpu.New[float32](), nil })
 }
 
 func TestFloat64(t *testing.T) {
-	backendtest.Run(t, func() (network.Backend, error) { return cpu.New[float64](), nil })
+	gotest.Run(t, func() (network.Backend, error) { return cpu.New[float64](), nil })
 }
 
 // Numbers of splits that divide the rows unevenly, or exceed them, are as good.
 func TestSplits(t *testing.T) {
 	for _, splits := range []int{1, 3, 7, 64} {
 		t.Run(fmt.Sprint(splits), func(t *testing.T) {
-			backendtest.Run(t, func() (network.Backend, error) {
+			gotest.Run(t, func() (network.Backend, error) {
 				return split{cpu.New[float32](), splits}, nil
 			}, backendtest.Quick(), backendtest.Only("weight-gradient", "weight-gradient-input"))
 		})

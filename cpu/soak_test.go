@@ -4,12 +4,12 @@ import (
 	"testing"
 
 	"clgrad/cpu"
-	"clgrad/network/backendtest"
+	"clgrad/network/backendtest/gotest"
 )
 
 // Nothing grows over many iterations.
 func TestSoak(t *testing.T) {
 	b := cpu.New[float32]()
 	defer b.Close()
-	backendtest.SoakTest(t, b, nil)
+	gotest.Soak(t, b, nil)
 }

@@ -151,12 +151,9 @@ func (b *Backend) Prepare(sizes []int, plan network.ShardPlan) (network.Executor
 	if err := plan.CheckDevice(b.Info()); err != nil {
 		return nil, err
 	}
-	var c kernels.Config
-	if err := json.Unmarshal(plan.Settings, &c); err != nil {
-		return nil, b.s.fail("settings of the plan", err)
-	}
-	if err := c.Check(b.s.device.limits()); err != nil {
-		return nil, b.s.fail("settings of the plan", err)
+	c, err := b.settings(plan)
+	if err != nil {
+		return nil, err
 	}
 	if b.passes != nil {
 		if err := b.verify(c, sizes, plan); err != nil {
@@ -164,6 +161,17 @@ func (b *Backend) Prepare(sizes []int, plan network.ShardPlan) (network.Executor
 		}
 	}
 	return b.executor(c), nil
+}
+
+// settings returns those of a plan, which may come from a file.
+func (b *Backend) settings(plan network.ShardPlan) (c kernels.Config, err error) {
+	if err = json.Unmarshal(plan.Settings, &c); err == nil {
+		err = c.Check(b.s.device.limits())
+	}
+	if err != nil {
+		return c, b.s.fail("settings of the plan", err)
+	}
+	return c, nil
 }
 
 // test returns the self-test of a plan.

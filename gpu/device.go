@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"strconv"
 	"strings"
+	"sync"
 
 	"clgrad/kernels"
 )
@@ -66,8 +67,14 @@ func Devices() ([]Device, error) {
 	if err != nil {
 		return nil, err
 	}
+	listing.Lock()
+	defer listing.Unlock()
 	return a.devices()
 }
+
+// listing is held while devices are listed. Drivers come to life then: PoCL 3.1 crashes
+// where two goroutines bring it about at once.
+var listing sync.Mutex
 
 // Select returns the device that spec names: "P.D" by number, another text by a
 // part of its name in any case, which no other device's name may hold, and "" the best: a GPU before an accelerator

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"os"
 	"reflect"
-	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -16,6 +15,7 @@ import (
 	"clgrad/kernels"
 	"clgrad/network"
 	"clgrad/network/backendtest"
+	"clgrad/network/backendtest/gotest"
 )
 
 // usableDevices returns the OpenCL devices of this machine. Where there is none
@@ -88,10 +88,11 @@ func configs(d Device) map[string]kernels.Config {
 // Every device passes the conformance suite with its defaults, in full, and with
 // all other kernels.
 func TestConformance(t *testing.T) {
+	t.Parallel()
 	for _, d := range usableDevices(t) {
 		t.Run(d.ID()+"/default", func(t *testing.T) {
 			t.Parallel()
-			backendtest.Run(t, opener(d, kernels.Default(d.Class(), d.ComputeUnits), nil))
+			gotest.Run(t, opener(d, kernels.Default(d.Class(), d.ComputeUnits), nil))
 		})
 		for name, c := range configs(d) {
 			if reflect.DeepEqual(c, kernels.Default(d.Class(), d.ComputeUnits)) {
@@ -99,7 +100,7 @@ func TestConformance(t *testing.T) {
 			}
 			t.Run(d.ID()+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				backendtest.Run(t, opener(d, c, nil), backendtest.Quick())
+				gotest.Run(t, opener(d, c, nil), backendtest.Quick())
 			})
 		}
 	}
@@ -177,6 +178,7 @@ func sparse(rows, features int) network.Samples {
 // The input's division into buffers is invisible: a device that must hold it in
 // many gives the same bits, and so does a second run.
 func TestInputInSeveralBuffers(t *testing.T) {
+	t.Parallel()
 	for what, s := range map[string]network.Samples{"dense": noise(1000, 50), "sparse": sparse(1000, 50), "bytes": sparse(2000, 50)} {
 		for _, d := range usableDevices(t) {
 			d.ComputeUnits = 2 // and two splits
@@ -267,6 +269,7 @@ func TestPackedInput(t *testing.T) {
 
 // Over packed and over dense input the sums are the same, term by term.
 func TestPackedEqualsDense(t *testing.T) {
+	t.Parallel()
 	s := sparse(1000, 50)
 	for _, device := range usableDevices(t) {
 		packed := kernels.Default(kernels.CPU, 1)
@@ -340,6 +343,7 @@ func firstLayer(t *testing.T, b network.Backend, s network.Samples) []float64 {
 // Profiling tells the device's time of every operation of an iteration, each as often as it
 // was enqueued, and forgets what came before.
 func TestProfile(t *testing.T) {
+	t.Parallel()
 	for _, d := range usableDevices(t) {
 		b, err := Open(d, Options{Untested: true})
 		if err != nil {
@@ -401,6 +405,7 @@ func TestProfile(t *testing.T) {
 // A program that does not compile is reported with its file, its options and
 // the compiler's own words.
 func TestBuildError(t *testing.T) {
+	t.Parallel()
 	source := func(p kernels.Program) string { return p.Source() + undeclared }
 	for _, d := range usableDevices(t) {
 		err := lifeOf(must(openCL()), d, tiny(), false, source)
@@ -423,12 +428,22 @@ func must[T any](v T, err error) T {
 // and names the operation. Each change is made to the source that the devices
 // compile.
 func TestBrokenKernels(t *testing.T) {
+	t.Parallel()
+	// Small tiles, which fit narrow and wide layers alike: every other program is one more to
+	// compile.
 	register := kernels.Default(kernels.CPU, 2)
+	register.Forward = kernels.Tile{Variant: kernels.Register, ItemRows: 4, ItemCols: 16, Width: 16}
+	register.InputGradient = register.Forward
+	register.WeightGradient = kernels.Tile{Variant: kernels.Register, ItemRows: 4, ItemCols: 16, Width: 16, Depth: 256, Splits: 2}
+	register.Packed = &kernels.Tile{Variant: kernels.Packed, ItemRows: 4, ItemCols: 16, Width: 16, Splits: 2}
 	shallow := register // steps of a few rows, so that small shapes have several
 	shallow.WeightGradient.Depth = 4
 	local := kernels.Default(kernels.GPU, 2)
+	local.Forward = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 4, ItemCols: 4, GroupRows: 4, GroupCols: 4, Depth: 16}
+	local.InputGradient, local.WeightGradient = local.Forward, local.Forward
+	local.WeightGradient.Splits = 4
 	local.RecordGroup = 64
-	tensor := local.At(kernels.BF16x3, false)
+	tensor := configs(usableDevices(t)[0])["odd-bf16x3"]
 	const round = "float __attribute__((overloadable)) BF16(float x) { return as_float((as_uint(x) + 0x7fffu + ((as_uint(x) >> 16) & 1u)) & 0xffff0000u); }\n" +
 		"float16 __attribute__((overloadable)) BF16(float16 x) { return as_float16((as_uint16(x) + 0x7fffu + ((as_uint16(x) >> 16) & 1u)) & 0xffff0000u); }\n"
 	for _, c := range []struct {
@@ -536,12 +551,19 @@ func TestBrokenKernels(t *testing.T) {
 				t.Fatal("the suite passes")
 			}
 			// A kernel that does not build or run shows nothing of the gates.
-			gates := map[string]int{}
+			gates, numbers := map[string]int{}, 0
 			for _, f := range report.Operations[0].Failures {
 				gates[f.Gate]++
-				if f.Operation != c.operation || !slices.Contains([]string{"bound", "exact", "naive kernel", "same bits"}, f.Gate) {
-					t.Errorf("no gate of numbers: %v", f)
+				switch f.Gate {
+				case "bound", "exact", "naive kernel", "same bits":
+					numbers++
+				case "around the result":
+				default:
+					t.Errorf("no gate judged it: %v", f)
 				}
+			}
+			if numbers == 0 {
+				t.Errorf("no gate of numbers found it: %v", gates)
 			}
 			t.Log(gates)
 		})

@@ -142,15 +142,15 @@ func (b *Backend) SelfTest(sizes []int, plan network.ShardPlan, testing func(Fai
 	if err := b.check("self-test"); err != nil {
 		return err
 	}
-	c := b.config
 	if sizes == nil {
-		if err := b.test(c, nil, plan).simplest(); err != nil {
+		if err := b.test(b.config, nil, plan).simplest(); err != nil {
 			return b.s.fail("self-test", errors.New(reason(err)))
 		}
 		return nil
 	}
-	if err := json.Unmarshal(plan.Settings, &c); err != nil {
-		return b.s.fail("settings of the plan", err)
+	c, err := b.settings(plan)
+	if err != nil {
+		return err
 	}
 	t := b.test(c, sizes, plan)
 	t.testing = testing

@@ -62,6 +62,7 @@ func (c *counted) enqueueKernel(q, k handle, global, local []int, keep bool) (ha
 // A sound device passes once, and what has passed is not tested again; another size of a
 // launch, another program or another driver is.
 func TestSelfTestPasses(t *testing.T) {
+	t.Parallel()
 	for _, d := range usableDevices(t) {
 		for name, s := range map[string]network.Samples{"dense": noise(3000, 50), "sparse": sparse(3000, 50)} {
 			passes := &memory{}
@@ -137,6 +138,7 @@ const undeclared = "\nkernel void broken(global float *x) { undeclared = 1; }\n"
 // one of Mesa's drivers has it), give way to the next variant that is right, in one line;
 // where none is, that is an error.
 func TestSelfTestReplaces(t *testing.T) {
+	t.Parallel()
 	cpu := kernels.Default(kernels.CPU, 2)
 	naive := []change{
 		{"matmul_naive.cl", "k < n; k++", "k < n - 1; k++"}, {"matmul_naive.cl", "k < B; k++", "k < B - 1; k++"}, {"matmul_naive.cl", "k < p; k++", "k < p - 1; k++"},
@@ -175,7 +177,7 @@ func TestSelfTestReplaces(t *testing.T) {
 		{"update", noise(3000, 50), []change{{"update.cl", "const int end = min(first + ITEM, count);", "const int end = min(first + ITEM, count) - (ITEM > 1);"}},
 			[]string{"kernel register of update gives way to naive: element "},
 			func(c kernels.Config) bool { return c.UpdateItem == 1 }, ""},
-		{"numbers that are not finite", noise(3000, 50), []change{{"update.cl", "if (wrong != 0.0f)", "if (ITEM == 1 && wrong != 0.0f)"}},
+		{"numbers that are not finite", noise(3000, 50), []change{{"update.cl", "if (wrong)", "if (ITEM == 1 && wrong)"}},
 			[]string{"update reports iteration 0 as the first not finite where it is 2"},
 			func(c kernels.Config) bool { return c.UpdateItem == 1 }, ""},
 		{"all", noise(3000, 50), append(naive, register, local),
@@ -213,6 +215,7 @@ func TestSelfTestReplaces(t *testing.T) {
 
 // A stored plan whose kernels are wrong by now is refused.
 func TestSelfTestOfStoredPlan(t *testing.T) {
+	t.Parallel()
 	d := usableDevices(t)[0]
 	s := noise(3000, 50)
 	sizes := []int{50, 20, 3}
@@ -232,5 +235,109 @@ func TestSelfTestOfStoredPlan(t *testing.T) {
 	defer other.Close()
 	if _, err := other.Prepare(sizes, plan); err == nil || !strings.Contains(err.Error(), "opencl:"+d.ID()+": self-test of the plan: element ") {
 		t.Errorf("error %v", err)
+	}
+}
+
+// A plan that is tested elsewhere is the plan that is proposed, through a file, and what
+// fails or passes there counts as if it were here.
+func TestSelfTestElsewhere(t *testing.T) {
+	t.Parallel()
+	d := usableDevices(t)[0]
+	d.Type, d.ComputeUnits = "CPU", 2
+	s := sparse(3000, 50)
+	wrong := changed(change{"packed_register.cl", "q < end; q++", "q < end - 1; q++"}, change{"matmul_register.cl", "k < K; k++", "k < min(K, 40); k++"})
+	passes, asked := &memory{}, 0
+	o := Options{Passes: passes, source: wrong}
+	o.Isolate = func(sizes []int, plan network.ShardPlan) (passed []string, err error) {
+		asked++
+		there := &memory{}
+		b, err := Open(d, Options{Passes: there, source: wrong})
+		if err != nil {
+			return nil, err
+		}
+		defer b.Close()
+		said := 0
+		err = b.SelfTest(sizes, plan, func(Failure) { said++ })
+		if said == 0 {
+			t.Error("nothing is said of what is run")
+		}
+		there.keys.Range(func(key, _ any) bool { passed = append(passed, key.(string)); return true })
+		return passed, err
+	}
+	// What was wrong once is not tried again.
+	for turn, want := range []int{3, 0} {
+		asked = 0
+		c, notes, err := proposed(t, d, s, o)
+		if err != nil || len(notes) != 2 || c.Packed != nil || c.Tile(kernels.OpForward, 50, 20).Variant != kernels.LocalMemory {
+			t.Errorf("turn %d: %v, %v, %+v", turn, err, notes, c)
+		}
+		if asked != want {
+			t.Errorf("turn %d: asked %d times where %d are expected", turn, asked, want)
+		}
+	}
+}
+
+// asking are passes of everything that note what they are asked for.
+type asking map[string]bool
+
+func (a asking) Passed(key string) bool {
+	a[key] = true
+	return true
+}
+
+func (a asking) Add(...string) {}
+
+// Every launch of a training run over whole blocks, and of scoring, is one that the
+// self-test asks for, at its own sizes.
+func TestSelfTestCoversRun(t *testing.T) {
+	far := sparse(400, 50)
+	far.Scaling.Shift = []float64{3}
+	for _, class := range []string{"CPU", "GPU"} {
+		for name, s := range map[string]network.Samples{"dense": noise(400, 50), "packed or bytes": sparse(400, 50), "shifted": far} {
+			d := fakeDevice
+			d.Type, d.MaxBuffer, d.MaxWorkGroup, d.LocalMemory = class, 1<<30, 1024, 48<<10
+			asked, seen := asking{}, &recording{}
+			b, err := open(seen, d, Options{Passes: asked})
+			if err != nil {
+				t.Fatal(err)
+			}
+			b.config.BlockRows = 100
+			l, err := network.NewLayout([]int{50, 20, 3})
+			if err != nil {
+				t.Fatal(err)
+			}
+			plan, err := network.NewPlan(l.Sizes, s, s.Rows, b)
+			if err != nil {
+				t.Fatal(err)
+			}
+			tr, err := network.NewTrainer(l, s, plan, []network.Backend{b}, nil)
+			if err != nil {
+				t.Fatal(err)
+			}
+			start, err := l.Initial(network.He, 1)
+			if err == nil {
+				err = tr.SetParameters(start, 0)
+			}
+			if err == nil {
+				err = tr.Descend(t.Context(), network.Descent{Iterations: 2, LearningRate: 0.1}, nil)
+			}
+			if err == nil {
+				_, _, err = tr.Score(s)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			if len(seen.launches) < 2*4*8 {
+				t.Errorf("%s, %s: %d launches", class, name, len(seen.launches))
+			}
+			for _, launch := range seen.launches {
+				if !asked[d.passKey(launch)] {
+					t.Errorf("%s, %s: not tested: %.200s", class, name, launch[64:])
+				}
+			}
+			if err := errors.Join(tr.Close(), b.Close()); err != nil {
+				t.Error(err)
+			}
+		}
 	}
 }

@@ -168,19 +168,6 @@ func (s *session) buffer(what string, bytes int) (*object, error) {
 	return o, nil
 }
 
-// zeroed makes a buffer of zeros.
-func (s *session) zeroed(what string, bytes int) (*object, error) {
-	o, err := s.buffer(what, bytes)
-	if err != nil {
-		return nil, err
-	}
-	if err := s.fill(o, 0, bytes); err != nil {
-		s.free(o)
-		return nil, err
-	}
-	return o, nil
-}
-
 // fill zeroes a range of a buffer.
 func (s *session) fill(o *object, offset, bytes int) error {
 	if o.handle == nil {

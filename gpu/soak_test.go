@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"testing"
 
-	"clgrad/network/backendtest"
+	"clgrad/network/backendtest/gotest"
 )
 
 // countingAPI counts the handles of another api that are alive.
@@ -96,7 +96,7 @@ func TestSoak(t *testing.T) {
 					t.Errorf("after Close %v are left, %v, %v", c.alive, c.bad, err)
 				}
 			}()
-			backendtest.SoakTest(t, b, func() int { return len(c.alive) })
+			gotest.Soak(t, b, func() int { return len(c.alive) })
 		})
 	}
 }

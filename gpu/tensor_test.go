@@ -8,7 +8,7 @@ import (
 
 	"clgrad/kernels"
 	"clgrad/network"
-	"clgrad/network/backendtest"
+	"clgrad/network/backendtest/gotest"
 )
 
 // A device does another precision, and passes the suite there, or says in one line
@@ -34,7 +34,7 @@ func TestPrecision(t *testing.T) {
 					t.Errorf("roundoff of operands is %v", got)
 				}
 				b.Close()
-				backendtest.Run(t, func() (network.Backend, error) { return Open(d, Options{Precision: p}) })
+				gotest.Run(t, func() (network.Backend, error) { return Open(d, Options{Precision: p}) })
 			})
 		}
 	}
@@ -43,6 +43,7 @@ func TestPrecision(t *testing.T) {
 // What a device computes is looked at before it is used, by plain loops where it has
 // no instructions; and no precision is taken for float32.
 func TestTryTensor(t *testing.T) {
+	t.Parallel()
 	d := usableDevices(t)[0]
 	samples := sparse(100, 50)
 	source := kernels.Program.Source
@@ -82,7 +83,7 @@ func TestTryTensor(t *testing.T) {
 	for old, want := range map[string]string{
 		"sum[i][j][r], row":                " of forward 50x3 on 100 rows is ",
 		"first_of(bs[":                     " of bias of weight_gradient 50x3 on 100 rows is ",
-		"to[p * size] = w;\n        v -= ": " of forward 50x3 on 100 rows is ", // a second term of another sign
+		"to[p * size] = w;\n        v -= ": " of weight_gradient 50x3 on 100 rows is ", // a second term of another sign
 	} {
 		source = func(p kernels.Program) string {
 			text := p.Source()

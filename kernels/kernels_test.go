@@ -2,32 +2,89 @@ package kernels
 
 import (
 	"fmt"
+	"io/fs"
+	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
 
 var roomy = Limits{WorkGroup: 1024, LocalMemory: 48 << 10}
 
-// The defaults of every class are possible on an ordinary device, and every
-// program that they ask for has its source.
+// The defaults of every class are possible on an ordinary device.
 func TestDefaults(t *testing.T) {
 	for _, c := range []Config{Default(CPU, 1), Default(CPU, 128), Default(GPU, 132), Specification(),
 		Default(GPU, 132).At(TF32, true), Default(GPU, 132).At(BF16, true), Default(CPU, 2).At(BF16x3, true)} {
 		if err := c.Check(roomy); err != nil {
 			t.Error(err)
 		}
-		for _, tile := range []Tile{c.Forward, c.WeightGradient, c.InputGradient} {
-			programs := []Program{Naive(), Update(c.UpdateItem), Transpose(), Reduce(c.RecordGroup), Softmax(max(1, c.SoftmaxRows))}
-			if tile.Variant != NaiveVariant {
-				programs = append(programs, tile.Matmul(Bias), tile.Matmul(Mask), tile.Matmul(Partial), tile.Gradient())
-			}
-			for _, p := range programs {
-				if s := p.Source(); !strings.Contains(s, "kernel") || !strings.Contains(s, "RELU(x)") {
-					t.Errorf("%+v has no source", p)
-				}
+	}
+}
+
+// Every program has the kernels that it is built for in its own file, behind what all
+// share, and the file reads each of its options. No file is left over.
+func TestPrograms(t *testing.T) {
+	cpu, gpu := Default(CPU, 2), Default(GPU, 132)
+	tensor := gpu.At(TF32, true).Forward
+	const shared = "common.cl"
+	used := map[string]bool{shared: true}
+	for _, c := range []struct {
+		program Program
+		kernels string // in the order of their names
+	}{
+		{Naive(), "forward input_gradient weight_gradient"},
+		{cpu.Forward.Matmul(Bias), "matmul"},
+		{cpu.InputGradient.Matmul(Mask), "matmul"},
+		{cpu.WeightGradient.Gradient(), "weight_gradient_partial"},
+		{cpu.Packed.PackedInput(), "add_partials_packed forward_packed weight_gradient_packed"},
+		{gpu.Forward.Matmul(Bias), "matmul"},
+		{gpu.Forward.Matmul(Bias).OverBytes(), "matmul"},
+		{gpu.InputGradient.Matmul(Mask), "matmul"},
+		{gpu.WeightGradient.Matmul(Partial), "matmul"},
+		{tensor.Matmul(Bias), "matmul"},
+		{tensor.Matmul(Bias).OverBytes(), "matmul"},
+		{tensor.Matmul(Partial), "matmul"},
+		{Affine(64), "add_affine_partials affine_bias affine_weights scale_weights"},
+		{Softmax(3), "softmax_cross_entropy softmax_cross_entropy_register"},
+		{Reduce(64), "add_partials sum_record"},
+		{Update(16), "update"},
+		{Transpose(), "transpose"},
+		{PeakProbe(CPU).Program(), "arithmetic copy"},
+		{PeakProbe(GPU).Program(), "arithmetic copy"},
+	} {
+		name, own := c.program.File, text(c.program.File)
+		used[name] = true
+		if got := strings.Join(kernelsOf(own), " "); got != c.kernels {
+			t.Errorf("%s has the kernels %q where %q are expected", name, got, c.kernels)
+		}
+		if got := c.program.Source(); got != text(shared)+own {
+			t.Errorf("%s: the source is not the shared part and the file", name)
+		}
+		for _, option := range strings.Fields(c.program.Options) {
+			macro, _, _ := strings.Cut(strings.TrimPrefix(option, "-D"), "=")
+			if !regexp.MustCompile(`\b` + macro + `\b`).MatchString(c.program.Source()) {
+				t.Errorf("%s: nothing reads %s", name, option)
 			}
 		}
 	}
+	all, err := fs.Glob(files, "*.cl")
+	if err != nil || len(all) != len(used) {
+		t.Errorf("the files are %v, %v: those of programs are %v", all, err, used)
+	}
+}
+
+var (
+	comments  = regexp.MustCompile(`//.*`)
+	kernelDef = regexp.MustCompile(`(?s)\bkernel\s+(?:__attribute__\(\([^;{]*?\)\)\)\s+)?void\s+(\w+)\(`)
+)
+
+// kernelsOf returns the names of the kernels that a source defines, in order.
+func kernelsOf(source string) (names []string) {
+	for _, m := range kernelDef.FindAllStringSubmatch(comments.ReplaceAllString(source, ""), -1) {
+		names = append(names, m[1])
+	}
+	slices.Sort(names)
+	return names
 }
 
 // A shape's own tile goes before the default.
@@ -93,7 +150,7 @@ func TestCheckRefuses(t *testing.T) {
 	}
 }
 
-// A fitted register tile never exceeds the result.
+// A fitted register tile never exceeds the result, and one that does not is left alone.
 func TestFit(t *testing.T) {
 	for _, tile := range []Tile{
 		{Variant: Register, ItemRows: 12, ItemCols: 32, Width: 16},
@@ -105,6 +162,9 @@ func TestFit(t *testing.T) {
 				f := tile.Fit(m, n)
 				if f.ItemRows > m || f.ItemCols > n || f.Check(roomy) != nil {
 					t.Fatalf("%v fitted to %d×%d is %v", tile, m, n, f)
+				}
+				if m >= tile.ItemRows && n >= tile.ItemCols && f != tile {
+					t.Fatalf("%v fitted to %d×%d, where it has room, is %v", tile, m, n, f)
 				}
 			}
 		}

@@ -18,7 +18,7 @@ kernel void update(
     const int end = min(first + ITEM, count);
     theta += theta_at;
     g += g_at;
-    float wrong = 0.0f;
+    int wrong = 0;
     int i = first;
 #if ITEM >= 16
     float16 wrongs = 0.0f;
@@ -29,16 +29,14 @@ kernel void update(
         *to = next;
         wrongs += (step - step) + (next - next);
     }
-    const float8 w8 = wrongs.lo + wrongs.hi;
-    const float4 w4 = w8.lo + w8.hi;
-    wrong = w4.x + w4.y + w4.z + w4.w;
+    wrong = any(wrongs != wrongs);
 #endif
     for (; i < end; i++) {
         const float step = g[i];
         const float next = fma(-alpha, step, theta[i]);
         theta[i] = next;
-        wrong += (step - step) + (next - next);
+        wrong |= step - step != 0.0f || next - next != 0.0f;
     }
-    if (wrong != 0.0f)
+    if (wrong)
         atomic_cmpxchg(state, 0, iteration);
 }

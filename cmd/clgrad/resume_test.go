@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/network"
 	"clgrad/network/checkpoint"
 )
 
@@ -376,6 +377,41 @@ func TestResumePlan(t *testing.T) {
 	}
 	if read(t, filepath.Join(whole, checkpoint.FileName)) != read(t, filepath.Join(run, checkpoint.FileName)) {
 		t.Error("the model differs")
+	}
+}
+
+// Where a run's own plan cannot be had any more it goes on by a new one if it is told to,
+// and says that the bits are others; otherwise it says how.
+func TestResumeNewPlan(t *testing.T) {
+	for name, spoil := range map[string]func(p *network.Plan){
+		"another driver":  func(p *network.Plan) { p.Shards[0].Driver = "BLAS 0.1" },
+		"another build":   func(p *network.Plan) { p.Shards[0].Build = "sparc" },
+		"no device":       func(p *network.Plan) { p.Shards[0].Backend = "opencl:97.3" },
+		"an older form":   func(p *network.Plan) { p.Rows, p.BatchRows, p.Shards[0].Build, p.Shards[0].ScoreRows = 0, 0, "", 0 },
+		"rows of a block": func(p *network.Plan) { p.Shards[0].BlockRows = 1 << 60 },
+	} {
+		run, _, _ := begun(t)
+		m, _, _, err := checkpoint.LoadRun(run)
+		if err != nil {
+			t.Fatal(err)
+		}
+		spoil(m.Run.Plan)
+		if err := checkpoint.Save(newest(t, run), m); err != nil {
+			t.Fatal(err)
+		}
+		if status, _, notes := clgrad(t, "train", "--resume", run); status != failure || !strings.Contains(notes, "(--new-plan goes on with other bits)") {
+			t.Errorf("%s: status %d, %s", name, status, notes)
+		}
+		status, out, notes := clgrad(t, "train", "--resume", run, "--new-plan", "--json")
+		if status != success || !strings.Contains(notes, fmt.Sprintf("goes on by a new plan: what comes after iteration %d has other bits", m.Run.Iterations)) {
+			t.Fatalf("%s: status %d, %s", name, status, notes)
+		}
+		if _, s := lines(t, out); s.Iterations != 20 || s.Backend != "cpu" {
+			t.Errorf("%s: %+v", name, s)
+		}
+	}
+	if status, _, notes := clgrad(t, "train", "--new-plan"); status != usage || !strings.Contains(notes, "give --resume too") {
+		t.Errorf("status %d, %s", status, notes)
 	}
 }
 

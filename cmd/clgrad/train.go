@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/alecthomas/kong"
@@ -18,9 +19,10 @@ import (
 type trainCommand struct {
 	From string `name:"recipe" placeholder:"NAME|FILE" help:"Take all flags that are not given from a recipe: a built-in one (clgrad recipes), a file, or the directory of a run."`
 	recipe.Recipe
-	Out    recipe.Path `placeholder:"DIR" help:"Keep the run in this directory, which is made if needed: configuration, checkpoints, model, metrics and report. It may not hold another run. Without --out a run of a recipe is kept in runs/TIME-NAME, any other is not kept."`
-	Resume recipe.Path `placeholder:"DIR" help:"Go on with a run that --out DIR began and that was interrupted or killed. It ends with the same bits as a run that was not. Only --json can be given with it."`
-	JSON   bool        `name:"json" help:"Print JSON, one object a line."`
+	Out     recipe.Path `placeholder:"DIR" help:"Keep the run in this directory, which is made if needed: configuration, checkpoints, model, metrics and report. It may not hold another run. Without --out a run of a recipe is kept in runs/TIME-NAME, any other is not kept."`
+	Resume  recipe.Path `placeholder:"DIR" help:"Go on with a run that --out DIR began and that was interrupted or killed. It ends with the same bits as a run that was not. Only --new-plan and --json can be given with it."`
+	NewPlan bool        `help:"With --resume: go on by a new plan, where the run's own cannot be had any more (another version, device or driver). The bits then differ from those of a run that was not interrupted."`
+	JSON    bool        `name:"json" help:"Print JSON, one object a line."`
 }
 
 // Help is shown by clgrad train --help.
@@ -66,7 +68,7 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 // checkResume refuses whatever would make the run that is gone on with another one.
 func checkResume(ctx *kong.Context) error {
 	for _, p := range ctx.Path {
-		if p.Flag != nil && p.Flag.Name != "resume" && p.Flag.Name != "json" {
+		if p.Flag != nil && !slices.Contains([]string{"resume", "new-plan", "json"}, p.Flag.Name) {
 			return fmt.Errorf("--%s cannot be given with --resume: a run goes on as its configuration says (--recipe DIR begins another one like it)", p.Flag.Name)
 		}
 	}
@@ -83,6 +85,8 @@ func (c trainCommand) Run(a *app) error {
 	switch {
 	case keep && c.Rows != "" && c.Predict == "":
 		c.Predict = recipe.Table
+	case c.NewPlan && c.Resume == "":
+		return misused("--new-plan: a run to go on with is expected: give --resume too")
 	case keep || c.Resume != "":
 	case c.Rows != "":
 		return misused(nowhere, "predict")
@@ -92,7 +96,7 @@ func (c trainCommand) Run(a *app) error {
 		return misused(nowhere, "checkpoint-every")
 	}
 	o := run.Options{
-		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), Patience: lockPatience,
+		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, Patience: lockPatience,
 		JSON: c.JSON, Command: a.command(), Out: a.out, Note: a.note, Screen: a.screen, Data: a.dataOptions(),
 		Rows: func(name recipe.Path, set dataset.Set) (network.Samples, error) {
 			return loadRows(a, name, "", classNames(set.ClassNames, set.Classes), set.Columns)

@@ -54,17 +54,17 @@ const (
 // A productCase is one call of a verb that multiplies matrices, or one for each
 // block.
 type productCase struct {
-	op        string
-	shape     shape
-	kind      kind
-	act       network.Activation
-	blockRows int  // rows of a block; all rows where the verb has no blocks
-	add       bool // the weight gradient adds to values that are not zero
-	inPlace   bool // dx is x
-	roomy     bool // strides larger than needed
-	bytes     bool // integers as bytes
-	unsigned  bool // such bytes, unshifted: 0 stays 0, as in data that can be packed
-	shifted   bool // unsigned bytes of which 0 becomes −2, as in packed data that is standardised
+	op         string
+	shape      shape
+	kind       kind
+	act        network.Activation
+	blockRows  int  // rows of a block; all rows where the verb has no blocks
+	add        bool // the weight gradient adds to values that are not zero
+	inPlace    bool // dx is x
+	wideStride bool // strides larger than needed
+	bytes      bool // integers as bytes
+	unsigned   bool // such bytes, unshifted: 0 stays 0, as in data that can be packed
+	shifted    bool // unsigned bytes of which 0 becomes −2, as in packed data that is standardised
 }
 
 // verb returns the operation without regard to the form of x.
@@ -102,7 +102,7 @@ func (c productCase) String() string {
 			text += " in place"
 		}
 	}
-	if c.roomy {
+	if c.wideStride {
 		text += " wide stride"
 	}
 	return text
@@ -133,7 +133,7 @@ func productCases(op string, quick, tiny bool) []productCase {
 			c.kind = kind
 			v := i + j
 			c.act = network.Activation(v % 2)
-			c.add, c.inPlace, c.roomy = v%3 > 0, v%2 == 0, v%4 == 3
+			c.add, c.inPlace, c.wideStride = v%3 > 0, v%2 == 0, v%4 == 3
 			c.bytes = kind == pixels || kind == standard || kind == integers && base.input() && v%2 == 0
 			if base.input() || verb == "weight-gradient" {
 				c.blockRows = blockRows(shape.rows, v)

@@ -9,7 +9,7 @@ import (
 
 // closed checks that whatever is used after it was closed, or after its executor or
 // backend was, is network.ErrClosed, and that closing twice does nothing.
-func closed(s *sheet) {
+func closed(s *session) {
 	samples := network.Samples{Rows: 4, Features: 3, Bytes: make([]uint8, 12), Labels: make([]int32, 4)}
 	for _, what := range []string{"buffer", "input", "recorder", "executor", "backend"} {
 		s.try("use of a closed "+what, func() {

@@ -136,12 +136,12 @@ func (p product) round(unit float64) product {
 		fraction, exponent := math.Frexp(v) // fraction·2^exponent, 1/2 ≤ |fraction| < 1
 		return math.Ldexp(math.RoundToEven(fraction/unit)*unit, exponent)
 	}
-	return product{p.a.map1(nearest), p.b.map1(nearest), p.c0}
+	return product{p.a.apply(nearest), p.b.apply(nearest), p.c0}
 }
 
 // sums returns Σ|a||b| + |c₀| of every element.
 func (p product) sums() []float64 {
-	return gemm(p.a.map1(math.Abs), p.b.map1(math.Abs), p.c0.map1(math.Abs))
+	return gemm(p.a.apply(math.Abs), p.b.apply(math.Abs), p.c0.apply(math.Abs))
 }
 
 // largest returns the largest absolute value.

@@ -1,6 +1,6 @@
 // Package backendtest is the conformance suite that every network.Backend must
-// pass. A backend's own test is one call of [Run]; a user's self-test, without
-// package testing, is one call of [Check].
+// pass. A user's self-test is one call of [Check]; a backend's own Go test is one
+// call of gotest.Run, which stands apart so that no program contains package testing.
 //
 // The suite computes what is true by itself, in float64 with gonum's own Go
 // code (called directly, so that no replaced BLAS can change it), or with
@@ -72,6 +72,6 @@
 //
 // # Soaking
 //
-// [SoakTest] trains for long and samples memory, open files, handles and time,
+// [RunSoak] trains for long and samples memory, open files, handles and time,
 // none of which may grow; [Soak.Check] has the rule.
 package backendtest

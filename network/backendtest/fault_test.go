@@ -8,6 +8,7 @@ import (
 
 	"clgrad/network"
 	"clgrad/network/backendtest"
+	"clgrad/network/backendtest/gotest"
 )
 
 // A fault is one thing that a naive backend does wrong.
@@ -122,7 +123,7 @@ func opener(f fault) func() (network.Backend, error) {
 }
 
 func TestNaiveBackendPasses(t *testing.T) {
-	backendtest.Run(t, opener(none), backendtest.Quick())
+	gotest.Run(t, opener(none), backendtest.Quick())
 }
 
 func TestFaultsAreFound(t *testing.T) {

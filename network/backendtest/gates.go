@@ -36,7 +36,7 @@ func cell(cols int) func(int) string {
 }
 
 // bounded is gate 1: |got − want| ≤ bound for every element.
-func (s *sheet) bounded(shape string, at func(int) string, got []float64, want values, bound []float64) {
+func (s *session) bounded(shape string, at func(int) string, got []float64, want values, bound []float64) {
 	if s.err != nil {
 		return
 	}
@@ -67,7 +67,7 @@ func (s *sheet) bounded(shape string, at func(int) string, got []float64, want v
 
 // equal is gate 2: got is want in every element. Zeros of either sign are
 // equal.
-func (s *sheet) equal(shape string, at func(int) string, got, want []float64) {
+func (s *session) equal(shape string, at func(int) string, got, want []float64) {
 	if s.err != nil {
 		return
 	}
@@ -107,7 +107,7 @@ func (s *sheet) equal(shape string, at func(int) string, got, want []float64) {
 // stand beside it. For the same reason the root mean square is judged only where
 // a result has rmsElements or more, and the naive results of smaller ones come
 // from several orders of the same sum (see rotations).
-func (s *sheet) notWorse(shape string, at func(int) string, got []float64, want values, naive [][]float64, floor float64) {
+func (s *session) notWorse(shape string, at func(int) string, got []float64, want values, naive [][]float64, floor float64) {
 	if s.err != nil {
 		return
 	}
@@ -155,7 +155,7 @@ func (s *sheet) notWorse(shape string, at func(int) string, got []float64, want 
 }
 
 // repeated is the gate of equal bits: two runs of one case.
-func (s *sheet) repeated(shape string, at func(int) string, first, second []float64) {
+func (s *session) repeated(shape string, at func(int) string, first, second []float64) {
 	if s.err != nil {
 		return
 	}

@@ -9,7 +9,7 @@ import (
 
 // buffers checks that memory holds what is written to it, where it is written,
 // at the backend's precision, and is zero before.
-func buffers(s *sheet) {
+func buffers(s *session) {
 	for _, n := range []int{1, 2, 15, 16, 17, 100, 1000, 4099, 1 << 18} {
 		if s.quick && n > 5000 || s.smallest && n > 1000 {
 			continue
@@ -28,7 +28,7 @@ func buffers(s *sheet) {
 	})
 }
 
-func roundTrip(s *sheet, name string, n int) {
+func roundTrip(s *session, name string, n int) {
 	r := source(name)
 	a, b := s.buffer(n), s.buffer(n)
 	if s.err != nil {
@@ -74,14 +74,14 @@ func roundTrip(s *sheet, name string, n int) {
 
 // recorders checks that records are set one by one, not added to, and read in
 // ranges.
-func recorders(s *sheet) {
+func recorders(s *session) {
 	for _, n := range []int{1, 2, 7, 33} {
 		name := fmt.Sprintf("%d records", n)
 		s.try(name, func() {
 			x := s.load(network.Samples{Rows: 100, Features: 1, Bytes: make([]uint8, 100), Labels: make([]int32, 100)}, 10)
-			t, other := s.recorder(n), s.recorder(n)
+			rec, other := s.recorder(n), s.recorder(n)
 			want := make([]network.Record, n)
-			expectRecords(s, name+", new", t, want)
+			expectRecords(s, name+", new", rec, want)
 			// Every second record, from the last down, and each of them twice.
 			for k := n - 1; k >= 0; k -= 2 {
 				for range 2 {
@@ -94,12 +94,12 @@ func recorders(s *sheet) {
 						}
 					}
 					want[k] = network.Record{Loss: float64(1000 * (9 - k%10)), Correct: k%10 + 1}
-					at := s.region(false, z)
+					at := s.guarded(false, z)
 					s.do(func() error {
-						return s.b.SoftmaxCrossEntropy(at.views[0], network.Block{Input: x, Index: k % 10}, 100, t, k)
+						return s.b.SoftmaxCrossEntropy(at.views[0], network.Block{Input: x, Index: k % 10}, 100, rec, k)
 					})
 				}
-				expectRecords(s, fmt.Sprintf("%s, record %d set", name, k), t, want)
+				expectRecords(s, fmt.Sprintf("%s, record %d set", name, k), rec, want)
 			}
 			expectRecords(s, name+", another recorder", other, make([]network.Record, n))
 		})
@@ -107,7 +107,7 @@ func recorders(s *sheet) {
 }
 
 // expectRecords reads a recorder whole, in two parts, and record by record.
-func expectRecords(s *sheet, name string, t network.Recorder, want []network.Record) {
+func expectRecords(s *session, name string, rec network.Recorder, want []network.Record) {
 	n := len(want)
 	ranges := [][2]int{{0, n}, {0, n / 2}, {n / 2, n}}
 	for i := range n {
@@ -117,7 +117,7 @@ func expectRecords(s *sheet, name string, t network.Recorder, want []network.Rec
 		if r[0] == r[1] {
 			continue
 		}
-		got, nonFinite := s.records(t, r[0], r[1]-r[0])
+		got, nonFinite := s.records(rec, r[0], r[1]-r[0])
 		if s.err != nil {
 			return
 		}

@@ -11,10 +11,10 @@ func (foreign) Len() int { return 1 << 20 }
 
 // misuse checks that shapes that do not fit each other, and a buffer of another
 // backend, panic instead of computing something.
-func misuse(s *sheet) {
+func misuse(s *session) {
 	s.try("calls", func() {
 		x := s.load(network.Samples{Rows: 10, Features: 4, Bytes: make([]uint8, 40), Labels: make([]int32, 10)}, 6)
-		t := s.recorder(2)
+		rec := s.recorder(2)
 		buffer, short := s.buffer(4096), s.buffer(16)
 		if s.err != nil {
 			return
@@ -47,13 +47,13 @@ func misuse(s *sheet) {
 			{"forward-input: no such block", func() error { return back.Forward(block(2), w, b, network.ReLU, o6) }},
 			{"forward-input: more rows than the last block has", func() error { return back.Forward(block(1), w, b, network.ReLU, o6) }},
 			{"forward-input: other features than W", func() error { return back.Forward(block(0), m(5, 3), b, network.ReLU, o6) }},
-			{"softmax-cross-entropy: more rows than the last block has", func() error { return back.SoftmaxCrossEntropy(o6, block(1).Block, 10, t, 0) }},
+			{"softmax-cross-entropy: more rows than the last block has", func() error { return back.SoftmaxCrossEntropy(o6, block(1).Block, 10, rec, 0) }},
 			{"weight-gradient: dz has too few rows", func() error { return back.WeightGradient(network.Rows{Matrix: h6}, o5, false, w, b) }},
 			{"weight-gradient: dW is lower than x is wide", func() error { return back.WeightGradient(network.Rows{Matrix: wide}, o6, false, w, b) }},
 			{"weight-gradient-input: more rows than the last block has", func() error { return back.WeightGradient(block(1), o6, false, w, b) }},
 			{"input-gradient: dz is wider than W", func() error { return back.InputGradient(h6, w, h6, h6) }},
 			{"input-gradient: dx is wider than x", func() error { return back.InputGradient(o6, w, h6, wide) }},
-			{"update: lengths differ", func() error { return back.Update(network.Whole(buffer), network.Whole(short), 0.1, 1, t) }},
+			{"update: lengths differ", func() error { return back.Update(network.Whole(buffer), network.Whole(short), 0.1, 1, rec) }},
 		} {
 			if !panics(call.run) {
 				s.fail(call.name, "panic", "the call does not panic")
@@ -65,8 +65,8 @@ func misuse(s *sheet) {
 		}{
 			{"write: beyond the buffer", func() error { return back.Write(short, 10, make([]float64, 7)) }},
 			{"read: beyond the buffer", func() error { return back.Read(short, 10, make([]float64, 7)) }},
-			{"softmax-cross-entropy: no such record", func() error { return back.SoftmaxCrossEntropy(o6, block(0).Block, 10, t, 2) }},
-			{"recorder: no such records", func() error { _, err := back.ReadRecords(t, 1, make([]network.Record, 2)); return err }},
+			{"softmax-cross-entropy: no such record", func() error { return back.SoftmaxCrossEntropy(o6, block(0).Block, 10, rec, 2) }},
+			{"recorder: no such records", func() error { _, err := back.ReadRecords(rec, 1, make([]network.Record, 2)); return err }},
 			{"load: labels are missing", func() error {
 				_, err := back.Load(network.Samples{Rows: 2, Features: 1, Bytes: make([]uint8, 2), Labels: make([]int32, 1)}, []int{2})
 				return err
@@ -84,7 +84,7 @@ func misuse(s *sheet) {
 				return err
 			}},
 			{"update: beyond the buffer", func() error {
-				return back.Update(network.Vector{Buffer: short, Offset: 16, Len: 16}, network.Whole(short), 1, 1, t)
+				return back.Update(network.Vector{Buffer: short, Offset: 16, Len: 16}, network.Whole(short), 1, 1, rec)
 			}},
 		} {
 			var err error

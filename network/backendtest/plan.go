@@ -11,7 +11,7 @@ import (
 // plans checks what a backend says about itself, and that it prepares the plan that it
 // proposed, also after a way through a file, and no plan for another device; and that
 // what was prepared changes no proposal.
-func plans(s *sheet) {
+func plans(s *session) {
 	s.try("info", func() {
 		info := s.backend.Info()
 		if info.Backend == "" || info.Device == "" {
@@ -32,7 +32,7 @@ func plans(s *sheet) {
 	}
 }
 
-func planned(s *sheet, name string, sizes []int, rows int) {
+func planned(s *session, name string, sizes []int, rows int) {
 	r := source(name)
 	samples := network.Samples{Rows: rows, Features: sizes[0], Bytes: pixelBytes(r, rows*sizes[0])}
 	plan := s.plan(sizes, samples, rows)
@@ -92,7 +92,7 @@ func planned(s *sheet, name string, sizes []int, rows int) {
 }
 
 // plan returns the proposed plan for samples, on which a plan may depend.
-func (s *sheet) plan(sizes []int, samples network.Samples, batchRows int) (p network.ShardPlan) {
+func (s *session) plan(sizes []int, samples network.Samples, batchRows int) (p network.ShardPlan) {
 	s.do(func() (err error) { p, err = s.backend.Propose(sizes, samples, batchRows); return err })
 	return p
 }

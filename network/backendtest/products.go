@@ -3,20 +3,19 @@ package backendtest
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 
 	"clgrad/network"
 )
 
-// products runs every case of the sheet's operation.
-func products(s *sheet) {
+// products runs every case of the session's operation.
+func products(s *session) {
 	for _, c := range productCases(s.op, s.quick, s.smallest) {
 		s.try(c.String(), func() { c.check(s) })
 	}
 }
 
 // forward also passes not-finite numbers through the activation.
-func forward(s *sheet) {
+func forward(s *session) {
 	products(s)
 	for _, act := range []network.Activation{network.Identity, network.ReLU} {
 		name := fmt.Sprintf("NaN and infinities through %s", [...]string{"identity", "ReLU"}[act])
@@ -25,7 +24,7 @@ func forward(s *sheet) {
 }
 
 // check computes one case and puts it through the gates.
-func (c productCase) check(s *sheet) {
+func (c productCase) check(s *session) {
 	o := c.operands(s)
 	first, second, affine := c.compute(s, o)
 	if s.err != nil {
@@ -91,150 +90,6 @@ const pooled = 1024
 // of the largest of a few, would be a matter of luck.
 func rotations(elements, k int) int { return max(1, min(k, pooled/elements, 16)) }
 
-// operands are those of one case. mask is the layer's input in the input
-// gradient.
-type operands struct {
-	x, w, b, dz, dw, db, mask dense
-	samples                   network.Samples
-}
-
-func (c productCase) operands(s *sheet) operands {
-	r := source(c.op + " " + c.String())
-	m, k, n := c.shape.rows, c.shape.n, c.shape.p
-	switch c.verb() {
-	case "weight-gradient":
-		m, k = k, m
-	case "input-gradient":
-		k, n = n, k
-	}
-	round := s.round
-	if c.input() {
-		round = func(v float64) float64 { return float64(float32(v)) } // what Samples hold
-	}
-	add := c.verb() == "forward" || c.add
-	var p product
-	if c.kind == integers {
-		step := 1.0
-		if c.bytes {
-			step = byteStep
-		}
-		p = drawIntegers(r, m, k, n, add, step, s.operandBits())
-	} else {
-		p = draw(r, c.kind, m, k, n, add, round)
-	}
-	var o operands
-	switch c.verb() {
-	case "forward":
-		o.x, o.w, o.b = p.a, p.b, dense{1, n, p.c0.row(0)}
-	case "weight-gradient":
-		o.x, o.dz, o.dw, o.db = p.a.transpose(), p.b, newDense(m, n), newDense(1, n)
-		if c.add {
-			copy(o.dw.v, p.c0.v)
-			copy(o.db.v, p.c0.row(m-1))
-			break
-		}
-		// What is replaced must not matter.
-		for i := range o.dw.v {
-			o.dw.v[i] = math.NaN()
-		}
-		for i := range o.db.v {
-			o.db.v[i] = math.Inf(1)
-		}
-	case "input-gradient":
-		o.dz, o.w = p.a, p.b.transpose()
-		o.mask = newDense(m, n)
-		for i := range o.mask.v {
-			o.mask.v[i] = maskValue(r, i)
-		}
-	}
-	if c.input() {
-		o.samples = c.samples(r, o.x)
-		o.x = scaled(o.samples)
-	}
-	return o
-}
-
-// maskValue returns what ReLU gives and what it never does: a mask must hold
-// for zeros of both signs, negative values and the least normal number alike.
-func maskValue(r *rand.Rand, i int) float64 {
-	switch r.IntN(8) {
-	case 0:
-		return 0
-	case 1:
-		return math.Copysign(0, -1)
-	case 2:
-		return -1
-	case 3:
-		return 0x1p-126
-	case 4:
-		return -0x1p-126
-	}
-	return float64(1 + i%7)
-}
-
-// product returns what the case computes before its activation or mask. db is
-// one more row of dW, that of an input that is always 1.
-func (c productCase) product(o operands) product {
-	switch c.verb() {
-	case "forward":
-		c0 := newDense(o.x.rows, o.w.cols)
-		for i := range c0.rows {
-			copy(c0.row(i), o.b.v)
-		}
-		return product{o.x, o.w, c0}
-	case "weight-gradient":
-		a := newDense(o.x.cols+1, o.x.rows)
-		copy(a.v, o.x.transpose().v)
-		for i := range a.row(o.x.cols) {
-			a.row(o.x.cols)[i] = 1
-		}
-		p := product{a: a, b: o.dz}
-		if c.add {
-			p.c0 = dense{a.rows, o.dz.cols, append(append([]float64{}, o.dw.v...), o.db.v...)}
-		}
-		return p
-	default:
-		return product{a: o.dz, b: o.w.transpose()}
-	}
-}
-
-// affine returns a product over input as that of its two parts, x = y + z (see
-// [network.AffineInput]): the sum is as long again, and its terms are y·w and z·w.
-func (c productCase) affine(p product, o operands) product {
-	k := p.a.cols
-	f := product{newDense(p.a.rows, 2*k), newDense(2*k, p.b.cols), p.c0}
-	copy(f.b.v, p.b.v)
-	copy(f.b.v[len(p.b.v):], p.b.v)
-	for i := range p.a.rows {
-		for t, x := range p.a.row(i) {
-			feature, z := t, 0.0
-			if c.verb() == "weight-gradient" {
-				feature = i
-			}
-			if feature < o.samples.Features { // not the row of db
-				z = float64(o.samples.Scaling.Apply(0, feature))
-			}
-			f.a.row(i)[t], f.a.row(i)[k+t] = float64(float32(x-z)), z
-		}
-	}
-	return f
-}
-
-// finish returns the function that applies the activation or the mask. ReLU
-// moves no two values further apart, so a bound on the sum holds for it.
-func (c productCase) finish(o operands) func([]float64) {
-	return func(v []float64) {
-		for i, x := range v {
-			switch {
-			case c.verb() == "forward" && c.act == network.ReLU && x < 0:
-				v[i] = 0
-			case c.verb() == "input-gradient" && !(o.mask.v[i] > 0):
-				v[i] = 0
-			}
-		}
-	}
-}
-
 // at names the elements of the result.
 func (c productCase) at() func(int) string {
 	switch c.verb() {
@@ -253,18 +108,18 @@ func (c productCase) at() func(int) string {
 
 // compute runs the case twice, from the same values, and returns both results,
 // and whether the input was affine. It reports what happened around them.
-func (c productCase) compute(s *sheet, o operands) (first, second []float64, affine bool) {
-	var out *region
+func (c productCase) compute(s *session, o operands) (first, second []float64, affine bool) {
+	var out *guarded
 	var run func() error
 	results := 1
-	held := []*region{}
-	hold := func(parts ...dense) *region {
-		r := s.region(c.roomy, parts...)
+	held := []*guarded{}
+	hold := func(parts ...dense) *guarded {
+		r := s.guarded(c.wideStride, parts...)
 		held = append(held, r)
 		return r
 	}
 	var input network.Input
-	var x *region
+	var x *guarded
 	if c.input() {
 		input = s.load(o.samples, c.blockRows)
 		affine = isAffine(input)
@@ -279,7 +134,7 @@ func (c productCase) compute(s *sheet, o operands) (first, second []float64, aff
 		for i := range h.v {
 			h.v[i] = 77 // what was there before must not matter
 		}
-		out = s.region(c.roomy, h)
+		out = s.guarded(c.wideStride, h)
 		run = func() error {
 			if input == nil {
 				return s.b.Forward(network.Rows{Matrix: x.views[0]}, wb.views[0], wb.views[1], c.act, out.views[0])
@@ -290,7 +145,7 @@ func (c productCase) compute(s *sheet, o operands) (first, second []float64, aff
 		}
 	case "weight-gradient":
 		dz := hold(o.dz)
-		out, results = s.region(c.roomy, o.dw, o.db), 2
+		out, results = s.guarded(c.wideStride, o.dw, o.db), 2
 		run = func() error {
 			return c.eachBlock(func(block, first, n int) error {
 				from := network.Rows{Block: network.Block{Input: input, Index: block}}
@@ -302,7 +157,7 @@ func (c productCase) compute(s *sheet, o operands) (first, second []float64, aff
 		}
 	case "input-gradient":
 		dz, w := hold(o.dz), hold(o.w)
-		out = s.region(c.roomy, o.mask)
+		out = s.guarded(c.wideStride, o.mask)
 		mask := out
 		if !c.inPlace {
 			mask = hold(o.mask)
@@ -344,7 +199,7 @@ func (c productCase) eachBlock(f func(block, first, n int) error) error {
 // notFinite checks that the activation shows what is not finite: NaN stays NaN
 // under ReLU, which is x < 0 ? 0 : x. The values come in by the bias, because
 // products may skip zeros and are not promised to carry a NaN.
-func notFinite(s *sheet, name string, act network.Activation) {
+func notFinite(s *session, name string, act network.Activation) {
 	const n, p = 20, 19
 	inf := math.Inf(1)
 	b := newDense(1, p)
@@ -359,7 +214,7 @@ func notFinite(s *sheet, name string, act network.Activation) {
 			}
 		}
 	}
-	x, w, h := s.region(false, newDense(3, n)), s.region(false, newDense(n, p), b), s.region(false, newDense(3, p))
+	x, w, h := s.guarded(false, newDense(3, n)), s.guarded(false, newDense(n, p), b), s.guarded(false, newDense(3, p))
 	s.do(func() error {
 		return s.b.Forward(network.Rows{Matrix: x.views[0]}, w.views[0], w.views[1], act, h.views[0])
 	})

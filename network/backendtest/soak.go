@@ -7,9 +7,7 @@ import (
 	"os"
 	"runtime/debug"
 	"slices"
-	"strconv"
 	"strings"
-	"testing"
 	"text/tabwriter"
 	"time"
 
@@ -46,57 +44,25 @@ const (
 // A Soak is what a backend did to the process over many iterations.
 type Soak []SoakSample
 
-// SoakTest soaks a backend as a test, for as many iterations as the environment's SOAK
-// says (make soak), or few, and logs the samples. alive is as of [RunSoak]. The test is
-// skipped where the system does not tell its memory.
-func SoakTest(t *testing.T, b network.Backend, alive func() int) {
-	t.Helper()
-	if _, err := os.Stat("/proc/self/statm"); err != nil {
-		t.Skip(err)
-	}
-	iterations, err := soakIterations()
-	if err != nil {
-		t.Fatal(err)
-	}
-	soak, err := RunSoak(b, iterations, alive)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Logf("\n%v", soak)
-	if err := soak.Check(); err != nil {
-		t.Error(err)
-	}
-}
-
-// soakIterations returns how many iterations SoakTest takes.
-func soakIterations() (int, error) {
-	text := os.Getenv("SOAK")
-	if text == "" {
-		return 2000, nil
-	}
-	n, err := strconv.Atoi(text)
-	if err != nil || n < soakSamples {
-		return 0, fmt.Errorf("SOAK=%s: a number of iterations of at least %d is expected", text, soakSamples)
-	}
-	return n, nil
-}
-
 // RunSoak trains a small network for the given number of iterations on a backend,
 // which stays open, and takes samples. alive returns the number of the backend's
 // handles; nil where it has none. The state of the process is read from /proc.
 func RunSoak(b network.Backend, iterations int, alive func() int) (_ Soak, err error) {
-	t := newTask("soak", []int{20, 16, 3}, 60, 0)
-	plan, err := network.NewPlan(t.layout.Sizes, t.samples, t.samples.Rows, b)
+	if iterations < soakSamples {
+		return nil, fmt.Errorf("soak: %d iterations where at least %d are expected", iterations, soakSamples)
+	}
+	f := newFixture("soak", []int{20, 16, 3}, 60, 0)
+	plan, err := network.NewPlan(f.layout.Sizes, f.samples, f.samples.Rows, b)
 	if err != nil {
 		return nil, err
 	}
 	plan.Shards[0].BlockRows = 25
-	trainer, err := network.NewTrainer(t.layout, t.samples, plan, []network.Backend{b}, nil)
+	trainer, err := network.NewTrainer(f.layout, f.samples, plan, []network.Backend{b}, nil)
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, trainer.Close()) }()
-	if err := trainer.SetParameters(t.theta, 0); err != nil {
+	if err := trainer.SetParameters(f.theta, 0); err != nil {
 		return nil, err
 	}
 	var soak Soak

@@ -3,7 +3,6 @@ package backendtest
 import (
 	"fmt"
 	"math"
-	"math/rand/v2"
 
 	"clgrad/network"
 )
@@ -48,117 +47,7 @@ type softmaxCase struct {
 	labels    []int32
 }
 
-// softmaxShapes are rows and classes.
-var softmaxShapes = [][2]int{
-	{1, 1}, {7, 1}, {1, 2}, {2, 3}, {13, 10}, {31, 17}, {64, 16}, {65, 33}, {257, 10}, {12, 128}, {127, 150}, {5, 500}, {3, 1000}, {60000, 10},
-}
-
-func softmaxCases(s *sheet) []softmaxCase {
-	fills := []struct {
-		name string
-		fill func(r *rand.Rand, z dense, labels []int32)
-	}{
-		{"normal", func(r *rand.Rand, z dense, _ []int32) {
-			for i := range z.v {
-				z.v[i] = 3 * r.NormFloat64()
-			}
-		}},
-		{"shifted by 1000", func(r *rand.Rand, z dense, _ []int32) {
-			for i := range z.v {
-				z.v[i] = 1000 + r.NormFloat64()
-			}
-		}},
-		{"nearly equal", func(r *rand.Rand, z dense, _ []int32) {
-			for i := range z.v {
-				z.v[i] = 1e-3 * r.NormFloat64()
-			}
-		}},
-		{"up to 1e4", func(r *rand.Rand, z dense, _ []int32) {
-			for i := range z.v {
-				z.v[i] = 2e4*r.Float64() - 1e4
-			}
-			// Rows that are sure of their label, right and wrong.
-			z.v[0] = 1e4
-			z.v[len(z.v)-1] = -1e4
-		}},
-		{"all equal", func(r *rand.Rand, z dense, _ []int32) {
-			for i := range z.rows {
-				v := r.NormFloat64()
-				for j := range z.row(i) {
-					z.row(i)[j] = v
-				}
-			}
-		}},
-		{"two largest", func(r *rand.Rand, z dense, labels []int32) {
-			for i := range z.rows {
-				for j := range z.row(i) {
-					z.row(i)[j] = r.Float64()
-				}
-				low, high := r.IntN(z.cols), r.IntN(z.cols)
-				z.row(i)[low], z.row(i)[high] = 1.5, 1.5
-				labels[i] = int32([]int{low, high}[i%2]) // the label is the lower one, or the higher one
-			}
-		}},
-	}
-	var cases []softmaxCase
-	for i, shape := range softmaxShapes {
-		rows, p := shape[0], shape[1]
-		if s.quick && rows > 1000 || s.smallest && rows*p > 500 || !s.single && rows*p > 2500 {
-			continue
-		}
-		base := softmaxCase{rows: rows, p: p}
-		base.m = []int{rows, 60000, 3*rows + 1}[i%3]
-		base.block = i % 3
-		base.blockRows = rows + []int{0, 2}[i%2] // a whole block, or a last one that is shorter
-		add := func(name string, fill func(*rand.Rand, dense, []int32)) {
-			c := base
-			c.name = fmt.Sprintf("%dx%d %s, block %d, m=%d", rows, p, name, c.block, c.m)
-			r := source(c.name)
-			c.z, c.labels = newDense(rows, p), make([]int32, rows)
-			for i := range c.labels {
-				c.labels[i] = int32(r.IntN(p))
-			}
-			c.labels[0], c.labels[rows-1] = 0, int32(p-1)
-			fill(r, c.z, c.labels)
-			c.z = c.z.map1(s.round)
-			cases = append(cases, c)
-		}
-		for k, f := range fills {
-			if rows > 1000 && k > 0 {
-				continue
-			}
-			add(f.name, f.fill)
-		}
-		base.exact = true
-		for base.m = 1; base.m < rows; base.m *= 2 {
-		}
-		add("far apart", farApart)
-	}
-	return cases
-}
-
-// farApart draws rows of which one logit exceeds all others by at least a
-// thousand, integers all: exp of the others is 0 in either precision, so the
-// probabilities are 0 and 1 and the loss is the distance of the label's logit.
-// Distances are such that a block's sum stays below 2²⁴.
-func farApart(r *rand.Rand, z dense, labels []int32) {
-	wrong := 1 // one row in so many has a loss
-	if z.rows > 4000 {
-		wrong = z.rows / 4000
-	}
-	for i := range z.rows {
-		top := r.IntN(z.cols)
-		if i%wrong > 0 {
-			top = int(labels[i])
-		}
-		for j := range z.row(i) {
-			z.row(i)[j] = float64(-1000 - r.IntN(3000))
-		}
-		z.row(i)[top] = float64(r.IntN(5))
-	}
-}
-
-func softmax(s *sheet) {
+func softmax(s *session) {
 	for _, c := range softmaxCases(s) {
 		s.try(c.name, func() { c.check(s) })
 	}
@@ -166,7 +55,7 @@ func softmax(s *sheet) {
 }
 
 // compute runs the case twice and returns dz and the record of the first run.
-func (c softmaxCase) compute(s *sheet) (dz []float64, record network.Record) {
+func (c softmaxCase) compute(s *session) (dz []float64, record network.Record) {
 	r := source(c.name + " labels")
 	samples := network.Samples{Rows: c.block*c.blockRows + c.rows, Features: 1}
 	samples.Bytes = make([]uint8, samples.Rows)
@@ -176,18 +65,18 @@ func (c softmaxCase) compute(s *sheet) (dz []float64, record network.Record) {
 	}
 	copy(samples.Labels[c.block*c.blockRows:], c.labels)
 	x := s.load(samples, c.blockRows)
-	z := s.region(c.block == 1, c.z)
-	t := s.recorder(5)
+	z := s.guarded(c.block == 1, c.z)
+	rec := s.recorder(5)
 	const slot = 3
 	run := func() ([]float64, []network.Record) {
 		s.do(func() error {
-			return s.b.SoftmaxCrossEntropy(z.views[0], network.Block{Input: x, Index: c.block}, c.m, t, slot)
+			return s.b.SoftmaxCrossEntropy(z.views[0], network.Block{Input: x, Index: c.block}, c.m, rec, slot)
 		})
 		dz, problem := z.values(s.env, 1)
 		if problem != "" {
 			s.fail(c.name, gateAround, problem)
 		}
-		records, nonFinite := s.records(t, 0, 5)
+		records, nonFinite := s.records(rec, 0, 5)
 		for i, r := range records {
 			if i != slot && r != (network.Record{}) {
 				s.fail(c.name, gateAround, fmt.Sprintf("record %d is %+v where only record %d was set", i, r, slot))
@@ -208,7 +97,7 @@ func (c softmaxCase) compute(s *sheet) (dz []float64, record network.Record) {
 	return dz, first[slot]
 }
 
-func (c softmaxCase) check(s *sheet) {
+func (c softmaxCase) check(s *session) {
 	dz, record := c.compute(s)
 	if s.err != nil {
 		return
@@ -259,7 +148,7 @@ type softmaxRow struct {
 // truth computes row i, in float64 for a float32 backend and to 200 bits for a
 // float64 one (whose loss is rounded to float64, as one of the roundings that
 // the bound counts twice).
-func (c softmaxCase) truth(s *sheet, i int) softmaxRow {
+func (c softmaxCase) truth(s *session, i int) softmaxRow {
 	z, label := c.z.row(i), int(c.labels[i])
 	top := 0
 	for j, v := range z {
@@ -306,13 +195,13 @@ func indicator(b bool) float64 {
 
 // notFiniteLoss checks that a logit that is not finite shows in the loss, which
 // is where training looks for it.
-func notFiniteLoss(s *sheet) {
+func notFiniteLoss(s *session) {
 	const name = "NaN and infinite logits"
 	for _, bad := range []float64{math.NaN(), math.Inf(1)} {
 		for _, at := range []int{0, 9, 10, 25, 49} {
 			c := softmaxCase{name: name, rows: 5, p: 10, m: 5, blockRows: 5, z: newDense(5, 10), labels: make([]int32, 5)}
 			c.z.v[at] = bad
-			_, record := c.compute1(s)
+			_, record := c.computeOnce(s)
 			if s.err == nil && !math.IsNaN(record.Loss) && !math.IsInf(record.Loss, 0) {
 				s.fail(name, gateExact, fmt.Sprintf("the loss is %v where logit (%d, %d) is %v", record.Loss, at/10, at%10, bad))
 				return
@@ -321,12 +210,12 @@ func notFiniteLoss(s *sheet) {
 	}
 }
 
-// compute1 runs the case once.
-func (c softmaxCase) compute1(s *sheet) (dz []float64, record network.Record) {
+// computeOnce runs the case once.
+func (c softmaxCase) computeOnce(s *session) (dz []float64, record network.Record) {
 	x := s.load(network.Samples{Rows: c.rows, Features: 1, Bytes: make([]uint8, c.rows), Labels: c.labels}, c.blockRows)
-	z, t := s.region(false, c.z), s.recorder(1)
-	s.do(func() error { return s.b.SoftmaxCrossEntropy(z.views[0], network.Block{Input: x}, c.m, t, 0) })
+	z, rec := s.guarded(false, c.z), s.recorder(1)
+	s.do(func() error { return s.b.SoftmaxCrossEntropy(z.views[0], network.Block{Input: x}, c.m, rec, 0) })
 	dz, _ = z.values(s.env, 1)
-	records, _ := s.records(t, 0, 1)
+	records, _ := s.records(rec, 0, 1)
 	return dz, records[0]
 }

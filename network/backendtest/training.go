@@ -3,99 +3,7 @@ package backendtest
 import (
 	"fmt"
 	"reflect"
-
-	"clgrad/network"
 )
-
-// A machine is a task on a backend.
-type machine struct {
-	task
-	*env
-	input    network.Input
-	theta, g network.Buffer
-	hidden   []network.Matrix // outputs of each layer for one block
-	recorder network.Recorder
-}
-
-func newMachine(e *env, t task, blockRows int) *machine {
-	m := &machine{task: t, env: e, input: e.load(t.samples, blockRows)}
-	m.theta, m.g = e.filled(t.theta), e.buffer(t.layout.Len)
-	for _, n := range t.layout.Sizes[1:] {
-		stride := network.AlignUp(n)
-		b := e.buffer(blockRows * stride)
-		m.hidden = append(m.hidden, network.Matrix{Buffer: b, Rows: blockRows, Cols: n, Stride: stride})
-	}
-	if e.err == nil {
-		m.recorder = e.recorder(len(m.input.Blocks()))
-	}
-	return m
-}
-
-// evaluate computes loss and gradient by the backend's verbs.
-func (m *machine) evaluate() (loss float64, correct int) {
-	if m.err != nil {
-		return 0, 0
-	}
-	blocks := len(m.input.Blocks())
-	for block := range blocks {
-		m.do(func() error { return m.block(network.Block{Input: m.input, Index: block}) })
-	}
-	records, _ := m.records(m.recorder, 0, blocks)
-	for _, r := range records {
-		loss += r.Loss
-		correct += r.Correct
-	}
-	return loss / float64(m.samples.Rows), correct
-}
-
-// block adds the gradient of a block, or begins with it.
-func (m *machine) block(block network.Block) error {
-	layers := m.layout.Layers()
-	n := block.Rows()
-	rows := func(l int, h []network.Matrix) network.Rows {
-		if l == 0 {
-			return network.Rows{Block: block}
-		}
-		return network.Rows{Matrix: h[l-1]}
-	}
-	h := make([]network.Matrix, layers)
-	for l := range layers {
-		h[l] = m.hidden[l].First(n)
-		wSpan, bSpan := m.layout.Layer(l)
-		w, b := wSpan.In(m.theta), bSpan.In(m.theta)
-		act := network.ReLU
-		if l == layers-1 {
-			act = network.Identity
-		}
-		if err := m.b.Forward(rows(l, h), w, b, act, h[l]); err != nil {
-			return err
-		}
-	}
-	if err := m.b.SoftmaxCrossEntropy(h[layers-1], block, m.samples.Rows, m.recorder, block.Index); err != nil {
-		return err
-	}
-	for l := layers - 1; l >= 0; l-- {
-		wSpan, bSpan := m.layout.Layer(l)
-		dw, db := wSpan.In(m.g), bSpan.In(m.g)
-		if err := m.b.WeightGradient(rows(l, h), h[l], block.Index > 0, dw, db); err != nil || l == 0 {
-			return err
-		}
-		// The derivative takes the place of the layer's input.
-		if err := m.b.InputGradient(h[l], wSpan.In(m.theta), h[l-1], h[l-1]); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// train takes one step of descent and returns loss and correct rows before it.
-func (m *machine) train(alpha float64, iteration int) (loss float64, correct int) {
-	loss, correct = m.evaluate()
-	m.do(func() error {
-		return m.b.Update(network.Whole(m.theta), network.Whole(m.g), alpha, iteration, m.recorder)
-	})
-	return loss, correct
-}
 
 // gradients checks the gradient of a whole network with two hidden layers, in
 // several blocks, against central differences of the float64 loss,
@@ -105,7 +13,7 @@ func (m *machine) train(alpha float64, iteration int) (loss float64, correct int
 // whose own error is about 10⁻¹⁰ of the largest element (ε² and 2⁻⁵³/ε). The
 // backend's may be 200 u of it, or 10⁻⁸ where that is more. The data are such
 // that no hidden sum comes near ReLU's kink within ε.
-func gradients(s *sheet) {
+func gradients(s *session) {
 	const epsilon = 1e-5
 	for _, c := range []struct {
 		sizes           []int
@@ -117,17 +25,17 @@ func gradients(s *sheet) {
 	} {
 		name := fmt.Sprintf("sizes %v, %d rows in blocks of %d", c.sizes, c.rows, c.blockRows)
 		s.try(name, func() {
-			t := newTask(name, c.sizes, c.rows, c.blockRows)
-			t.delta = s.delta
-			truth := t.evaluate(t.theta)
+			f := newFixture(name, c.sizes, c.rows, c.blockRows)
+			f.delta = s.delta
+			truth := f.evaluate(f.theta)
 			if truth.nearest < 10*epsilon {
 				panic(fmt.Sprintf("backendtest: a hidden sum is %v from ReLU's kink", truth.nearest))
 			}
-			m := newMachine(s.env, t, t.blockRows)
-			loss, correct := m.evaluate()
-			got := s.read(m.g)
-			again, _ := m.evaluate()
-			s.repeated(name, t.parameter, got, s.read(m.g))
+			t := newTrainer(s.env, f, f.blockRows)
+			loss, correct := t.evaluate()
+			got := s.read(t.g)
+			again, _ := t.evaluate()
+			s.repeated(name, f.parameter, got, s.read(t.g))
 			if s.err != nil {
 				return
 			}
@@ -135,23 +43,23 @@ func gradients(s *sheet) {
 				s.fail(name, gateRepeat, fmt.Sprintf("the loss is %v, and %v in a second run", loss, again))
 			}
 			want := make([]float64, len(got))
-			theta := append([]float64(nil), t.theta...)
+			theta := append([]float64(nil), f.theta...)
 			for i := range theta {
-				if truth.gradient[i] == 0 && !t.isParameter(i) {
+				if truth.gradient[i] == 0 && !f.isParameter(i) {
 					continue // padding
 				}
 				at := theta[i]
 				theta[i] = at + epsilon
-				up := t.evaluate(theta).loss
+				up := f.evaluate(theta).loss
 				theta[i] = at - epsilon
-				want[i] = (up - t.evaluate(theta).loss) / (2 * epsilon)
+				want[i] = (up - f.evaluate(theta).loss) / (2 * epsilon)
 				theta[i] = at
 			}
 			bound, tolerance := make([]float64, len(got)), max(s.tolerance(200), 1e-8)*largest(want)
 			for i := range bound {
 				bound[i] = tolerance
 			}
-			s.bounded(name, t.parameter, got, values{hi: want}, bound)
+			s.bounded(name, f.parameter, got, values{hi: want}, bound)
 			s.bounded(name, func(int) string { return "the loss" }, []float64{loss}, values{hi: []float64{truth.loss}},
 				[]float64{max(s.tolerance(200), 1e-14) * max(1, truth.loss)})
 			if abs(correct-truth.correct) > truth.unsure {
@@ -180,7 +88,7 @@ const (
 // training checks that a training run stays beside the suite's own in float64,
 // step by step, and that two fresh backends with the same plan train to the
 // same bits.
-func training(s *sheet) {
+func training(s *session) {
 	for _, c := range []struct {
 		sizes           []int
 		rows, blockRows int
@@ -195,19 +103,19 @@ func training(s *sheet) {
 		}
 		name := fmt.Sprintf("sizes %v, %d rows in blocks of %d", c.sizes, c.rows, c.blockRows)
 		s.try(name, func() {
-			t := newTask(name, c.sizes, c.rows, c.blockRows)
-			t.delta = s.delta
-			m := newMachine(s.env, t, t.blockRows)
-			theta := append([]float64(nil), t.theta...)
+			f := newFixture(name, c.sizes, c.rows, c.blockRows)
+			f.delta = s.delta
+			t := newTrainer(s.env, f, f.blockRows)
+			theta := append([]float64(nil), f.theta...)
 			for k := range trainingSteps {
-				want := t.evaluate(theta)
+				want := f.evaluate(theta)
 				if want.nearest < nearestSum {
 					panic(fmt.Sprintf("backendtest: a hidden sum is %v from ReLU's kink", want.nearest))
 				}
 				for i, g := range want.gradient {
 					theta[i] -= c.alpha * g
 				}
-				loss, correct := m.train(c.alpha, k+1)
+				loss, correct := t.train(c.alpha, k+1)
 				at := func(int) string { return fmt.Sprintf("the loss of step %d", k+1) }
 				s.bounded(name, at, []float64{loss}, values{hi: []float64{want.loss}}, []float64{s.tolerance(lossTolerance) * want.loss})
 				if s.err == nil && abs(correct-want.correct) > want.unsure {
@@ -218,9 +126,9 @@ func training(s *sheet) {
 			for i := range bound {
 				bound[i] = tolerance
 			}
-			got := s.read(m.theta)
-			s.bounded(name, t.parameter, got, values{hi: theta}, bound)
-			if _, nonFinite := s.records(m.recorder, 0, 1); nonFinite != 0 {
+			got := s.read(t.theta)
+			s.bounded(name, f.parameter, got, values{hi: theta}, bound)
+			if _, nonFinite := s.records(t.recorder, 0, 1); nonFinite != 0 {
 				s.fail(name, gateExact, fmt.Sprintf("iteration %d is reported as not finite", nonFinite))
 			}
 		})
@@ -231,13 +139,13 @@ func training(s *sheet) {
 
 // freshBackends trains a few steps with one plan on two backends opened for it,
 // one after the other.
-func freshBackends(s *sheet, name string) {
+func freshBackends(s *session, name string) {
 	rows := 500
 	if s.smallest {
 		rows = 20
 	}
-	t := newTask(name, []int{31, 20, 10}, rows, 0)
-	plan := s.plan(t.layout.Sizes, t.samples, rows)
+	f := newFixture(name, []int{31, 20, 10}, rows, 0)
+	plan := s.plan(f.layout.Sizes, f.samples, rows)
 	if s.err != nil {
 		return
 	}
@@ -248,18 +156,18 @@ func freshBackends(s *sheet, name string) {
 			s.fail(name, "open", err.Error())
 			return
 		}
-		x, err := b.Prepare(t.layout.Sizes, plan)
+		x, err := b.Prepare(f.layout.Sizes, plan)
 		if err != nil {
 			s.fail(name, "prepare", err.Error())
 			return
 		}
 		e := newEnv(x, b.Info())
-		m := newMachine(e, t, plan.BlockRows)
+		t := newTrainer(e, f, plan.BlockRows)
 		for k := range 3 {
-			loss, _ := m.train(0.1, k+1)
+			loss, _ := t.train(0.1, k+1)
 			losses[i] = append(losses[i], loss)
 		}
-		thetas[i] = e.read(m.theta)
+		thetas[i] = e.read(t.theta)
 		e.closeAll(func(err error) { s.fail(name, "close", err.Error()) })
 		if err := b.Close(); err != nil {
 			s.fail(name, "close", err.Error())
@@ -269,7 +177,7 @@ func freshBackends(s *sheet, name string) {
 			return
 		}
 	}
-	s.repeated(name, t.parameter, thetas[0], thetas[1])
+	s.repeated(name, f.parameter, thetas[0], thetas[1])
 	if !reflect.DeepEqual(losses[0], losses[1]) {
 		s.fail(name, gateRepeat, fmt.Sprintf("losses are %v on one and %v on the other", losses[0], losses[1]))
 	}

@@ -40,7 +40,7 @@ func (v values) distance(i int, x float64) float64 {
 // in float64: the products are exact there, and the error of the sums, at most
 // k·2⁻⁵³ Σ|a||b|, is added to the bound. For a float64 backend C is exact.
 func (p product) truth(single bool) (c values, s []float64) {
-	s = gemm(p.a.map1(math.Abs), p.b.map1(math.Abs), p.c0.map1(math.Abs))
+	s = gemm(p.a.apply(math.Abs), p.b.apply(math.Abs), p.c0.apply(math.Abs))
 	if single {
 		return values{hi: gemm(p.a, p.b, p.c0)}, s
 	}

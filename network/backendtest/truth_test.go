@@ -49,7 +49,7 @@ func TestIntegersAreExactAndWide(t *testing.T) {
 		if c.kind != integers {
 			continue
 		}
-		o := c.operands(&sheet{op: c.op, env: &env{single: true, u: 0x1p-24}})
+		o := c.operands(&session{op: c.op, env: &env{single: true, u: 0x1p-24}})
 		p := c.product(o)
 		if l := largest(p.sums()); l >= 1<<24 {
 			t.Errorf("%v: sums up to %v", c, l)

@@ -13,7 +13,7 @@ import (
 //	|θ̂' − θ'| ≤ u·(2|α·g| + |θ'|), and second-order terms
 //
 // and with integers and α = ±2^k the result is exact.
-func updates(s *sheet) {
+func updates(s *session) {
 	for _, n := range []int{1, 2, 15, 16, 17, 63, 128, 1000, 4097, 100003} {
 		if s.quick && n > 5000 || s.smallest && n > 200 {
 			continue
@@ -42,7 +42,7 @@ func updates(s *sheet) {
 
 // partUpdated checks that an update of a part leaves the rest as it was, and that ten in
 // a row without a wait in between take effect one after the other.
-func partUpdated(s *sheet, name string, n, offset, length int) {
+func partUpdated(s *session, name string, n, offset, length int) {
 	const repeats = 10
 	theta, g, want := make([]float64, n), make([]float64, n), make([]float64, n)
 	for i := range theta {
@@ -52,20 +52,20 @@ func partUpdated(s *sheet, name string, n, offset, length int) {
 			want[i] -= repeats * 2 * g[i]
 		}
 	}
-	x, d, t := s.filled(theta), s.filled(g), s.recorder(1)
+	x, d, rec := s.filled(theta), s.filled(g), s.recorder(1)
 	if s.err != nil {
 		return
 	}
 	for i := range repeats {
 		s.do(func() error {
-			return s.b.Update(network.Vector{Buffer: x, Offset: offset, Len: length}, network.Vector{Buffer: d, Offset: offset, Len: length}, 2, i+1, t)
+			return s.b.Update(network.Vector{Buffer: x, Offset: offset, Len: length}, network.Vector{Buffer: d, Offset: offset, Len: length}, 2, i+1, rec)
 		})
 	}
 	s.equal(name, element, s.read(x), want)
 	s.equal(name, func(i int) string { return fmt.Sprintf("gradient element %d", i) }, s.read(d), g)
 }
 
-func updated(s *sheet, name string, n int, alpha float64) {
+func updated(s *session, name string, n int, alpha float64) {
 	r := source(name)
 	exponent := math.Log2(math.Abs(alpha))
 	exact := alpha == 0 || exponent == math.Trunc(exponent)
@@ -90,10 +90,10 @@ func updated(s *sheet, name string, n int, alpha float64) {
 		}
 		bound[i] = 1.001*s.u*(2*math.Abs(alpha*g[i])+math.Abs(want.hi[i])) + 2*s.tiny()
 	}
-	x, d, t := s.filled(theta), s.filled(g), s.recorder(1)
+	x, d, rec := s.filled(theta), s.filled(g), s.recorder(1)
 	run := func() []float64 {
 		s.write(x, theta)
-		s.do(func() error { return s.b.Update(network.Whole(x), network.Whole(d), alpha, 1, t) })
+		s.do(func() error { return s.b.Update(network.Whole(x), network.Whole(d), alpha, 1, rec) })
 		return s.read(x)
 	}
 	got := run()
@@ -104,7 +104,7 @@ func updated(s *sheet, name string, n int, alpha float64) {
 		s.bounded(name, element, got, want, bound)
 	}
 	s.equal(name, func(i int) string { return fmt.Sprintf("gradient element %d", i) }, s.read(d), g)
-	if _, nonFinite := s.records(t, 0, 1); nonFinite != 0 {
+	if _, nonFinite := s.records(rec, 0, 1); nonFinite != 0 {
 		s.fail(name, gateExact, fmt.Sprintf("iteration %d is reported as not finite, all values are finite", nonFinite))
 	}
 }
@@ -113,7 +113,7 @@ func element(i int) string { return fmt.Sprintf("element %d", i) }
 
 // firstNotFinite checks that the recorder remembers the first iteration in which
 // one element of g or of the new θ is not finite, and no later one.
-func firstNotFinite(s *sheet, name string, n, at int) {
+func firstNotFinite(s *session, name string, n, at int) {
 	huge := math.MaxFloat32
 	if !s.single {
 		huge = math.MaxFloat64
@@ -135,14 +135,14 @@ func firstNotFinite(s *sheet, name string, n, at int) {
 		for i := range good {
 			good[i] = 1
 		}
-		t, other := s.recorder(2), s.recorder(1)
+		rec, other := s.recorder(2), s.recorder(1)
 		x, d := s.filled(good), s.filled(good)
 		set := func(theta, g float64) {
 			s.do(func() error { return s.b.Write(x, at, []float64{theta}) })
 			s.do(func() error { return s.b.Write(d, at, []float64{g}) })
 		}
 		expect := func(when string, want int) {
-			records, got := s.records(t, 0, 2)
+			records, got := s.records(rec, 0, 2)
 			if s.err != nil {
 				return
 			}
@@ -154,7 +154,7 @@ func firstNotFinite(s *sheet, name string, n, at int) {
 			}
 		}
 		update := func(iteration int, alpha float64) {
-			s.do(func() error { return s.b.Update(network.Whole(x), network.Whole(d), alpha, iteration, t) })
+			s.do(func() error { return s.b.Update(network.Whole(x), network.Whole(d), alpha, iteration, rec) })
 		}
 		update(1, 0.1)
 		expect("a finite update", 0)

@@ -1,16 +1,14 @@
 package checkpoint
 
 import (
-	"bytes"
 	"cmp"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
-	"math"
+	"maps"
 	"math/bits"
 	"slices"
-	"unicode/utf8"
+
+	"github.com/go-json-experiment/json"
 )
 
 // A fileHeader is the header of a safetensors file.
@@ -30,130 +28,68 @@ type fileTensor struct {
 // maxRank bounds the dimensions of a tensor, which messages show.
 const maxRank = 8
 
-// parseHeader reads a header's JSON. It is stricter than package json, which
-// takes the last of equal keys and any case of them: two readers of one file
-// must not see two networks.
+// A headerText is the JSON of a header.
+type headerText struct {
+	Metadata map[string]*string     `json:"__metadata__"`
+	Tensors  map[string]*tensorText `json:",embed"`
+}
+
+// A tensorText is {"dtype": …, "shape": […], "data_offsets": [begin, end]}.
+type tensorText struct {
+	Precision *Precision `json:"dtype"`
+	Shape     []int      `json:"shape"`
+	Offsets   []int64    `json:"data_offsets"`
+}
+
+// parseHeader reads a header's JSON. A key that is unknown, stands there twice or is
+// spelt in another case is an error: two readers of one file must not see two networks.
 func parseHeader(head []byte) (fileHeader, error) {
 	h := fileHeader{metadata: map[string]string{}, tensors: map[string]fileTensor{}}
 	if len(head) == 0 || head[0] != '{' {
 		return h, errors.New("its header does not begin with {: is this a safetensors file?")
 	}
-	if !utf8.Valid(head) {
-		return h, errors.New("its header is not UTF-8")
+	var text headerText
+	if err := json.Unmarshal(head, &text, json.RejectUnknownMembers(true)); err != nil {
+		return h, fmt.Errorf("its header: %w", err)
 	}
-	d := json.NewDecoder(bytes.NewReader(head))
-	err := object(d, func(key string) error {
-		if key == metadataKey {
-			return object(d, func(key string) error {
-				var text *string
-				if err := d.Decode(&text); err != nil {
-					return err
-				}
-				if text == nil {
-					return errors.New("null where a string is expected")
-				}
-				h.metadata[key] = *text
-				return nil
-			})
+	for _, key := range slices.Sorted(maps.Keys(text.Metadata)) {
+		value := text.Metadata[key]
+		if value == nil {
+			return h, fmt.Errorf("its header: %q: %.80q: null where a string is expected", metadataKey, key)
 		}
-		t, err := parseTensor(d)
-		h.tensors[key] = t
-		h.order = append(h.order, key)
-		return err
-	})
-	if err != nil {
-		return h, fmt.Errorf("its header: %w", ended(err))
+		h.metadata[key] = *value
 	}
-	if _, err := d.Token(); err != io.EOF {
-		return h, errors.New("its header goes on after the closing brace")
+	for _, name := range slices.Sorted(maps.Keys(text.Tensors)) {
+		found, err := text.Tensors[name].check()
+		if err != nil {
+			return h, fmt.Errorf("its header: %.80q: %w", name, err)
+		}
+		h.tensors[name] = found
+		h.order = append(h.order, name)
 	}
 	return h, nil
 }
 
-// object walks over a JSON object and has each value read by visit, which finds
-// the decoder before it. A key that comes twice is an error.
-func object(d *json.Decoder, visit func(key string) error) error {
-	start, err := d.Token()
-	if err != nil {
-		return err
-	}
-	if start != json.Delim('{') {
-		return errors.New("an object is expected")
-	}
-	seen := map[string]bool{}
-	for d.More() {
-		token, err := d.Token()
-		if err != nil {
-			return err
-		}
-		key, ok := token.(string)
-		if !ok {
-			return errors.New("a key is expected")
-		}
-		if seen[key] {
-			return fmt.Errorf("%.80q stands there twice", key)
-		}
-		seen[key] = true
-		if err := visit(key); err != nil {
-			return fmt.Errorf("%.80q: %w", key, err)
-		}
-	}
-	_, err = d.Token() // the closing brace
-	return err
-}
-
-// parseTensor reads {"dtype": …, "shape": […], "data_offsets": [begin, end]}.
-func parseTensor(d *json.Decoder) (fileTensor, error) {
-	var t fileTensor
-	var shape, offsets []int64
-	err := object(d, func(key string) error {
-		switch key {
-		case "dtype":
-			var text string
-			if err := d.Decode(&text); err != nil {
-				return err
-			}
-			if t.precision = Precision(text); t.precision.bytes() == 0 {
-				return fmt.Errorf("%.80q where %s or %s is expected", text, F32, F64)
-			}
-			return nil
-		case "shape":
-			return d.Decode(&shape)
-		case "data_offsets":
-			return d.Decode(&offsets)
-		}
-		return errors.New("is unknown")
-	})
-	if err != nil {
-		return t, err
-	}
+// check returns what the header says of a tensor, where it says all of it.
+func (t *tensorText) check() (fileTensor, error) {
 	switch {
-	case t.precision == "":
-		return t, errors.New("has no dtype")
-	case shape == nil:
-		return t, errors.New("has no shape")
-	case len(offsets) != 2:
-		return t, fmt.Errorf("has %d data_offsets where 2 are expected", len(offsets))
+	case t == nil || t.Precision == nil:
+		return fileTensor{}, errors.New("has no dtype")
+	case t.Precision.bytes() == 0:
+		return fileTensor{}, fmt.Errorf("has dtype %.80q where %s or %s is expected", *t.Precision, F32, F64)
+	case t.Shape == nil:
+		return fileTensor{}, errors.New("has no shape")
+	case len(t.Offsets) != 2:
+		return fileTensor{}, fmt.Errorf("has %d data_offsets where 2 are expected", len(t.Offsets))
+	case len(t.Shape) > maxRank:
+		return fileTensor{}, fmt.Errorf("has %d dimensions where at most %d are expected", len(t.Shape), maxRank)
 	}
-	if len(shape) > maxRank {
-		return t, fmt.Errorf("has %d dimensions where at most %d are expected", len(shape), maxRank)
-	}
-	t.begin, t.end = offsets[0], offsets[1]
-	for _, n := range shape {
-		if n < 0 || n > math.MaxInt {
-			return t, fmt.Errorf("has a dimension of %d", n)
+	for _, n := range t.Shape {
+		if n < 0 {
+			return fileTensor{}, fmt.Errorf("has a dimension of %d", n)
 		}
-		t.shape = append(t.shape, int(n))
 	}
-	return t, nil
-}
-
-// ended puts an early end of the JSON into words.
-func ended(err error) error {
-	if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
-		return errors.New("ends before its closing brace")
-	}
-	return err
+	return fileTensor{*t.Precision, t.Shape, t.Offsets[0], t.Offsets[1]}, nil
 }
 
 // checkPlaces sorts the tensors by their place and reports where they do not

@@ -33,6 +33,7 @@ type Options struct {
 	Keep      bool
 	Directory string
 	Resume    string // the directory of a run to go on with; Recipe and Keep are then of no matter
+	NewPlan   bool   // go on by a plan made anew
 
 	// Patience is how long a directory that another process has is waited for: a
 	// process that was killed has its memory, and its lock, for a moment longer.
@@ -177,10 +178,15 @@ func (r *run) load() (err error) {
 // start opens the backend and makes the trainer: of the recipe, or where a checkpoint
 // stands, of its plan.
 func (r *run) start() (err error) {
-	if r.from == nil {
+	switch {
+	case r.from == nil:
 		r.backend, r.trainer, r.plan, err = r.opts.Start(r.Recipe, r.set, r.layout)
-	} else {
-		err = r.startFrom(r.from)
+	case r.opts.NewPlan:
+		err = r.startAnew(r.from)
+	default:
+		if err = r.startFrom(r.from); err != nil && r.ctx.Err() == nil {
+			err = fmt.Errorf("--resume: %w (--new-plan goes on with other bits)", err)
+		}
 	}
 	if err == nil {
 		r.info = r.backend.Info()
@@ -192,17 +198,29 @@ func (r *run) start() (err error) {
 func (r *run) startFrom(from *checkpoint.Model) (err error) {
 	r.plan = *from.Run.Plan
 	if n := len(r.plan.Shards); n != 1 {
-		return fmt.Errorf("--resume: the checkpoint's plan has %d shards where 1 is expected", n)
+		return fmt.Errorf("the checkpoint's plan has %d shards where 1 is expected", n)
 	}
 	if r.backend, err = r.opts.Open(r.plan.Shards[0].Backend); err != nil {
-		return fmt.Errorf("--resume: %w", err)
+		return err
 	}
 	if r.trainer, err = network.NewTrainer(r.layout, r.set.Train, r.plan, []network.Backend{r.backend}, nil); err != nil {
-		return errors.Join(fmt.Errorf("--resume: %w", err), r.backend.Close())
+		return errors.Join(err, r.backend.Close())
 	}
 	if err := r.trainer.SetParameters(from.Parameters, from.Run.Iterations); err != nil {
 		return errors.Join(err, r.trainer.Close(), r.backend.Close())
 	}
+	return nil
+}
+
+// startAnew is start on a plan made anew, from the parameters of a checkpoint.
+func (r *run) startAnew(from *checkpoint.Model) (err error) {
+	if r.backend, r.trainer, r.plan, err = r.opts.Start(r.Recipe, r.set, r.layout); err != nil {
+		return err
+	}
+	if err := r.trainer.SetParameters(from.Parameters, from.Run.Iterations); err != nil {
+		return errors.Join(err, r.trainer.Close(), r.backend.Close())
+	}
+	r.opts.Note("goes on by a new plan: what comes after iteration %d has other bits than a run that was not interrupted", from.Run.Iterations)
 	return nil
 }
 

@@ -7,8 +7,8 @@ import (
 	"clgrad/network"
 )
 
-// A task is a network with its data, as both the suite and a backend train it.
-type task struct {
+// A fixture is a network with its data, as the suite and a backend both train it.
+type fixture struct {
 	layout    network.Layout
 	samples   network.Samples
 	x         dense     // the scaled features
@@ -17,9 +17,9 @@ type task struct {
 	delta     float64 // roundoff of a backend's operands, for what is unsure
 }
 
-// newTask draws samples around one centre a class, so that there is something
+// newFixture draws samples around one centre a class, so that there is something
 // to learn, and parameters with biases that are not zero.
-func newTask(name string, sizes []int, rows, blockRows int) task {
+func newFixture(name string, sizes []int, rows, blockRows int) fixture {
 	r := source(name)
 	layout, err := network.NewLayout(sizes)
 	if err != nil {
@@ -30,26 +30,26 @@ func newTask(name string, sizes []int, rows, blockRows int) task {
 	for i := range centres.v {
 		centres.v[i] = r.NormFloat64()
 	}
-	t := task{layout: layout, blockRows: blockRows}
-	t.samples = network.Samples{Rows: rows, Features: n, Floats: make([]float32, rows*n), Labels: make([]int32, rows)}
+	f := fixture{layout: layout, blockRows: blockRows}
+	f.samples = network.Samples{Rows: rows, Features: n, Floats: make([]float32, rows*n), Labels: make([]int32, rows)}
 	for i := range rows {
 		y := r.IntN(classes)
-		t.samples.Labels[i] = int32(y)
+		f.samples.Labels[i] = int32(y)
 		for j, c := range centres.row(y) {
-			t.samples.Floats[i*n+j] = float32(c + r.NormFloat64())
+			f.samples.Floats[i*n+j] = float32(c + r.NormFloat64())
 		}
 	}
-	t.x = scaled(t.samples)
-	if t.theta, err = layout.Initial(network.He, 7); err != nil {
+	f.x = scaled(f.samples)
+	if f.theta, err = layout.Initial(network.He, 7); err != nil {
 		panic(err)
 	}
 	for i := range layout.Layers() {
 		_, b := layout.Layer(i)
-		for j := range b.Row(t.theta, 0) {
-			b.Row(t.theta, 0)[j] = float64(float32(0.1 * r.NormFloat64()))
+		for j := range b.Row(f.theta, 0) {
+			b.Row(f.theta, 0)[j] = float64(float32(0.1 * r.NormFloat64()))
 		}
 	}
-	return t
+	return f
 }
 
 // A step is one evaluation in float64.
@@ -69,14 +69,14 @@ const (
 )
 
 // evaluate computes loss and gradient from the formulas, a loop for each.
-func (t task) evaluate(theta []float64) step {
+func (f fixture) evaluate(theta []float64) step {
 	s := step{gradient: make([]float64, len(theta)), nearest: math.Inf(1)}
-	layers := t.layout.Layers()
+	layers := f.layout.Layers()
 	h := make([][]float64, layers+1)
-	for i := range t.x.rows {
-		h[0] = t.x.row(i)
+	for i := range f.x.rows {
+		h[0] = f.x.row(i)
 		for l := range layers {
-			w, b := t.layout.Layer(l)
+			w, b := f.layout.Layer(l)
 			out := append([]float64(nil), b.Row(theta, 0)...)
 			for k, v := range h[l] {
 				for j, weight := range w.Row(theta, k) {
@@ -91,9 +91,9 @@ func (t task) evaluate(theta []float64) step {
 			}
 			h[l+1] = out
 		}
-		dz := s.softmax(h[layers], int(t.samples.Labels[i]), t.x.rows, max(unsureMargin, unsureErrors*t.delta))
+		dz := s.softmax(h[layers], int(f.samples.Labels[i]), f.x.rows, max(unsureMargin, unsureErrors*f.delta))
 		for l := layers - 1; l >= 0; l-- {
-			w, b := t.layout.Layer(l)
+			w, b := f.layout.Layer(l)
 			dx := make([]float64, w.Rows)
 			for j, d := range dz {
 				b.Row(s.gradient, 0)[j] += d
@@ -112,7 +112,7 @@ func (t task) evaluate(theta []float64) step {
 			dz = dx
 		}
 	}
-	s.loss /= float64(t.x.rows)
+	s.loss /= float64(f.x.rows)
 	return s
 }
 
@@ -147,9 +147,9 @@ func (s *step) softmax(z []float64, label, m int, margin float64) []float64 {
 }
 
 // isParameter reports whether element i of the flat vector is no padding.
-func (t task) isParameter(i int) bool {
-	for l := range t.layout.Layers() {
-		w, b := t.layout.Layer(l)
+func (f fixture) isParameter(i int) bool {
+	for l := range f.layout.Layers() {
+		w, b := f.layout.Layer(l)
 		for _, s := range []network.Span{w, b} {
 			if at := i - s.Offset; at >= 0 && at < s.Rows*s.Stride {
 				return at%s.Stride < s.Cols
@@ -160,9 +160,9 @@ func (t task) isParameter(i int) bool {
 }
 
 // parameter names an element of the flat vector.
-func (t task) parameter(i int) string {
-	for l := range t.layout.Layers() {
-		w, b := t.layout.Layer(l)
+func (f fixture) parameter(i int) string {
+	for l := range f.layout.Layers() {
+		w, b := f.layout.Layer(l)
 		if at := i - w.Offset; at >= 0 && at < w.Rows*w.Stride {
 			return fmt.Sprintf("W%d element (%d, %d)", l+1, at/w.Stride, at%w.Stride)
 		}
