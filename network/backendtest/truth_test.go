@@ -52,7 +52,7 @@ func TestIntegersAreExactAndWide(t *testing.T) {
 		for _, op := range []string{"forward-input", "forward", "weight-gradient-input", "weight-gradient", "input-gradient"} {
 			t.Run(fmt.Sprintf("%s of %d bits", op, bits), func(t *testing.T) {
 				t.Parallel()
-				for _, c := range productCases(op, delta > 0, false) {
+				for _, c := range productCases(op, delta > 0 || testing.Short(), false) {
 					if c.kind != integers {
 						continue
 					}
