@@ -18,22 +18,77 @@ var (
 )
 
 func TestFloat32(t *testing.T) {
+	t.Parallel()
 	gotest.Run(t, func() (network.Backend, error) { return cpu.New[float32](), nil })
 }
 
 func TestFloat64(t *testing.T) {
+	t.Parallel()
 	gotest.Run(t, func() (network.Backend, error) { return cpu.New[float64](), nil })
 }
 
-// Numbers of splits that divide the rows unevenly, or exceed them, are as good.
+// Numbers of splits that divide the rows unevenly, or exceed them, are as good, and each
+// is another order of the sum.
 func TestSplits(t *testing.T) {
+	seen := map[string]int{}
 	for _, splits := range []int{1, 3, 7, 64} {
+		bits := fmt.Sprintf("%x", splitSum(t, splits))
+		if other, ok := seen[bits]; ok {
+			t.Errorf("%d and %d splits give the same bits: the plan's are not taken", splits, other)
+		}
+		seen[bits] = splits
 		t.Run(fmt.Sprint(splits), func(t *testing.T) {
+			t.Parallel()
 			gotest.Run(t, func() (network.Backend, error) {
 				return split{cpu.New[float32](), splits}, nil
 			}, backendtest.Quick(), backendtest.Only("weight-gradient", "weight-gradient-input"))
 		})
 	}
+}
+
+// splitSum returns a weight gradient of 1,000 rows, summed in a number of splits.
+func splitSum(t *testing.T, splits int) []float64 {
+	t.Helper()
+	b := split{cpu.New[float32](), splits}
+	defer b.Close()
+	const rows, n = 1000, 16
+	s := network.Samples{Rows: rows, Features: n, Bytes: make([]byte, rows*n), Scaling: network.Scaling{Shift: []float64{0}, Factor: []float64{1. / 255}}}
+	for i := range s.Bytes {
+		s.Bytes[i] = byte(i * i >> 3)
+	}
+	plan, err := b.Propose([]int{n, n}, s, rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x, err := b.Prepare([]int{n, n}, plan)
+	if err != nil {
+		t.Fatal(err)
+	}
+	input, err := x.Load(s, []int{rows})
+	if err != nil {
+		t.Fatal(err)
+	}
+	dz, dw := make([]float64, rows*n), make([]float64, n*n)
+	for i := range dz {
+		dz[i] = 1 / float64(1+i%97)
+	}
+	buffer, err := x.NewBuffer(len(dz) + len(dw) + n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Write(buffer, 0, dz); err != nil {
+		t.Fatal(err)
+	}
+	view := func(offset, rows int) network.Matrix {
+		return network.Matrix{Buffer: buffer, Offset: offset, Rows: rows, Cols: n, Stride: n}
+	}
+	if err := x.WeightGradient(network.Rows{Block: network.Block{Input: input}}, view(0, rows), false, view(len(dz), n), view(len(dz)+len(dw), 1)); err != nil {
+		t.Fatal(err)
+	}
+	if err := x.Read(buffer, len(dz), dw); err != nil {
+		t.Fatal(err)
+	}
+	return dw
 }
 
 // split is a backend whose plans have a given number of splits.

@@ -94,6 +94,9 @@ func TestProfile(t *testing.T) {
 			launches := map[string]int{}
 			for _, o := range times {
 				launches[o.Operation] = o.Launches
+				if o.Total <= 0 {
+					t.Errorf("%s took %v", o.Operation, o.Total)
+				}
 			}
 			work := layout.Work(s.Rows, 4)
 			if !profiling {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -125,6 +126,37 @@ func TestBatches(t *testing.T) {
 	rest := train(t, tr, 4*batches)
 	if d := cmp.Diff(shuffled.theta, rest.theta); d != "" {
 		t.Errorf("the run that went on differs:\n%s", d)
+	}
+}
+
+// A shuffled epoch visits every batch once, in an order of its own: parameters that do not
+// move tell the batches apart by their losses.
+func TestShuffledEpochs(t *testing.T) {
+	l, s := layout(t, 5, 6, 3), blobs(53, 5, 3, 7)
+	const epochs, batches = 4, 6
+	losses := func(shuffle bool) (of [epochs][]float64) {
+		tr := newTrainer(t, l, s, 10, shuffle, nil, cpu.New[float64]())
+		defer tr.Close()
+		d := network.Descent{Iterations: epochs * batches, LearningRate: 1e-300}
+		if err := tr.Descend(context.Background(), d, func(i network.Iteration) error {
+			epoch := (i.Number - 1) / batches
+			of[epoch] = append(of[epoch], i.Loss)
+			return nil
+		}); err != nil {
+			t.Fatal(err)
+		}
+		return of
+	}
+	want := slices.Sorted(slices.Values(losses(false)[0]))
+	seen := map[string]bool{}
+	for epoch, order := range losses(true) {
+		seen[fmt.Sprint(order)] = true
+		if d := cmp.Diff(want, slices.Sorted(slices.Values(order))); d != "" || len(slices.Compact(slices.Clone(want))) != batches {
+			t.Errorf("epoch %d does not visit each batch once:\n%s", epoch+1, d)
+		}
+	}
+	if len(seen) != epochs {
+		t.Errorf("%d epochs have %d orders", epochs, len(seen))
 	}
 }
 

@@ -10,6 +10,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -445,17 +446,29 @@ func TestOutSurvives(t *testing.T) {
 	good(t, args...)
 }
 
-// A signal ends check and eval as it ends train.
+// A signal ends check, eval and bench as it ends train: before they begin, and half way.
 func TestSignalElsewhere(t *testing.T) {
 	dir, run := images(t, 200, 10), t.TempDir()
 	good(t, "train", "--data", dir, "--backend", "cpu", "--iterations", "1", "--out", run)
 	for _, args := range [][]string{
-		{"check", "--backend", "cpu"}, {"eval", run, "--data", dir, "--backend", "cpu"}, {"bench", "--data", dir, "--backend", "cpu"},
+		{"check", "--backend", "cpu", "--operation", "update"}, {"eval", run, "--data", dir, "--backend", "cpu"},
+		{"bench", "--data", dir, "--backend", "cpu", "--iterations", "4", "--no-peaks"},
 	} {
-		ctx, cancel := context.WithCancelCause(t.Context())
-		cancel(signalError{syscall.SIGTERM})
-		if status, out, _ := clgradIn(ctx, args...); status != 143 || out != "" {
-			t.Errorf("%v: status %d, %q", args, status, out)
+		const many = 1 << 30
+		whole := &countdown{t.Context(), many, nil}
+		if status, _, notes := clgradIn(whole, args...); status != success {
+			t.Fatalf("%v: status %d, %s", args, status, notes)
+		}
+		asked := many - whole.left
+		for _, n := range []int{0, asked / 2} {
+			ctx, cancel := context.WithCancelCause(t.Context())
+			if status, out, _ := clgradIn(&countdown{ctx, n, cancel}, args...); status != 130 || out != "" {
+				t.Errorf("%v, at question %d of %d: status %d, %q", args, n, asked, status, out)
+			}
+			cancel(nil)
+		}
+		if asked < 5 {
+			t.Errorf("%v: the context is asked %d times only: nothing is stopped half way", args, asked)
 		}
 	}
 }
@@ -537,15 +550,26 @@ func TestTune(t *testing.T) {
 	if len(r.Shapes) < 4 || filepath.Ext(r.File) != ".json" {
 		t.Errorf("%+v", r)
 	}
-	train := []string{"train", "--data", dir, "--layers", "20", "--iterations", "2", "--backend", names[2], "--json"}
-	if _, _, notes := clgrad(t, train...); strings.Contains(notes, "tuning") {
-		t.Errorf("a good tuning: %s", notes)
+	train := []string{"train", "--data", dir, "--layers", "20", "--iterations", "2", "--backend", names[2]}
+	// A tile that no default is shows in the plan.
+	tile := regexp.MustCompile(`"forward 20x10": \{[^}]*\}`)
+	tuned := read(t, r.File)
+	if !tile.MatchString(tuned) {
+		t.Fatalf("no tile for the last layer in %s", tuned)
+	}
+	must(t, os.WriteFile(r.File, []byte(tile.ReplaceAllString(tuned, `"forward 20x10": {"variant": "naive"}`)), 0o666))
+	run := filepath.Join(t.TempDir(), "run")
+	if status, _, notes := clgrad(t, append(train, "--out", run)...); status != success || strings.Contains(notes, "tuning") {
+		t.Errorf("a good tuning: status %d, %s", status, notes)
+	}
+	if m, err := checkpoint.Load(run); err != nil || !strings.Contains(string(m.Run.Plan.Shards[0].Settings), `"forward 20x10":{"variant":"naive"}`) {
+		t.Errorf("the tuning is not in the plan: %+v, %v", m.Run, err)
 	}
 	if err := os.WriteFile(r.File, []byte("{"), 0o666); err != nil {
 		t.Fatal(err)
 	}
 	status, _, notes := clgrad(t, train...)
-	if status != success || !strings.Contains(notes, "is ignored (clgrad tune makes another tuning): "+r.File+": is not what is known of a device") || strings.Count(notes, "\n") != 1 {
+	if status != success || !strings.Contains(notes, "is ignored (clgrad tune makes another tuning): "+r.File+": is not what is known of a device") || strings.Count(notes, "ignored") != 1 {
 		t.Errorf("status %d, %s", status, notes)
 	}
 }

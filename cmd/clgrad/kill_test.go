@@ -307,10 +307,15 @@ func TestSecondSignal(t *testing.T) {
 func TestIgnoredSignals(t *testing.T) {
 	run := filepath.Join(t.TempDir(), "run")
 	p := startWith(t, []string{"sh", "-c", `trap "" HUP INT; exec "$@"`, "sh"}, "train", "--data", write(t, "flowers.csv", flowers(1, 300)),
-		"--label", "species", "--layers", "50", "--iterations", "100", "--log-every", "1", "--backend", "cpu", "--out", run)
+		"--label", "species", "--layers", "50", "--iterations", "1000", "--log-every", "1", "--backend", "cpu", "--out", run)
 	p.until(func() bool { return strings.Count(fileText(run, metricsTable), "\n") > 1 })
 	for _, s := range []os.Signal{syscall.SIGHUP, syscall.SIGINT} {
-		p.Process.Signal(s)
+		if err := p.Process.Signal(s); err != nil {
+			t.Errorf("%v met no process: %v", s, err)
+		}
+	}
+	if n := strings.Count(fileText(run, metricsTable), "\n"); n > 1000 {
+		t.Errorf("the signals came when %d lines had been written: nothing is tested", n)
 	}
 	if status := p.end(t); status != success {
 		t.Errorf("status %d, %s", status, p.err.String())

@@ -125,10 +125,13 @@ func productCases(op string, quick, tiny bool) []productCase {
 		if i >= len(shapes) {
 			kinds = kinds[:2]
 		}
-		if base.volume() > everyVolume || tiny {
+		if base.volume() > everyVolume {
 			kinds = kinds[i%len(kinds):][:1]
 		}
 		for j, kind := range append(kinds, integers) {
+			if tiny && kind != integers && j != i%len(kinds) {
+				continue
+			}
 			c := base
 			c.kind = kind
 			v := i + j

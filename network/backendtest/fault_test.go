@@ -81,7 +81,7 @@ func (f fault) spoil(a, b grid, i, j, call int, start float32, add func(sum floa
 	case tf32:
 		return f.with(a.row0(i), b, start, j, func(v float32) float32 { return rounded(v, 13) })
 	case half:
-		return f.with(a.row0(i), b, start, j, func(v float32) float32 { return rounded(v, 13) })
+		return f.with(a.row0(i), b, start, j, toHalf)
 	case accumulates16:
 		sum := start
 		for t := range k {
@@ -118,15 +118,31 @@ func rounded(v float32, bits int) float32 {
 	return math.Float32frombits(u >> bits << bits)
 }
 
+// toHalf returns v rounded to half precision: 11 bits like TF32, but subnormal below
+// 2⁻¹⁴ and infinite above 65504.
+func toHalf(v float32) float32 {
+	switch magnitude := math.Abs(float64(v)); {
+	case magnitude < 0x1p-14:
+		return float32(math.RoundToEven(float64(v)*0x1p24) * 0x1p-24)
+	case magnitude >= 65520:
+		return float32(math.Copysign(math.Inf(1), float64(v)))
+	}
+	return rounded(v, 13)
+}
+
 func opener(f fault) func() (network.Backend, error) {
 	return func() (network.Backend, error) { return &naiveBackend{fault: f}, nil }
 }
 
 func TestNaiveBackendPasses(t *testing.T) {
+	t.Parallel()
 	gotest.Run(t, opener(none), backendtest.Quick())
 }
 
+// What a tiny run of the suite finds, every run finds: its cases are among theirs. Faults
+// that take many terms, or steps, are left to a quick one.
 func TestFaultsAreFound(t *testing.T) {
+	many := []fault{dropsEight, accumulates16, stale}
 	all := []string{"forward-input", "forward", "weight-gradient-input", "weight-gradient", "input-gradient"}
 	products := []string{"forward", "weight-gradient-input", "input-gradient"} // the naive backend's others are the same loops
 	gradients := []string{"weight-gradient-input", "weight-gradient"}
@@ -164,7 +180,8 @@ func TestFaultsAreFound(t *testing.T) {
 		{lastTie, softmax, []string{"exact"}},
 		{unscaled, softmax, []string{"bound", "exact"}},
 		{unshifted, softmax, []string{"bound"}},
-		{otherRecord, []string{"softmax-cross-entropy", "recorder"}, nil},
+		{otherRecord, softmax, []string{"around the result"}},
+		{otherRecord, []string{"recorder"}, []string{"exact"}},
 		{addsRecords, []string{"recorder"}, []string{"exact"}},
 		{lastIteration, []string{"update"}, []string{"exact"}},
 		{onlyFirst, []string{"update"}, []string{"exact"}},
@@ -177,7 +194,11 @@ func TestFaultsAreFound(t *testing.T) {
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {
 			t.Parallel()
-			report, err := backendtest.Check(opener(c.fault), backendtest.Quick(), backendtest.Only(c.operations...))
+			size := backendtest.Tiny()
+			if slices.Contains(many, c.fault) || slices.Contains(c.operations, "training") {
+				size = backendtest.Quick()
+			}
+			report, err := backendtest.Check(opener(c.fault), size, backendtest.Only(c.operations...))
 			if err == nil {
 				t.Fatal("not found")
 			}

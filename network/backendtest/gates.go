@@ -35,9 +35,18 @@ func cell(cols int) func(int) string {
 	return func(i int) string { return fmt.Sprintf("element (%d, %d)", i/cols, i%cols) }
 }
 
+// sameLength fails a case that has no elements to judge, or fewer than expected.
+func (s *session) sameLength(shape, gate string, got, want int) bool {
+	if got != want || want == 0 {
+		s.fail(shape, gate, fmt.Sprintf("%d elements where %d are expected", got, want))
+		return false
+	}
+	return true
+}
+
 // bounded is gate 1: |got − want| ≤ bound for every element.
 func (s *session) bounded(shape string, at func(int) string, got []float64, want values, bound []float64) {
-	if s.err != nil {
+	if s.err != nil || !s.sameLength(shape, gateBound, len(got), len(want.hi)) {
 		return
 	}
 	worst, worstRatio, beyond := 0, -1.0, 0
@@ -68,7 +77,7 @@ func (s *session) bounded(shape string, at func(int) string, got []float64, want
 // equal is gate 2: got is want in every element. Zeros of either sign are
 // equal.
 func (s *session) equal(shape string, at func(int) string, got, want []float64) {
-	if s.err != nil {
+	if s.err != nil || !s.sameLength(shape, gateExact, len(got), len(want)) {
 		return
 	}
 	s.exact += len(got)
@@ -108,7 +117,7 @@ func (s *session) equal(shape string, at func(int) string, got, want []float64) 
 // a result has rmsElements or more, and the naive results of smaller ones come
 // from several orders of the same sum (see rotations).
 func (s *session) notWorse(shape string, at func(int) string, got []float64, want values, naive [][]float64, floor float64) {
-	if s.err != nil {
+	if s.err != nil || !s.sameLength(shape, gateNaive, len(got), len(want.hi)) {
 		return
 	}
 	square, largest, worst := 0.0, -1.0, 0
@@ -156,7 +165,7 @@ func (s *session) notWorse(shape string, at func(int) string, got []float64, wan
 
 // repeated is the gate of equal bits: two runs of one case.
 func (s *session) repeated(shape string, at func(int) string, first, second []float64) {
-	if s.err != nil {
+	if s.err != nil || !s.sameLength(shape, gateRepeat, len(second), len(first)) {
 		return
 	}
 	if i := firstDifference(first, second); i >= 0 {

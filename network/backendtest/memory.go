@@ -50,7 +50,7 @@ func roundTrip(s *session, name string, n int) {
 	s.write(b, other)
 	s.equal(name+", written", element, s.read(a), want)
 	// A part in the middle, of odd length at an odd place where there is one.
-	first, length := n/3|1, n/2
+	first, length := n/3|1, max(1, n/2)
 	if first+length > n {
 		first, length = 0, n
 	}

@@ -37,7 +37,8 @@ func (c productCase) check(s *session) {
 	}
 	finish := c.finish(o)
 	if c.kind == integers {
-		if largest(p.sums()) >= integerLimit {
+		// A test of the suite shows it for all but inputs that say they are affine.
+		if affine && largest(p.sums()) >= integerLimit {
 			panic("backendtest: sums of integers are too large to be exact")
 		}
 		want := gemm(p.a, p.b, p.c0)

@@ -143,6 +143,9 @@ func (f Family) Run(open func() (network.Backend, error)) (network.Info, Operati
 		}()
 		s.backend, s.env = b, newEnv(x, info)
 		f.check(s)
+		if s.cases == 0 && o.ctx.Err() == nil {
+			s.fail("", gateExact, "the family has no case")
+		}
 	}()
 	timer := time.NewTimer(o.limit)
 	defer timer.Stop()

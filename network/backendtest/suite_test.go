@@ -48,6 +48,7 @@ type troubled struct {
 func (b troubled) Clear(network.Buffer) error { return b.clear() }
 
 func TestErrorsPanicsAndHangsAreFailures(t *testing.T) {
+	t.Parallel()
 	for _, c := range []struct {
 		gate  string
 		clear func() error
@@ -119,6 +120,7 @@ func (b counter) Update(theta, g network.Vector, alpha float64, iteration int, t
 }
 
 func TestEverythingIsClosed(t *testing.T) {
+	t.Parallel()
 	open, backends := 0, 0
 	names := []string{"buffer", "update", "plan"}
 	_, err := backendtest.Check(func() (network.Backend, error) {
@@ -140,6 +142,7 @@ func TestEverythingIsClosed(t *testing.T) {
 }
 
 func TestReportAsJSON(t *testing.T) {
+	t.Parallel()
 	report, err := backendtest.Check(opener(unshifted), backendtest.Quick(), backendtest.Only("softmax-cross-entropy", "misuse"))
 	if err == nil {
 		t.Fatal("softmax without its maximum passes")
@@ -163,6 +166,7 @@ func TestReportAsJSON(t *testing.T) {
 
 // Two runs in one process must not share what they change.
 func TestChecksAgreeAndMayRunTogether(t *testing.T) {
+	t.Parallel()
 	results := make(chan backendtest.Report)
 	for range 2 {
 		go func() {

@@ -1,8 +1,10 @@
 package backendtest
 
 import (
+	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"testing"
 )
 
@@ -42,29 +44,40 @@ func TestExactProduct(t *testing.T) {
 	}
 }
 
-// Every partial sum of the integers must be exact in float32, and both operands
-// must hold odd values of 12 bits.
+// Every partial sum of the integers must be exact in float32, those of reduced precision
+// and of affine input too, and both operands must hold odd values of 12 bits where no
+// precision is reduced.
 func TestIntegersAreExactAndWide(t *testing.T) {
-	for _, c := range productCases("weight-gradient-input", true, false) {
-		if c.kind != integers {
-			continue
-		}
-		o := c.operands(&session{op: c.op, env: &env{single: true, u: 0x1p-24}})
-		p := c.product(o)
-		if l := largest(p.sums()); l >= 1<<24 {
-			t.Errorf("%v: sums up to %v", c, l)
-		}
-		for name, d := range map[string]dense{"x": o.x, "dz": o.dz} {
-			wide := false
-			for _, v := range d.v {
-				if v != math.Trunc(v) {
-					t.Fatalf("%v: %s holds %v", c, name, v)
+	for bits, delta := range map[int]float64{12: 0, 11: 0x1p-11, 8: 0x1p-8} {
+		for _, op := range []string{"forward-input", "forward", "weight-gradient-input", "weight-gradient", "input-gradient"} {
+			t.Run(fmt.Sprintf("%s of %d bits", op, bits), func(t *testing.T) {
+				t.Parallel()
+				for _, c := range productCases(op, delta > 0 || testing.Short(), false) {
+					if c.kind != integers {
+						continue
+					}
+					o := c.operands(&session{op: c.op, env: &env{single: true, u: 0x1p-24, delta: delta}})
+					p := c.product(o)
+					if c.shifted {
+						p = c.affine(p, o)
+					}
+					if l := largest(p.sums()); l >= integerLimit {
+						t.Errorf("%v: sums up to %v", c, l)
+					}
+					for name, d := range map[string]dense{"a": c.product(o).a, "b": p.b} {
+						wide := false
+						for _, v := range d.v {
+							if v != math.Trunc(v) {
+								t.Fatalf("%v: %s holds %v", c, name, v)
+							}
+							wide = wide || math.Abs(v) > 2048 && math.Mod(v, 2) != 0
+						}
+						if !wide && len(d.v) > 16 && delta == 0 {
+							t.Errorf("%v: %s has no odd value of 12 bits", c, name)
+						}
+					}
 				}
-				wide = wide || math.Abs(v) > 2048 && math.Mod(v, 2) != 0
-			}
-			if !wide && len(d.v) > 16 {
-				t.Errorf("%v: %s has no odd value of 12 bits", c, name)
-			}
+			})
 		}
 	}
 }
@@ -101,7 +114,8 @@ func TestStatistics(t *testing.T) {
 	}
 }
 
-// Quick leaves shapes out, never operations or kinds of operands.
+// Quick leaves shapes out, never operations or kinds of operands; what a tiny run has, a
+// quick one has too, and the whole suite.
 func TestQuickAndTiny(t *testing.T) {
 	for _, op := range []string{"forward-input", "forward", "weight-gradient-input", "weight-gradient", "input-gradient"} {
 		kinds := map[kind]int{}
@@ -120,8 +134,18 @@ func TestQuickAndTiny(t *testing.T) {
 		if all := productCases(op, false, false); len(all) <= len(productCases(op, true, false)) {
 			t.Errorf("%s: the whole suite has %d cases", op, len(all))
 		}
+		names := func(quick bool) (all []string) {
+			for _, c := range productCases(op, quick, false) {
+				all = append(all, c.String())
+			}
+			return all
+		}
+		whole, quick := names(false), names(true)
 		exact := 0
 		for _, c := range productCases(op, true, true) {
+			if !slices.Contains(quick, c.String()) || !slices.Contains(whole, c.String()) {
+				t.Errorf("%s: %v is in a tiny run alone", op, c)
+			}
 			if c.kind == integers {
 				exact++
 			}
