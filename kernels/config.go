@@ -27,7 +27,7 @@ type Config struct {
 	// Packed is the tile of both products of the first layer over packed input;
 	// nil keeps the input dense.
 	Packed *Tile `json:"packed,omitempty"`
-	// Bytes keeps 8-bit input as bytes, with its scaling folded into the first layer's
+	// Bytes keeps 8-bit input as bytes, with its scaling multiplied into the first layer's
 	// weights; the products of both directions then are of variants that work in groups.
 	Bytes bool `json:"bytes,omitempty"`
 	// Shifted says that the scaling of packed input, or of bytes, does not leave a 0 at 0.

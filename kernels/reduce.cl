@@ -28,16 +28,16 @@ kernel void add_partials(
     *to = add ? *to + sum : sum;
 }
 
-// tally[record] = Σ part[i], 0 ≤ i < count, by one work-group of GROUP_SIZE
+// records[record] = Σ part[i], 0 ≤ i < count, by one work-group of GROUP_SIZE
 // work-items: each adds every GROUP_SIZE-th part in order, then halves are added
-// pairwise in local memory. Losses are float32, correct rows integers. A tally
-// is one int (the first iteration that was not finite), one unused, and the
+// pairwise in local memory. Losses are float32, correct rows integers. The buffer
+// holds one int (the first iteration that was not finite), one unused, and the
 // records: loss as float bits, correct rows.
 kernel __attribute__((reqd_work_group_size(GROUP_SIZE, 1, 1)))
 void sum_record(
     const int count,
     global const int2 *part,  // count: loss as float bits, correct
-    global int *tally, const int record)
+    global int *records, const int record)
 {
     local float losses[GROUP_SIZE];
     local int corrects[GROUP_SIZE];
@@ -59,7 +59,7 @@ void sum_record(
         }
     }
     if (t == 0) {
-        tally[2 + 2 * record] = as_int(losses[0]);
-        tally[3 + 2 * record] = corrects[0];
+        records[2 + 2 * record] = as_int(losses[0]);
+        records[3 + 2 * record] = corrects[0];
     }
 }

@@ -50,7 +50,7 @@ func parseHeader(head []byte) (fileHeader, error) {
 	}
 	var text headerText
 	if err := json.Unmarshal(head, &text, json.RejectUnknownMembers(true)); err != nil {
-		return h, fmt.Errorf("its header: %w", err)
+		return h, fmt.Errorf("its header: %w", inOurWords(err))
 	}
 	for _, key := range slices.Sorted(maps.Keys(text.Metadata)) {
 		value := text.Metadata[key]
@@ -68,6 +68,25 @@ func parseHeader(head []byte) (fileHeader, error) {
 		h.order = append(h.order, name)
 	}
 	return h, nil
+}
+
+// inOurWords says what JSON stands where other JSON is expected. The library's own words for
+// that differ from process to process, lest somebody depend on them.
+func inOurWords(err error) error {
+	var found *json.SemanticError
+	if !errors.As(err, &found) || found.GoType == nil {
+		return err
+	}
+	if errors.Is(err, json.ErrUnknownName) {
+		return fmt.Errorf("%.200q is not known", string(found.JSONPointer))
+	}
+	names := map[string]string{"map": "object", "struct": "object", "slice": "array", "{": "object", "[": "array"}
+	expected, what := found.GoType.Kind().String(), found.JSONKind.String()
+	expected, what = cmp.Or(names[expected], expected), cmp.Or(names[what], what)
+	if found.JSONValue != nil {
+		what += fmt.Sprintf(" %.80s", found.JSONValue)
+	}
+	return fmt.Errorf("%.200q: %s where %s is expected", string(found.JSONPointer), what, expected)
 }
 
 // check returns what the header says of a tensor, where it says all of it.
