@@ -54,6 +54,7 @@
 #define FACTORS                                                           \
     const float rate, const float decay, const float keep1, const float take1, \
     const float keep2, const float take2, const float root, const float epsilon
+#define FACTOR_NAMES rate, decay, keep1, take1, keep2, take2, root, epsilon
 #define ADAM_STEP(T, x, d, a, b)                                  \
     a = fma((T)keep1, a, take1 * (d));                            \
     b = fma((T)keep2, b, take2 * (d) * (d));                      \

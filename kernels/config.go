@@ -32,6 +32,9 @@ type Config struct {
 	Bytes bool `json:"bytes,omitempty"`
 	// Shifted says that the scaling of packed input, or of bytes, does not leave a 0 at 0.
 	Shifted bool `json:"shifted,omitempty"`
+	// Step is how whole iterations over packed input are computed; nil where they are
+	// not, but operation by operation.
+	Step *StepTile `json:"step,omitempty"`
 	// SoftmaxRows is how many rows a work-item takes; 0 asks for the naive kernel.
 	SoftmaxRows int `json:"softmax_rows"`
 	// UpdateItem is how many parameters a work-item updates.
@@ -120,6 +123,14 @@ func (c Config) Check(l Limits) error {
 		}
 		if c.Packed != nil {
 			return fmt.Errorf("input is packed and kept as bytes: one of them is possible")
+		}
+	}
+	if c.Step != nil {
+		if c.Packed == nil {
+			return fmt.Errorf("whole iterations are of packed input, and input is not packed")
+		}
+		if err := c.Step.check(*c.Packed); err != nil {
+			return fmt.Errorf("whole iterations: %w", err)
 		}
 	}
 	if c.SoftmaxRows < 0 || c.SoftmaxRows > 1<<20 {

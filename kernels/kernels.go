@@ -3,6 +3,7 @@ package kernels
 import (
 	"embed"
 	"fmt"
+	"strings"
 )
 
 //go:embed *.cl
@@ -13,12 +14,21 @@ var files embed.FS
 type Program struct {
 	File    string // name of the source file
 	Options string // -D options
+	// Tiles are the numbers of vectors that the tiles of the file have, in order, as in
+	// "1,4": the text of step_tile.cl is there for each of them.
+	Tiles string
 }
 
 // Source returns the OpenCL C source of the program: the part shared by all
 // kernels, then the file.
 func (p Program) Source() string {
-	return text("common.cl") + text(p.File)
+	source := text("common.cl")
+	if p.Tiles != "" {
+		for v := range strings.SplitSeq(p.Tiles, ",") {
+			source += fmt.Sprintf("#define V %s\n%s#undef V\n", v, text("step_tile.cl"))
+		}
+	}
+	return source + text(p.File)
 }
 
 func text(name string) string {

@@ -21,6 +21,8 @@ type shard struct {
 	records  []Record
 	recorder Recorder // of a window of iterations, most records each
 	most     int      // blocks of a batch
+	steps    Steps    // whole iterations; nil where they are computed operation by operation
+	stale    bool     // θ was set by other means than steps
 }
 
 // newShard makes a shard that computes in blocks of at most blockRows rows and scores
@@ -70,8 +72,15 @@ func (s *shard) load(samples Samples, plan Plan, own ShardPlan) (err error) {
 		s.most = max(s.most, len(blocks)-s.batches[b])
 	}
 	s.batches = append(s.batches, len(blocks))
-	if s.input, err = s.exec.Load(samples.concat(ranges), blocks); err != nil {
+	samples = samples.concat(ranges)
+	if s.input, err = s.exec.Load(samples, blocks); err != nil {
 		return fmt.Errorf("samples: %w", err)
+	}
+	if exec, ok := s.exec.(Stepper); ok && s.most == 1 && len(plan.Shards) == 1 {
+		if s.steps, err = exec.NewSteps(s.layout, samples, s.input); err != nil {
+			return fmt.Errorf("whole iterations: %w", err)
+		}
+		s.stale = true
 	}
 	s.records = make([]Record, s.most*window)
 	return s.newRecorder()
@@ -185,6 +194,17 @@ func (s *shard) batch(b, m, slot int) error {
 	return s.evaluate(s.batches[b], s.batches[b+1], m, s.recorder, slot*s.most)
 }
 
+// step enqueues an iteration as a whole: batch b, to be recorded in a slot of the window.
+func (s *shard) step(u Update, b, slot int, state []Vector) error {
+	if s.stale {
+		if err := s.steps.Begin(u.Rule, s.theta); err != nil {
+			return err
+		}
+		s.stale = false
+	}
+	return s.steps.Step(u, Block{s.input, s.batches[b]}, s.theta, state, s.recorder, slot)
+}
+
 // window is how many iterations a recorder holds before it has to be read.
 const window = 64
 
@@ -208,6 +228,7 @@ func (s *shard) setTheta(theta []float64) error {
 	if err := s.exec.Write(s.theta, 0, theta); err != nil {
 		return fmt.Errorf("set parameters: %w", err)
 	}
+	s.stale = true
 	return nil
 }
 

@@ -244,6 +244,9 @@ func (t *Trainer) step(u Update, b, slot int) error {
 	m := t.plan.batchLen(b)
 	if t.reducer == nil {
 		return t.each(func(_ int, s *shard) error {
+			if s.steps != nil {
+				return s.step(u, b, slot, t.state.vectors(0, t.layout.Len))
+			}
 			if err := s.batch(b, m, slot); err != nil {
 				return err
 			}
@@ -395,6 +398,9 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 	if t.state.optimizer != d.Rule.Optimizer {
 		if err := t.resetState(d.Rule.Optimizer, t.done); err != nil {
 			return err
+		}
+		for _, s := range t.shards {
+			s.stale = true
 		}
 	}
 	if report == nil {

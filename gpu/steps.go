@@ -1,0 +1,282 @@
+package gpu
+
+import (
+	"errors"
+	"fmt"
+	"runtime"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"unsafe"
+
+	"clgrad/kernels"
+	"clgrad/network"
+)
+
+// The operations of whole iterations, as profiles name them.
+const (
+	OpStepRows    = "step_rows"
+	OpStepColumns = "step_columns"
+)
+
+// maxIndexRows is how many rows of a batch the entries of its index can name.
+const maxIndexRows = 1 << 16
+
+// steps are whole iterations over packed input (kernels/step_register.cl).
+type steps struct {
+	e             *executor
+	layout        network.Layout
+	x             *input
+	rows, columns *launch
+	cap           int // rows of the activations
+	tasks         int // work-items of step_columns
+
+	index  featureIndex
+	wt     *object // the transposed weights of all layers but the first
+	acts   *object
+	losses *object
+}
+
+// NewSteps prepares whole iterations where the plan has them and the input is packed.
+func (e *executor) NewSteps(l network.Layout, s network.Samples, in network.Input) (network.Steps, error) {
+	x := e.ownInput(in)
+	if err := x.check("steps"); err != nil {
+		return nil, err
+	}
+	if e.config.Step == nil || x.packed == nil || x.affine != nil || l.Layers() > kernels.MaxStepLayers {
+		return nil, nil
+	}
+	tile := *e.config.Step
+	st := &steps{e: e, layout: l, x: x, tasks: tile.Tasks(l.Sizes)}
+	if err := st.prepare(s, tile); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return st, nil
+}
+
+func (st *steps) prepare(s network.Samples, tile kernels.StepTile) (err error) {
+	e, sizes := st.e, st.layout.Sizes
+	most := slices.Max(st.x.blocks)
+	if most > maxIndexRows {
+		return e.s.fail("steps", fmt.Errorf("a batch of %d rows: up to %d are possible", most, maxIndexRows))
+	}
+	st.cap = groups(most, tile.DenseRows) * tile.DenseRows
+	perRow, transposed := 0, 1
+	for i, n := range sizes[1:] {
+		p := network.AlignUp(n)
+		perRow += p
+		if i < len(sizes)-2 {
+			perRow += p
+			transposed += p * network.AlignUp(sizes[i+2])
+		}
+	}
+	if st.acts, err = e.zeroed("activations of whole iterations", 4*st.cap*perRow+4*network.Align*tile.DenseRows); err != nil {
+		return err
+	}
+	if st.wt, err = e.zeroed("transposed weights", 4*transposed); err != nil {
+		return err
+	}
+	if st.losses, err = e.zeroed("partial losses", 8*tile.RowItems); err != nil {
+		return err
+	}
+	return st.index.load(st.x, s)
+}
+
+// Begin builds the kernels of the rule and transposes the weights.
+func (st *steps) Begin(r network.Rule, theta network.Buffer) (err error) {
+	e, at := st.e, 0
+	if err := st.x.check("steps"); err != nil {
+		return err
+	}
+	program := e.config.Step.Step(st.layout.Sizes, st.x.packed.tile.ItemRows, ruleOf(network.Update{Rule: r}))
+	of := func() (kernels.Program, []int) { return program, []int{1} }
+	if st.rows, err = e.launch(launchKey{kernel: "step_rows", operation: OpStepRows, program: program}, true, of); err != nil {
+		return err
+	}
+	if st.columns, err = e.launch(launchKey{kernel: "step_columns", operation: OpStepColumns, program: program}, true, of); err != nil {
+		return err
+	}
+	for l := 1; l < st.layout.Layers(); l++ {
+		span, _ := st.layout.Layer(l)
+		w := e.operand(span.In(theta))
+		stride := network.AlignUp(w.rows)
+		launch, err := e.launch(launchKey{kernel: "transpose", operation: "transpose", n: w.rows, p: w.cols}, false,
+			func() (kernels.Program, []int) { return kernels.Transpose(), e.group2() })
+		if err != nil {
+			return err
+		}
+		if err := launch.run(e.arguments().ints(w.rows, w.cols).matrix(w).at(st.wt, at).ints(stride), stride, w.cols); err != nil {
+			return err
+		}
+		at += network.AlignUp(w.cols) * stride
+	}
+	return nil
+}
+
+// Step enqueues an iteration.
+func (st *steps) Step(u network.Update, b network.Block, theta network.Buffer, state []network.Vector, r network.Recorder, record int) error {
+	e, x := st.e, st.x
+	if err := x.check("step"); err != nil {
+		return err
+	}
+	mine := e.ownRecorder(r)
+	if record < 0 || record >= mine.records || b.Input != network.Input(x) {
+		panic(badRange)
+	}
+	if x.labels == nil {
+		return e.s.fail("step", network.ErrNoLabels)
+	}
+	rows, items := b.Rows(), e.config.Step.RowItems
+	flat := e.own(theta)
+	a := e.arguments().ints(rows, st.cap).float(1 / float64(rows))
+	x.packed.add(a, b.Index)
+	a.at(x.labels, x.starts[b.Index]).buffers(flat, st.wt, st.acts, st.losses)
+	if err := st.rows.run(a, items); err != nil {
+		return err
+	}
+	vectors := [2]*object{flat, flat} // any will do where the rule has less state
+	for i, v := range state {
+		vectors[i] = e.own(v.Buffer)
+	}
+	a = e.arguments().ints(rows, st.cap, u.Iteration, items, record).factors(u)
+	st.index.add(a, b.Index)
+	a.buffers(x.packed.table, flat, vectors[0], vectors[1], st.wt, st.acts, st.losses, mine.o)
+	return st.columns.run(a, st.tasks)
+}
+
+// Close frees the memory.
+func (st *steps) Close() error {
+	for _, o := range []*object{st.wt, st.acts, st.losses} {
+		if o != nil {
+			st.e.s.free(o)
+		}
+	}
+	st.index.free(st.e.s)
+	return nil
+}
+
+// A featureIndex lists the entries of each block by feature: starts, rows and values as
+// kernels/step_register.cl describes them.
+type featureIndex struct {
+	chunks  []indexChunk
+	chunkOf []int // of each block
+	first   []int // element of starts at which a block begins in its chunk
+}
+
+type indexChunk struct{ starts, rows, values *object }
+
+func (f *featureIndex) add(a *arguments, block int) {
+	c := f.chunks[f.chunkOf[block]]
+	a.at(c.starts, f.first[block]).buffers(c.rows, c.values)
+}
+
+func (f *featureIndex) free(s *session) {
+	for _, c := range f.chunks {
+		for _, o := range []*object{c.starts, c.rows, c.values} {
+			if o != nil {
+				s.free(o)
+			}
+		}
+	}
+	f.chunks = nil
+}
+
+// load makes the index of all blocks, in chunks whose entries are counted in 32 bits and fit
+// the device's largest buffer.
+func (f *featureIndex) load(x *input, s network.Samples) error {
+	limit := int64(1) << 30 // entries of a chunk
+	if m := x.e.s.device.MaxBuffer; m > 0 {
+		limit = min(limit, m/2)
+	}
+	blocks := make([]blockIndex, len(x.blocks))
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range runtime.GOMAXPROCS(0) {
+		wait.Go(func() {
+			for i := int(next.Add(1)) - 1; i < len(blocks); i = int(next.Add(1)) - 1 {
+				blocks[i] = indexOf(s, x.starts[i], x.blocks[i])
+			}
+		})
+	}
+	wait.Wait()
+	for from := 0; from < len(blocks); {
+		end, entries := from, int64(0)
+		for ; end < len(blocks) && (end == from || entries+int64(len(blocks[end].rows)) <= limit); end++ {
+			entries += int64(len(blocks[end].rows))
+		}
+		if entries > limit {
+			return x.e.s.fail("load", fmt.Errorf("a block of %d rows has %d entries, %d are possible: use smaller batches", x.blocks[from], entries, limit))
+		}
+		var starts []uint32
+		rows, values := make([]uint16, 0, entries+1), make([]uint8, 0, entries+1)
+		for i := from; i < end; i++ {
+			f.chunkOf, f.first = append(f.chunkOf, len(f.chunks)), append(f.first, len(starts))
+			for _, v := range blocks[i].starts {
+				starts = append(starts, uint32(len(rows))+v)
+			}
+			rows, values = append(rows, blocks[i].rows...), append(values, blocks[i].values...)
+			blocks[i] = blockIndex{}
+		}
+		if len(rows) == 0 { // a buffer has at least one element
+			rows, values = append(rows, 0), append(values, 0)
+		}
+		f.chunks = append(f.chunks, indexChunk{})
+		c := &f.chunks[len(f.chunks)-1]
+		for _, part := range []struct {
+			to    **object
+			what  string
+			from  unsafe.Pointer
+			bytes int
+		}{
+			{&c.starts, "feature index: starts", unsafe.Pointer(&starts[0]), 4 * len(starts)},
+			{&c.rows, "feature index: rows", unsafe.Pointer(&rows[0]), 2 * len(rows)},
+			{&c.values, "feature index: values", unsafe.Pointer(&values[0]), len(values)},
+		} {
+			var err error
+			if *part.to, err = x.e.buffer(part.what, part.bytes); err != nil {
+				return err
+			}
+			if err := x.e.s.write(*part.to, 0, part.from, part.bytes); err != nil {
+				return err
+			}
+		}
+		from = end
+	}
+	return nil
+}
+
+// A blockIndex is the index of one block, features + 1 starts.
+type blockIndex struct {
+	starts []uint32
+	rows   []uint16
+	values []uint8
+}
+
+// indexOf makes the index of rows first … first+n−1.
+func indexOf(s network.Samples, first, n int) blockIndex {
+	b := blockIndex{starts: make([]uint32, s.Features+1)}
+	data := s.Bytes[first*s.Features : (first+n)*s.Features]
+	counts := b.starts[1:]
+	for i := range n {
+		for j, v := range data[i*s.Features : (i+1)*s.Features] {
+			if v != 0 {
+				counts[j]++
+			}
+		}
+	}
+	for j := range counts {
+		b.starts[j+1] += b.starts[j]
+	}
+	total := b.starts[s.Features]
+	b.rows, b.values = make([]uint16, total), make([]uint8, total)
+	next := append([]uint32(nil), b.starts[:s.Features]...)
+	for i := range n {
+		for j, v := range data[i*s.Features : (i+1)*s.Features] {
+			if v != 0 {
+				b.rows[next[j]], b.values[next[j]] = uint16(i), v
+				next[j]++
+			}
+		}
+	}
+	return b
+}
