@@ -27,7 +27,7 @@ type launchKey struct {
 	tile      kernels.Tile
 	epilogue  kernels.Epilogue
 	rule      kernels.Rule
-	program   kernels.Program // where all else does not tell
+	network   string // whose whole iterations it is of
 	bytes     bool
 }
 

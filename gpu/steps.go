@@ -24,12 +24,11 @@ const maxIndexRows = 1 << 16
 
 // steps are whole iterations over packed input (kernels/step_register.cl).
 type steps struct {
-	e             *executor
-	layout        network.Layout
-	x             *input
-	rows, columns *launch
-	cap           int // rows of the activations
-	tasks         int // work-items of step_columns
+	e       *executor
+	layout  network.Layout
+	x       *input
+	network string // its sizes, for launches
+	cap     int    // rows of the activations
 
 	index  featureIndex
 	wt     *object // the transposed weights of all layers but the first
@@ -46,9 +45,8 @@ func (e *executor) NewSteps(l network.Layout, s network.Samples, in network.Inpu
 	if e.config.Step == nil || x.packed == nil || x.affine != nil || l.Layers() > kernels.MaxStepLayers {
 		return nil, nil
 	}
-	tile := *e.config.Step
-	st := &steps{e: e, layout: l, x: x, tasks: tile.Tasks(l.Sizes)}
-	if err := st.prepare(s, tile); err != nil {
+	st := &steps{e: e, layout: l, x: x, network: fmt.Sprint(l.Sizes)}
+	if err := st.prepare(s, *e.config.Step); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
 	return st, nil
@@ -82,30 +80,22 @@ func (st *steps) prepare(s network.Samples, tile kernels.StepTile) (err error) {
 	return st.index.load(st.x, s)
 }
 
-// Begin builds the kernels of the rule and transposes the weights.
-func (st *steps) Begin(r network.Rule, theta network.Buffer) (err error) {
+// Begin transposes the weights.
+func (st *steps) Begin(theta network.Buffer) error {
 	e, at := st.e, 0
 	if err := st.x.check("steps"); err != nil {
 		return err
 	}
-	program := e.config.Step.Step(st.layout.Sizes, st.x.packed.tile.ItemRows, ruleOf(network.Update{Rule: r}))
-	of := func() (kernels.Program, []int) { return program, []int{1} }
-	if st.rows, err = e.launch(launchKey{kernel: "step_rows", operation: OpStepRows, program: program}, true, of); err != nil {
-		return err
-	}
-	if st.columns, err = e.launch(launchKey{kernel: "step_columns", operation: OpStepColumns, program: program}, true, of); err != nil {
-		return err
-	}
-	for l := 1; l < st.layout.Layers(); l++ {
-		span, _ := st.layout.Layer(l)
+	for i := 1; i < st.layout.Layers(); i++ {
+		span, _ := st.layout.Layer(i)
 		w := e.operand(span.In(theta))
 		stride := network.AlignUp(w.rows)
-		launch, err := e.launch(launchKey{kernel: "transpose", operation: "transpose", n: w.rows, p: w.cols}, false,
+		l, err := e.launch(launchKey{kernel: "transpose", operation: "transpose", n: w.rows, p: w.cols}, false,
 			func() (kernels.Program, []int) { return kernels.Transpose(), e.group2() })
 		if err != nil {
 			return err
 		}
-		if err := launch.run(e.arguments().ints(w.rows, w.cols).matrix(w).at(st.wt, at).ints(stride), stride, w.cols); err != nil {
+		if err := l.run(e.arguments().ints(w.rows, w.cols).matrix(w).at(st.wt, at).ints(stride), stride, w.cols); err != nil {
 			return err
 		}
 		at += network.AlignUp(w.cols) * stride
@@ -113,35 +103,69 @@ func (st *steps) Begin(r network.Rule, theta network.Buffer) (err error) {
 	return nil
 }
 
-// Step enqueues an iteration.
-func (st *steps) Step(u network.Update, b network.Block, theta network.Buffer, state []network.Vector, r network.Recorder, record int) error {
-	e, x := st.e, st.x
-	if err := x.check("step"); err != nil {
-		return err
+// rows enqueues what is local to a row.
+func (st *steps) rows(b network.Block, m int, theta *object) error {
+	e, x, tile := st.e, st.x, *st.e.config.Step
+	if b.Input != network.Input(x) {
+		panic(foreign)
 	}
-	mine := e.ownRecorder(r)
-	if record < 0 || record >= mine.records || b.Input != network.Input(x) {
-		panic(badRange)
+	rows := b.Rows()
+	if err := x.check(OpStepRows); err != nil {
+		return err
 	}
 	if x.labels == nil {
-		return e.s.fail("step", network.ErrNoLabels)
+		return e.s.fail(OpStepRows, network.ErrNoLabels)
 	}
-	rows, items := b.Rows(), e.config.Step.RowItems
-	flat := e.own(theta)
-	a := e.arguments().ints(rows, st.cap).float(1 / float64(rows))
-	x.packed.add(a, b.Index)
-	a.at(x.labels, x.starts[b.Index]).buffers(flat, st.wt, st.acts, st.losses)
-	if err := st.rows.run(a, items); err != nil {
+	l, err := e.launch(launchKey{kernel: "step_rows", operation: OpStepRows, network: st.network}, true,
+		func() (kernels.Program, []int) { return tile.Rows(st.layout.Sizes, x.packed.tile.ItemRows), []int{1} })
+	if err != nil {
 		return err
 	}
-	vectors := [2]*object{flat, flat} // any will do where the rule has less state
+	a := e.arguments().ints(rows, st.cap).float(1 / float64(m))
+	x.packed.add(a, b.Index)
+	a.at(x.labels, x.starts[b.Index]).buffers(theta, st.wt, st.acts, st.losses)
+	return l.run(a, tile.RowItems)
+}
+
+// columns enqueues what is local to a weight, theta being what the rule is for.
+func (st *steps) columns(rule kernels.Rule, f network.Factors, iteration int, b network.Block, theta *object, state []network.Vector, r network.Recorder, record int) error {
+	e, x, tile, mine := st.e, st.x, *st.e.config.Step, st.e.ownRecorder(r)
+	if record < 0 || record >= mine.records {
+		panic(badRange)
+	}
+	l, err := e.launch(launchKey{kernel: "step_columns", operation: OpStepColumns, rule: rule, network: st.network}, true,
+		func() (kernels.Program, []int) {
+			return tile.Columns(st.layout.Sizes, x.packed.tile.ItemRows, rule), []int{1}
+		})
+	if err != nil {
+		return err
+	}
+	vectors := [2]*object{theta, theta} // any will do where the rule has less state
 	for i, v := range state {
 		vectors[i] = e.own(v.Buffer)
 	}
-	a = e.arguments().ints(rows, st.cap, u.Iteration, items, record).factors(u)
+	a := e.arguments().ints(b.Rows(), st.cap, iteration, tile.RowItems, record).factors(f)
 	st.index.add(a, b.Index)
-	a.buffers(x.packed.table, flat, vectors[0], vectors[1], st.wt, st.acts, st.losses, mine.o)
-	return st.columns.run(a, st.tasks)
+	a.buffers(x.packed.table, theta, vectors[0], vectors[1], st.wt, st.acts, st.losses, mine.o)
+	return l.run(a, tile.Tasks(st.layout.Sizes))
+}
+
+// Evaluate enqueues loss and gradient of a block.
+func (st *steps) Evaluate(b network.Block, m int, theta, g network.Buffer, add bool, r network.Recorder, record int) error {
+	to := st.e.own(g)
+	if err := st.rows(b, m, st.e.own(theta)); err != nil {
+		return err
+	}
+	return st.columns(kernels.Sum, network.Factors{Keep1: float64(flag(add))}, 0, b, to, nil, r, record)
+}
+
+// Step enqueues an iteration.
+func (st *steps) Step(u network.Update, b network.Block, theta network.Buffer, state []network.Vector, r network.Recorder, record int) error {
+	x := st.e.own(theta)
+	if err := st.rows(b, b.Rows(), x); err != nil {
+		return err
+	}
+	return st.columns(ruleOf(u), u.Factors(), u.Iteration, b, x, state, r, record)
 }
 
 // Close frees the memory.

@@ -50,6 +50,7 @@
 #define NESTEROV 3
 #define ADAM 4
 #define ADAMW 5
+#define SUM 6
 #ifdef RULE
 #define FACTORS                                                           \
     const float rate, const float decay, const float keep1, const float take1, \
@@ -87,12 +88,21 @@
         const T d_ = fma((T)decay, x, g);        \
         ADAM_STEP(T, x, d_, a, b);               \
     } while (0)
-#else
+#elif RULE == ADAMW
 #define STATES 2
 #define APPLY(T, x, g, a, b)                     \
     do {                                         \
         x *= decay;                              \
         ADAM_STEP(T, x, g, a, b);                \
+    } while (0)
+#endif
+// No update: x is the gradient of a larger batch, which that of a part is added to where
+// keep1 is 1, and which it replaces where keep1 is 0.
+#if RULE == SUM
+#define STATES 0
+#define APPLY(T, x, g, a, b)                     \
+    do {                                         \
+        x = keep1 == 0.0f ? g : x + g;           \
     } while (0)
 #endif
 // 0, or NaN where a number of an update is not finite: v − v is 0 where v is finite.

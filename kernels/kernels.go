@@ -108,6 +108,9 @@ func Reduce(size int) Program {
 // A Rule is an update rule by its name in the kernels: GD, MOMENTUM, NESTEROV, ADAM or ADAMW.
 type Rule string
 
+// Sum is no update: parts of a gradient are added.
+const Sum Rule = "SUM"
+
 // Update returns the program with the kernel update for a rule, whose work-items take item
 // elements each.
 func Update(rule Rule, item int) Program {

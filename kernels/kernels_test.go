@@ -49,7 +49,8 @@ func TestPrograms(t *testing.T) {
 		{Reduce(64), "add_partials sum_record"},
 		{Update("ADAM", 16), "update"},
 		{Transpose(), "transpose"},
-		{StepTile{Packed: 2, DenseRows: 6, Dense: 1, Gradient: 4, RowItems: 2, Ranges: 4}.Step([]int{784, 128, 10}, 2, "ADAM"), "step_columns step_rows"},
+		{StepTile{Packed: 2, DenseRows: 6, Dense: 1, Gradient: 4, RowItems: 2, Ranges: 4}.Rows([]int{784, 128, 10}, 2), "step_columns step_rows"},
+		{StepTile{Packed: 2, DenseRows: 6, Dense: 1, Gradient: 4, RowItems: 2, Ranges: 4}.Columns([]int{784, 128, 10}, 2, "ADAM"), "step_columns step_rows"},
 		{PeakProbe(CPU).Program(), "arithmetic copy"},
 		{PeakProbe(GPU).Program(), "arithmetic copy"},
 	} {

@@ -46,14 +46,21 @@ func (t StepTile) check(packed Tile) error {
 	return nil
 }
 
-// Step returns the program with the kernels step_rows and step_columns for a network of the
-// given sizes, of at most MaxStepLayers layers, on input in groups of itemRows rows.
-func (t StepTile) Step(sizes []int, itemRows int, rule Rule) Program {
+// Rows returns the program with the kernel step_rows for a network of the given sizes, of at
+// most MaxStepLayers layers, on input in groups of itemRows rows.
+func (t StepTile) Rows(sizes []int, itemRows int) Program { return t.program(sizes, itemRows, "") }
+
+// Columns returns the program with the kernel step_columns of a rule.
+func (t StepTile) Columns(sizes []int, itemRows int, rule Rule) Program {
+	return t.program(sizes, itemRows, " -DRULE="+string(rule))
+}
+
+func (t StepTile) program(sizes []int, itemRows int, rule string) Program {
 	vectors := []int{1, t.Packed, t.Dense, t.Gradient}
 	slices.Sort(vectors)
 	var options strings.Builder
-	fmt.Fprintf(&options, "-DWIDTH=%d -DITEM_ROWS=%d -DPACKED=%d -DDENSE_ROWS=%d -DDENSE=%d -DGRADIENT=%d -DRANGES=%d -DRULE=%s -DLAYERS=%d",
-		stepWidth, itemRows, t.Packed, t.DenseRows, t.Dense, t.Gradient, t.Ranges, rule, len(sizes)-1)
+	fmt.Fprintf(&options, "-DWIDTH=%d -DITEM_ROWS=%d -DPACKED=%d -DDENSE_ROWS=%d -DDENSE=%d -DGRADIENT=%d -DRANGES=%d -DLAYERS=%d%s",
+		stepWidth, itemRows, t.Packed, t.DenseRows, t.Dense, t.Gradient, t.Ranges, len(sizes)-1, rule)
 	for i, n := range sizes {
 		fmt.Fprintf(&options, " -DN%d=%d", i, n)
 	}

@@ -35,7 +35,8 @@
 //   DENSE       and its vectors of columns
 //   GRADIENT    vectors of columns of a tile of the first layer's gradient
 //   RANGES      parts that each layer's inputs are divided into for step_columns
-//   RULE        of the update
+//   RULE        of the update, for step_columns; without it the program is that of step_rows.
+//               With SUM theta is a gradient, and there is no update
 #define PADDED(n) (((n) + 15) / 16 * 16)
 #define SMALLER(a, b) ((a) < (b) ? (a) : (b))
 
@@ -111,6 +112,7 @@
 #define H(l, i) (acts + (ulong)cap * CAT(H_, l) + (ulong)(i) * CAT(P_, l))
 #define D(l, i) (acts + (ulong)cap * CAT(D_, l) + (ulong)(i) * CAT(P_, l))
 
+#ifndef RULE
 static inline float sum_of(const vector v)
 {
     const float8 a = v.lo + v.hi;
@@ -235,6 +237,7 @@ void step_rows(
 #endif
 }
 
+#else
 // Weights along dimension 0: first those of layer 1, RANGES ranges of features for each tile of
 // columns, then RANGES ranges of inputs of each other layer, with all columns. The first of them
 // adds the losses too.
@@ -312,3 +315,4 @@ void step_columns(
     if (any(wrong != wrong))
         atomic_cmpxchg(state, 0, iteration);
 }
+#endif

@@ -98,6 +98,7 @@ static inline void NAME(backward_dense)(
             STORE(select((vector)0.0f, sum[i][v], LOAD(v, x + i * ldx) > 0.0f), v, dx + i * ldx);
 }
 
+#ifdef RULE
 // Updates one row of the tile by its gradient g, which becomes the new parameters; theta, a
 // and b are at its first element. wrong is as of update.cl.
 static inline void NAME(apply)(
@@ -189,6 +190,7 @@ static inline void NAME(step_dense)(
             continue;
         const ulong at = (ulong)j * ldw;
         NAME(apply)(sum[i], theta + at, a + at, b + at, wrong, FACTOR_NAMES);
+#if RULE != SUM
 #pragma unroll
         for (int v = 0; v < V; v++) {
             float y[WIDTH];
@@ -197,6 +199,8 @@ static inline void NAME(step_dense)(
             for (int c = 0; c < WIDTH; c++)
                 wt[(ulong)(v * WIDTH + c) * ldwt + j] = y[c];
         }
+#endif
     }
 }
+#endif
 #undef NAME

@@ -76,7 +76,7 @@ func (s *shard) load(samples Samples, plan Plan, own ShardPlan) (err error) {
 	if s.input, err = s.exec.Load(samples, blocks); err != nil {
 		return fmt.Errorf("samples: %w", err)
 	}
-	if exec, ok := s.exec.(Stepper); ok && s.most == 1 && len(plan.Shards) == 1 {
+	if exec, ok := s.exec.(Stepper); ok {
 		if s.steps, err = exec.NewSteps(s.layout, samples, s.input); err != nil {
 			return fmt.Errorf("whole iterations: %w", err)
 		}
@@ -176,8 +176,17 @@ func (s *shard) evaluate(from, end, m int, r Recorder, record int) error {
 	if from == end {
 		return s.exec.Clear(s.gradient) // the slice of a short last batch may be empty
 	}
+	if err := s.begin(); err != nil {
+		return err
+	}
 	for i := from; i < end; i++ {
 		block := Block{s.input, i}
+		if s.steps != nil {
+			if err := s.steps.Evaluate(block, m, s.theta, s.gradient, i > from, r, record+i-from); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := s.loss(block, m, r, record+i-from); err != nil {
 			return err
 		}
@@ -194,15 +203,29 @@ func (s *shard) batch(b, m, slot int) error {
 	return s.evaluate(s.batches[b], s.batches[b+1], m, s.recorder, slot*s.most)
 }
 
-// step enqueues an iteration as a whole: batch b, to be recorded in a slot of the window.
-func (s *shard) step(u Update, b, slot int, state []Vector) error {
-	if s.stale {
-		if err := s.steps.Begin(u.Rule, s.theta); err != nil {
+// begin has whole iterations take over θ where it was set by other means.
+func (s *shard) begin() error {
+	if s.steps == nil || !s.stale {
+		return nil
+	}
+	s.stale = false
+	return s.steps.Begin(s.theta)
+}
+
+// step enqueues an iteration: loss and gradient of batch b, which the shard has alone, to be
+// recorded in a slot of the window, and the update.
+func (s *shard) step(u Update, b, m, slot int, state []Vector) error {
+	if s.steps != nil && s.batches[b+1]-s.batches[b] == 1 {
+		if err := s.begin(); err != nil {
 			return err
 		}
-		s.stale = false
+		return s.steps.Step(u, Block{s.input, s.batches[b]}, s.theta, state, s.recorder, slot*s.most)
 	}
-	return s.steps.Step(u, Block{s.input, s.batches[b]}, s.theta, state, s.recorder, slot)
+	if err := s.batch(b, m, slot); err != nil {
+		return err
+	}
+	s.stale = true
+	return s.exec.Update(u, Whole(s.theta), Whole(s.gradient), state, s.recorder)
 }
 
 // window is how many iterations a recorder holds before it has to be read.

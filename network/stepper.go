@@ -4,21 +4,24 @@ package network
 type Stepper interface {
 	Executor
 	// NewSteps prepares whole iterations of a network over the blocks of x, which was
-	// loaded from the samples s, each block being a batch. It returns nil where the plan
-	// has none.
+	// loaded from the samples s. It returns nil where the plan has none.
 	NewSteps(l Layout, s Samples, x Input) (Steps, error)
 }
 
-// Steps are whole iterations. Their result is that of the executor's verbs but for the order
-// of sums; the gradient is not to be had.
+// Steps do for a block what the executor's verbs do together: Forward, SoftmaxCrossEntropy,
+// WeightGradient and InputGradient of all layers, and Update. Results are theirs but for the
+// order of sums. θ, the gradient and the state are whole buffers in the network's layout.
 type Steps interface {
-	// Begin is called before the first Step of a rule, and whenever θ was set by other
-	// means since the last Step.
-	Begin(r Rule, theta Buffer) error
+	// Begin takes over θ. It is called before the first use, and whenever θ was set by
+	// other means since the last Step.
+	Begin(theta Buffer) error
 
-	// Step computes loss and gradient of a block, which is a whole batch, and updates
-	// θ and the state by it, as Forward, SoftmaxCrossEntropy, WeightGradient, InputGradient
-	// and Update would together. One record is set.
+	// Evaluate sets one record to loss and correct rows of a block, as part of a batch of m
+	// rows, and g to the gradient, which with add is added to what g holds.
+	Evaluate(b Block, m int, theta, g Buffer, add bool, r Recorder, record int) error
+
+	// Step is Evaluate for a block that is a whole batch, and an update of θ and the state by
+	// the gradient, which is not kept.
 	Step(u Update, b Block, theta Buffer, state []Vector, r Recorder, record int) error
 
 	// Close frees the memory.

@@ -244,13 +244,7 @@ func (t *Trainer) step(u Update, b, slot int) error {
 	m := t.plan.batchLen(b)
 	if t.reducer == nil {
 		return t.each(func(_ int, s *shard) error {
-			if s.steps != nil {
-				return s.step(u, b, slot, t.state.vectors(0, t.layout.Len))
-			}
-			if err := s.batch(b, m, slot); err != nil {
-				return err
-			}
-			return s.exec.Update(u, Whole(s.theta), Whole(s.gradient), t.state.vectors(0, t.layout.Len), s.recorder)
+			return s.step(u, b, m, slot, t.state.vectors(0, t.layout.Len))
 		})
 	}
 	h := &t.host
@@ -289,6 +283,7 @@ func (t *Trainer) step(u Update, b, slot int) error {
 		return err
 	}
 	return t.each(func(i int, s *shard) error {
+		s.stale = true
 		if i == 0 && end-from == t.layout.Len {
 			return nil // it has them all
 		}
@@ -398,9 +393,6 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 	if t.state.optimizer != d.Rule.Optimizer {
 		if err := t.resetState(d.Rule.Optimizer, t.done); err != nil {
 			return err
-		}
-		for _, s := range t.shards {
-			s.stale = true
 		}
 	}
 	if report == nil {
