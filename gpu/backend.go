@@ -76,7 +76,7 @@ func open(a api, d Device, o Options) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{state: &state{s: s, config: kernels.Default(d.Class(), d.ComputeUnits), api: a, passes: o.Passes, isolate: o.Isolate, note: o.Note}}
+	b := &Backend{state: &state{s: s, config: kernels.Default(d.Class(), d.ComputeUnits, d.lanes()), api: a, passes: o.Passes, isolate: o.Isolate, note: o.Note}}
 	if b.passes == nil {
 		b.passes = &process
 	}

@@ -55,25 +55,25 @@ func opener(d Device, c kernels.Config, source func(kernels.Program) string) fun
 // configs are the kernels that the suite is run with: each class's defaults on
 // every device, the specification, and tiles with other edges.
 func configs(d Device) map[string]kernels.Config {
-	odd := kernels.Default(kernels.CPU, 3)
+	odd := kernels.Default(kernels.CPU, 3, 16)
 	odd.Forward = kernels.Tile{Variant: kernels.Register, ItemRows: 5, ItemCols: 48, Width: 16}
 	odd.InputGradient = kernels.Tile{Variant: kernels.Register, ItemRows: 3, ItemCols: 24, Width: 8}
 	odd.WeightGradient = kernels.Tile{Variant: kernels.Register, ItemRows: 3, ItemCols: 12, Width: 4, Depth: 7, Splits: 5}
 	odd.Packed = &kernels.Tile{Variant: kernels.Packed, ItemRows: 3, ItemCols: 24, Width: 8, Splits: 3}
 	odd.SoftmaxRows, odd.RecordGroup = 3, 4
-	narrow := kernels.Default(kernels.GPU, 1)
+	narrow := kernels.Default(kernels.GPU, 1, 16)
 	narrow.Forward = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 2, ItemCols: 3, GroupRows: 4, GroupCols: 8, Depth: 5}
 	narrow.InputGradient = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 1, ItemCols: 4, GroupRows: 8, GroupCols: 2, Depth: 16}
 	narrow.WeightGradient = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 4, ItemCols: 1, GroupRows: 2, GroupCols: 16, Depth: 9, Splits: 3}
 	all := map[string]kernels.Config{
-		"register":      kernels.Default(kernels.CPU, max(2, d.ComputeUnits)),
-		"local":         kernels.Default(kernels.GPU, max(2, d.ComputeUnits)),
+		"register":      kernels.Default(kernels.CPU, max(2, d.ComputeUnits), 16),
+		"local":         kernels.Default(kernels.GPU, max(2, d.ComputeUnits), 16),
 		"specification": kernels.Specification(),
 		"odd-register":  odd,
 		"odd-local":     narrow,
 	}
 	for _, p := range kernels.Precisions()[1:] {
-		c := kernels.Default(kernels.GPU, d.ComputeUnits).At(p, false)
+		c := kernels.Default(kernels.GPU, d.ComputeUnits, 16).At(p, false)
 		// One warp below another, so that drivers and simulators come to an end; TestTryTensor
 		// has the default tiles.
 		for _, tile := range []*kernels.Tile{&c.Forward, &c.InputGradient, &c.WeightGradient} {
@@ -92,10 +92,10 @@ func TestConformance(t *testing.T) {
 	for _, d := range usableDevices(t) {
 		t.Run(d.ID()+"/default", func(t *testing.T) {
 			t.Parallel()
-			gotest.Run(t, opener(d, kernels.Default(d.Class(), d.ComputeUnits), nil))
+			gotest.Run(t, opener(d, kernels.Default(d.Class(), d.ComputeUnits, d.lanes()), nil))
 		})
 		for name, c := range configs(d) {
-			if reflect.DeepEqual(c, kernels.Default(d.Class(), d.ComputeUnits)) {
+			if reflect.DeepEqual(c, kernels.Default(d.Class(), d.ComputeUnits, d.lanes())) {
 				continue // done in full
 			}
 			t.Run(d.ID()+"/"+name, func(t *testing.T) {
@@ -272,7 +272,7 @@ func TestPackedEqualsDense(t *testing.T) {
 	t.Parallel()
 	s := sparse(1000, 50)
 	for _, device := range usableDevices(t) {
-		packed := kernels.Default(kernels.CPU, 1)
+		packed := kernels.Default(kernels.CPU, 1, 16)
 		dense := packed
 		dense.Packed = nil
 		var results [2][]float64
@@ -431,14 +431,14 @@ func TestBrokenKernels(t *testing.T) {
 	t.Parallel()
 	// Small tiles, which fit narrow and wide layers alike: every other program is one more to
 	// compile.
-	register := kernels.Default(kernels.CPU, 2)
+	register := kernels.Default(kernels.CPU, 2, 16)
 	register.Forward = kernels.Tile{Variant: kernels.Register, ItemRows: 4, ItemCols: 16, Width: 16}
 	register.InputGradient = register.Forward
 	register.WeightGradient = kernels.Tile{Variant: kernels.Register, ItemRows: 4, ItemCols: 16, Width: 16, Depth: 256, Splits: 2}
 	register.Packed = &kernels.Tile{Variant: kernels.Packed, ItemRows: 4, ItemCols: 16, Width: 16, Splits: 2}
 	shallow := register // steps of a few rows, so that small shapes have several
 	shallow.WeightGradient.Depth = 4
-	local := kernels.Default(kernels.GPU, 2)
+	local := kernels.Default(kernels.GPU, 2, 16)
 	local.Forward = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 4, ItemCols: 4, GroupRows: 4, GroupCols: 4, Depth: 16}
 	local.InputGradient, local.WeightGradient = local.Forward, local.Forward
 	local.WeightGradient.Splits = 4

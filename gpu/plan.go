@@ -203,7 +203,7 @@ func (b *Backend) replaced(c kernels.Config, f *Failure) (next kernels.Config, f
 	other := kernels.Tile{Variant: kernels.NaiveVariant}
 	if tile.Variant == kernels.Register {
 		d := b.s.device
-		local := fitConfig(kernels.Default(kernels.GPU, d.ComputeUnits), d.limits())
+		local := fitConfig(kernels.Default(kernels.GPU, d.ComputeUnits, 16), d.limits())
 		if other = local.Tile(f.Operation, f.N, f.P); other.Splits > 0 {
 			other.Splits = max(1, tile.Splits)
 		}

@@ -139,7 +139,7 @@ const undeclared = "\nkernel void broken(global float *x) { undeclared = 1; }\n"
 // where none is, that is an error.
 func TestSelfTestReplaces(t *testing.T) {
 	t.Parallel()
-	cpu := kernels.Default(kernels.CPU, 2)
+	cpu := kernels.Default(kernels.CPU, 2, 16)
 	naive := []change{
 		{"matmul_naive.cl", "k < n; k++", "k < n - 1; k++"}, {"matmul_naive.cl", "k < B; k++", "k < B - 1; k++"}, {"matmul_naive.cl", "k < p; k++", "k < p - 1; k++"},
 	}

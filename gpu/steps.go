@@ -117,7 +117,7 @@ func (st *steps) rows(b network.Block, m int, theta *object) error {
 		return e.s.fail(OpStepRows, network.ErrNoLabels)
 	}
 	l, err := e.launch(launchKey{kernel: "step_rows", operation: OpStepRows, network: st.network}, true,
-		func() (kernels.Program, []int) { return tile.Rows(st.layout.Sizes, x.packed.tile.ItemRows), []int{1} })
+		func() (kernels.Program, []int) { return tile.RowsOf(st.layout.Sizes), []int{1} })
 	if err != nil {
 		return err
 	}
@@ -135,7 +135,7 @@ func (st *steps) columns(rule kernels.Rule, f network.Factors, iteration int, b 
 	}
 	l, err := e.launch(launchKey{kernel: "step_columns", operation: OpStepColumns, rule: rule, network: st.network}, true,
 		func() (kernels.Program, []int) {
-			return tile.Columns(st.layout.Sizes, x.packed.tile.ItemRows, rule), []int{1}
+			return tile.ColumnsOf(st.layout.Sizes, rule), []int{1}
 		})
 	if err != nil {
 		return err

@@ -89,8 +89,15 @@ func TestTrySteps(t *testing.T) {
 	if os.Getenv("PROFILE") != "" {
 		b.StartProfile()
 	}
-	if v := num("BR", 0); v > 0 { b.config.BlockRows = v }
-	if os.Getenv("BATCH") == "all" { batch = set.Train.Rows; if s := num("CHECK", 0); s > 0 { batch = s } }
+	if v := num("BR", 0); v > 0 {
+		b.config.BlockRows = v
+	}
+	if os.Getenv("BATCH") == "all" {
+		batch = set.Train.Rows
+		if s := num("CHECK", 0); s > 0 {
+			batch = s
+		}
+	}
 	best := math.Inf(1)
 	if s := num("CHECK", 0); s > 0 {
 		set = set.First(s)

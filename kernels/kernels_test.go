@@ -13,8 +13,8 @@ var roomy = Limits{WorkGroup: 1024, LocalMemory: 48 << 10}
 
 // The defaults of every class are possible on an ordinary device.
 func TestDefaults(t *testing.T) {
-	for _, c := range []Config{Default(CPU, 1), Default(CPU, 128), Default(GPU, 132), Specification(),
-		Default(GPU, 132).At(TF32, true), Default(GPU, 132).At(BF16, true), Default(CPU, 2).At(BF16x3, true)} {
+	for _, c := range []Config{Default(CPU, 1, 16), Default(CPU, 128, 16), Default(GPU, 132, 16), Specification(),
+		Default(GPU, 132, 16).At(TF32, true), Default(GPU, 132, 16).At(BF16, true), Default(CPU, 2, 16).At(BF16x3, true)} {
 		if err := c.Check(roomy); err != nil {
 			t.Error(err)
 		}
@@ -24,7 +24,7 @@ func TestDefaults(t *testing.T) {
 // Every program has the kernels that it is built for in its own file, behind what all
 // share, and the file reads each of its options. No file is left over.
 func TestPrograms(t *testing.T) {
-	cpu, gpu := Default(CPU, 2), Default(GPU, 132)
+	cpu, gpu := Default(CPU, 2, 16), Default(GPU, 132, 16)
 	tensor := gpu.At(TF32, true).Forward
 	const shared = "common.cl"
 	used := map[string]bool{shared: true}
@@ -49,8 +49,8 @@ func TestPrograms(t *testing.T) {
 		{Reduce(64), "add_partials sum_record"},
 		{Update("ADAM", 16), "update"},
 		{Transpose(), "transpose"},
-		{StepTile{Packed: 2, DenseRows: 6, Dense: 1, Gradient: 4, RowItems: 2, Ranges: 4}.Rows([]int{784, 128, 10}, 2), "step_columns step_rows"},
-		{StepTile{Packed: 2, DenseRows: 6, Dense: 1, Gradient: 4, RowItems: 2, Ranges: 4}.Columns([]int{784, 128, 10}, 2, "ADAM"), "step_columns step_rows"},
+		{cpu.Step.RowsOf([]int{784, 128, 10}), "step_columns step_rows"},
+		{cpu.Step.ColumnsOf([]int{784, 128, 10}, "ADAM"), "step_columns step_rows"},
 		{PeakProbe(CPU).Program(), "arithmetic copy"},
 		{PeakProbe(GPU).Program(), "arithmetic copy"},
 	} {
@@ -91,7 +91,7 @@ func kernelsOf(source string) (names []string) {
 
 // A shape's own tile goes before the default.
 func TestConfigTile(t *testing.T) {
-	c := Default(CPU, 2)
+	c := Default(CPU, 2, 16)
 	own := Tile{Variant: Register, ItemRows: 4, ItemCols: 16, Width: 16}
 	c.Shapes = map[string]Tile{Key(OpForward, 784, 10): own}
 	if got := c.Tile(OpForward, 784, 10); got != own {
@@ -144,7 +144,7 @@ func TestCheckRefuses(t *testing.T) {
 		"softmax rows":              func(c *Config) { c.SoftmaxRows = -1 },
 		"forward 3x4: ":             func(c *Config) { c.Shapes = map[string]Tile{"forward 3x4": {Variant: "magic"}} },
 	} {
-		c := Default(CPU, 2)
+		c := Default(CPU, 2, 16)
 		change(&c)
 		if err := c.Check(roomy); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
@@ -175,7 +175,7 @@ func TestFit(t *testing.T) {
 
 // A search can go from every default, and only to tiles that a device can take.
 func TestNeighbours(t *testing.T) {
-	for _, c := range []Config{Default(CPU, 2), Default(GPU, 132)} {
+	for _, c := range []Config{Default(CPU, 2, 16), Default(GPU, 132, 16)} {
 		tiles := []Tile{c.Forward, c.WeightGradient}
 		if c.Packed != nil {
 			tiles = append(tiles, *c.Packed)
@@ -202,7 +202,7 @@ func TestNeighbours(t *testing.T) {
 // Fitted tiles are possible wherever the tile itself is, and no wider than needed.
 func TestFitted(t *testing.T) {
 	small := Limits{WorkGroup: 256, LocalMemory: 32 << 10}
-	for _, tile := range []Tile{Default(GPU, 8).Forward, Default(GPU, 8).At(BF16, true).Forward, Default(CPU, 8).Forward, Default(CPU, 8).WeightGradient} {
+	for _, tile := range []Tile{Default(GPU, 8, 16).Forward, Default(GPU, 8, 16).At(BF16, true).Forward, Default(CPU, 8, 16).Forward, Default(CPU, 8, 16).WeightGradient} {
 		for _, n := range []int{1, 2, 10, 16, 33, 64, 100, 128, 500} {
 			if tile.Variant == Register {
 				n = (n + 15) / 16 * 16

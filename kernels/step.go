@@ -8,6 +8,7 @@ import (
 
 // A StepTile says how step_register.cl computes whole iterations over packed input.
 type StepTile struct {
+	Rows      int `json:"rows"`       // of a packed group
 	Packed    int `json:"packed"`     // vectors of a tile of the first layer's forward product
 	DenseRows int `json:"dense_rows"` // rows of a tile of the other products
 	Dense     int `json:"dense"`      // and its vectors
@@ -22,9 +23,11 @@ const stepWidth = 16
 // MaxStepLayers is the largest number of layers of a network of whole iterations.
 const MaxStepLayers = 4
 
-// String writes the tile as in 6x2v16: rows, vectors of the dense products.
+// String writes the tile as in step:2x32,6x16,64i2r4: rows and columns of the tiles of packed
+// input and of dense products, columns of the gradient's, work-items, ranges.
 func (t StepTile) String() string {
-	return fmt.Sprintf("packed:%d,dense:%dx%d,gradient:%d,%d items,%d ranges", t.Packed, t.DenseRows, t.Dense, t.Gradient, t.RowItems, t.Ranges)
+	const w = stepWidth
+	return fmt.Sprintf("step:%dx%d,%dx%d,%di%dr%d", t.Rows, w*t.Packed, t.DenseRows, w*t.Dense, w*t.Gradient, t.RowItems, t.Ranges)
 }
 
 // check reports a tile that cannot go with the tile of packed input.
@@ -33,34 +36,37 @@ func (t StepTile) check(packed Tile) error {
 		name       string
 		value, max int
 	}{
-		{"packed", t.Packed, 16}, {"dense rows", t.DenseRows, 64}, {"dense", t.Dense, 16}, {"gradient", t.Gradient, 16},
+		{"rows", t.Rows, 64}, {"packed", t.Packed, 16}, {"dense rows", t.DenseRows, 64}, {"dense", t.Dense, 16}, {"gradient", t.Gradient, 16},
 		{"row items", t.RowItems, 1 << 12}, {"ranges", t.Ranges, 1 << 12},
 	} {
 		if f.value < 1 || f.value > f.max {
 			return fmt.Errorf("%s is %d: 1 to %d are possible", f.name, f.value, f.max)
 		}
 	}
-	if packed.ItemRows < 1 || t.DenseRows%packed.ItemRows != 0 {
-		return fmt.Errorf("dense rows are %d: a multiple of the %d rows of a packed group is expected", t.DenseRows, packed.ItemRows)
+	if t.DenseRows%t.Rows != 0 {
+		return fmt.Errorf("dense rows are %d: a multiple of the %d rows of a packed group is expected", t.DenseRows, t.Rows)
+	}
+	if packed.ItemRows != t.Rows {
+		return fmt.Errorf("groups have %d rows, those of packed input %d: one number is expected", t.Rows, packed.ItemRows)
 	}
 	return nil
 }
 
-// Rows returns the program with the kernel step_rows for a network of the given sizes, of at
-// most MaxStepLayers layers, on input in groups of itemRows rows.
-func (t StepTile) Rows(sizes []int, itemRows int) Program { return t.program(sizes, itemRows, "") }
+// RowsOf returns the program with the kernel step_rows for a network of the given sizes, of at
+// most MaxStepLayers layers.
+func (t StepTile) RowsOf(sizes []int) Program { return t.program(sizes, "") }
 
-// Columns returns the program with the kernel step_columns of a rule.
-func (t StepTile) Columns(sizes []int, itemRows int, rule Rule) Program {
-	return t.program(sizes, itemRows, " -DRULE="+string(rule))
+// ColumnsOf returns the program with the kernel step_columns of a rule.
+func (t StepTile) ColumnsOf(sizes []int, rule Rule) Program {
+	return t.program(sizes, " -DRULE="+string(rule))
 }
 
-func (t StepTile) program(sizes []int, itemRows int, rule string) Program {
+func (t StepTile) program(sizes []int, rule string) Program {
 	vectors := []int{1, t.Packed, t.Dense, t.Gradient}
 	slices.Sort(vectors)
 	var options strings.Builder
 	fmt.Fprintf(&options, "-DWIDTH=%d -DITEM_ROWS=%d -DPACKED=%d -DDENSE_ROWS=%d -DDENSE=%d -DGRADIENT=%d -DRANGES=%d -DLAYERS=%d%s",
-		stepWidth, itemRows, t.Packed, t.DenseRows, t.Dense, t.Gradient, t.Ranges, len(sizes)-1, rule)
+		stepWidth, t.Rows, t.Packed, t.DenseRows, t.Dense, t.Gradient, t.Ranges, len(sizes)-1, rule)
 	for i, n := range sizes {
 		fmt.Fprintf(&options, " -DN%d=%d", i, n)
 	}

@@ -239,7 +239,7 @@ func FuzzStore(f *testing.F) {
 		if err != nil {
 			return
 		}
-		k := kernels.Default(kernels.CPU, 1)
+		k := kernels.Default(kernels.CPU, 1, 16)
 		k.Shapes = tuning.Shapes
 		if err := k.Check(kernels.Limits{WorkGroup: device.MaxWorkGroup, LocalMemory: device.LocalMemory}); err != nil {
 			t.Error(err)
