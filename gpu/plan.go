@@ -72,6 +72,15 @@ func (b *Backend) Propose(sizes []int, s network.Samples, batchRows int) (networ
 	if c.Packed != nil && (!packable(s) || packedDensity(s, c.Packed.ItemRows) > maxPackedDensity) {
 		c.Packed = nil
 	}
+	if c.Step != nil && (c.Packed == nil || !steppable(s, sizes)) {
+		c.Step = nil
+	}
+	if c.Step != nil {
+		c.Packed = c.Step.Tile(*c.Packed)
+		if plan.BlockRows = fits(batchRows); plan.BlockRows > maxStepRows {
+			plan.BlockRows = stepBlockRows
+		}
+	}
 	c.Bytes = c.Bytes && separable(s)
 	c.Shifted = (c.Packed != nil || c.Bytes) && shifted(s, c.Packed != nil)
 	if b.passes != nil {

@@ -32,7 +32,7 @@ type steps struct {
 
 	index  featureIndex
 	wt     *object // the transposed weights of all layers but the first
-	acts   *object
+	acts   network.Buffer
 	losses *object
 }
 
@@ -68,7 +68,8 @@ func (st *steps) prepare(s network.Samples, tile kernels.StepTile) (err error) {
 			transposed += p * network.AlignUp(sizes[i+2])
 		}
 	}
-	if st.acts, err = e.zeroed("activations of whole iterations", 4*st.cap*perRow+4*network.Align*tile.DenseRows); err != nil {
+	// Behind them there is room for a tile that goes beyond the inputs of the last layer.
+	if st.acts, err = e.NewBuffer(st.cap*perRow + network.Align*tile.DenseRows); err != nil {
 		return err
 	}
 	if st.wt, err = e.zeroed("transposed weights", 4*transposed); err != nil {
@@ -123,7 +124,7 @@ func (st *steps) rows(b network.Block, m int, theta *object) error {
 	}
 	a := e.arguments().ints(rows, st.cap).float(1 / float64(m))
 	x.packed.add(a, b.Index)
-	a.at(x.labels, x.starts[b.Index]).buffers(theta, st.wt, st.acts, st.losses)
+	a.at(x.labels, x.starts[b.Index]).buffers(theta, st.wt, e.own(st.acts), st.losses)
 	return l.run(a, tile.RowItems)
 }
 
@@ -146,7 +147,7 @@ func (st *steps) columns(rule kernels.Rule, f network.Factors, iteration int, b 
 	}
 	a := e.arguments().ints(b.Rows(), st.cap, iteration, tile.RowItems, record).factors(f)
 	st.index.add(a, b.Index)
-	a.buffers(x.packed.table, theta, vectors[0], vectors[1], st.wt, st.acts, st.losses, mine.o)
+	a.buffers(x.packed.table, theta, vectors[0], vectors[1], st.wt, e.own(st.acts), st.losses, mine.o)
 	return l.run(a, tile.Tasks(st.layout.Sizes))
 }
 
@@ -168,12 +169,34 @@ func (st *steps) Step(u network.Update, b network.Block, theta network.Buffer, s
 	return st.columns(ruleOf(u), u.Factors(), u.Iteration, b, x, state, r, record)
 }
 
+// Stages returns what the last block left, as kernels/step_register.cl stores it.
+func (st *steps) Stages(b network.Block) (h, dz []network.Matrix) {
+	at := 0
+	next := func(n int) network.Matrix {
+		stride := network.AlignUp(n)
+		m := network.Matrix{Buffer: st.acts, Offset: at, Rows: b.Rows(), Cols: n, Stride: stride}
+		at += st.cap * stride
+		return m
+	}
+	sizes := st.layout.Sizes
+	for _, n := range sizes[1 : len(sizes)-1] {
+		h = append(h, next(n))
+	}
+	for _, n := range sizes[1:] {
+		dz = append(dz, next(n))
+	}
+	return h, dz
+}
+
 // Close frees the memory.
 func (st *steps) Close() error {
-	for _, o := range []*object{st.wt, st.acts, st.losses} {
+	for _, o := range []*object{st.wt, st.losses} {
 		if o != nil {
 			st.e.s.free(o)
 		}
+	}
+	if st.acts != nil {
+		st.acts.Close()
 	}
 	st.index.free(st.e.s)
 	return nil

@@ -95,15 +95,16 @@
         x *= decay;                              \
         ADAM_STEP(T, x, g, a, b);                \
     } while (0)
-#endif
+#elif RULE == SUM
 // No update: x is the gradient of a larger batch, which that of a part is added to where
 // keep1 is 1, and which it replaces where keep1 is 0.
-#if RULE == SUM
 #define STATES 0
 #define APPLY(T, x, g, a, b)                     \
     do {                                         \
         x = keep1 == 0.0f ? g : x + g;           \
     } while (0)
+#else
+#error RULE is none of these
 #endif
 // 0, or NaN where a number of an update is not finite: v − v is 0 where v is finite.
 #define NOT_FINITE(x, g, a, b) (((x) - (x)) + ((g) - (g)) + ((a) - (a)) + ((b) - (b)))

@@ -126,10 +126,7 @@ func (c Config) Check(l Limits) error {
 		}
 	}
 	if c.Step != nil {
-		if c.Packed == nil {
-			return fmt.Errorf("whole iterations are of packed input, and input is not packed")
-		}
-		if err := c.Step.check(*c.Packed); err != nil {
+		if err := c.Step.check(); err != nil {
 			return fmt.Errorf("whole iterations: %w", err)
 		}
 	}

@@ -30,8 +30,14 @@ func (t StepTile) String() string {
 	return fmt.Sprintf("step:%dx%d,%dx%d,%di%dr%d", t.Rows, w*t.Packed, t.DenseRows, w*t.Dense, w*t.Gradient, t.RowItems, t.Ranges)
 }
 
-// check reports a tile that cannot go with the tile of packed input.
-func (t StepTile) check(packed Tile) error {
+// Tile returns the tile of packed input that goes with t, in the place of another.
+func (t StepTile) Tile(packed Tile) *Tile {
+	packed.ItemRows, packed.ItemCols, packed.Width = t.Rows, t.Packed*stepWidth, stepWidth
+	return &packed
+}
+
+// check reports numbers out of their range.
+func (t StepTile) check() error {
 	for _, f := range []struct {
 		name       string
 		value, max int
@@ -45,9 +51,6 @@ func (t StepTile) check(packed Tile) error {
 	}
 	if t.DenseRows%t.Rows != 0 {
 		return fmt.Errorf("dense rows are %d: a multiple of the %d rows of a packed group is expected", t.DenseRows, t.Rows)
-	}
-	if packed.ItemRows != t.Rows {
-		return fmt.Errorf("groups have %d rows, those of packed input %d: one number is expected", t.Rows, packed.ItemRows)
 	}
 	return nil
 }

@@ -27,3 +27,12 @@ type Steps interface {
 	// Close frees the memory.
 	Close() error
 }
+
+// Stages are Steps whose results on the way can be looked at: the conformance suite judges
+// each of them by the ones before.
+type Stages interface {
+	Steps
+	// Stages returns, of the last block, the outputs h_l of the hidden layers and the
+	// derivatives dz_l of the sums of all layers, B×n_l. They are valid until the next call.
+	Stages(b Block) (h, dz []Matrix)
+}
