@@ -94,7 +94,7 @@ func open(a api, d Device, o Options) (*Backend, error) {
 		}
 	}
 	if o.Dense {
-		b.config.Packed, b.config.Bytes = nil, false
+		b.config.Packed, b.config.Step, b.config.Bytes = nil, nil, false
 	}
 	_, file, line, _ := runtime.Caller(2)
 	b.cleanup = runtime.AddCleanup(b, reportLeak, fmt.Sprintf("%s:%d", file, line))
@@ -160,7 +160,7 @@ func (b *Backend) Prepare(sizes []int, plan network.ShardPlan) (network.Executor
 			return nil, b.s.fail("self-test of the plan", unwrapped(err))
 		}
 	}
-	return b.executor(c), nil
+	return b.executor(c, sizes, plan), nil
 }
 
 // settings returns those of a plan, which may come from a file.
@@ -175,7 +175,7 @@ func (b *Backend) settings(plan network.ShardPlan) (c kernels.Config, err error)
 }
 
 // test returns the self-test of a plan.
-func (b *Backend) test(c kernels.Config, sizes []int, plan network.ShardPlan) *selfTest {
+func (b *state) test(c kernels.Config, sizes []int, plan network.ShardPlan) *selfTest {
 	t := &selfTest{api: b.api, source: b.s.source, device: b.s.device, passes: b.passes, config: c, sizes: sizes, rows: []int{plan.BlockRows}}
 	if plan.ScoreRows != plan.BlockRows {
 		t.rows = append(t.rows, plan.ScoreRows)

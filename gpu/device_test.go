@@ -249,7 +249,7 @@ func TestPackedInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	e := b.executor(b.config)
+	e := b.executor(b.config, nil, network.ShardPlan{})
 	blocks := make([]int, 16)
 	for i := range blocks {
 		blocks[i] = min(64, 1000-64*i)

@@ -464,7 +464,7 @@ func TestTooSmall(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	e := b.executor(b.config)
+	e := b.executor(b.config, nil, network.ShardPlan{})
 	if _, err := e.NewBuffer(251); err == nil || !strings.Contains(err.Error(), "1004 bytes, the device's largest buffer is 1000") {
 		t.Errorf("buffer: %v", err)
 	}

@@ -223,7 +223,7 @@ func tinyProbe(a api, d Device) (err error) {
 	defer func() { err = errors.Join(err, b.Close()) }()
 	probe := kernels.Probe{Width: 4, Chains: 2, Steps: 2, Group: 2, Groups: 2, Rounds: 1}
 	elements := probe.Groups * probe.Group * probe.Steps * probe.Width
-	e := b.executor(b.config)
+	e := b.executor(b.config, nil, network.ShardPlan{})
 	from, err := e.zeroed("probe", 4*elements)
 	if err != nil {
 		return err

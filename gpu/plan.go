@@ -51,7 +51,31 @@ func (b *Backend) Propose(sizes []int, s network.Samples, batchRows int) (networ
 	if err := s.Check(0); err != nil {
 		return network.ShardPlan{}, b.s.fail("propose", err)
 	}
-	c, d := b.config, b.s.device
+	base := b.config
+	for {
+		plan, c := b.outline(base, sizes, s, batchRows)
+		if b.passes != nil {
+			var failed *Failure
+			var err error
+			if c, failed, err = b.trusted(c, sizes, plan); err != nil {
+				return network.ShardPlan{}, err
+			}
+			if failed != nil { // other blocks and tiles suit what takes the place of whole iterations
+				if base.Step = nil; failed.Operation != opStep {
+					base.Packed = nil
+				}
+				continue
+			}
+		}
+		text, err := json.Marshal(c)
+		plan.Settings = text
+		return plan, err
+	}
+}
+
+// outline returns a plan, but for its settings, and those, before any test.
+func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batchRows int) (network.ShardPlan, kernels.Config) {
+	d := b.s.device
 	perRow, widest := int64(0), int64(network.AlignUp(sizes[0]))
 	for _, n := range sizes[1:] {
 		perRow += 4 * int64(network.AlignUp(n))
@@ -83,47 +107,46 @@ func (b *Backend) Propose(sizes []int, s network.Samples, batchRows int) (networ
 	}
 	c.Bytes = c.Bytes && separable(s)
 	c.Shifted = (c.Packed != nil || c.Bytes) && shifted(s, c.Packed != nil)
-	if b.passes != nil {
-		var err error
-		if c, err = b.trusted(c, sizes, plan); err != nil {
-			return network.ShardPlan{}, err
-		}
-	}
-	text, err := json.Marshal(c)
-	plan.Settings = text
-	return plan, err
+	return plan, c
 }
 
 // trusted returns c, or where kernels of it fail their self-test, with others in their
-// place that pass.
-func (b *Backend) trusted(c kernels.Config, sizes []int, plan network.ShardPlan) (kernels.Config, error) {
+// place that pass. Where whole iterations have to give way it returns what failed.
+func (b *Backend) trusted(c kernels.Config, sizes []int, plan network.ShardPlan) (kernels.Config, *Failure, error) {
 	for {
 		err := b.verify(c, sizes, plan)
 		var failed *Failure
 		if !errors.As(err, &failed) {
-			return c, err
+			return c, nil, err
 		}
 		what := failed.Operation
 		if failed.N > 0 {
 			what = network.OperationKey(failed.Operation, failed.N, failed.P)
 		}
-		next, from, to := b.replaced(c, failed)
 		d := b.s.device
+		if failed.Operation == opStep {
+			b.note(fmt.Sprintf("opencl:%s, %s (driver %s): %s give way to one operation after the other: %s", d.ID(), d.Name, d.Driver, opStep, failed.Reason))
+			return c, failed, nil
+		}
+		next, from, to := b.replaced(c, failed)
 		if to == "" {
 			call := fmt.Sprintf("no kernel of %s computes right on %s (%s, driver %s); the last, %s", what, d.Name, d.PlatformName, d.Driver, from)
 			if c.Tile(kernels.OpForward, sizes[0], sizes[1]).Variant == kernels.Tensor {
 				call = fmt.Sprintf("precision %s needs mma.sync, as NVIDIA's drivers have it from sm_80 on", c.Forward.Precision)
 			}
-			return c, b.s.fail(call, failed)
+			return c, nil, b.s.fail(call, failed)
 		}
 		b.note(fmt.Sprintf("opencl:%s, %s (driver %s): kernel %s of %s gives way to %s: %s", d.ID(), d.Name, d.Driver, from, what, to, failed.Reason))
+		if c.Step != nil && next.Step == nil {
+			return c, failed, nil
+		}
 		c = next
 	}
 }
 
 // verify tests what has not passed yet of a plan with the settings c, in another process
 // where there is one for it.
-func (b *Backend) verify(c kernels.Config, sizes []int, plan network.ShardPlan) error {
+func (b *state) verify(c kernels.Config, sizes []int, plan network.ShardPlan) error {
 	t := b.test(c, sizes, plan)
 	if b.isolate == nil {
 		return t.run()
@@ -198,7 +221,7 @@ func (b *Backend) replaced(c kernels.Config, f *Failure) (next kernels.Config, f
 	tile := c.Tile(f.Operation, f.N, f.P)
 	switch {
 	case f.First && c.Packed != nil:
-		tile, c.Packed = *c.Packed, nil
+		tile, c.Packed, c.Step = *c.Packed, nil, nil
 		c.Shifted = false
 		return c, tile.String(), "dense input"
 	case tile.Variant == kernels.Tensor:

@@ -84,6 +84,9 @@ func (e *executor) Update(u network.Update, theta, g network.Vector, state []net
 		return err
 	}
 	item, rule := e.config.UpdateItem, ruleOf(u)
+	if err := e.trust(rule); err != nil {
+		return err
+	}
 	l, err := e.launch(launchKey{kernel: "update", operation: network.OpUpdate, rule: rule}, false, func() (kernels.Program, []int) {
 		if item > 1 {
 			return kernels.Update(rule, item), []int{1}

@@ -134,6 +134,9 @@ func (st *steps) columns(rule kernels.Rule, f network.Factors, iteration int, b 
 	if record < 0 || record >= mine.records {
 		panic(badRange)
 	}
+	if err := e.trust(rule); err != nil {
+		return err
+	}
 	l, err := e.launch(launchKey{kernel: "step_columns", operation: OpStepColumns, rule: rule, network: st.network}, true,
 		func() (kernels.Program, []int) {
 			return tile.ColumnsOf(st.layout.Sizes, rule), []int{1}

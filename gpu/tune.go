@@ -267,7 +267,7 @@ func (s *tileSearch) try(tile kernels.Tile) (_ *trial, err error) {
 	if s.op == kernels.OpPacked {
 		t.operations = []string{kernels.OpForward, kernels.OpWeightGradient}
 	}
-	if err := t.layer.prepare(b.executor(c), false); err != nil {
+	if err := t.layer.prepare(b.executor(c, nil, network.ShardPlan{}), false); err != nil {
 		return nil, err
 	}
 	for _, op := range t.operations {

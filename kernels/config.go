@@ -35,6 +35,9 @@ type Config struct {
 	// Step is how whole iterations over packed input are computed; nil where they are
 	// not, but operation by operation.
 	Step *StepTile `json:"step,omitempty"`
+	// Rule is an update rule, beside that of plain gradient descent, that the self-test of
+	// a plan with these settings covers.
+	Rule Rule `json:"rule,omitempty"`
 	// SoftmaxRows is how many rows a work-item takes; 0 asks for the naive kernel.
 	SoftmaxRows int `json:"softmax_rows"`
 	// UpdateItem is how many parameters a work-item updates.
@@ -126,6 +129,9 @@ func (c Config) Check(l Limits) error {
 		}
 	}
 	if c.Step != nil {
+		if c.Packed == nil {
+			return fmt.Errorf("whole iterations are of packed input, and input is not packed")
+		}
 		if err := c.Step.check(); err != nil {
 			return fmt.Errorf("whole iterations: %w", err)
 		}
