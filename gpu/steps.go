@@ -13,12 +13,6 @@ import (
 	"clgrad/network"
 )
 
-// The operations of whole iterations, as profiles name them.
-const (
-	OpStepRows    = "step_rows"
-	OpStepColumns = "step_columns"
-)
-
 // maxIndexRows is how many rows of a batch the entries of its index can name.
 const maxIndexRows = 1 << 16
 
@@ -111,13 +105,13 @@ func (st *steps) rows(b network.Block, m int, theta *object) error {
 		panic(foreign)
 	}
 	rows := b.Rows()
-	if err := x.check(OpStepRows); err != nil {
+	if err := x.check(network.OpStepRows); err != nil {
 		return err
 	}
 	if x.labels == nil {
-		return e.s.fail(OpStepRows, network.ErrNoLabels)
+		return e.s.fail(network.OpStepRows, network.ErrNoLabels)
 	}
-	l, err := e.launch(launchKey{kernel: "step_rows", operation: OpStepRows, network: st.network}, true,
+	l, err := e.launch(launchKey{kernel: "step_rows", operation: network.OpStepRows, network: st.network}, true,
 		func() (kernels.Program, []int) { return tile.RowsOf(st.layout.Sizes), []int{1} })
 	if err != nil {
 		return err
@@ -137,7 +131,7 @@ func (st *steps) columns(rule kernels.Rule, f network.Factors, iteration int, b 
 	if err := e.trust(rule); err != nil {
 		return err
 	}
-	l, err := e.launch(launchKey{kernel: "step_columns", operation: OpStepColumns, rule: rule, network: st.network}, true,
+	l, err := e.launch(launchKey{kernel: "step_columns", operation: network.OpStepColumns, rule: rule, network: st.network}, true,
 		func() (kernels.Program, []int) {
 			return tile.ColumnsOf(st.layout.Sizes, rule), []int{1}
 		})

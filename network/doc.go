@@ -37,6 +37,9 @@
 // time. A Trainer itself belongs to one goroutine. With one shard the trainer starts up to
 // 64 iterations, or 50 ms of work, before it waits for the device and reports them.
 //
+// An executor may do whole blocks at once, where its plan says so ([Stepper]). A batch that is
+// one block is then two launches on an OpenCL device.
+//
 // # Sums over shards and processes
 //
 // With several shards the gradients are added in the order of the shards, in float64 on
