@@ -38,8 +38,16 @@ func TestPackedOrder(t *testing.T) {
 		if o == network.Similar {
 			want -= want % b.config.Packed.ItemRows
 		}
+		if score := plan.Shards[0].ScoreRows; score != want {
+			t.Errorf("order %q: scores blocks of %d rows, want %d", o, score, want)
+		}
 		if packed := c.Packed != nil; packed != (o == network.Similar) || block != want {
 			t.Errorf("order %q: packed is %v, in blocks of %d rows, want %d", o, packed, block, want)
 		}
+	}
+	// One block needs no whole groups.
+	one, err := network.NewOrderedPlan([]int{features, 3}, s, 128, network.Similar, 0, b)
+	if err != nil || one.Shards[0].BlockRows != 128 {
+		t.Errorf("a batch of 128 rows: %+v, %v", one.Shards, err)
 	}
 }

@@ -72,9 +72,9 @@ func (b *Backend) Propose(sizes []int, s network.Samples, batchRows int) (networ
 	if c.Packed != nil && (!packable(s) || packedDensity(s, c.Packed.ItemRows) > maxPackedDensity) {
 		c.Packed = nil
 	}
-	if c.Packed != nil && plan.BlockRows > c.Packed.ItemRows {
-		// Groups of similar rows stay whole: every block but the last ends with a group.
-		plan.BlockRows -= plan.BlockRows % c.Packed.ItemRows
+	if c.Packed != nil {
+		plan.BlockRows = wholeGroups(plan.BlockRows, batchRows, c.Packed.ItemRows)
+		plan.ScoreRows = wholeGroups(plan.ScoreRows, s.Rows, c.Packed.ItemRows)
 	}
 	c.Bytes = c.Bytes && separable(s)
 	c.Shifted = (c.Packed != nil || c.Bytes) && shifted(s, c.Packed != nil)
@@ -87,6 +87,16 @@ func (b *Backend) Propose(sizes []int, s network.Samples, batchRows int) (networ
 	text, err := json.Marshal(c)
 	plan.Settings = text
 	return plan, err
+}
+
+// wholeGroups returns a number of rows of a block, at most the given one, so that where
+// rows need several blocks all but the last end with a whole group: a group of similar rows
+// is not cut.
+func wholeGroups(block, rows, group int) int {
+	if block < rows && block > group {
+		block -= block % group
+	}
+	return block
 }
 
 // trusted returns c, or where kernels of it fail their self-test, with others in their
