@@ -101,13 +101,27 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 	}
 	if c.Step != nil {
 		c.Packed = c.Step.Tile(*c.Packed)
-		if plan.BlockRows = fits(batchRows); plan.BlockRows > maxStepRows {
+		if plan.BlockRows > maxStepRows {
 			plan.BlockRows = stepBlockRows
 		}
+	}
+	if c.Packed != nil {
+		plan.BlockRows = wholeGroups(plan.BlockRows, batchRows, c.Packed.ItemRows)
+		plan.ScoreRows = wholeGroups(plan.ScoreRows, s.Rows, c.Packed.ItemRows)
 	}
 	c.Bytes = c.Bytes && separable(s)
 	c.Shifted = (c.Packed != nil || c.Bytes) && shifted(s, c.Packed != nil)
 	return plan, c
+}
+
+// wholeGroups returns a number of rows of a block, at most the given one, so that where
+// rows need several blocks all but the last end with a whole group: a group of similar rows
+// is not cut.
+func wholeGroups(block, rows, group int) int {
+	if block < rows && block > group {
+		block -= block % group
+	}
+	return block
 }
 
 // trusted returns c, or where kernels of it fail their self-test, with others in their
