@@ -25,6 +25,8 @@ func TestPackedOrder(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
+	b.config.Step = nil
+	b.config.Packed = &kernels.Tile{Variant: kernels.Packed, ItemRows: 6, ItemCols: 64, Width: 16, Splits: 2}
 	for _, o := range []network.Order{network.Given, network.Similar} {
 		plan, err := network.NewOrderedPlan([]int{features, 3}, s, rows, o, 0, b)
 		if err != nil {
