@@ -30,6 +30,7 @@ type compareCommand struct {
 	Epochs    recipe.Count   `default:"10" help:"Number of epochs of a run at most. With all rows in a batch an epoch is one iteration."`
 	TimeLimit recipe.Seconds `placeholder:"SECONDS" help:"End a run after the epoch in which its training time reaches this."`
 	Target    recipe.Share   `placeholder:"SHARE" help:"End a run after the epoch that reaches this accuracy, as in 0.97, and report the time that it took."`
+	Cold      bool           `help:"Run no epoch of warm-up before the first. Seconds then have what drivers compile."`
 	Seeds     recipe.Count   `default:"1" help:"Number of runs of each entry, with seeds from --seed on. Figures are medians."`
 
 	Data       recipe.Path        `default:"mnist" help:"Data set, as for train."`
@@ -106,7 +107,7 @@ func (c compareCommand) Run(a *app) (err error) {
 	}
 	o := compare.Options{
 		Setup: f.Setup, Set: set, Layout: l,
-		Epochs: int(c.Epochs), TimeLimit: float64(c.TimeLimit), Target: float64(c.Target), Seeds: int(c.Seeds),
+		Epochs: int(c.Epochs), TimeLimit: float64(c.TimeLimit), Target: float64(c.Target), Cold: c.Cold, Seeds: int(c.Seeds),
 		Open: func(name string) (network.Backend, error) {
 			return backendName(name).open(a, gpu.Options{Precision: c.Precision})
 		},

@@ -31,6 +31,7 @@ type Options struct {
 	Epochs    int
 	TimeLimit float64 // an entry ends after the epoch that reaches so many seconds; 0 for none
 	Target    float64 // an entry ends after the epoch that reaches this accuracy; 0 for none
+	Cold      bool    // without the epoch of warm-up
 	Seeds     int     // how many runs each entry has, the first with Setup's seed
 
 	// Open opens a backend by its name.
@@ -190,7 +191,7 @@ func (x *runner) diverged(err error, note func(string, ...any)) bool {
 }
 
 // start brings the data to the backend and runs an epoch that does not count: drivers
-// compile at first launches, of the last, shorter batch too.
+// compile at first launches, of the last, shorter batch too. Cold there is no such epoch.
 func (x *runner) start(ctx context.Context, o Options, heldOut network.Samples, b network.Backend) error {
 	begin := time.Now()
 	plan, err := network.NewPlan(o.Layout.Sizes, o.Set.Train, x.BatchSize, b)
@@ -213,6 +214,9 @@ func (x *runner) start(ctx context.Context, o Options, heldOut network.Samples, 
 		return err
 	}
 	x.Load = time.Since(begin).Seconds()
+	if o.Cold {
+		return nil
+	}
 	begin = time.Now()
 	if err := x.descend(ctx, nil); err != nil {
 		return err

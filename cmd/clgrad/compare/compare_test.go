@@ -77,10 +77,18 @@ func TestStopped(t *testing.T) {
 
 // The same seed gives the same losses: the warm-up leaves nothing behind.
 func TestWarmup(t *testing.T) {
-	setting := Setting{network.Nesterov, 7, 0.1, "cpu64"}
-	r, err := Compare(t.Context(), small(t, setting))
+	warm := small(t, Setting{network.Nesterov, 7, 0.1, "cpu64"})
+	r, err := Compare(t.Context(), warm)
 	if err != nil {
 		t.Fatal(err)
+	}
+	warm.Cold = true
+	cold, err := Compare(t.Context(), warm)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if x, y := r.Entries[0].Runs[0], cold.Entries[0].Runs[0]; x.Warmup <= 0 || y.Warmup != 0 || x.Epochs[2].Loss != y.Epochs[2].Loss || r.excluded() == cold.excluded() {
+		t.Errorf("warm %+v, cold %+v", x, y)
 	}
 	o := small(t)
 	b := cpu.New[float64]()

@@ -18,6 +18,7 @@ type Report struct {
 	Epochs    int     `json:"epochs"`                       // of a run at most
 	TimeLimit float64 `json:"time_limit_seconds,omitempty"` // of a run
 	Target    float64 `json:"target,omitempty"`             // accuracy at which a run ends
+	Cold      bool    `json:"cold,omitempty"`               // without warm-up: seconds have what drivers compile
 	Seeds     int     `json:"seeds"`                        // runs of an entry
 	Entries   []Entry `json:"entries"`
 }
@@ -65,7 +66,7 @@ type Epoch struct {
 func newReport(o Options, of string, rows int) Report {
 	r := Report{
 		Data: o.Set.Name, Layers: o.Layout.Sizes, Rows: o.Set.Train.Rows, Of: of, OfRows: rows,
-		Epochs: o.Epochs, TimeLimit: o.TimeLimit, Target: o.Target, Seeds: o.Seeds,
+		Epochs: o.Epochs, TimeLimit: o.TimeLimit, Target: o.Target, Cold: o.Cold, Seeds: o.Seeds,
 	}
 	for i, name := range names(o.Settings, r.Rows) {
 		r.Entries = append(r.Entries, Entry{Name: name, Setting: o.Settings[i]})

@@ -19,7 +19,12 @@ import (
 func (r Report) WriteJSON(w io.Writer) error { return json.NewEncoder(w).Encode(r) }
 
 // excluded says what the seconds are of.
-const excluded = "Seconds are of training. Left out are loading, one epoch of warm-up before the first, in which drivers compile, and taking the accuracy after each epoch."
+func (r Report) excluded() string {
+	if r.Cold {
+		return "Seconds are of training, with what drivers compile at first. Left out are loading, and taking the accuracy after each epoch."
+	}
+	return "Seconds are of training. Left out are loading, one epoch of warm-up before the first, in which drivers compile, and taking the accuracy after each epoch."
+}
 
 // cell returns a number for a table, a dash where it is unknown.
 func cell(v network.Number, show func(float64) string) string {
@@ -92,7 +97,7 @@ func (r Report) Show(out io.Writer) error {
 			fmt.Fprintf(out, "%s: %s\n", x.Backend, x.Device)
 		}
 	}
-	_, err := fmt.Fprintf(out, "%s\n%s\n", r.medians(), excluded)
+	_, err := fmt.Fprintf(out, "%s\n%s\n", r.medians(), r.excluded())
 	return err
 }
 
@@ -101,7 +106,7 @@ func (r Report) Page(command string) report.Run {
 	columns, rows := r.table()
 	page := report.Run{
 		Title:    "Comparison on " + r.Data,
-		Tables:   []report.Table{{ID: "entries", Heading: "Entries", Columns: columns, Rows: rows, Note: r.medians() + " " + excluded}},
+		Tables:   []report.Table{{ID: "entries", Heading: "Entries", Columns: columns, Rows: rows, Note: r.medians() + " " + r.excluded()}},
 		Settings: []report.Figure{{Name: "data", Value: r.subject()}},
 		Command:  command,
 	}
