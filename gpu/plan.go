@@ -72,6 +72,10 @@ func (b *Backend) Propose(sizes []int, s network.Samples, batchRows int) (networ
 	if c.Packed != nil && (!packable(s) || packedDensity(s, c.Packed.ItemRows) > maxPackedDensity) {
 		c.Packed = nil
 	}
+	if c.Packed != nil && plan.BlockRows > c.Packed.ItemRows {
+		// Groups of similar rows stay whole: every block but the last ends with a group.
+		plan.BlockRows -= plan.BlockRows % c.Packed.ItemRows
+	}
 	c.Bytes = c.Bytes && separable(s)
 	c.Shifted = (c.Packed != nil || c.Bytes) && shifted(s, c.Packed != nil)
 	if b.passes != nil {

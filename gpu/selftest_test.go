@@ -290,10 +290,10 @@ func (a asking) Add(...string) {}
 // Every launch of a training run over whole blocks, and of scoring, is one that the
 // self-test asks for, at its own sizes.
 func TestSelfTestCoversRun(t *testing.T) {
-	far := sparse(400, 50)
+	far := sparse(384, 50)
 	far.Scaling.Shift = []float64{3}
 	for _, class := range []string{"CPU", "GPU"} {
-		for name, s := range map[string]network.Samples{"dense": noise(400, 50), "packed or bytes": sparse(400, 50), "shifted": far} {
+		for name, s := range map[string]network.Samples{"dense": noise(384, 50), "packed or bytes": sparse(384, 50), "shifted": far} {
 			d := fakeDevice
 			d.Type, d.MaxBuffer, d.MaxWorkGroup, d.LocalMemory = class, 1<<30, 1024, 48<<10
 			asked, seen := asking{}, &recording{}
@@ -301,7 +301,7 @@ func TestSelfTestCoversRun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			b.config.BlockRows = 100
+			b.config.BlockRows = 96 // four whole blocks, of whole groups
 			l, err := network.NewLayout([]int{50, 20, 3})
 			if err != nil {
 				t.Fatal(err)

@@ -28,6 +28,10 @@
 // visits every batch once, in order, or in an order drawn from the plan's seed and the
 // number of the epoch.
 //
+// [NewOrderedPlan] first puts the rows in another [Order], once for the whole run: a
+// random one, or one that brings rows with the same zeros together, which makes packed
+// input smaller. What is scored or predicted keeps its own order.
+//
 // A [Trainer] has one shard for each backend: the backend's slice of every batch, its
 // own parameters and its own gradient. A shard computes a slice block by block and adds
 // up the gradients of the blocks. Only the activations of one block are held. So memory
