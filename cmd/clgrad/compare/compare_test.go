@@ -92,11 +92,11 @@ func TestWarmup(t *testing.T) {
 	}
 	o := small(t)
 	b := cpu.New[float64]()
-	plan, err := network.NewPlan(o.Layout.Sizes, o.Set.Train, 7, b)
+	plan, err := network.NewOrderedPlan(o.Layout.Sizes, o.Set.Train, 7, network.Random, 7, b)
 	if err != nil {
 		t.Fatal(err)
 	}
-	plan.Shuffle, plan.Seed = true, 7
+	plan.Shuffle = true
 	trainer, err := network.NewTrainer(o.Layout, o.Set.Train, plan, []network.Backend{b}, nil)
 	if err != nil {
 		t.Fatal(err)
