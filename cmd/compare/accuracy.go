@@ -45,6 +45,9 @@ func (s *session) tried(g goal, seed int) []setting {
 	return all
 }
 
+// passLimit is how many seconds of training a setting has in the first pass.
+const passLimit = 20
+
 // choose returns the setting that a learner is fastest at a goal with, by one run of each,
 // with a seed that no later run has. Of one setting in one variant there is no choice.
 func (s *session) choose(l *learner, g goal) (choice, error) {
@@ -52,11 +55,15 @@ func (s *session) choose(l *learner, g goal) (choice, error) {
 	if len(all) == 1 && len(l.variants) == 1 {
 		return choice{l.variants[0], all[0]}, nil
 	}
-	note("%s to %s: trying %d settings", l.name, g.name, len(all)*len(l.variants))
+	note("%s to %s: trying %d settings", l.name, g.name, len(all))
+	for i := range all {
+		all[i].Limit = min(s.limit, passLimit)
+	}
 	best, took, err := l.best(all)
 	if err == nil {
-		note("%s to %s: the best is %s, %s s", l.name, g.name, best, seconds(took, s.limit))
+		note("%s to %s: the best is %s, in seconds: %s", l.name, g.name, best, seconds(took, all[0].Limit))
 	}
+	best.Limit = s.limit
 	return best, err
 }
 

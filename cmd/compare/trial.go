@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -126,32 +127,50 @@ func (c choice) String() string {
 	return c.setting.String() + ", " + c.variant.name
 }
 
-// best tries every setting in every variant once, and returns the one that came to the
-// target first; where none did, the one with the highest accuracy.
+// finalists is how many settings the first pass tries in every variant.
+const finalists = 3
+
+// best tries every setting in the first variant, and the settings that came to the target
+// first in the others: threads and kernels hardly change how many epochs it takes. It
+// returns the one that came there first; where none did, the one with the highest accuracy.
 func (l *learner) best(settings []setting) (best choice, seconds float64, err error) {
-	seconds, highest := math.Inf(1), -1.
-	for _, v := range l.variants {
-		all := slices.Clone(settings)
+	type result struct {
+		choice
+		took, accuracy float64
+	}
+	before := func(a, b result) int { return cmp.Or(cmp.Compare(a.took, b.took), cmp.Compare(b.accuracy, a.accuracy)) }
+	var results []result
+	left := slices.Clone(settings)
+	limit := math.Inf(1)
+	for i, v := range l.variants {
+		if i == 1 {
+			slices.SortStableFunc(results, before)
+			left = nil
+			for _, r := range results[:min(finalists, len(results))] {
+				left = append(left, r.setting)
+			}
+		}
+		all := slices.Clone(left)
 		for i := range all {
-			all[i].Limit = min(all[i].Limit, seconds)
+			all[i].Limit = min(all[i].Limit, limit)
 		}
 		trials, err := l.try(v, all)
 		if err != nil {
-			return best, seconds, fmt.Errorf("%s: %w", l.name, err)
+			return best, limit, fmt.Errorf("%s: %w", l.name, err)
 		}
 		for i, t := range trials {
 			l.version = t.Version
-			took, _ := t.to(*settings[i].Target)
-			accuracy := 0.
+			r := result{choice: choice{v, left[i]}}
+			r.took, _ = t.to(*left[i].Target)
 			for _, e := range t.Epochs {
-				accuracy = max(accuracy, e.Accuracy)
+				r.accuracy = max(r.accuracy, e.Accuracy)
 			}
-			if took < seconds || math.IsInf(seconds, 1) && accuracy > highest {
-				best, seconds, highest = choice{v, settings[i]}, took, accuracy
-			}
+			limit = min(limit, r.took)
+			results = append(results, r)
 		}
 	}
-	return best, seconds, nil
+	first := slices.MinFunc(results, before)
+	return first.choice, first.took, nil
 }
 
 // clgradLearner is clgrad compare, a process for each setting.
