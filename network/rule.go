@@ -61,6 +61,19 @@ func NewRule(o Optimizer) Rule {
 	return r
 }
 
+// DefaultLearningRate returns the α that suits an optimizer where nothing is known of the
+// data: 0.5 for plain descent, 0.1 with momentum (the step then adds up to 1/(1−μ) times as
+// much), and for adam and adamw 0.001, which is PyTorch's default and that of Kingma and Ba.
+func DefaultLearningRate(o Optimizer) float64 {
+	switch o {
+	case Momentum, Nesterov:
+		return 0.1
+	case Adam, AdamW:
+		return 0.001
+	}
+	return 0.5
+}
+
 // States returns how many vectors of state the rule has.
 func (r Rule) States() int {
 	switch r.Optimizer {

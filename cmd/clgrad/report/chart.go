@@ -146,8 +146,14 @@ func (d *drawing) curve(c Curve, s scale, number int, reference bool) (points in
 		line.Dashes = dashes[1+number%(len(dashes)-1)]
 	}
 	pieces, left := c.segments(s.factor)
+	return d.pieces(c.Name, pieces, left, len(c.Values), line)
+}
+
+// pieces adds a curve's pieces, without left of all its values, and returns the number
+// of its points.
+func (d *drawing) pieces(name string, pieces []plotter.XYs, left, all int, line draw.LineStyle) (points int) {
 	if left > 0 {
-		d.notes = append(d.notes, fmt.Sprintf("%s: %d of %d values are not finite and left out.", c.Name, left, len(c.Values)))
+		d.notes = append(d.notes, fmt.Sprintf("%s: %d of %d values are not finite and left out.", name, left, all))
 	}
 	for _, piece := range pieces {
 		points += len(piece)
@@ -158,7 +164,7 @@ func (d *drawing) curve(c Curve, s scale, number int, reference bool) (points in
 		d.Add(&plotter.Line{XYs: thin(piece), LineStyle: line})
 	}
 	if points > 0 {
-		d.entries = append(d.entries, entry{plain(c.Name, 60), line})
+		d.entries = append(d.entries, entry{plain(name, 60), line})
 	}
 	return points
 }
