@@ -17,7 +17,7 @@ import (
 )
 
 type trainCommand struct {
-	From string `name:"recipe" placeholder:"NAME|FILE" help:"Take all flags that are not given from a recipe: a built-in one (clgrad recipes), a file, or the directory of a run."`
+	RecipeName string `name:"recipe" placeholder:"NAME|FILE" help:"Take all flags that are not given from a recipe: a built-in one (clgrad recipes), a file, or the directory of a run."`
 	recipe.Recipe
 	Out     recipe.Path `placeholder:"DIR" help:"Keep the run in this directory, which is made if needed: configuration, checkpoints, model, metrics and report. It may not hold another run. Without --out a run of a recipe is kept in runs/TIME-NAME, any other is not kept."`
 	Resume  recipe.Path `placeholder:"DIR" help:"Go on with a run that --out DIR began and that was interrupted or killed. It ends with the same bits as a run that was not. Only --new-plan and --json can be given with it."`
@@ -40,7 +40,7 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 		if p.Flag != nil {
 			given[p.Flag.Name] = true
 			if p.Flag.Name == "recipe" {
-				c.From, _ = ctx.FlagValue(p.Flag).(string)
+				c.RecipeName, _ = ctx.FlagValue(p.Flag).(string)
 			}
 		}
 	}
@@ -50,14 +50,14 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 	if !given["recipe"] {
 		return nil
 	}
-	file, err := recipe.Load(c.From)
+	file, err := recipe.Load(c.RecipeName)
 	if err != nil {
 		return err
 	}
 	c.Origin = file.Origin
 	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		text, ok := file.Value(flag.Name)
-		if !ok || given["data"] && recipe.OfData(flag.Name) {
+		if !ok || slices.ContainsFunc(recipe.Of(flag.Name), func(other string) bool { return given[other] }) {
 			return nil, nil
 		}
 		return text, nil
@@ -80,7 +80,7 @@ var lockPatience = 2 * time.Second
 
 // Run trains, scores and saves.
 func (c trainCommand) Run(a *app) error {
-	keep := c.Out != "" || c.From != ""
+	keep := c.Out != "" || c.RecipeName != ""
 	const nowhere = "--%s: nothing is kept without --out: give a directory"
 	switch {
 	case keep && c.Rows != "" && c.Predict == "":
@@ -94,6 +94,11 @@ func (c trainCommand) Run(a *app) error {
 		return misused(nowhere, "predictions")
 	case c.CheckpointEvery > 0:
 		return misused(nowhere, "checkpoint-every")
+	}
+	if c.Resume == "" {
+		if err := c.Complete(); err != nil {
+			return misused("%w", err)
+		}
 	}
 	o := run.Options{
 		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, Patience: lockPatience,
@@ -122,11 +127,11 @@ func (c trainCommand) start(a *app, r recipe.Recipe, set dataset.Set, l network.
 	if err != nil {
 		return nil, nil, network.Plan{}, err
 	}
-	t, plan, err := r.Start(set, l, b)
+	t, plan, err := r.Start(set, l, r.Batch(set.Train.Rows), b)
 	if failed := (*gpu.Error)(nil); r.Backend == "auto" && !r.Precision.Reduced() && errors.As(err, &failed) {
 		a.note("computing on the CPU instead: %s", oneLine(errors.Join(err, b.Close())))
 		b = cpu.New[float32]()
-		t, plan, err = r.Start(set, l, b)
+		t, plan, err = r.Start(set, l, r.Batch(set.Train.Rows), b)
 	}
 	if err != nil {
 		return nil, nil, plan, errors.Join(err, b.Close())

@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -73,8 +74,7 @@ func newDirectory(path string, now time.Time, patience time.Duration, r recipe.R
 	if err != nil {
 		return nil, err
 	}
-	r.Data, r.Test, r.Rows = absolute(r.Data), absolute(r.Test), absolute(r.Rows)
-	if d.config, err = r.Encode(); err != nil {
+	if d.config, err = encode(r); err != nil {
 		return nil, err
 	}
 	if err := d.checkEmpty(); err != nil {
@@ -150,13 +150,32 @@ func absolute(p recipe.Path) recipe.Path {
 }
 
 // open opens the history as it was after done iterations.
-func (d *directory) open(done int, r recipe.Recipe) (t trace, err error) {
+func (d *directory) open(done int, p pace) (t trace, err error) {
 	if d == nil {
 		return trace{}, nil
 	}
 	d.wrote = append(d.wrote, IterationsFile, MetricsFile, LinesFile)
-	d.history, t, err = openHistory(d.path, done, int(r.LogEvery), int(r.Iterations))
+	d.history, t, err = openHistory(d.path, done, p, nil)
 	return t, err
+}
+
+// configure writes the configuration, if it has changed.
+func (d *directory) configure(r recipe.Recipe) error {
+	if d == nil {
+		return nil
+	}
+	config, err := encode(r)
+	if err != nil || bytes.Equal(config, d.config) {
+		return err
+	}
+	d.config = config
+	return durable.WriteFile(d.name(recipe.FileName), config)
+}
+
+// encode returns a recipe as a configuration: data can be found from anywhere.
+func encode(r recipe.Recipe) ([]byte, error) {
+	r.Data, r.Test, r.Rows = absolute(r.Data), absolute(r.Test), absolute(r.Rows)
+	return r.Encode()
 }
 
 // Close gives the directory back. A new run that came to nothing removes what it

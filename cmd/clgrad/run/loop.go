@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -14,10 +15,12 @@ import (
 )
 
 // Line is one iteration of --json and of the metrics. Loss and training
-// accuracy are those of its forward pass; what is known of other samples is
-// after its update.
+// accuracy are means over the rows of the iterations of the last epoch, each of its forward
+// pass; in the first epoch of those since the start. What is known of other samples is
+// after the iteration's update.
 type Line struct {
 	Iteration          int             `json:"iteration"`
+	Epoch              float64         `json:"epoch,omitempty"` // where batches are smaller than the data
 	Loss               network.Number  `json:"loss"`
 	TrainAccuracy      network.Number  `json:"train_accuracy"`
 	ValidationLoss     *network.Number `json:"validation_loss,omitempty"`
@@ -53,7 +56,7 @@ const evaluations = 100
 func (r *run) loop() (err error) {
 	var bar *progressbar.ProgressBar
 	if r.opts.Progress != nil {
-		bar = progressbar.NewOptions(int(r.Iterations), progressbar.OptionSetWriter(r.opts.Progress),
+		bar = progressbar.NewOptions(r.pace.total, progressbar.OptionSetWriter(r.opts.Progress),
 			progressbar.OptionSetDescription("training"), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
 			progressbar.OptionSetItsString("it"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
 		bar.Add(r.trainer.Done())
@@ -68,7 +71,7 @@ func (r *run) loop() (err error) {
 			defer func() { err = errors.Join(err, o.scorer.Close()) }()
 		}
 	}
-	iterations, every := int(r.Iterations), int(r.LogEvery)
+	iterations, every := r.pace.total, r.pace.every
 	count := (iterations-1)/every + 1
 	scoreEvery := (count + evaluations - 1) / evaluations
 	for r.trainer.Done() < iterations {
@@ -78,9 +81,13 @@ func (r *run) loop() (err error) {
 				next = r.trainer.Done() + min(next-r.trainer.Done(), n-r.trainer.Done()%n)
 			}
 		}
-		stopped := r.trainer.Descend(r.ctx, network.Descent{Iterations: next, LearningRate: float64(r.LR)}, func(i network.Iteration) error {
+		if bar != nil && r.pace.byEpoch() {
+			bar.Describe(fmt.Sprintf("epoch %d", 1+r.trainer.Done()/r.pace.batches))
+		}
+		stopped := r.trainer.Descend(r.ctx, r.descent(next), func(i network.Iteration) error {
 			accuracy := float64(i.Correct) / float64(i.Rows)
 			r.trace.add(i, accuracy)
+			r.batchRows = append(r.batchRows, i.Rows)
 			r.dir.iteration(i, accuracy)
 			if bar != nil {
 				bar.Add(1)
@@ -96,9 +103,12 @@ func (r *run) loop() (err error) {
 			return stopped
 		}
 		if next%every == 0 || next == iterations {
-			last := len(r.loss) - 1
 			line := Line{
-				Iteration: next, Loss: network.Number(r.loss[last]), TrainAccuracy: network.Number(r.accuracy[last]), Seconds: r.seconds,
+				Iteration: next, Loss: network.Number(r.pace.lastEpoch(r.loss, r.batchRows)),
+				TrainAccuracy: network.Number(r.pace.lastEpoch(r.accuracy, r.batchRows)), Seconds: r.seconds,
+			}
+			if r.pace.mini() {
+				line.Epoch = r.pace.epoch(next)
 			}
 			if len(r.lines)%scoreEvery == 0 || next == iterations {
 				if err := r.scoreLine(&line, others); err != nil {
@@ -123,6 +133,11 @@ func (r *run) loop() (err error) {
 		}
 	}
 	return nil
+}
+
+// descent is that of the recipe, to an iteration.
+func (r *run) descent(last int) network.Descent {
+	return network.Descent{Iterations: last, Rule: r.Rule(), LearningRate: float64(r.LR), Schedule: r.Rates()}
 }
 
 // An otherSet is one that the network is scored on, on the way.
@@ -185,6 +200,7 @@ func (r *run) showLine(l Line) error {
 	if r.opts.JSON {
 		return json.NewEncoder(r.opts.Out).Encode(l)
 	}
-	_, err := fmt.Fprintf(r.opts.Out, "Iteration %d, Loss: %.4f, Accuracy: %.2f %%\n", l.Iteration, float64(l.Loss), 100*float64(l.TrainAccuracy))
+	at := r.pace.at(l.Iteration)
+	_, err := fmt.Fprintf(r.opts.Out, "%s, Loss: %.4f, Accuracy: %.2f %%\n", strings.ToUpper(at[:1])+at[1:], float64(l.Loss), 100*float64(l.TrainAccuracy))
 	return err
 }

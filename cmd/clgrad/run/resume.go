@@ -11,10 +11,12 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
 	"clgrad/cmd/clgrad/text"
+	"clgrad/network"
 	"clgrad/network/checkpoint"
 )
 
@@ -41,7 +43,7 @@ func (r *run) reopen(path string) (err error) {
 	d := &directory{path: path, lock: lock, keep: int(r.KeepCheckpoints), saved: -1, resumed: true}
 	switch {
 	case model != nil && hasReport(path):
-		r.opts.Note("%s: finished, all %d iterations are done", path, r.Iterations)
+		r.opts.Note("%s: finished, all %s are done", path, asked(r.Recipe))
 		if lockErr == nil {
 			return errors.Join(d.sweep(), d.tidy(r.CheckpointEvery > 0), d.Close())
 		}
@@ -62,7 +64,7 @@ func (r *run) reopen(path string) (err error) {
 		return err
 	}
 	if model != nil {
-		r.opts.Note("%s: all %d iterations are done: the report is made", path, r.Iterations)
+		r.opts.Note("%s: all %s are done: the report is made", path, asked(r.Recipe))
 		r.from, d.saved, d.file = model, model.Run.Iterations, d.name(checkpoint.FileName)
 		return nil
 	}
@@ -78,7 +80,7 @@ func (r *run) reopen(path string) (err error) {
 		return nil
 	}
 	r.from, d.saved, d.file = &m, m.Run.Iterations, file
-	r.opts.Note("%s: goes on after iteration %d of %d", path, d.saved, r.Iterations)
+	r.opts.Note("%s: goes on after iteration %d of %s", path, d.saved, strings.TrimSuffix(asked(r.Recipe), " iterations"))
 	return nil
 }
 
@@ -94,10 +96,29 @@ func (r *run) finishedModel(path string) *checkpoint.Model {
 		r.opts.Note("%s: it is made again", text.OneLine(err))
 		return nil
 	}
-	if m.Run == nil || m.Run.Plan == nil || m.Run.Iterations != int(r.Iterations) {
+	if m.Run == nil || m.Run.Plan == nil {
+		return nil
+	}
+	if all, _, err := r.Settle(batches(*m.Run.Plan)); err != nil || m.Run.Iterations != all {
 		return nil
 	}
 	return &m
+}
+
+// batches returns those of a plan that nobody has looked at yet.
+func batches(p network.Plan) int {
+	if p.Rows < 1 || p.BatchRows < 1 {
+		return 1
+	}
+	return p.Batches()
+}
+
+// asked says how long a run is to be.
+func asked(r recipe.Recipe) string {
+	if r.Epochs > 0 {
+		return fmt.Sprintf("%d epochs", r.Epochs)
+	}
+	return fmt.Sprintf("%d iterations", r.Iterations)
 }
 
 // hasReport reports whether a run directory has all that comes after the model: the
@@ -140,6 +161,11 @@ func (r *run) sameAs(from *checkpoint.Model) error {
 	if _, ok := theirs["layers"]; !ok { // version 1, whose setup does not say so
 		for _, key := range []string{"layers", "preprocess", "precision"} {
 			delete(ours, key)
+		}
+	}
+	for key, value := range map[string]string{"optimizer": `"gd"`, "schedule": `"constant"`} { // of an older program
+		if _, ok := theirs[key]; !ok {
+			theirs[key] = json.RawMessage(value)
 		}
 	}
 	both := maps.Clone(ours)

@@ -67,6 +67,7 @@ type run struct {
 	setup   json.RawMessage // what of the recipe decides the model
 	set     dataset.Set
 	layout  network.Layout
+	pace    pace
 	rows    network.Samples // to be predicted
 	backend network.Backend
 	trainer *network.Trainer
@@ -74,6 +75,7 @@ type run struct {
 	info    network.Info
 
 	trace
+	batchRows []int     // of each iteration
 	theta     []float64 // the final parameters
 	logits    []float64 // of heldOutRows, nil where they are not finite
 	rowLogits []float64 // of rows, nil where they are not finite
@@ -104,9 +106,13 @@ func Train(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.trainer.Close(), r.backend.Close()) }()
-	if r.trace, err = r.dir.open(r.trainer.Done(), r.Recipe); err != nil {
+	if r.trace, err = r.dir.open(r.trainer.Done(), r.pace); err != nil {
 		return err
 	}
+	for epoch := 0; len(r.batchRows) < r.trainer.Done(); epoch++ {
+		r.batchRows = append(r.batchRows, r.plan.EpochRows(epoch)...)
+	}
+	r.batchRows = r.batchRows[:r.trainer.Done()]
 	defer func() { r.resumeHint(err) }()
 	// The state before the first iteration has the plan in it.
 	if err := r.checkpoint(); err != nil {
@@ -141,10 +147,10 @@ func Train(ctx context.Context, o Options) (err error) {
 // layout are those of the checkpoint that the run goes on from, once they are found to
 // be of this data.
 func (r *run) load() (err error) {
-	if r.setup, err = r.WithoutFiles(); err != nil {
+	if r.set, err = r.Load(r.ctx, r.opts.Data); err != nil {
 		return err
 	}
-	if r.set, err = r.Load(r.ctx, r.opts.Data); err != nil {
+	if err := r.settle(); err != nil {
 		return err
 	}
 	if r.from == nil {
@@ -175,6 +181,27 @@ func (r *run) load() (err error) {
 	return r.ctx.Err()
 }
 
+// settle finds out what the recipe comes to on the data.
+func (r *run) settle() error {
+	rows := r.set.Train.Rows
+	batch, steps := r.Batch(rows), r.ScheduleSteps
+	if batch > rows {
+		return fmt.Errorf("--batch-size: batches of %d rows where the training set has %d", batch, rows)
+	}
+	r.pace.batches, r.pace.epochs = (rows+batch-1)/batch, r.Epochs > 0
+	var err error
+	if r.pace.total, r.pace.every, err = r.Settle(r.pace.batches); err != nil {
+		return err
+	}
+	if r.ScheduleSteps != steps {
+		if err := r.dir.configure(r.Recipe); err != nil {
+			return err
+		}
+	}
+	r.setup, err = r.WithoutFiles()
+	return err
+}
+
 // start opens the backend and makes the trainer: of the recipe, or where a checkpoint
 // stands, of its plan.
 func (r *run) start() (err error) {
@@ -199,6 +226,9 @@ func (r *run) startFrom(from *checkpoint.Model) (err error) {
 	r.plan = *from.Run.Plan
 	if n := len(r.plan.Shards); n != 1 {
 		return fmt.Errorf("the checkpoint's plan has %d shards where 1 is expected", n)
+	}
+	if batch := r.Batch(r.set.Train.Rows); r.plan.BatchRows > 0 && r.plan.BatchRows != batch {
+		return fmt.Errorf("the checkpoint's plan has batches of %d rows where the configuration has %d", r.plan.BatchRows, batch)
 	}
 	if r.backend, err = r.opts.Open(r.plan.Shards[0].Backend); err != nil {
 		return err
@@ -240,7 +270,7 @@ func heldOutRows(set dataset.Set) (name string, samples network.Samples) {
 // reaches as far.
 func (r *run) checkpoint() error {
 	done := r.trainer.Done()
-	if r.dir == nil || r.dir.failed || r.dir.saved == done || len(r.lines) != logged(done, int(r.LogEvery), int(r.Iterations)) {
+	if r.dir == nil || r.dir.failed || r.dir.saved == done || len(r.lines) != r.pace.logged(done) {
 		return nil
 	}
 	theta, err := r.trainer.Parameters()
