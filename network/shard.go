@@ -47,8 +47,9 @@ func newShard(exec Executor, layout Layout, blockRows, scoreRows int) (_ *shard,
 	return s, nil
 }
 
-// load brings the shard's slices of all batches to its device.
-func (s *shard) load(samples Samples, plan Plan, own ShardPlan) (err error) {
+// load brings the shard's slices of all batches to its device, of the samples in the
+// given order.
+func (s *shard) load(samples Samples, order []int32, plan Plan, own ShardPlan) (err error) {
 	if s.gradient, err = s.exec.NewBuffer(s.layout.Len); err != nil {
 		return fmt.Errorf("gradient: %w", err)
 	}
@@ -70,7 +71,7 @@ func (s *shard) load(samples Samples, plan Plan, own ShardPlan) (err error) {
 		s.most = max(s.most, len(blocks)-s.batches[b])
 	}
 	s.batches = append(s.batches, len(blocks))
-	if s.input, err = s.exec.Load(samples.concat(ranges), blocks); err != nil {
+	if s.input, err = s.exec.Load(samples.gather(order, ranges), blocks); err != nil {
 		return fmt.Errorf("samples: %w", err)
 	}
 	s.records = make([]Record, s.most*window)

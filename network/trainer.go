@@ -31,7 +31,8 @@ type Trainer struct {
 	}
 }
 
-// NewTrainer loads samples as the plan says, shard i on backends[i]. The backends
+// NewTrainer loads samples as the plan says and in its order, shard i on backends[i]. The
+// error says so where the order has another digest than the plan. The backends
 // stay the caller's, to be closed after the Trainer. With a reducer that joins this
 // process with others, backends[i] is nil where another process has shard i; nil
 // joins nothing.
@@ -46,6 +47,10 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 		return nil, err
 	}
 	if err := plan.check(layout.Sizes, samples.Rows); err != nil {
+		return nil, err
+	}
+	order, err := plan.permutation(samples)
+	if err != nil {
 		return nil, err
 	}
 	if len(backends) != len(plan.Shards) {
@@ -87,7 +92,7 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 			return err
 		}
 		t.shards[i] = s
-		return s.load(samples, plan, p)
+		return s.load(samples, order, plan, p)
 	})
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
