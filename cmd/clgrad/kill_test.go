@@ -132,16 +132,21 @@ func TestKills(t *testing.T) {
 		if i > 0 && os.Getenv("KILLS") == "" {
 			kills = 1 // a device takes its time to start
 		}
-		t.Run(backend, func(t *testing.T) { killed(t, backend, kills) })
+		t.Run(backend, func(t *testing.T) {
+			killed(t, backend, kills, "--data", write(t, "flowers.csv", flowers(1, 30)), "--log-every", "4")
+		})
+		t.Run(backend+"/adam", func(t *testing.T) {
+			killed(t, backend, kills, "--data", write(t, "flowers.csv", flowers(1, 200)), "--batch-size", "100", "--optimizer", "adam",
+				"--schedule", "cosine", "--early-stopping", "--patience", "40")
+		})
 	}
 }
 
-func killed(t *testing.T, backend string, kills int) {
+func killed(t *testing.T, backend string, kills int, more ...string) {
 	const iterations = 240
 	random := rand.New(rand.NewPCG(1, 2))
-	data := write(t, "flowers.csv", flowers(1, 30))
-	args := []string{"train", "--data", data, "--label", "species", "--validation", "0.2", "--layers", "16,8", "--iterations", strconv.Itoa(iterations),
-		"--log-every", "4", "--checkpoint-every", "3", "--backend", backend, "--out"}
+	args := append([]string{"train", "--label", "species", "--validation", "0.2", "--layers", "16,8", "--iterations", strconv.Itoa(iterations),
+		"--checkpoint-every", "3", "--backend", backend}, append(more, "--out")...)
 	whole := filepath.Join(t.TempDir(), "whole")
 	began := time.Now()
 	if p := start(t, append(args, whole)...); p.end(t) != success {

@@ -13,6 +13,7 @@ import (
 	"clgrad/cpu"
 	"clgrad/gpu"
 	"clgrad/network"
+	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
 )
 
@@ -20,7 +21,7 @@ type trainCommand struct {
 	RecipeName string `name:"recipe" placeholder:"NAME|FILE" help:"Take all flags that are not given from a recipe: a built-in one (clgrad recipes), a file, or the directory of a run."`
 	recipe.Recipe
 	Out     recipe.Path `placeholder:"DIR" help:"Keep the run in this directory, which is made if needed: configuration, checkpoints, model, metrics and report. It may not hold another run. Without --out a run of a recipe is kept in runs/TIME-NAME, any other is not kept."`
-	Resume  recipe.Path `placeholder:"DIR" help:"Go on with a run that --out DIR began and that was interrupted or killed. It ends with the same bits as a run that was not. Only --new-plan and --json can be given with it."`
+	Resume  recipe.Path `placeholder:"DIR" help:"Go on with a run that --out DIR began and that was interrupted or killed. It ends with the same bits as a run that was not. With --iterations or --epochs it is given more than it was begun with, even if it is finished: it ends with the bits of a run that had so many from the start. Beside these only --new-plan and --json can be given with it."`
 	NewPlan bool        `help:"With --resume: go on by a new plan, where the run's own cannot be had any more (another version, device or driver). The bits then differ from those of a run that was not interrupted."`
 	JSON    bool        `name:"json" help:"Print JSON, one object a line."`
 }
@@ -68,7 +69,7 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 // checkResume refuses whatever would make the run that is gone on with another one.
 func checkResume(ctx *kong.Context) error {
 	for _, p := range ctx.Path {
-		if p.Flag != nil && !slices.Contains([]string{"resume", "new-plan", "json"}, p.Flag.Name) {
+		if p.Flag != nil && !slices.Contains([]string{"resume", "iterations", "epochs", "new-plan", "json"}, p.Flag.Name) {
 			return fmt.Errorf("--%s cannot be given with --resume: a run goes on as its configuration says (--recipe DIR begins another one like it)", p.Flag.Name)
 		}
 	}
@@ -85,6 +86,8 @@ func (c trainCommand) Run(a *app) error {
 	switch {
 	case keep && c.Rows != "" && c.Predict == "":
 		c.Predict = recipe.Table
+	case c.Resume != "" && c.Iterations > 0 && c.Epochs > 0:
+		return misused("--epochs: iterations are given too: one of them is expected")
 	case c.NewPlan && c.Resume == "":
 		return misused("--new-plan: a run to go on with is expected: give --resume too")
 	case keep || c.Resume != "":
@@ -106,6 +109,7 @@ func (c trainCommand) Run(a *app) error {
 		Rows: func(name recipe.Path, set dataset.Set) (network.Samples, error) {
 			return loadRows(a, name, "", classNames(set.ClassNames, set.Classes), set.Columns)
 		},
+		Model: func(name recipe.Path) (checkpoint.Model, error) { return loadModel(a, name) },
 		Start: func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {
 			return c.start(a, r, set, l)
 		},

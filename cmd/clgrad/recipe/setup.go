@@ -43,13 +43,15 @@ func (s Setup) Layout(set dataset.Set) (network.Layout, error) {
 // Start returns a trainer with initial parameters, on one backend, for batches of so
 // many rows.
 func (s Setup) Start(set dataset.Set, l network.Layout, batchRows int, b network.Backend) (*network.Trainer, network.Plan, error) {
-	plan, err := network.NewPlan(l.Sizes, set.Train, batchRows, b)
+	order := network.Given
+	if batchRows < set.Train.Rows {
+		order = network.Random // files are often sorted by class
+	}
+	plan, err := network.NewOrderedPlan(l.Sizes, set.Train, batchRows, order, s.Seed, b)
 	if err != nil {
 		return nil, plan, err
 	}
-	if plan.Batches() > 1 {
-		plan.Shuffle, plan.Seed = true, s.Seed
-	}
+	plan.Shuffle = plan.Batches() > 1
 	// The trainer first: it finds out whether the network fits the device.
 	t, err := network.NewTrainer(l, set.Train, plan, []network.Backend{b}, nil)
 	if err != nil {
@@ -75,7 +77,7 @@ type decisive struct {
 // data and columns, which differ from one machine to the next, and the iterations.
 func (r Recipe) WithoutFiles() (json.RawMessage, error) {
 	d := decisive{r.Setup, r.Training}
-	d.Data, d.Label, d.Test = "", "", ""
+	d.Data, d.Label, d.Test, d.From = "", "", "", ""
 	if d.Layers == nil {
 		d.Layers = Layers{} // null is no list
 	}

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 // A Training says how the parameters are updated. What a file or a command line leaves
 // out is 0 or nil, until [Recipe.Complete] sets it.
 type Training struct {
+	From      Path      `json:"from,omitempty" placeholder:"MODEL" help:"Start from the parameters of this model, a safetensors file with layers of the same sizes or the directory of a run, in place of --init. The features are scaled by --preprocess, as those of any run."`
 	BatchSize Count     `json:"batch_size,omitempty" placeholder:"ROWS" help:"Rows of a batch. Each iteration is over one batch, and each epoch visits all of them in an order drawn from --seed. Default: all rows."`
 	Optimizer Optimizer `json:"optimizer" default:"gd" help:"What updates the parameters: ${optimizers}. Formulas and defaults are PyTorch's."`
 
@@ -25,6 +27,9 @@ type Training struct {
 	StepSize      Count         `json:"step_size,omitempty" placeholder:"N" of:"schedule" help:"Iterations of a step of the schedule step."`
 	Gamma         Share         `json:"gamma,omitempty" placeholder:"GAMMA" of:"schedule" help:"What the schedule step multiplies the rate by. Default: 0.1."`
 	Warmup        Period        `json:"warmup,omitempty" default:"0" placeholder:"N" help:"Let the learning rate rise linearly over the first N iterations."`
+
+	EarlyStopping bool  `json:"early_stopping,omitempty" help:"Evaluate the validation set every --log-every iterations, and end with the parameters that had its lowest loss: after --patience evaluations without a lower one, or at the last iteration."`
+	Patience      Count `json:"patience,omitempty" placeholder:"N" help:"Evaluations that --early-stopping waits for a lower loss. Default: 10."`
 }
 
 // DefaultRate returns the learning rate of an optimizer where none is given.
@@ -60,6 +65,7 @@ func Optimizers() string {
 type KeyError struct {
 	Key     string // with _ for the flag's -
 	Problem string
+	missing bool // another key may solve it
 }
 
 func (e *KeyError) Error() string {
@@ -67,7 +73,7 @@ func (e *KeyError) Error() string {
 }
 
 func wrong(key, format string, args ...any) error {
-	return &KeyError{key, fmt.Sprintf(format, args...)}
+	return &KeyError{Key: key, Problem: fmt.Sprintf(format, args...)}
 }
 
 // Complete sets what has no fixed default: the iterations, and what depends on the
@@ -85,13 +91,35 @@ func (r *Recipe) Complete() error {
 	if r.LR == 0 {
 		r.LR = DefaultRate(network.Optimizer(r.Optimizer))
 	}
+	switch {
+	case r.Patience > 0 && !r.EarlyStopping:
+		return wrong("patience", "it belongs to early stopping, which is not asked for")
+	case r.EarlyStopping && r.Patience == 0:
+		r.Patience = 10
+	}
 	if err := r.completeRule(); err != nil {
 		return err
 	}
-	return r.completeSchedule()
+	if err := r.completeSchedule(); err != nil {
+		return err
+	}
+	switch {
+	case r.Schedule == network.StepDown && r.StepSize == 0:
+		return &KeyError{"step_size", "is missing: the schedule step needs it", true}
+	case r.EarlyStopping && r.Validation == 0:
+		return &KeyError{"early_stopping", "a validation set is expected: give validation too", true}
+	}
+	return nil
 }
 
-func (r *Recipe) check() error { return r.Complete() }
+// check is Complete for a file. What is missing there may come from flags.
+func (r *Recipe) check() error {
+	err := r.Complete()
+	if k := (*KeyError)(nil); errors.As(err, &k) && k.missing {
+		return nil
+	}
+	return err
+}
 
 // completeRule sets the hyper-parameters that the optimizer has.
 func (t *Training) completeRule() error {
@@ -141,13 +169,7 @@ func (t *Training) completeSchedule() error {
 			return wrong(p.key, "the schedule %s has none: it belongs to %s", t.Schedule, p.of)
 		}
 	}
-	if t.Schedule != network.StepDown {
-		return nil
-	}
-	if t.StepSize == 0 {
-		return wrong("step_size", "is missing: the schedule step needs it")
-	}
-	if t.Gamma == 0 {
+	if t.Schedule == network.StepDown && t.Gamma == 0 {
 		t.Gamma = 0.1
 	}
 	return nil

@@ -63,7 +63,7 @@ func (r *run) loop() (err error) {
 		defer bar.Clear()
 	}
 	var others []*otherSet
-	if r.dir != nil {
+	if r.dir != nil || r.EarlyStopping {
 		if others, err = r.openOthers(); err != nil {
 			return err
 		}
@@ -74,7 +74,7 @@ func (r *run) loop() (err error) {
 	iterations, every := r.pace.total, r.pace.every
 	count := (iterations-1)/every + 1
 	scoreEvery := (count + evaluations - 1) / evaluations
-	for r.trainer.Done() < iterations {
+	for r.trainer.Done() < iterations && !r.exhausted() {
 		next := iterations
 		for _, n := range []int{every, int(r.CheckpointEvery)} {
 			if n > 0 {
@@ -110,10 +110,11 @@ func (r *run) loop() (err error) {
 			if r.pace.mini() {
 				line.Epoch = r.pace.epoch(next)
 			}
-			if len(r.lines)%scoreEvery == 0 || next == iterations {
-				if err := r.scoreLine(&line, others); err != nil {
-					return errors.Join(stopped, err)
-				}
+			if err := r.scoreLine(&line, others, len(r.lines)%scoreEvery == 0 || next == iterations); err != nil {
+				return errors.Join(stopped, err)
+			}
+			if err := r.keepBest(line); err != nil {
+				return errors.Join(stopped, err)
 			}
 			r.lines = append(r.lines, line)
 			if bar != nil {
@@ -149,13 +150,15 @@ type otherSet struct {
 	warned  bool // that it has no finite result
 }
 
+const validationSet = "validation set"
+
 // openOthers loads the validation and the test set where they are.
 func (r *run) openOthers() (all []*otherSet, err error) {
 	for _, o := range []*otherSet{
-		{name: "validation set", samples: r.set.Validation, to: func(l *Line) (_, _ **network.Number) { return &l.ValidationLoss, &l.ValidationAccuracy }},
+		{name: validationSet, samples: r.set.Validation, to: func(l *Line) (_, _ **network.Number) { return &l.ValidationLoss, &l.ValidationAccuracy }},
 		{name: "test set", samples: r.set.Test, to: func(l *Line) (_, _ **network.Number) { return &l.TestLoss, &l.TestAccuracy }},
 	} {
-		if o.samples.Rows == 0 {
+		if o.samples.Rows == 0 || r.dir == nil && !r.always(o) {
 			continue
 		}
 		if o.scorer, err = r.trainer.Scorer(o.samples); err != nil {
@@ -169,10 +172,16 @@ func (r *run) openOthers() (all []*otherSet, err error) {
 	return all, nil
 }
 
-// scoreLine adds what is known of other samples. A set without a finite result is left
-// out, and said once.
-func (r *run) scoreLine(l *Line, others []*otherSet) error {
+// always reports whether every line has what is known of a set.
+func (r *run) always(o *otherSet) bool { return r.EarlyStopping && o.name == validationSet }
+
+// scoreLine adds what is known of other samples: of all sets, or of those that every
+// line has. A set without a finite result is left out, and said once.
+func (r *run) scoreLine(l *Line, others []*otherSet, all bool) error {
 	for _, o := range others {
+		if !all && !r.always(o) {
+			continue
+		}
 		loss, accuracy, err := o.scorer.Score()
 		if err != nil {
 			return err
@@ -201,6 +210,10 @@ func (r *run) showLine(l Line) error {
 		return json.NewEncoder(r.opts.Out).Encode(l)
 	}
 	at := r.pace.at(l.Iteration)
-	_, err := fmt.Fprintf(r.opts.Out, "%s, Loss: %.4f, Accuracy: %.2f %%\n", strings.ToUpper(at[:1])+at[1:], float64(l.Loss), 100*float64(l.TrainAccuracy))
+	validation := ""
+	if r.EarlyStopping && l.ValidationLoss != nil {
+		validation = fmt.Sprintf(", Validation loss: %.4f, Accuracy: %.2f %%", float64(*l.ValidationLoss), 100*float64(*l.ValidationAccuracy))
+	}
+	_, err := fmt.Fprintf(r.opts.Out, "%s, Loss: %.4f, Accuracy: %.2f %%%s\n", strings.ToUpper(at[:1])+at[1:], float64(l.Loss), 100*float64(l.TrainAccuracy), validation)
 	return err
 }

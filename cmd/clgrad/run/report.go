@@ -104,7 +104,7 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 			{Name: "data", Value: r.set.Name + ", " + rowCounts(r.set)},
 			{Name: "layers", Value: strings.Trim(fmt.Sprint(r.layout.Sizes), "[]")},
 			{Name: "preprocessing", Value: string(r.Preprocess)},
-			{Name: "initial weights", Value: string(r.Init)},
+			{Name: "initial weights", Value: cmp.Or(string(r.From), string(r.Init))},
 			{Name: "seed", Value: strconv.FormatUint(r.Seed, 10)},
 			{Name: "optimizer", Value: optimizerWords(r.Recipe)},
 			{Name: "learning rate", Value: fmt.Sprint(float64(r.LR))},
@@ -161,6 +161,9 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 	page.Figures = append(page.Figures, s.figures()...)
 	if p := s.Passes; p != nil && p.Iteration != nil {
 		page.Accuracy.Markers = append(page.Accuracy.Markers, report.Marker{Iteration: *p.Iteration, Text: text.Percent(p.Accuracy) + " " + p.when()})
+	}
+	if b := s.Best; b != nil {
+		page.Loss.Markers = append(page.Loss.Markers, report.Marker{Iteration: b.Iteration, Text: "best, " + r.pace.at(b.Iteration)})
 	}
 	if s.Reference != nil {
 		page.Loss.References = append(page.Loss.References, referenceCurve(*r.Reference, s.Iterations))

@@ -39,13 +39,14 @@ func (r *run) score() error {
 	}
 	s := &r.summary
 	*s = Summary{
-		Summary: true, Backend: r.info.Backend, Device: r.info.Device, Layers: r.layout.Sizes, Iterations: r.trainer.Done(),
+		Summary: true, Backend: r.info.Backend, Device: r.info.Device, Layers: r.layout.Sizes, Iterations: r.done,
 		Optimizer: string(r.Optimizer), LR: float64(r.LR), Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy),
 		Seconds: r.seconds, Median: medianIteration(r.times), PeakRSS: measure.PeakMemory(), Recipe: string(r.Name),
 	}
 	if r.pace.mini() {
 		s.Epochs, s.BatchSize = r.pace.epoch(s.Iterations), int(r.BatchSize)
 	}
+	r.summarizeStopping()
 	if r.Precision.Reduced() {
 		s.Precision = string(r.Precision)
 	}
@@ -136,5 +137,9 @@ func (r *run) save() error {
 		}
 	}
 	r.summary.Model = r.dir.name(checkpoint.FileName)
-	return r.dir.finish(r.model(r.theta, r.summary.Iterations))
+	m := r.model(r.theta, r.done)
+	if r.best != nil {
+		m.Run.Iterations, m.Run.Stopped = r.best.Iteration, r.done
+	}
+	return r.dir.finish(m)
 }

@@ -20,9 +20,9 @@ import (
 	"clgrad/network/checkpoint"
 )
 
-// reopen opens the directory of a run that is not finished, and finds out what the run
-// is and what it goes on from. A finished run is said to be so; it has no directory
-// then.
+// reopen opens the directory of a run that is not finished, or that is given more
+// iterations, and finds out what the run is and what it goes on from. Another finished run
+// is said to be so; it has no directory then.
 func (r *run) reopen(path string) (err error) {
 	defer func() {
 		if err != nil {
@@ -38,12 +38,19 @@ func (r *run) reopen(path string) (err error) {
 		return err
 	}
 	r.Recipe = read.Recipe
+	if err := r.Complete(); err != nil {
+		return fmt.Errorf("%s: %w", config, err)
+	}
 	model := r.finishedModel(path)
+	if more := r.opts.Recipe; (more.Iterations > 0 || more.Epochs > 0) && (more.Iterations != r.Iterations || more.Epochs != r.Epochs) {
+		had := r.Recipe
+		r.had, r.Iterations, r.Epochs = &had, more.Iterations, more.Epochs
+	}
 	lock, lockErr := lockDir(path, r.opts.Patience)
 	d := &directory{path: path, lock: lock, keep: int(r.KeepCheckpoints), saved: -1, resumed: true}
 	switch {
-	case model != nil && hasReport(path):
-		r.opts.Note("%s: finished, all %s are done", path, asked(r.Recipe))
+	case model != nil && r.had == nil && hasReport(path):
+		r.opts.Note("%s: finished, all %s are done", path, r.finishedWords(model))
 		if lockErr == nil {
 			return errors.Join(d.sweep(), d.tidy(r.CheckpointEvery > 0), d.Close())
 		}
@@ -63,11 +70,18 @@ func (r *run) reopen(path string) (err error) {
 	if err := d.sweep(); err != nil {
 		return err
 	}
-	if model != nil {
-		r.opts.Note("%s: all %s are done: the report is made", path, asked(r.Recipe))
-		r.from, d.saved, d.file = model, model.Run.Iterations, d.name(checkpoint.FileName)
+	if model != nil && r.had == nil {
+		r.opts.Note("%s: all %s are done: the report is made", path, r.finishedWords(model))
+		r.from = asCheckpoint(*model)
+		d.saved, d.file = r.from.Run.Iterations, d.name(checkpoint.FileName)
 		return nil
 	}
+	return r.choose(path, model)
+}
+
+// choose finds what the run goes on from: the newest checkpoint, or a model that was
+// finished once and is newer, where it has all that the rest of the run needs.
+func (r *run) choose(path string, model *checkpoint.Model) error {
 	m, file, damaged, err := checkpoint.Newest(path)
 	if err != nil && !errors.Is(err, checkpoint.ErrNone) {
 		return err
@@ -75,13 +89,35 @@ func (r *run) reopen(path string) (err error) {
 	for _, problem := range damaged {
 		r.opts.Note("%s: it is passed over", text.OneLine(problem))
 	}
-	if err != nil {
+	whole := model != nil && r.Rule().States() == 0 && !r.EarlyStopping
+	switch {
+	case whole && (err != nil || m.Run.Iterations < model.Run.Iterations):
+		r.from = model // lengthen makes a checkpoint of it
+	case err != nil && model != nil:
+		return fmt.Errorf("%s: its last checkpoint is not there any more: without the state in it the run cannot have more iterations", path)
+	case err != nil:
 		r.opts.Note("%s: goes on from the start", path)
 		return nil
+	default:
+		r.from, r.dir.saved, r.dir.file = &m, m.Run.Iterations, file
 	}
-	r.from, d.saved, d.file = &m, m.Run.Iterations, file
-	r.opts.Note("%s: goes on after iteration %d of %s", path, d.saved, strings.TrimSuffix(asked(r.Recipe), " iterations"))
+	r.opts.Note("%s: goes on after iteration %d of %s", path, r.from.Run.Iterations, strings.TrimSuffix(asked(r.Recipe), " iterations"))
 	return nil
+}
+
+// lengthen makes the directory that of a run of more iterations, if it is given more. All
+// that is looked at has been found sound by then. From now on the directory is one of an
+// unfinished run, so what that goes on from comes first.
+func (r *run) lengthen() error {
+	if r.had == nil {
+		return nil
+	}
+	if r.dir.saved < 0 && r.from != nil {
+		if err := r.dir.keepCheckpoint(*r.from); err != nil {
+			return err
+		}
+	}
+	return r.dir.configure(r.Recipe)
 }
 
 // finishedModel returns the model of all iterations in a run directory, nil where it
@@ -99,10 +135,37 @@ func (r *run) finishedModel(path string) *checkpoint.Model {
 	if m.Run == nil || m.Run.Plan == nil {
 		return nil
 	}
-	if all, _, err := r.Settle(batches(*m.Run.Plan)); err != nil || m.Run.Iterations != all {
+	settled := r.Recipe // whose schedule stays as it is
+	all, every, err := settled.Settle(batches(*m.Run.Plan))
+	done, best := m.Run.Iterations, 0
+	if m.Run.Stopped > 0 {
+		done, best = m.Run.Stopped, m.Run.Iterations
+	}
+	if err != nil || done != all && patient(r.EarlyStopping, every, int(r.Patience), done, best) {
 		return nil
 	}
 	return &m
+}
+
+// asCheckpoint returns a finished model as the checkpoint that it was made of, without
+// the optimizer's state.
+func asCheckpoint(m checkpoint.Model) *checkpoint.Model {
+	if done := m.Run.Stopped; done > 0 {
+		run := *m.Run
+		m.Best = &checkpoint.Best{Parameters: m.Parameters, Iteration: run.Iterations}
+		run.Iterations, run.Stopped = done, 0
+		m.Run = &run
+	}
+	return &m
+}
+
+// finishedWords says what a finished run has done.
+func (r *run) finishedWords(m *checkpoint.Model) string {
+	settled := r.Recipe
+	if all, _, err := settled.Settle(batches(*m.Run.Plan)); err == nil && m.Run.Stopped > 0 && m.Run.Stopped < all {
+		return fmt.Sprintf("%d iterations until early stopping", m.Run.Stopped)
+	}
+	return asked(r.Recipe)
 }
 
 // batches returns those of a plan that nobody has looked at yet.

@@ -38,6 +38,11 @@ type Summary struct {
 	PeakRSS int64   `json:"peak_rss_bytes"`
 	Model   string  `json:"model,omitempty"` // the file that was saved
 
+	// Of early stopping.
+	StoppedEarly bool       `json:"stopped_early,omitempty"`
+	Best         *bestShown `json:"best,omitempty"`
+	stopping     string     // the same in words
+
 	// What a recipe asks for.
 	Recipe       string          `json:"recipe,omitempty"`
 	Passes       *passed         `json:"passes,omitempty"`
@@ -143,6 +148,9 @@ func optimizerWords(r recipe.Recipe) string {
 func (s Summary) figures() (all []report.Figure) {
 	if v := s.UnscaledTest; v != nil && score.Finite(float64(*v)) {
 		all = append(all, report.Figure{Name: "Test set without scaling", Value: "accuracy " + text.Percent(float64(*v))})
+	}
+	if s.stopping != "" {
+		all = append(all, report.Figure{Name: "Early stopping", Value: s.stopping})
 	}
 	if p := s.Passes; p != nil {
 		all = append(all, report.Figure{Name: fmt.Sprintf("Training accuracy of %g %%", 100*p.Accuracy), Value: p.when()})
