@@ -1,6 +1,7 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
 	"math"
 	"os"
@@ -123,13 +124,39 @@ func TestResumeLongerRefuses(t *testing.T) {
 	sameRun(t, "without its checkpoint", untimed(t, whole), plain)
 }
 
+// A run that an older program began, whose files say nothing of optimizers and schedules,
+// goes on.
+func TestResumeOlder(t *testing.T) {
+	run, args, _ := begun(t)
+	whole := filepath.Join(t.TempDir(), "whole")
+	good(t, append(args, "--out", whole)...)
+	for _, line := range []string{"  \"optimizer\": \"gd\",\n", "  \"schedule\": \"constant\",\n"} {
+		change(t, filepath.Join(run, recipe.FileName), line, "")
+	}
+	m, _, _, err := checkpoint.LoadRun(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var setup map[string]any
+	must(t, json.Unmarshal(m.Run.Setup, &setup))
+	delete(setup, "optimizer")
+	delete(setup, "schedule")
+	m.Run.Setup, err = json.Marshal(setup)
+	must(t, err)
+	must(t, checkpoint.Save(newest(t, run), m))
+	good(t, "train", "--resume", run)
+	if read(t, filepath.Join(run, checkpoint.FileName)) != read(t, filepath.Join(whole, checkpoint.FileName)) {
+		t.Error("the model differs")
+	}
+}
+
 // Early stopping ends with the parameters of the lowest validation loss, patience
 // evaluations after it, with a directory or without; its report can be made again.
 func TestEarlyStopping(t *testing.T) {
-	data := write(t, "flowers.csv", noisyFlowers())
-	for _, batch := range []string{"20", "80"} { // the latter is all rows
-		args := []string{"train", "--data", data, "--label", "species", "--validation", "0.2", "--layers", "30", "--optimizer", "adam", "--lr", "0.1",
-			"--batch-size", batch, "--epochs", "2000", "--log-every", "4", "--early-stopping", "--patience", "5", "--backend", "cpu", "--json"}
+	data := write(t, "flowers.csv", noisyFlowers(34))
+	for _, more := range [][]string{{"--batch-size", "20"}, nil} {
+		args := append([]string{"train", "--data", data, "--label", "species", "--validation", "0.2", "--layers", "30", "--optimizer", "adam", "--lr", "0.1",
+			"--epochs", "2000", "--log-every", "4", "--early-stopping", "--patience", "5", "--backend", "cpu", "--json"}, more...)
 		run := filepath.Join(t.TempDir(), "run")
 		all, s := lines(t, good(t, append(args, "--out", run)...))
 		best := slices.MinFunc(all, func(a, b iterationLine) int {
@@ -163,9 +190,10 @@ func TestEarlyStopping(t *testing.T) {
 	}
 }
 
-// noisyFlowers are too few to learn from for long: a tenth has a wrong name.
-func noisyFlowers() string {
-	rows := strings.Split(strings.TrimSpace(flowers(3, 34)), "\n")[:101]
+// noisyFlowers are flowers of which a tenth has a wrong name: a network that has learnt for
+// long has learnt those too.
+func noisyFlowers(rowsOfEach int) string {
+	rows := strings.Split(strings.TrimSpace(flowers(3, rowsOfEach)), "\n")
 	for i := 2; i < len(rows); i += 10 {
 		rows[i] = rows[i][:strings.LastIndex(rows[i], ",")] + ",setosa"
 	}

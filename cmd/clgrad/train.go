@@ -29,7 +29,11 @@ type trainCommand struct {
 // Help is shown by clgrad train --help.
 func (trainCommand) Help() string {
 	return "Without flags a network with 128 hidden units is trained on MNIST, on the best device.\n\n" +
-		"Examples:\n\n  clgrad train --layers 500,150 --iterations 1000 --out run1\n  clgrad train --resume run1\n  clgrad train --recipe run1/config.json --seed 2\n" +
+		"Each iteration is over all rows, or with --batch-size over one batch of them. Loss and accuracy of a line are then means over the iterations of the last epoch. " +
+		"--lr, --momentum and the like belong to --optimizer: where it is given beside --recipe, they are not taken from the recipe.\n\n" +
+		"Examples:\n\n  clgrad train --layers 500,150 --iterations 1000 --out run1\n  clgrad train --resume run1\n  clgrad train --resume run1 --iterations 2000\n  clgrad train --recipe run1/config.json --seed 2\n" +
+		"  clgrad train --batch-size 100 --epochs 5 --optimizer nesterov --schedule cosine\n" +
+		"  clgrad train --batch-size 100 --epochs 50 --optimizer adam --validation 0.1 --early-stopping\n" +
 		"  clgrad train --data flowers.csv --label species --preprocess feature --validation 0.1\n  clgrad train --preprocess standard --backend cpu --json"
 }
 
