@@ -110,6 +110,15 @@ func (p Plan) permutation(s Samples) ([]int32, error) {
 // Batches returns the number of batches, which is that of the iterations of an epoch.
 func (p Plan) Batches() int { return (p.Rows + p.BatchRows - 1) / p.BatchRows }
 
+// EpochRows returns the rows of each iteration of an epoch, counted from 0.
+func (p Plan) EpochRows(epoch int) []int {
+	rows := p.order(epoch)
+	for i, b := range rows {
+		rows[i] = p.batchLen(b)
+	}
+	return rows
+}
+
 // batchLen returns the number of rows of batch b.
 func (p Plan) batchLen(b int) int { return min(p.BatchRows, p.Rows-b*p.BatchRows) }
 

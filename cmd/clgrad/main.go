@@ -1,5 +1,5 @@
-// Clgrad trains fully connected networks by full-batch gradient descent on any
-// OpenCL device, or on the CPU.
+// Clgrad trains fully connected networks by gradient descent on any OpenCL device, or
+// on the CPU.
 //
 //	clgrad devices   list the devices of this machine
 //	clgrad train     train a network
@@ -190,12 +190,12 @@ func (a *app) parse(args []string) (err error) {
 	var c commands
 	parser := kong.Must(&c,
 		kong.Name("clgrad"),
-		kong.Description("Trains fully connected networks by full-batch gradient descent on any OpenCL device, or on the CPU."),
+		kong.Description("Trains fully connected networks by gradient descent on any OpenCL device, or on the CPU."),
 		kong.Writers(a.out, a.err),
 		kong.Exit(func(code int) { panic(exited(code)) }), // after --help
 		kong.WithHyphenPrefixedParameters(true),           // --lr -1 is a bad rate, not a flag
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"version": version()},
+		kong.Vars{"version": version(), "optimizers": recipe.Optimizers(), "rates": recipe.DefaultRates()},
 	)
 	if len(args) == 0 {
 		args = []string{"--help"}

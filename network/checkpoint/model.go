@@ -58,11 +58,14 @@ type Run struct {
 	// Setup is what was asked for and decides the model, as a JSON object in the words
 	// of who asked: for clgrad those of its recipes, without the names of files.
 	Setup      json.RawMessage `json:"setup,omitempty"`
-	Iterations int             `json:"iterations"`          // done
-	Data       string          `json:"data"`                // name of the set
-	Directory  bool            `json:"directory,omitempty"` // the set was a file or directory of that name, not a named set
-	Digest     string          `json:"digest"`              // of the set's samples
-	Plan       *network.Plan   `json:"plan,omitempty"`
+	Iterations int             `json:"iterations"` // after which the parameters stood
+	// Stopped is how many iterations were done, where the parameters were chosen from
+	// those of several iterations; 0 where they are the last.
+	Stopped   int           `json:"stopped,omitempty"`
+	Data      string        `json:"data"`                // name of the set
+	Directory bool          `json:"directory,omitempty"` // the set was a file or directory of that name, not a named set
+	Digest    string        `json:"digest"`              // of the set's samples
+	Plan      *network.Plan `json:"plan,omitempty"`
 }
 
 // UnmarshalJSON also reads the form of version 1, which has a key for each of six things
@@ -162,6 +165,9 @@ func (m Model) checkMetadata() error {
 	}
 	if m.Run.Iterations < 0 {
 		return fmt.Errorf("%d iterations: at least 0 are expected", m.Run.Iterations)
+	}
+	if n := m.Run.Stopped; n != 0 && n < m.Run.Iterations {
+		return fmt.Errorf("stopped after %d iterations where the parameters are of iteration %d", n, m.Run.Iterations)
 	}
 	if p := m.Run.Plan; p != nil && !slices.Equal(p.Sizes, m.Sizes) {
 		return fmt.Errorf("the run's plan is for a network %v, not %v", p.Sizes, m.Sizes)

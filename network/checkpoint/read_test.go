@@ -153,6 +153,7 @@ func TestReadMetadata(t *testing.T) {
 		{"shape", sound + `,"clgrad.shape":"[28,28]"`, "shape [28 28] does not fit 2 inputs"},
 		{"classes", sound + `,"clgrad.classes":"[\"a\"]"`, "1 names of classes where the network has 2 classes"},
 		{"run", sound + `,"clgrad.run":"{\"iterations\":-1}"`, "-1 iterations"},
+		{"stopped", sound + `,"clgrad.run":"{\"iterations\":5,\"stopped\":4}"`, "stopped after 4 iterations where the parameters are of iteration 5"},
 		{"plan", sound + `,"clgrad.run":"{\"plan\":{\"sizes\":[1,2]}}"`, "the run's plan is for a network [1 2], not [2 3 2]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

@@ -98,6 +98,9 @@ var (
 // drawn.
 func newDrawing(c Chart, s scale) *drawing {
 	d := &drawing{Plot: newPlot("Iteration", s.name)}
+	if c.Epoch > 0 {
+		d.X.Label.Text, d.X.Tick.Marker = "Epoch", epochTicks(c.Epoch)
+	}
 	d.Add(grid())
 	points := 0
 	for i, curve := range c.Curves {
@@ -214,6 +217,17 @@ func ticks(low, high float64) []plot.Tick {
 // wholeTicks is ticks at whole numbers.
 func wholeTicks(low, high float64) []plot.Tick {
 	return multiples(low, high, max(1, tickStep(low, high)))
+}
+
+// epochTicks is ticks of an axis of iterations at epochs of so many of them.
+func epochTicks(epoch int) plot.TickerFunc {
+	return func(low, high float64) []plot.Tick {
+		all := ticks(low/float64(epoch), high/float64(epoch))
+		for i := range all {
+			all[i].Value = min(max(all[i].Value*float64(epoch), low), high)
+		}
+		return all
+	}
 }
 
 func tickStep(low, high float64) float64 {

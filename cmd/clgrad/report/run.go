@@ -65,6 +65,8 @@ type Chart struct {
 	Curves     []Curve
 	References []Curve // from elsewhere, as of a recipe's document: compared with the first of Curves, see Compare
 	Markers    []Marker
+	// Epoch is the iterations of an epoch, where the axis counts epochs.
+	Epoch int
 }
 
 // A Curve is values at iterations. Values that are not finite are left out of
