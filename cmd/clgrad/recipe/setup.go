@@ -32,6 +32,11 @@ func (s Setup) Load(ctx context.Context, o dataset.Options) (set dataset.Set, er
 			return set, fmt.Errorf("--validation: %w", err)
 		}
 	}
+	if s.Shifts > 0 {
+		if set, err = set.Shift(int(s.Shifts)); err != nil {
+			return set, fmt.Errorf("--shifts: %w", err)
+		}
+	}
 	return set, nil
 }
 
