@@ -29,14 +29,17 @@ func TestRecipes(t *testing.T) {
 		layers []int
 		loss   float64 // after 40 iterations on 300 rows, seed 1
 		files  []string
+		more   []string // flags
 	}{
-		{"assignment", []int{784, 128, 10}, 0.4015497, []string{"predictions.csv"}},
-		{"nn-class", []int{784, 128, 10}, 2.247908, []string{"predictions.csv"}},
-		{"iiakshat", []int{784, 10, 10}, 2.282586, []string{"submission.csv"}},
-		{"chang", []int{784, 10, 10}, 2.274791, nil},
-		{"biswas", []int{784, 500, 150, 10}, 2.291126, nil},
+		{"assignment", []int{784, 128, 10}, 0.4015497, []string{"predictions.csv"}, nil},
+		{"nn-class", []int{784, 128, 10}, 2.247908, []string{"predictions.csv"}, nil},
+		{"iiakshat", []int{784, 10, 10}, 2.282586, []string{"submission.csv"}, nil},
+		{"chang", []int{784, 10, 10}, 2.274791, nil, nil},
+		{"biswas", []int{784, 500, 150, 10}, 2.291126, nil, nil},
+		{"fast", []int{784, 128, 10}, 0.1696842, nil, nil},
+		{"best", []int{784, 512, 10}, 0.2435035, nil, []string{"--warmup", "10"}},
 	} {
-		out := good(t, "train", "--recipe", c.name, "--samples", "300", "--iterations", "40", "--backend", "cpu", "--json")
+		out := good(t, append([]string{"train", "--recipe", c.name, "--samples", "300", "--iterations", "40", "--backend", "cpu", "--json"}, c.more...)...)
 		iterations, s := lines(t, out)
 		if s.Recipe != c.name || !cmp.Equal(s.Layers, c.layers) || s.Iterations != 40 || len(iterations) == 0 {
 			t.Errorf("%s: %+v", c.name, s)

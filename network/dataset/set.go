@@ -30,7 +30,7 @@ type Set struct {
 	ClassNames []string // in the order of the classes; nil where they are 0, 1, 2, …
 	Columns    *Columns // of a CSV file; nil for others
 	Shape      []int    // of a sample's features: [28 28] for images of 28 rows and 28 columns
-	Digest     string   // see Digest; Split leaves it as it is
+	Digest     string   // see Digest; Split and Shift leave it as it is
 }
 
 // Options says how sets are found and, for CSV files, what their columns mean.
@@ -192,8 +192,8 @@ func samples(images, labels part) network.Samples {
 
 // Digest returns the hexadecimal SHA-256 of a set's samples, by which a resumed
 // run recognises its data. Names and scaling have no part in it, nor has a
-// validation set: what [Set.Split] makes of a set follows from the set, the
-// fraction and the seed. What is hashed, every integer little-endian:
+// validation set or shifted copies: what [Set.Split] and [Set.Shift] make of a set
+// follows from the set and their arguments. What is hashed, every integer little-endian:
 //
 //	"clgrad data 1\n"
 //	uint64 rank of shape, then each dimension as uint64

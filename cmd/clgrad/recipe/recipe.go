@@ -120,11 +120,11 @@ var of = func() map[string][]string {
 //go:embed builtin/*.json
 var builtin embed.FS
 
-// Names returns the names of the built-in recipes in the order of the documents
-// they follow.
+// Names returns the names of the built-in recipes: those of documents in their order, then
+// the program's own.
 func Names() []string { return slices.Clone(names) }
 
-var names = []string{"assignment", "nn-class", "iiakshat", "chang", "biswas"}
+var names = []string{"assignment", "nn-class", "iiakshat", "chang", "biswas", "fast", "best"}
 
 // ErrUnknown reports a name that is neither a built-in recipe nor a file.
 var ErrUnknown = errors.New("unknown recipe")

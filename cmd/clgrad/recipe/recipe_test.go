@@ -179,7 +179,7 @@ func TestErrors(t *testing.T) {
 	if err := os.WriteFile(big, make([]byte, maxBytes+1), 0o666); err != nil {
 		t.Fatal(err)
 	}
-	for name, want := range map[string]string{"nowhere": "biswas or a file is expected", big: "more than 1048576 bytes", t.TempDir(): "config.json"} {
+	for name, want := range map[string]string{"nowhere": "best or a file is expected", big: "more than 1048576 bytes", t.TempDir(): "config.json"} {
 		if _, err := Load(name); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: %v", name, err)
 		}
