@@ -104,6 +104,9 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 		if plan.BlockRows > maxStepRows {
 			plan.BlockRows = stepBlockRows
 		}
+		if m := d.MaxBuffer; m > 0 { // one buffer holds the activations and derivatives of a block
+			plan.BlockRows = max(1, min(plan.BlockRows, int(m/(2*perRow))-2*c.Step.DenseRows))
+		}
 	}
 	if c.Packed != nil {
 		plan.BlockRows = wholeGroups(plan.BlockRows, batchRows, c.Packed.ItemRows)
