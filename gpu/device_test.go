@@ -179,7 +179,7 @@ func sparse(rows, features int) network.Samples {
 // many gives the same bits, and so does a second run.
 func TestInputInSeveralBuffers(t *testing.T) {
 	t.Parallel()
-	for what, s := range map[string]network.Samples{"dense": noise(1000, 50), "sparse": sparse(8000, 50), "bytes": sparse(2000, 50)} {
+	for what, s := range map[string]network.Samples{"dense": noise(1000, 50), "sparse": sparse(5600, 50), "bytes": sparse(2000, 50)} {
 		for _, d := range usableDevices(t) {
 			d.ComputeUnits = 2 // and two splits
 			block := 64
