@@ -78,8 +78,8 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 	d := b.s.device
 	perRow, widest := int64(0), int64(network.AlignUp(sizes[0]))
 	for _, n := range sizes[1:] {
-		perRow += 4 * int64(network.AlignUp(n))
-		widest = max(widest, int64(network.AlignUp(n)))
+		perRow += 4 * int64(network.Stride(n))
+		widest = max(widest, int64(network.Stride(n)))
 	}
 	fits := func(rows int) int {
 		most := min(int64(c.BlockRows), int64(rows), blockBytes[d.Class()]/perRow)

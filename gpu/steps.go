@@ -53,11 +53,11 @@ func (st *steps) prepare(s network.Samples, tile kernels.StepTile) (err error) {
 	st.cap = groups(most, tile.DenseRows) * tile.DenseRows
 	perRow, transposed := 0, 1
 	for i, n := range sizes[1:] {
-		p := network.AlignUp(n)
+		p := network.Stride(n)
 		perRow += p
 		if i < len(sizes)-2 {
 			perRow += p
-			transposed += p * network.AlignUp(sizes[i+2])
+			transposed += p * network.Stride(sizes[i+2])
 		}
 	}
 	// Behind them there is room for a tile that goes beyond the inputs of the last layer.
@@ -82,7 +82,7 @@ func (st *steps) Begin(theta network.Buffer) error {
 	for i := 1; i < st.layout.Layers(); i++ {
 		span, _ := st.layout.Layer(i)
 		w := e.operand(span.In(theta))
-		stride := network.AlignUp(w.rows)
+		stride := network.Stride(w.rows)
 		l, err := e.launch(launchKey{kernel: "transpose", operation: "transpose", n: w.rows, p: w.cols}, false,
 			func() (kernels.Program, []int) { return kernels.Transpose(), e.group2() })
 		if err != nil {
@@ -91,7 +91,7 @@ func (st *steps) Begin(theta network.Buffer) error {
 		if err := l.run(e.arguments().ints(w.rows, w.cols).matrix(w).at(st.wt, at).ints(stride), stride, w.cols); err != nil {
 			return err
 		}
-		at += network.AlignUp(w.cols) * stride
+		at += network.Stride(w.cols) * stride
 	}
 	return nil
 }
@@ -168,7 +168,7 @@ func (st *steps) Step(u network.Update, b network.Block, theta network.Buffer, s
 func (st *steps) Stages(b network.Block) (h, dz []network.Matrix) {
 	at := 0
 	next := func(n int) network.Matrix {
-		stride := network.AlignUp(n)
+		stride := network.Stride(n)
 		m := network.Matrix{Buffer: st.acts, Offset: at, Rows: b.Rows(), Cols: n, Stride: stride}
 		at += st.cap * stride
 		return m

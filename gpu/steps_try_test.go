@@ -84,7 +84,7 @@ func TestTrySteps(t *testing.T) {
 	defer b.Close()
 	if r := num("R", 0); r > 0 {
 		b.config.Packed = &kernels.Tile{Variant: kernels.Packed, ItemRows: r, ItemCols: 16 * num("PC", 1), Width: 16, Splits: 2}
-		b.config.Step = &kernels.StepTile{Packed: num("P", 1), DenseRows: num("DR", 6), Dense: num("D", 1), Gradient: num("G", 4), RowItems: num("W", 2), Ranges: num("RG", 4)}
+		b.config.Step = &kernels.StepTile{Rows: r, Packed: num("P", 1), DenseRows: num("DR", 6), Dense: num("D", 1), Gradient: num("G", 4), RowItems: num("W", 2), Ranges: num("RG", 4)}
 	}
 	if os.Getenv("PROFILE") != "" {
 		b.StartProfile()

@@ -39,7 +39,7 @@ func newShard(exec Executor, layout Layout, blockRows, scoreRows int) (_ *shard,
 	}
 	rows := max(blockRows, scoreRows)
 	for i, n := range layout.Sizes[1:] {
-		stride := AlignUp(n)
+		stride := Stride(n)
 		buffer, err := exec.NewBuffer(rows * stride)
 		if err != nil {
 			return nil, fmt.Errorf("activations of layer %d for a block of %d rows: %w", i+1, rows, err)
