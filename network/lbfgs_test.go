@@ -254,7 +254,12 @@ func TestLBFGSRounded(t *testing.T) {
 
 		f, theta = regression[float32](seed)
 		f.Round, f.Roundoff = round32, 1./(1<<24)
+		theta[0] += 1e-10
+		given := theta[0]
 		s := start(t, network.LBFGS{}, f, theta)
+		if s.Theta[0] != float64(float32(given)) || theta[0] != given {
+			t.Fatalf("seed %d: starts from %g where %g was given, which is now %g", seed, s.Theta[0], given, theta[0])
+		}
 		for s.Stop == "" {
 			step(t, network.LBFGS{}, f, s)
 			if s.Evaluations > 2*exact.Evaluations {
@@ -360,15 +365,28 @@ func TestLBFGSNonFinite(t *testing.T) {
 		}
 	}
 
-	// Parameters overflow though the loss would not show it.
-	flat := network.Objective{Evaluate: func(x, g []float64) (float64, error) {
-		g[0] = -1
-		return -min(x[0], 1e308), nil
+	// Parameters that overflow in float32, where the loss does not show it.
+	f := network.Objective{Round: round32, Evaluate: func(x, g []float64) (float64, error) {
+		g[0] = -1e-38
+		if x[0] > 4e38 {
+			g[0] = 0
+		}
+		return -min(x[0]/1e38, 5), nil
 	}}
-	o := network.LBFGS{LearningRate: 1e308}
-	s := start(t, o, flat, []float64{1e308})
-	if step(t, o, flat, s); s.Stop != network.NoProgress {
-		t.Errorf("loss %g, stop %q", s.Loss, s.Stop)
+	o := network.LBFGS{LearningRate: 3e76}
+	s := start(t, o, f, []float64{1e38})
+	if step(t, o, f, s); s.Iteration != 1 || !(s.Loss < -1) {
+		t.Errorf("x = %g, stop %q", s.Theta[0], s.Stop)
+	}
+
+	// A slope that overflows, along which no decrease would be sufficient.
+	f = network.Objective{Evaluate: func(x, g []float64) (float64, error) {
+		g[0] = 1e200
+		return 1e200 * x[0], nil
+	}}
+	s = start(t, network.LBFGS{}, f, []float64{1})
+	if done := step(t, network.LBFGS{}, f, s); done.Evaluations != 0 || s.Stop != network.NoProgress {
+		t.Errorf("%+v, stop %q: want the end without a search", done, s.Stop)
 	}
 }
 
