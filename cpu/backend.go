@@ -100,6 +100,7 @@ func defaultSettings() settings {
 const (
 	foreign  = "cpu: object of another backend"
 	badRange = "cpu: range exceeds the object"
+	badRule  = "cpu: an update of an unknown optimizer"
 )
 
 // Info describes the host.
@@ -349,33 +350,4 @@ func (e *executor[T]) ReadRecords(r network.Recorder, first int, dst []network.R
 	}
 	copy(dst, mine.records[first:])
 	return mine.nonFinite, nil
-}
-
-// Update computes θ −= α·g.
-func (e *executor[T]) Update(theta, g network.Vector, alpha float64, iteration int, r network.Recorder) error {
-	network.CheckUpdate(theta, g)
-	if err := e.open(network.OpUpdate, theta.Buffer, g.Buffer); err != nil {
-		return err
-	}
-	mine, err := e.ownRecorder(network.OpUpdate, r)
-	if err != nil {
-		return err
-	}
-	began := e.begin()
-	x, d := e.vector(theta), e.vector(g)
-	a, finite := T(alpha), true
-	for i, v := range d {
-		x[i] -= a * v
-		// v − v is 0 where v is finite and NaN otherwise.
-		finite = finite && v-v == 0 && x[i]-x[i] == 0
-	}
-	if !finite && mine.nonFinite == 0 {
-		mine.nonFinite = iteration
-	}
-	e.ended(began, func() string { return network.OpUpdate })
-	return nil
-}
-
-func (e *executor[T]) vector(v network.Vector) []T {
-	return e.own(v.Buffer).data[v.Offset : v.Offset+v.Len]
 }

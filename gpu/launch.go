@@ -26,6 +26,7 @@ type launchKey struct {
 	n, p      int    // 0, 0 where it has none
 	tile      kernels.Tile
 	epilogue  kernels.Epilogue
+	rule      kernels.Rule
 	bytes     bool
 }
 

@@ -105,6 +105,11 @@ func (t softmaxTest) run(e *executor, dry bool) (err error) {
 	return nil
 }
 
+// descent returns an update of plain gradient descent.
+func descent(alpha float64, iteration int) network.Update {
+	return network.Update{Rule: network.NewRule(network.GD), LearningRate: alpha, Step: iteration, Iteration: iteration}
+}
+
 // An updateTest updates so many parameters.
 type updateTest int
 
@@ -147,7 +152,7 @@ func (t updateTest) run(e *executor, dry bool) (err error) {
 			}
 		}
 	}
-	if err := e.Update(network.Whole(theta), network.Whole(g), 0.5, 1, r); err != nil || dry {
+	if err := e.Update(descent(0.5, 1), network.Whole(theta), network.Whole(g), nil, r); err != nil || dry {
 		return err
 	}
 	for _, from := range starts {
@@ -165,7 +170,7 @@ func (t updateTest) run(e *executor, dry bool) (err error) {
 	// Numbers that are not finite are seen, and only those.
 	for i, want := range []int{0, 2} {
 		if i == 1 {
-			if err := errors.Join(e.Write(g, n-1, []float64{math.Inf(1)}), e.Update(network.Whole(theta), network.Whole(g), 0.5, 2, r)); err != nil {
+			if err := errors.Join(e.Write(g, n-1, []float64{math.Inf(1)}), e.Update(descent(0.5, 2), network.Whole(theta), network.Whole(g), nil, r)); err != nil {
 				return err
 			}
 		}

@@ -42,3 +42,58 @@
 #define STORE(value, i, to) (((global vector *)(to))[i] = (value))
 #define VECTORS (ITEM_COLS / WIDTH)
 #endif
+
+// The update rules (network.Rule): x are parameters, g is their gradient, a and b are state.
+// What FACTORS are is in network.Factors. With decay 0, g + 0·x is g.
+#define GD 1
+#define MOMENTUM 2
+#define NESTEROV 3
+#define ADAM 4
+#define ADAMW 5
+#ifdef RULE
+#define FACTORS                                                           \
+    const float rate, const float decay, const float keep1, const float take1, \
+    const float keep2, const float take2, const float root, const float epsilon
+#define ADAM_STEP(T, x, d, a, b)                                  \
+    a = fma((T)keep1, a, take1 * (d));                            \
+    b = fma((T)keep2, b, take2 * (d) * (d));                      \
+    x = fma((T)(-rate), a / fma(sqrt(b), (T)root, (T)epsilon), x)
+#if RULE == GD
+#define STATES 0
+#define APPLY(T, x, g, a, b)                     \
+    do {                                         \
+        x = fma((T)(-rate), fma((T)decay, x, g), x); \
+    } while (0)
+#elif RULE == MOMENTUM
+#define STATES 1
+#define APPLY(T, x, g, a, b)                     \
+    do {                                         \
+        a = fma((T)keep1, a, fma((T)decay, x, g)); \
+        x = fma((T)(-rate), a, x);               \
+    } while (0)
+#elif RULE == NESTEROV
+#define STATES 1
+#define APPLY(T, x, g, a, b)                     \
+    do {                                         \
+        const T d_ = fma((T)decay, x, g);        \
+        a = fma((T)keep1, a, d_);                \
+        x = fma((T)(-rate), fma((T)keep1, a, d_), x); \
+    } while (0)
+#elif RULE == ADAM
+#define STATES 2
+#define APPLY(T, x, g, a, b)                     \
+    do {                                         \
+        const T d_ = fma((T)decay, x, g);        \
+        ADAM_STEP(T, x, d_, a, b);               \
+    } while (0)
+#else
+#define STATES 2
+#define APPLY(T, x, g, a, b)                     \
+    do {                                         \
+        x *= decay;                              \
+        ADAM_STEP(T, x, g, a, b);                \
+    } while (0)
+#endif
+// 0, or NaN where a number of an update is not finite: v − v is 0 where v is finite.
+#define NOT_FINITE(x, g, a, b) (((x) - (x)) + ((g) - (g)) + ((a) - (a)) + ((b) - (b)))
+#endif

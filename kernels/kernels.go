@@ -95,10 +95,13 @@ func Reduce(size int) Program {
 	return Program{File: "reduce.cl", Options: fmt.Sprintf("-DGROUP_SIZE=%d", size)}
 }
 
-// Update returns the program with the kernel update, whose work-items take item elements
-// each.
-func Update(item int) Program {
-	return Program{File: "update.cl", Options: fmt.Sprintf("-DITEM=%d", item)}
+// A Rule is an update rule by its name in the kernels: GD, MOMENTUM, NESTEROV, ADAM or ADAMW.
+type Rule string
+
+// Update returns the program with the kernel update for a rule, whose work-items take item
+// elements each.
+func Update(rule Rule, item int) Program {
+	return Program{File: "update.cl", Options: fmt.Sprintf("-DRULE=%s -DITEM=%d", rule, item)}
 }
 
 // Transpose returns the program with the kernel transpose.

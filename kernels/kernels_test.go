@@ -47,7 +47,7 @@ func TestPrograms(t *testing.T) {
 		{Affine(64), "add_affine_partials affine_bias affine_weights scale_weights"},
 		{Softmax(3), "softmax_cross_entropy softmax_cross_entropy_register"},
 		{Reduce(64), "add_partials sum_record"},
-		{Update(16), "update"},
+		{Update("ADAM", 16), "update"},
 		{Transpose(), "transpose"},
 		{PeakProbe(CPU).Program(), "arithmetic copy"},
 		{PeakProbe(GPU).Program(), "arithmetic copy"},

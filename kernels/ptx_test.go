@@ -82,7 +82,7 @@ func tool(t *testing.T, variable string, names ...string) string {
 func gpuPrograms() map[string]Program {
 	c := Default(GPU, 132)
 	all := map[string]Program{
-		"update": Update(c.UpdateItem), "reduce": Reduce(c.RecordGroup), "affine": Affine(c.RecordGroup), "naive": Naive(),
+		"update": Update("ADAMW", c.UpdateItem), "reduce": Reduce(c.RecordGroup), "affine": Affine(c.RecordGroup), "naive": Naive(),
 		"peaks": PeakProbe(GPU).Program(),
 	}
 	for _, precision := range Precisions() {

@@ -111,10 +111,11 @@ type Executor interface {
 	// may be x itself.
 	InputGradient(dz, w, x, dx Matrix) error
 
-	// Update computes θ −= α·g over two vectors of one length. Where an element
-	// of g or of the new θ is not finite, the recorder remembers the iteration,
-	// unless it remembers one already. iteration counts from 1.
-	Update(theta, g Vector, alpha float64, iteration int, r Recorder) error
+	// Update applies a rule to θ by its gradient g and its state, vectors of one
+	// length. Where an element of g, of the state or of θ is not finite afterwards,
+	// the recorder remembers u.Iteration, unless it remembers one already. state has
+	// u.States() vectors; g is left as it is.
+	Update(u Update, theta, g Vector, state []Vector, r Recorder) error
 
 	// Close frees everything that the executor made.
 	Close() error

@@ -242,8 +242,8 @@ func (x lazy) InputGradient(dz, w, y, dx network.Matrix) error {
 	return x.later(func() error { return x.Executor.InputGradient(dz, w, y, dx) })
 }
 
-func (x lazy) Update(theta, g network.Vector, alpha float64, iteration int, r network.Recorder) error {
-	return x.later(func() error { return x.Executor.Update(theta, g, alpha, iteration, r) })
+func (x lazy) Update(u network.Update, theta, g network.Vector, state []network.Vector, r network.Recorder) error {
+	return x.later(func() error { return x.Executor.Update(u, theta, g, state, r) })
 }
 
 func lazily() network.Backend {

@@ -65,6 +65,7 @@ const (
 	badView     = "network: matrix view exceeds its buffer"
 	badShape    = "network: matrix shapes do not fit"
 	badBlock    = "network: block out of range"
+	badState    = "network: an update needs the state of its rule"
 	badFeatures = "network: input features differ from the layer's inputs"
 )
 
@@ -134,15 +135,19 @@ func CheckSoftmax(z Matrix, y Block) {
 	}
 }
 
-// CheckUpdate panics unless θ and g have one length and lie within their buffers.
-func CheckUpdate(theta, g Vector) {
-	for _, v := range []Vector{theta, g} {
+// CheckUpdate panics unless θ, g and the state have one length and lie within their
+// buffers, and the state has as many vectors as the rule.
+func CheckUpdate(u Update, theta, g Vector, state []Vector) {
+	if len(state) != u.States() {
+		panic(badState)
+	}
+	for _, v := range append([]Vector{theta, g}, state...) {
 		if v.Buffer == nil || v.Offset < 0 || v.Len < 1 || v.Offset+v.Len > v.Buffer.Len() {
 			panic(badView)
 		}
-	}
-	if theta.Len != g.Len {
-		panic(badShape)
+		if v.Len != theta.Len {
+			panic(badShape)
+		}
 	}
 }
 

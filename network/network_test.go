@@ -314,11 +314,11 @@ type breaking struct {
 
 var errBroken = errors.New("broken")
 
-func (b *breaking) Update(theta, g network.Vector, alpha float64, i int, r network.Recorder) error {
+func (b *breaking) Update(u network.Update, theta, g network.Vector, state []network.Vector, r network.Recorder) error {
 	if b.left--; b.left < 0 {
 		return errBroken
 	}
-	return b.Executor.Update(theta, g, alpha, i, r)
+	return b.Executor.Update(u, theta, g, state, r)
 }
 
 // Where a backend fails between two reports, the parameters have moved on from

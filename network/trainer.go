@@ -21,6 +21,7 @@ type Trainer struct {
 	// invalid is why the parameters are those of no finished iteration, nil where
 	// they are those after iteration done.
 	invalid error
+	state   state
 	seconds float64 // of an iteration in the last window; 0 at first
 	epoch   int     // whose order is known
 	order   []int
@@ -144,7 +145,7 @@ func (t *Trainer) first(f func(*shard) error) error {
 func (t *Trainer) Layout() Layout { return t.layout }
 
 // SetParameters sets θ, as it is after done iterations, on every shard, rounded
-// to its precision.
+// to its precision. The state of an optimizer starts at 0; see [Trainer.SetState].
 func (t *Trainer) SetParameters(theta []float64, done int) error {
 	if t.shards == nil {
 		return t.ready()
@@ -156,6 +157,9 @@ func (t *Trainer) SetParameters(theta []float64, done int) error {
 		return fmt.Errorf("%d iterations done: 0 or more are expected", done)
 	}
 	t.invalid = ErrUnsettled // while shards may differ
+	if err := t.resetState("", 0); err != nil {
+		return err
+	}
 	err := t.each(func(_ int, s *shard) error {
 		// The old recorder may remember an iteration that was not finite.
 		if err := s.newRecorder(); err != nil {
@@ -236,14 +240,14 @@ func (t *Trainer) batchOf(iteration int) int {
 
 // step enqueues an iteration, to be recorded in a slot of the window: loss and
 // gradient on every shard, the sum of the gradients, and the update.
-func (t *Trainer) step(iteration, b, slot int, alpha float64) error {
+func (t *Trainer) step(u Update, b, slot int) error {
 	m := t.plan.batchLen(b)
 	if t.reducer == nil {
 		return t.each(func(_ int, s *shard) error {
 			if err := s.batch(b, m, slot); err != nil {
 				return err
 			}
-			return s.exec.Update(Whole(s.theta), Whole(s.gradient), alpha, iteration, s.recorder)
+			return s.exec.Update(u, Whole(s.theta), Whole(s.gradient), t.state.vectors(0, t.layout.Len), s.recorder)
 		})
 	}
 	h := &t.host
@@ -272,7 +276,7 @@ func (t *Trainer) step(iteration, b, slot int, alpha float64) error {
 				return err
 			}
 			theta, g := Vector{s.theta, from, end - from}, Vector{s.gradient, from, end - from}
-			if err := s.exec.Update(theta, g, alpha, iteration, s.recorder); err != nil {
+			if err := s.exec.Update(u, theta, g, t.state.vectors(from, end-from), s.recorder); err != nil {
 				return err
 			}
 			return s.exec.Read(s.theta, from, h.theta[from:end])
@@ -313,8 +317,10 @@ func (t *Trainer) read(batches []int) (s Status, err error) {
 
 // Descent says how to descend.
 type Descent struct {
-	Iterations   int     // the last iteration's number
-	LearningRate float64 // α
+	Iterations   int      // the last iteration's number
+	Rule         Rule     // the zero Rule is plain gradient descent
+	LearningRate float64  // α
+	Schedule     Schedule // of the learning rate
 	// Every has results read, and reported, at each multiple of it. 0 leaves that to
 	// the trainer.
 	Every int
@@ -356,7 +362,20 @@ func (t *Trainer) windowLen(left int) int {
 	return max(1, min(left, window, int(windowTime.Seconds()/t.seconds)))
 }
 
-// Descend runs iterations Done()+1 … d.Iterations of θ −= α·g and calls report, if
+// check reports what is out of its range.
+func (d Descent) check() error {
+	if !(d.LearningRate > 0) || math.IsInf(d.LearningRate, 0) {
+		return fmt.Errorf("learning rate %g: a positive number is expected", d.LearningRate)
+	}
+	if d.Rule.Optimizer != "" {
+		if err := d.Rule.Check(); err != nil {
+			return err
+		}
+	}
+	return d.Schedule.Check(d.Iterations)
+}
+
+// Descend runs iterations Done()+1 … d.Iterations of the rule and calls report, if
 // there is one, for each of them in order, some time after it ended. It stops after
 // the iteration that was begun last when ctx is done and returns its error, and at a
 // [NonFiniteError].
@@ -367,8 +386,16 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 	if d.Iterations < t.done {
 		return fmt.Errorf("%d iterations asked for where %d are done", d.Iterations, t.done)
 	}
-	if !(d.LearningRate > 0) || math.IsInf(d.LearningRate, 0) {
-		return fmt.Errorf("learning rate %g: a positive number is expected", d.LearningRate)
+	if err := d.check(); err != nil {
+		return err
+	}
+	if d.Rule.Optimizer == "" {
+		d.Rule.Optimizer = GD
+	}
+	if t.state.optimizer != d.Rule.Optimizer {
+		if err := t.resetState(d.Rule.Optimizer, t.done); err != nil {
+			return err
+		}
 	}
 	if report == nil {
 		report = func(Iteration) error { return nil }
@@ -398,7 +425,8 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 				break
 			}
 			b := t.batchOf(i)
-			if err := t.step(i, b, len(batches), d.LearningRate); err != nil {
+			u := Update{Rule: d.Rule, LearningRate: d.LearningRate * d.Schedule.Share(i), Step: i - t.state.since, Iteration: i}
+			if err := t.step(u, b, len(batches)); err != nil {
 				return fmt.Errorf("iteration %d: %w", i, err)
 			}
 			batches = append(batches, b)

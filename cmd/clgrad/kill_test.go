@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -240,6 +241,11 @@ func killed(t *testing.T, backend string, kills int) {
 func TestSignalledProcess(t *testing.T) {
 	defer func(old time.Duration) { lockPatience = old }(lockPatience)
 	lockPatience = 0
+	// A signal that this process catches has its default in a process that it starts, even
+	// where the test runs under nohup.
+	caught := make(chan os.Signal, 1)
+	signal.Notify(caught, syscall.SIGHUP, syscall.SIGINT)
+	defer signal.Stop(caught)
 	data := write(t, "flowers.csv", flowers(1, 300))
 	args := []string{"train", "--data", data, "--label", "species", "--layers", "50", "--iterations", "400", "--log-every", "10", "--backend", "cpu", "--out"}
 	whole := filepath.Join(t.TempDir(), "whole")

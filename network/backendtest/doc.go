@@ -25,7 +25,8 @@
 //	closed                 use after Close
 //	misuse                 shapes that do not fit must panic
 //	gradient               gradients of a whole network and central differences
-//	training               20 steps and a float64 training; fresh backends agree
+//	training               20 steps and a float64 training; 50 of each rule and schedule
+//	                       by a network.Trainer; fresh backends agree
 //
 // # What every product is put through
 //

@@ -45,6 +45,9 @@ const (
 	lastIteration fault = "the last iteration that is not finite"
 	onlyFirst     fault = "only the first element is tested"
 	skipsLast     fault = "update leaves out the last element"
+	noDecay       fault = "update without weight decay"
+	fixedStep     fault = "bias correction is that of the first step"
+	plainMomentum fault = "nesterov is momentum"
 	notZeroed     fault = "new buffers are not zero"
 	scalesTwice   fault = "samples are scaled twice"
 	claimsFloat64 fault = "float32 that claims to be float64"
@@ -186,6 +189,12 @@ func TestFaultsAreFound(t *testing.T) {
 		{lastIteration, []string{"update"}, []string{"exact"}},
 		{onlyFirst, []string{"update"}, []string{"exact"}},
 		{skipsLast, []string{"update"}, []string{"bound", "exact"}},
+		{noDecay, []string{"update"}, []string{"bound", "exact"}},
+		{fixedStep, []string{"update"}, []string{"bound"}},
+		{plainMomentum, []string{"update"}, []string{"bound", "exact"}},
+		{noDecay, []string{"training"}, []string{"bound"}},
+		{fixedStep, []string{"training"}, []string{"bound"}},
+		{plainMomentum, []string{"training"}, []string{"bound"}},
 		{notZeroed, []string{"buffer"}, []string{"exact"}},
 		{scalesTwice, []string{"load"}, []string{"exact"}},
 		{claimsFloat64, slices.Concat(products, softmax), []string{"bound"}},

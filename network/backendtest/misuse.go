@@ -53,7 +53,12 @@ func misuse(s *session) {
 			{"weight-gradient-input: more rows than the last block has", func() error { return back.WeightGradient(block(1), o6, false, w, b) }},
 			{"input-gradient: dz is wider than W", func() error { return back.InputGradient(h6, w, h6, h6) }},
 			{"input-gradient: dx is wider than x", func() error { return back.InputGradient(o6, w, h6, wide) }},
-			{"update: lengths differ", func() error { return back.Update(network.Whole(buffer), network.Whole(short), 0.1, 1, rec) }},
+			{"update: lengths differ", func() error {
+				return back.Update(descent(0.1, 1), network.Whole(buffer), network.Whole(short), nil, rec)
+			}},
+			{"update: momentum without its state", func() error {
+				return back.Update(network.Update{Rule: network.NewRule(network.Momentum), LearningRate: 1, Step: 1, Iteration: 1}, network.Whole(short), network.Whole(short), nil, rec)
+			}},
 		} {
 			if !panics(call.run) {
 				s.fail(call.name, "panic", "the call does not panic")
@@ -84,7 +89,7 @@ func misuse(s *session) {
 				return err
 			}},
 			{"update: beyond the buffer", func() error {
-				return back.Update(network.Vector{Buffer: short, Offset: 16, Len: 16}, network.Whole(short), 1, 1, rec)
+				return back.Update(descent(1, 1), network.Vector{Buffer: short, Offset: 16, Len: 16}, network.Whole(short), nil, rec)
 			}},
 		} {
 			var err error

@@ -360,31 +360,88 @@ func (n *naive) SoftmaxCrossEntropy(z network.Matrix, y network.Block, m int, t 
 
 func exp(x float32) float32 { return float32(math.Exp(float64(x))) }
 
-func (n *naive) Update(theta, g network.Vector, alpha float64, iteration int, t network.Recorder) error {
-	network.CheckUpdate(theta, g)
-	if err := n.open(theta.Buffer, g.Buffer, t); err != nil {
+func (n *naive) Update(u network.Update, theta, g network.Vector, state []network.Vector, t network.Recorder) error {
+	network.CheckUpdate(u, theta, g, state)
+	vectors := append([]network.Vector{theta, g}, state...)
+	objects := []any{t}
+	for _, v := range vectors {
+		objects = append(objects, v.Buffer)
+	}
+	if err := n.open(objects...); err != nil {
 		return err
 	}
 	part := func(v network.Vector) []float32 { return v.Buffer.(*buffer).v[v.Offset : v.Offset+v.Len] }
 	if n.fault == wholeBuffers {
 		part = func(v network.Vector) []float32 { return v.Buffer.(*buffer).v }
 	}
-	x, d, mine := part(theta), part(g), t.(*recorder)
-	finite := true
-	for i, v := range d {
+	mine, finite := t.(*recorder), true
+	all := make([][]float32, 4)
+	for i, v := range vectors {
+		all[i] = part(v)
+	}
+	f := u.Factors()
+	if n.fault == fixedStep {
+		u.Step = 1
+		f = u.Factors()
+	}
+	x, g0 := all[0], all[1]
+	for i := range g0 {
+		if n.fault == skipsLast && i == len(g0)-1 && i > 0 {
+			continue
+		}
+		bad := n.ruled(u, f, all, i)
 		if n.fault == intoGradient {
-			d[i] = 0
+			g0[i] = 0
 		}
-		if n.fault != skipsLast || i < len(d)-1 || len(d) == 1 {
-			x[i] -= float32(float32(alpha) * v)
-		}
-		bad := math.IsNaN(float64(x[i]-x[i])) || math.IsNaN(float64(v-v))
+		bad = bad || math.IsNaN(float64(x[i]-x[i]))
 		finite = finite && (!bad || n.fault == onlyFirst && i > 0)
 	}
 	if !finite && (mine.nonFinite == 0 || n.fault == lastIteration) {
-		mine.nonFinite = iteration
+		mine.nonFinite = u.Iteration
 	}
 	return nil
+}
+
+// ruled updates element i of x, with the gradient g and the state, in all, and reports
+// what is not finite of them.
+func (n *naive) ruled(u network.Update, f network.Factors, all [][]float32, i int) (bad bool) {
+	x, d := &all[0][i], all[1][i]
+	bad = d-d != 0
+	c := func(v float64) float32 { return float32(v) }
+	switch u.Optimizer {
+	case network.AdamW:
+		*x *= c(f.Decay)
+	default:
+		if n.fault != noDecay {
+			d += float32(c(f.Decay) * *x)
+		}
+	}
+	var a, b *float32
+	if u.States() > 0 {
+		a = &all[2][i]
+	}
+	if u.States() > 1 {
+		b = &all[3][i]
+	}
+	switch u.Optimizer {
+	case network.GD:
+		*x -= float32(c(f.Rate) * d)
+	case network.Momentum, network.Nesterov:
+		*a = float32(c(f.Keep1)**a) + d
+		v := *a
+		if u.Optimizer == network.Nesterov && n.fault != plainMomentum {
+			v = d + float32(c(f.Keep1)*v)
+		}
+		*x -= float32(c(f.Rate) * v)
+		bad = bad || *a-*a != 0
+	default:
+		*a = float32(c(f.Keep1)**a) + float32(c(f.Take1)*d)
+		*b = float32(c(f.Keep2)**b) + float32(float32(c(f.Take2)*d)*d)
+		root := float32(math.Sqrt(float64(*b)))
+		*x -= float32(c(f.Rate) * float32(*a/float32(float32(root*c(f.Root))+c(f.Epsilon))))
+		bad = bad || *a-*a != 0 || *b-*b != 0
+	}
+	return bad
 }
 
 var _ network.Backend = (*naiveBackend)(nil)

@@ -20,9 +20,9 @@ type leaky struct {
 	leak    func(*leaky)
 }
 
-func (b *leaky) Update(theta, g network.Vector, alpha float64, iteration int, t network.Recorder) error {
+func (b *leaky) Update(u network.Update, theta, g network.Vector, state []network.Vector, t network.Recorder) error {
 	b.leak(b)
-	return b.naive.Update(theta, g, alpha, iteration, t)
+	return b.naive.Update(u, theta, g, state, t)
 }
 
 // A soak finds what grows, and nothing where nothing does.

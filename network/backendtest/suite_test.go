@@ -114,9 +114,13 @@ func (b counter) Clear(dst network.Buffer) error {
 	return b.naive.Clear(dst.(*countedBuffer).buffer)
 }
 
-func (b counter) Update(theta, g network.Vector, alpha float64, iteration int, t network.Recorder) error {
+func (b counter) Update(u network.Update, theta, g network.Vector, state []network.Vector, t network.Recorder) error {
 	theta.Buffer, g.Buffer = theta.Buffer.(*countedBuffer).buffer, g.Buffer.(*countedBuffer).buffer
-	return b.naive.Update(theta, g, alpha, iteration, t)
+	state = slices.Clone(state)
+	for i, v := range state {
+		state[i].Buffer = v.Buffer.(*countedBuffer).buffer
+	}
+	return b.naive.Update(u, theta, g, state, t)
 }
 
 func TestEverythingIsClosed(t *testing.T) {

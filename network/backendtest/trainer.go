@@ -87,7 +87,7 @@ func (t *trainer) block(block network.Block) error {
 func (t *trainer) train(alpha float64, iteration int) (loss float64, correct int) {
 	loss, correct = t.evaluate()
 	t.do(func() error {
-		return t.b.Update(network.Whole(t.theta), network.Whole(t.g), alpha, iteration, t.recorder)
+		return t.b.Update(descent(alpha, iteration), network.Whole(t.theta), network.Whole(t.g), nil, t.recorder)
 	})
 	return loss, correct
 }

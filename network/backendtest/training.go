@@ -135,6 +135,7 @@ func training(s *session) {
 	}
 	const name = "two fresh backends with one plan"
 	s.try(name, func() { freshBackends(s, name) })
+	optimizers(s)
 }
 
 // freshBackends trains a few steps with one plan on two backends opened for it,

@@ -7,7 +7,12 @@ import (
 	"clgrad/network"
 )
 
-// updates checks θ −= α·g. Its bound counts α rounded to the backend's
+// descent returns an update of plain gradient descent.
+func descent(alpha float64, iteration int) network.Update {
+	return network.Update{Rule: network.NewRule(network.GD), LearningRate: alpha, Step: iteration, Iteration: iteration}
+}
+
+// updates checks θ −= α·g, and the other rules (rules.go). Its bound counts α rounded to the backend's
 // precision, the product, and the subtraction:
 //
 //	|θ̂' − θ'| ≤ u·(2|α·g| + |θ'|), and second-order terms
@@ -38,6 +43,7 @@ func updates(s *session) {
 			s.try(name, func() { firstNotFinite(s, name, n, at) })
 		}
 	}
+	ruleUpdates(s)
 }
 
 // partUpdated checks that an update of a part leaves the rest as it was, and that ten in
@@ -58,7 +64,7 @@ func partUpdated(s *session, name string, n, offset, length int) {
 	}
 	for i := range repeats {
 		s.do(func() error {
-			return s.b.Update(network.Vector{Buffer: x, Offset: offset, Len: length}, network.Vector{Buffer: d, Offset: offset, Len: length}, 2, i+1, rec)
+			return s.b.Update(descent(2, i+1), network.Vector{Buffer: x, Offset: offset, Len: length}, network.Vector{Buffer: d, Offset: offset, Len: length}, nil, rec)
 		})
 	}
 	s.equal(name, element, s.read(x), want)
@@ -93,7 +99,7 @@ func updated(s *session, name string, n int, alpha float64) {
 	x, d, rec := s.filled(theta), s.filled(g), s.recorder(1)
 	run := func() []float64 {
 		s.write(x, theta)
-		s.do(func() error { return s.b.Update(network.Whole(x), network.Whole(d), alpha, 1, rec) })
+		s.do(func() error { return s.b.Update(descent(alpha, 1), network.Whole(x), network.Whole(d), nil, rec) })
 		return s.read(x)
 	}
 	got := run()
@@ -154,7 +160,9 @@ func firstNotFinite(s *session, name string, n, at int) {
 			}
 		}
 		update := func(iteration int, alpha float64) {
-			s.do(func() error { return s.b.Update(network.Whole(x), network.Whole(d), alpha, iteration, rec) })
+			s.do(func() error {
+				return s.b.Update(descent(alpha, iteration), network.Whole(x), network.Whole(d), nil, rec)
+			})
 		}
 		update(1, 0.1)
 		expect("a finite update", 0)

@@ -16,11 +16,16 @@
 // are F32, or all F64: the precision of the backend that trained them, so that
 // values survive exactly.
 //
+// A run that is to go on also has, behind those and of the same shapes, the vectors of its
+// optimizer's state ([network.State]), optimizer.k.2·l.weight and optimizer.k.2·l.bias
+// with k counted from 0, and the best parameters so far ([Best]), best.2·l.weight and
+// best.2·l.bias. A file without them is what other programs expect of a finished network.
+//
 // # Metadata
 //
 // The format's metadata are strings. Files of this package have
 //
-//	clgrad.version     "2", or "1" (see [Run])
+//	clgrad.version     "3" where there is a state or are best parameters, else "2"; or "1" (see [Run])
 //	clgrad.sizes       inputs, hidden layers, classes: [784,128,10]
 //	clgrad.scaling     what is done to a raw feature first: {"shift":[0],"factor":[0.00392…]}
 //	clgrad.preprocess  the method that found the scaling: max (optional)
@@ -28,12 +33,16 @@
 //	clgrad.classes     the names of the classes (optional)
 //	clgrad.columns     those of the CSV file of the training set, see [dataset.Columns] (optional)
 //	clgrad.run         how the network was trained, see [Run] (optional)
+//	clgrad.optimizer   what the state is of: {"optimizer":"adam","since":0} (optional)
+//	clgrad.best        what the best parameters are of: {"iteration":60,"loss":0.1} (optional)
 //	clgrad.sha256      the file's SHA-256, its own 64 digits taken as zeros
 //
 // in JSON where they are not plain text. They hold no times, paths or
 // durations, and are written in a fixed order: equal runs give equal files. A
 // file without clgrad.version, such as PyTorch's own, is a network whose
-// scaling and run are unknown.
+// scaling and run are unknown. A reader looks at the version before anything else that
+// a version may change. An optimizer or best parameters need a run; no key but those above
+// is allowed within them.
 //
 // # Damaged and hostile files
 //

@@ -48,6 +48,9 @@ type Model struct {
 	Classes    []string         // the classes' names, nil where they are 0, 1, 2, …
 	Columns    *dataset.Columns // of the CSV file of the training set, nil if unknown
 	Run        *Run             // how it was trained, nil if unknown
+
+	State network.State // of the optimizer, to go on from here; the zero value is none. It needs a Run
+	Best  *Best         // nil where there is none. It needs a Run
 }
 
 // A Run is how a model was trained.
@@ -105,7 +108,10 @@ func (m Model) check() (network.Layout, error) {
 		return network.Layout{}, fmt.Errorf("%d parameters where a network %v has %d with padding",
 			len(m.Parameters), m.Sizes, layout.Len)
 	}
-	return layout, m.checkMetadata()
+	if err := m.checkMetadata(); err != nil {
+		return network.Layout{}, err
+	}
+	return layout, m.checkState(layout)
 }
 
 // checkMetadata reports what does not fit the network's sizes.
@@ -165,27 +171,48 @@ func (m Model) checkMetadata() error {
 
 func finite(v float64) bool { return !math.IsInf(v, 0) && !math.IsNaN(v) }
 
-// A tensor is one of a network's matrices as a file holds it.
-type tensor struct {
-	name  string
-	shape []int        // outputs × inputs, or outputs
-	span  network.Span // its place in a layout: inputs × outputs, or 1 × outputs
+// A vector is one of a model's flat vectors.
+type vector struct {
+	prefix string // of the names of its tensors
+	values *[]float64
 }
 
-// tensors returns the tensors of a network in the order of a file.
-func tensors(layout network.Layout) []tensor {
-	var all []tensor
-	for i := range layout.Layers() {
-		w, b := layout.Layer(i)
-		all = append(all,
-			tensor{fmt.Sprintf("%d.weight", 2*i), []int{w.Cols, w.Rows}, w},
-			tensor{fmt.Sprintf("%d.bias", 2*i), []int{b.Cols}, b})
+// vectors returns those of a model in the order of a file.
+func (m *Model) vectors() []vector {
+	all := []vector{{"", &m.Parameters}}
+	for k := range m.State.Vectors {
+		all = append(all, vector{statePrefix(k), &m.State.Vectors[k]})
+	}
+	if m.Best != nil {
+		all = append(all, vector{bestPrefix, &m.Best.Parameters})
 	}
 	return all
 }
 
-// values returns the number of elements.
-func (t tensor) values() int { return t.span.Rows * t.span.Cols }
+// A tensor is one of the matrices of a vector as a file holds it.
+type tensor struct {
+	name   string
+	shape  []int        // outputs × inputs, or outputs
+	span   network.Span // its place in the vector: inputs × outputs, or 1 × outputs
+	values *[]float64   // the vector
+}
+
+// tensors returns the tensors of all vectors in the order of a file.
+func (m *Model) tensors(layout network.Layout) []tensor {
+	var all []tensor
+	for _, v := range m.vectors() {
+		for i := range layout.Layers() {
+			w, b := layout.Layer(i)
+			all = append(all,
+				tensor{fmt.Sprintf("%s%d.weight", v.prefix, 2*i), []int{w.Cols, w.Rows}, w, v.values},
+				tensor{fmt.Sprintf("%s%d.bias", v.prefix, 2*i), []int{b.Cols}, b, v.values})
+		}
+	}
+	return all
+}
+
+// size returns the number of elements.
+func (t tensor) size() int { return t.span.Rows * t.span.Cols }
 
 // place returns where the k-th value of the file's row-major order stands in a
 // layout's flat vector.

@@ -92,6 +92,9 @@ func read(r io.Reader, size int64) (Model, error) {
 	if err := h.checkPlaces(size - prefix - int64(length)); err != nil {
 		return Model{}, err
 	}
+	if err := h.checkVersion(); err != nil {
+		return Model{}, err
+	}
 	m, layout, err := h.model()
 	if err != nil {
 		return Model{}, err
@@ -99,14 +102,23 @@ func read(r io.Reader, size int64) (Model, error) {
 	if err := h.parseMetadata(&m); err != nil {
 		return Model{}, err
 	}
+	all := m.tensors(layout)
+	if err := h.checkTensors(&m, all); err != nil {
+		return Model{}, err
+	}
 
 	// From here on the tensors are known to fill the rest of the file.
-	m.Parameters = make([]float64, layout.Len)
+	for _, v := range m.vectors() {
+		*v.values = make([]float64, layout.Len)
+	}
+	if err := m.checkState(layout); err != nil {
+		return Model{}, err
+	}
 	said, summed := h.metadata[sumKey]
 	if summed {
 		sum.Write(bytes.Replace(head, []byte(said), []byte(noSum), 1))
 	}
-	if err := readTensors(io.TeeReader(r, sum), h, tensors(layout), m); err != nil {
+	if err := readTensors(io.TeeReader(r, sum), h, all, m.Precision); err != nil {
 		return Model{}, err
 	}
 	if found := hex.EncodeToString(sum.Sum(nil)); summed && found != said {
@@ -130,7 +142,7 @@ func cutShort(err error) error {
 }
 
 // model returns a model of the sizes and precision that the tensors imply, and
-// its layout. It demands exactly the tensors of such a network.
+// its layout.
 func (h fileHeader) model() (Model, network.Layout, error) {
 	first, ok := h.tensors["0.weight"]
 	if !ok {
@@ -159,32 +171,35 @@ func (h fileHeader) model() (Model, network.Layout, error) {
 	if err != nil {
 		return Model{}, network.Layout{}, err
 	}
-	expected := tensors(layout)
+	return Model{Sizes: sizes, Precision: first.precision}, layout, nil
+}
+
+// checkTensors demands exactly the given tensors, those of a model.
+func (h fileHeader) checkTensors(m *Model, expected []tensor) error {
+	known := make(map[string]bool, len(expected))
 	for _, t := range expected {
 		found, ok := h.tensors[t.name]
 		if !ok {
-			return Model{}, network.Layout{}, fmt.Errorf("has no tensor %s, which a network %v has", t.name, sizes)
+			what := "network"
+			if t.values != &m.Parameters {
+				what = "run of a network"
+			}
+			return fmt.Errorf("has no tensor %s, which a %s %v has", t.name, what, m.Sizes)
 		}
 		if !slices.Equal(found.shape, t.shape) {
-			return Model{}, network.Layout{}, fmt.Errorf("tensor %s has shape %v where %v is expected", t.name, found.shape, t.shape)
+			return fmt.Errorf("tensor %s has shape %v where %v is expected", t.name, found.shape, t.shape)
 		}
-		if found.precision != first.precision {
-			return Model{}, network.Layout{}, fmt.Errorf("tensor %s is %s where 0.weight is %s: one precision is expected",
-				t.name, found.precision, first.precision)
+		if found.precision != m.Precision {
+			return fmt.Errorf("tensor %s is %s where 0.weight is %s: one precision is expected", t.name, found.precision, m.Precision)
+		}
+		known[t.name] = true
+	}
+	for _, name := range h.order {
+		if !known[name] {
+			return fmt.Errorf("tensor %.80q has no place in a network %v", name, m.Sizes)
 		}
 	}
-	if len(h.tensors) > len(expected) {
-		known := map[string]bool{}
-		for _, t := range expected {
-			known[t.name] = true
-		}
-		for _, name := range h.order {
-			if !known[name] {
-				return Model{}, network.Layout{}, fmt.Errorf("tensor %.80q has no place in a network %v", name, sizes)
-			}
-		}
-	}
-	return Model{Sizes: sizes, Precision: first.precision}, layout, nil
+	return nil
 }
 
 // someName tells of one tensor that is there, for messages.
@@ -195,25 +210,25 @@ func (h fileHeader) someName() string {
 	return fmt.Sprintf(", there is %.80q", h.order[0])
 }
 
-// readTensors reads the tensors' values to their places in m.Parameters. The
-// file may hold them in any order.
-func readTensors(r io.Reader, h fileHeader, all []tensor, m Model) error {
+// readTensors reads the tensors' values to their places. The file may hold them
+// in any order.
+func readTensors(r io.Reader, h fileHeader, all []tensor, precision Precision) error {
 	byName := make(map[string]tensor, len(all))
 	for _, t := range all {
 		byName[t.name] = t
 	}
-	width := m.Precision.bytes()
+	width := precision.bytes()
 	buffer := make([]byte, 1<<15)
 	for _, name := range h.order {
 		t := byName[name]
-		for k := 0; k < t.values(); {
-			part := buffer[:min(len(buffer), (t.values()-k)*width)]
+		for k := 0; k < t.size(); {
+			part := buffer[:min(len(buffer), (t.size()-k)*width)]
 			if _, err := io.ReadFull(r, part); err != nil {
 				return cutShort(err)
 			}
 			for ; len(part) > 0; part = part[width:] {
 				var v float64
-				if m.Precision == F32 {
+				if precision == F32 {
 					v = float64(math.Float32frombits(binary.LittleEndian.Uint32(part)))
 				} else {
 					v = math.Float64frombits(binary.LittleEndian.Uint64(part))
@@ -221,12 +236,23 @@ func readTensors(r io.Reader, h fileHeader, all []tensor, m Model) error {
 				if !finite(v) {
 					return fmt.Errorf("%s is %v where a finite number is expected", t.position(k), v)
 				}
-				m.Parameters[t.place(k)] = v
+				(*t.values)[t.place(k)] = v
 				k++
 			}
 		}
 	}
 	return nil
+}
+
+// checkVersion reports metadata of a version that is not known here. It comes before
+// all that a version may change.
+func (h fileHeader) checkVersion() error {
+	switch found, ok := h.metadata[versionKey]; {
+	case !ok, found == firstVersion, found == secondVersion, found == version:
+		return nil
+	default:
+		return fmt.Errorf("has %s %.80q where %q is expected: a newer clgrad may read it", versionKey, found, version)
+	}
 }
 
 // parseMetadata adds what this package's metadata say to a model whose sizes
@@ -235,9 +261,6 @@ func (h fileHeader) parseMetadata(m *Model) error {
 	found, ok := h.metadata[versionKey]
 	if !ok {
 		return nil
-	}
-	if found != version && found != firstVersion {
-		return fmt.Errorf("has %s %.80q where %q is expected: a newer clgrad may read it", versionKey, found, version)
 	}
 	var sizes []int
 	for _, v := range []struct {
@@ -269,5 +292,10 @@ func (h fileHeader) parseMetadata(m *Model) error {
 		m.Scaling = network.Scaling{}
 	}
 	m.Preprocess = h.metadata[preprocessKey]
+	if found == version {
+		if err := h.parseState(m); err != nil {
+			return err
+		}
+	}
 	return m.checkMetadata()
 }

@@ -144,7 +144,7 @@ func TestReadMetadata(t *testing.T) {
 		{"no sum", sound + `,"clgrad.sha256":""`, "has SHA-256 "},
 		{"key of a later version", sound + `,"clgrad.colour":"blue"`, ""},
 		{"others' keys", `"clgrad.sizes":"no version, so not ours"`, ""},
-		{"version", strings.Replace(sound, `"1"`, `"3"`, 1), `has clgrad.version "3" where "2" is expected: a newer clgrad may read it`},
+		{"version", strings.Replace(sound, `"1"`, `"4"`, 1), `has clgrad.version "4" where "3" is expected: a newer clgrad may read it`},
 		{"no sizes", `"clgrad.version":"1","clgrad.scaling":"{}"`, "has no clgrad.sizes in its metadata"},
 		{"no scaling", `"clgrad.version":"1","clgrad.sizes":"[2,3,2]"`, "has no clgrad.scaling in its metadata"},
 		{"other sizes", strings.Replace(sound, "[2,3,2]", "[2,4,2]", 1), "clgrad.sizes is [2 4 2] where the tensors have [2 3 2]"},
@@ -171,19 +171,21 @@ func TestReadMetadata(t *testing.T) {
 // Each prefix of a file is refused, and each file with bits changed: only where
 // they are of the sum's own key is the model as it was.
 func TestReadEveryDamage(t *testing.T) {
-	good := written(t, toy(t))
-	for n := range good {
-		if _, err := readBytes(good[:n]); err == nil {
-			t.Fatalf("the first %d of %d bytes are read as a model", n, len(good))
+	for _, m := range []Model{toy(t), stateModel(t)} {
+		good := written(t, m)
+		for n := range good {
+			if _, err := readBytes(good[:n]); err == nil {
+				t.Fatalf("the first %d of %d bytes are read as a model", n, len(good))
+			}
 		}
-	}
-	for i := range good {
-		for _, mask := range []byte{0x01, 0x20, 0x80} { // the next digit, the other case, no ASCII
-			bad := bytes.Clone(good)
-			bad[i] ^= mask
-			m, err := readBytes(bad)
-			if err == nil && (!cmp.Equal(m, toy(t)) || bytes.Contains(bad, []byte(sumKey))) {
-				t.Fatalf("with bits %#x of byte %d changed a model is read", mask, i)
+		for i := range good {
+			for _, mask := range []byte{0x01, 0x20, 0x80} { // the next digit, the other case, no ASCII
+				bad := bytes.Clone(good)
+				bad[i] ^= mask
+				got, err := readBytes(bad)
+				if err == nil && (!cmp.Equal(got, m) || bytes.Contains(bad, []byte(sumKey))) {
+					t.Fatalf("with bits %#x of byte %d changed a model is read", mask, i)
+				}
 			}
 		}
 	}
@@ -208,19 +210,26 @@ func TestReadWrongSize(t *testing.T) {
 // A small file must not cost much memory whatever its header says.
 func TestReadMemory(t *testing.T) {
 	const n = 1 << 40
-	for name, head := range map[string]string{
-		"tensor": fmt.Sprintf(`{"0.weight":{"dtype":"F32","shape":[%d,1],"data_offsets":[0,%d]}}`, n, 4*n),
-		"empty":  fmt.Sprintf(`{"0.weight":{"dtype":"F32","shape":[%d,0],"data_offsets":[0,0]}}`, n),
+	// 50 vectors without values, where each would take 256 KiB.
+	state := `{"__metadata__":{"clgrad.version":"3","clgrad.sizes":"[2000,1]","clgrad.scaling":"{}","clgrad.optimizer":"{\"optimizer\":\"adam\"}"},` +
+		`"0.weight":{"dtype":"F32","shape":[1,2000],"data_offsets":[0,8000]},"0.bias":{"dtype":"F32","shape":[1],"data_offsets":[8000,8004]}`
+	for k := range 50 {
+		state += fmt.Sprintf(`,"optimizer.%d.0.weight":{"dtype":"F32","shape":[0,0],"data_offsets":[8004,8004]}`, k)
+	}
+	for name, file := range map[string][]byte{
+		"tensor": file(fmt.Sprintf(`{"0.weight":{"dtype":"F32","shape":[%d,1],"data_offsets":[0,%d]}}`, n, 4*n)),
+		"empty":  file(fmt.Sprintf(`{"0.weight":{"dtype":"F32","shape":[%d,0],"data_offsets":[0,0]}}`, n)),
+		"state":  file(state+"}", make([]float32, 2001)),
 	} {
 		var before, after runtime.MemStats
 		runtime.ReadMemStats(&before)
-		_, err := readBytes(file(head))
+		_, err := readBytes(file)
 		runtime.ReadMemStats(&after)
 		if err == nil {
 			t.Errorf("%s: no error", name)
 		}
 		if used := after.TotalAlloc - before.TotalAlloc; used > 1<<20 {
-			t.Errorf("%s: %d bytes were allocated for a file of %d", name, used, len(head)+8)
+			t.Errorf("%s: %d bytes were allocated for a file of %d", name, used, len(file))
 		}
 	}
 }
@@ -247,6 +256,14 @@ func FuzzModel(f *testing.F) {
 	f.Add(written(f, m))
 	m.Precision = F64
 	f.Add(written(f, m))
+	m = stateModel(f)
+	f.Add(written(f, m))
+	m.Precision = F64
+	f.Add(written(f, m))
+	m.State, m.Best = network.State{Optimizer: network.GD, Since: 3}, nil
+	f.Add(written(f, m))
+	// Without a sum, which would end most inputs before their state is looked at.
+	f.Add(file(strings.Replace(stateHeader, `"clgrad.sha256":"SUM",`, "", 1), stateValues))
 	f.Add(file(strings.Replace(pytorch, `"format":"pt"`, `"clgrad.version":"2","clgrad.sizes":"[2,3,2]","clgrad.scaling":"{}","clgrad.run":"{\"iterations\":3,\"setup\":{\"lr\":1}}"`, 1), pytorchValues))
 	f.Add(file(strings.Replace(pytorch, `"format":"pt"`, `"clgrad.version":"1","clgrad.sizes":"[2,3,2]","clgrad.scaling":"{}","clgrad.run":"{\"iterations\":3,\"divide\":[2,1]}"`, 1), pytorchValues))
 	f.Add(file(pytorch, pytorchValues))
@@ -265,6 +282,12 @@ func FuzzModel(f *testing.F) {
 		}
 		if layout, err := network.NewLayout(m.Sizes); err != nil || len(m.Parameters) != layout.Len {
 			t.Fatalf("%d parameters for %v: %v", len(m.Parameters), m.Sizes, err)
+		}
+		if err := m.State.Check(len(m.Parameters), math.MaxInt); err != nil {
+			t.Fatal(err)
+		}
+		if m.Best != nil && len(m.Best.Parameters) != len(m.Parameters) {
+			t.Fatalf("%d best parameters where there are %d", len(m.Best.Parameters), len(m.Parameters))
 		}
 		first := written(t, m)
 		again, err := readBytes(first)

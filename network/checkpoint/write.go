@@ -27,6 +27,8 @@ const (
 	classesKey    = "clgrad.classes"
 	columnsKey    = "clgrad.columns"
 	runKey        = "clgrad.run"
+	optimizerKey  = "clgrad.optimizer"
+	bestKey       = "clgrad.best"
 	sumKey        = "clgrad.sha256"
 )
 
@@ -34,10 +36,13 @@ const (
 var noSum = strings.Repeat("0", 2*sha256.Size)
 
 // version is that of the metadata. Another key that a reader may ignore needs
-// no new one. firstVersion, which has another form of the run, is still read.
+// no new one. A file without what version 3 added, the state of a run, is written as
+// version 2, which older programs read. Version 1, which has another form of the run, is
+// still read.
 const (
-	version      = "2"
-	firstVersion = "1"
+	version       = "3"
+	secondVersion = "2"
+	firstVersion  = "1"
 )
 
 // An entry is what the header says of a tensor.
@@ -55,10 +60,10 @@ func Write(w io.Writer, m Model) error {
 	if err != nil {
 		return fmt.Errorf("model cannot be written: %w", err)
 	}
-	all := tensors(layout)
+	all := m.tensors(layout)
 	for _, t := range all {
-		for k := range t.values() {
-			switch v := m.Parameters[t.place(k)]; {
+		for k := range t.size() {
+			switch v := (*t.values)[t.place(k)]; {
 			case !finite(v):
 				return fmt.Errorf("model cannot be written: %s is %v where a finite number is expected", t.position(k), v)
 			case m.Precision == F32 && float64(float32(v)) != v:
@@ -85,8 +90,8 @@ func writeFile(w io.Writer, m Model, all []tensor, head []byte) error {
 	out.Write(head)
 	var value [8]byte
 	for _, t := range all {
-		for k := range t.values() {
-			v := m.Parameters[t.place(k)]
+		for k := range t.size() {
+			v := (*t.values)[t.place(k)]
 			if m.Precision == F32 {
 				binary.LittleEndian.PutUint32(value[:], math.Float32bits(float32(v)))
 			} else {
@@ -108,7 +113,7 @@ func header(m Model, all []tensor) ([]byte, error) {
 	head := append([]byte(`{"`+metadataKey+`":`), meta...)
 	at := int64(0)
 	for _, t := range all {
-		end := at + int64(t.values())*int64(m.Precision.bytes())
+		end := at + int64(t.size())*int64(m.Precision.bytes())
 		text, err := json.Marshal(entry{string(m.Precision), t.shape, [2]int64{at, end}})
 		if err != nil {
 			return nil, err
@@ -129,7 +134,10 @@ func header(m Model, all []tensor) ([]byte, error) {
 
 // metadata returns the metadata as JSON, whose keys encoding/json sorts.
 func metadata(m Model) ([]byte, error) {
-	texts := map[string]string{versionKey: version, sumKey: noSum}
+	texts := map[string]string{versionKey: secondVersion, sumKey: noSum}
+	if m.hasState() {
+		texts[versionKey] = version
+	}
 	if m.Preprocess != "" {
 		texts[preprocessKey] = m.Preprocess
 	}
@@ -149,6 +157,8 @@ func metadata(m Model) ([]byte, error) {
 		{classesKey, m.Classes, m.Classes != nil},
 		{columnsKey, m.Columns, m.Columns != nil},
 		{runKey, m.Run, m.Run != nil},
+		{optimizerKey, stateText{m.State.Optimizer, m.State.Since}, m.State.Optimizer != ""},
+		{bestKey, m.Best, m.Best != nil},
 	} {
 		if !v.known {
 			continue

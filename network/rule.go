@@ -1,0 +1,136 @@
+package network
+
+import (
+	"errors"
+	"fmt"
+	"math"
+)
+
+// An Optimizer names a rule by which parameters follow a gradient.
+type Optimizer string
+
+// The optimizers. [Rule] has the formulas of all but LBFGS.
+const (
+	GD       Optimizer = "gd"
+	Momentum Optimizer = "momentum"
+	Nesterov Optimizer = "nesterov"
+	Adam     Optimizer = "adam"
+	AdamW    Optimizer = "adamw"
+)
+
+// Optimizers returns all of them.
+func Optimizers() []Optimizer { return []Optimizer{GD, Momentum, Nesterov, Adam, AdamW} }
+
+// A Rule is an optimizer with its hyper-parameters. With θ the parameters, g their
+// gradient, α the learning rate, λ the weight decay and t the number of the update,
+// counted from 1, an update computes element by element:
+//
+//	gd        θ ← θ − α·(g + λθ)
+//	momentum  d = g + λθ,  v ← μv + d,  θ ← θ − αv
+//	nesterov  d = g + λθ,  v ← μv + d,  θ ← θ − α(d + μv)
+//	adam      d = g + λθ,  m ← β₁m + (1−β₁)d,  v ← β₂v + (1−β₂)d²,
+//	          θ ← θ − α/(1−β₁ᵗ) · m / (√v/√(1−β₂ᵗ) + ε)
+//	adamw     as adam with d = g, after θ ← θ − αλθ
+//
+// The vectors v, or m and v, are the rule's state, 0 before the first update. These are
+// the formulas and defaults of torch.optim.SGD (without dampening), Adam (Kingma and Ba,
+// arXiv 1412.6980) and AdamW (Loshchilov and Hutter, arXiv 1711.05101). Weight decay takes
+// in biases, as there.
+type Rule struct {
+	Optimizer   Optimizer
+	Momentum    float64 // μ, of momentum and nesterov
+	Beta1       float64 // β₁, of adam and adamw
+	Beta2       float64 // β₂
+	Epsilon     float64 // ε
+	WeightDecay float64 // λ
+}
+
+// NewRule returns an optimizer with PyTorch's defaults; its momentum is 0.9, where
+// PyTorch has none.
+func NewRule(o Optimizer) Rule {
+	r := Rule{Optimizer: o}
+	switch o {
+	case Momentum, Nesterov:
+		r.Momentum = 0.9
+	case Adam, AdamW:
+		r.Beta1, r.Beta2, r.Epsilon = 0.9, 0.999, 1e-8
+		if o == AdamW {
+			r.WeightDecay = 0.01
+		}
+	}
+	return r
+}
+
+// States returns how many vectors of state the rule has.
+func (r Rule) States() int {
+	switch r.Optimizer {
+	case Momentum, Nesterov:
+		return 1
+	case Adam, AdamW:
+		return 2
+	}
+	return 0
+}
+
+// Check reports hyper-parameters out of their range. Those that the optimizer does not
+// have are of no matter.
+func (r Rule) Check() error {
+	share := func(name string, v float64) error {
+		if !(v >= 0 && v < 1) {
+			return fmt.Errorf("%s is %g: a number from 0 up to, but not, 1 is expected", name, v)
+		}
+		return nil
+	}
+	if !(r.WeightDecay >= 0) || math.IsInf(r.WeightDecay, 0) {
+		return fmt.Errorf("weight decay is %g: a number of at least 0 is expected", r.WeightDecay)
+	}
+	switch r.Optimizer {
+	case GD:
+		return nil
+	case Momentum, Nesterov:
+		return share("momentum", r.Momentum)
+	case Adam, AdamW:
+		// 1e-30 is well within float32, where ε has to be more than 0.
+		if !(r.Epsilon >= 1e-30) || math.IsInf(r.Epsilon, 0) {
+			return fmt.Errorf("epsilon is %g: a number of at least 1e-30 is expected", r.Epsilon)
+		}
+		return errors.Join(share("beta1", r.Beta1), share("beta2", r.Beta2))
+	}
+	return fmt.Errorf("optimizer %.80q is unknown: one of %v is expected", r.Optimizer, Optimizers())
+}
+
+// An Update is one use of a rule.
+type Update struct {
+	Rule
+	LearningRate float64 // α
+	Step         int     // t, from 1: the number of updates since the state was 0
+	Iteration    int     // what a recorder remembers where numbers are not finite, from 1
+}
+
+// Factors are what an update multiplies with, computed in float64 and rounded to a
+// backend's precision:
+//
+//	gd, momentum, nesterov  Rate = α, Decay = λ, Keep1 = μ
+//	adam, adamw             Rate = α/(1−β₁ᵗ), Decay = λ, for adamw 1−αλ,
+//	                        Keep1 = β₁, Take1 = 1−β₁, Keep2 = β₂, Take2 = 1−β₂,
+//	                        Root = 1/√(1−β₂ᵗ), Epsilon = ε
+type Factors struct {
+	Rate, Decay, Keep1, Take1, Keep2, Take2, Root, Epsilon float64
+}
+
+// Factors returns those of the update.
+func (u Update) Factors() Factors {
+	f := Factors{Rate: u.LearningRate, Decay: u.WeightDecay, Keep1: u.Momentum}
+	if u.States() < 2 {
+		return f
+	}
+	t := float64(u.Step)
+	f.Rate /= -math.Expm1(t * math.Log(u.Beta1))
+	f.Keep1, f.Take1, f.Keep2, f.Take2 = u.Beta1, 1-u.Beta1, u.Beta2, 1-u.Beta2
+	f.Root = 1 / math.Sqrt(-math.Expm1(t*math.Log(u.Beta2)))
+	f.Epsilon = u.Epsilon
+	if u.Optimizer == AdamW {
+		f.Decay = 1 - u.LearningRate*u.WeightDecay
+	}
+	return f
+}

@@ -1,0 +1,118 @@
+package network
+
+import (
+	"fmt"
+	"math"
+)
+
+// A State is what an optimizer remembers from one update to the next.
+type State struct {
+	Optimizer Optimizer
+	// Since is the iteration after which it was 0.
+	Since int
+	// Vectors are as many as the rule has ([Rule.States]), each of the layout's length.
+	Vectors [][]float64
+}
+
+// Check reports a state, which may come from a file, that is none of n parameters after
+// done iterations.
+func (s State) Check(n, done int) error {
+	if s.Optimizer == "" && len(s.Vectors) == 0 {
+		return nil
+	}
+	if err := NewRule(s.Optimizer).Check(); err != nil {
+		return err
+	}
+	if want := NewRule(s.Optimizer).States(); len(s.Vectors) != want {
+		return fmt.Errorf("state of %s has %d vectors where %d are expected", s.Optimizer, len(s.Vectors), want)
+	}
+	if s.Since < 0 || s.Since > done {
+		return fmt.Errorf("state of %s since iteration %d where %d are done", s.Optimizer, s.Since, done)
+	}
+	for i, v := range s.Vectors {
+		if len(v) != n {
+			return fmt.Errorf("vector %d of the state of %s has %d elements where the layout has %d", i+1, s.Optimizer, len(v), n)
+		}
+		for j, x := range v {
+			if math.IsNaN(x) || math.IsInf(x, 0) {
+				return fmt.Errorf("vector %d of the state of %s: element %d is %v: a finite number is expected", i+1, s.Optimizer, j, x)
+			}
+		}
+	}
+	return nil
+}
+
+// state is the State of a trainer, on its first shard's device.
+type state struct {
+	optimizer Optimizer
+	since     int
+	buffers   []Buffer
+}
+
+// vectors returns n elements of each vector, from the given one on.
+func (s *state) vectors(from, n int) (all []Vector) {
+	for _, b := range s.buffers {
+		all = append(all, Vector{b, from, n})
+	}
+	return all
+}
+
+// resetState makes the state of an optimizer that begins after the given iteration.
+func (t *Trainer) resetState(o Optimizer, since int) error {
+	return t.workers[0].start(func() error {
+		for _, b := range t.state.buffers {
+			if err := b.Close(); err != nil {
+				return err
+			}
+		}
+		t.state = state{optimizer: o, since: since}
+		for range NewRule(o).States() {
+			b, err := t.shards[0].exec.NewBuffer(t.layout.Len)
+			if err != nil {
+				return fmt.Errorf("state of %s: %w", o, err)
+			}
+			t.state.buffers = append(t.state.buffers, b)
+		}
+		return nil
+	})()
+}
+
+// SetState sets the state of an optimizer, rounded to the first shard's precision: after
+// [Trainer.SetParameters], to go on from there.
+func (t *Trainer) SetState(s State) error {
+	if err := t.ready(); err != nil {
+		return err
+	}
+	if err := s.Check(t.layout.Len, t.done); err != nil {
+		return err
+	}
+	if err := t.resetState(s.Optimizer, s.Since); err != nil {
+		return err
+	}
+	return t.first(func(shard *shard) error {
+		for i, v := range s.Vectors {
+			if err := shard.exec.Write(t.state.buffers[i], 0, v); err != nil {
+				return fmt.Errorf("set state of %s: %w", s.Optimizer, err)
+			}
+		}
+		return nil
+	})
+}
+
+// State returns the state of the optimizer after iteration Done(). With a reducer every
+// process has to ask for it.
+func (t *Trainer) State() (s State, err error) {
+	s = State{Optimizer: t.state.optimizer, Since: t.state.since}
+	for _, b := range t.state.buffers {
+		v := make([]float64, t.layout.Len)
+		failed := t.first(func(shard *shard) error { return shard.exec.Read(b, 0, v) })
+		if t.reducer != nil {
+			failed = t.reducer.Gather(v, failed)
+		}
+		if failed != nil {
+			return State{}, fmt.Errorf("read state of %s: %w", s.Optimizer, failed)
+		}
+		s.Vectors = append(s.Vectors, v)
+	}
+	return s, nil
+}
