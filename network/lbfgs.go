@@ -9,7 +9,7 @@ import (
 	"gonum.org/v1/gonum/floats"
 )
 
-// An Objective is a function of all parameters that [LBFGS] minimizes.
+// An Objective is a function of all parameters that L-BFGS minimizes.
 type Objective struct {
 	// Evaluate returns the loss at theta and writes its gradient to gradient, which
 	// has the length of theta. It changes no parameter and keeps neither slice. Equal
@@ -27,7 +27,7 @@ type Objective struct {
 	Roundoff float64
 }
 
-// LBFGS is the limited-memory BFGS method with a line search for the strong Wolfe
+// LBFGSOptions are those of the limited-memory BFGS method with a line search for the strong Wolfe
 // conditions: algorithm 7.5 of Nocedal and Wright, Numerical Optimization, 2nd ed.,
 // Springer 2006. The fields are options; zero is the default. All that changes is in
 // an [LBFGSState].
@@ -63,42 +63,12 @@ type Objective struct {
 // # End
 //
 // A state that has come to its end says so in Stop, which is no error: see [LBFGSStop].
-type LBFGS struct {
+type LBFGSOptions struct {
 	HistorySize    int     // pairs that are kept, default 10
 	LearningRate   float64 // first trial of a line search, default 1
 	C1             float64 // sufficient decrease, default 1e-4
 	C2             float64 // curvature, default 0.9
 	MaxEvaluations int     // of one line search, default 25
-}
-
-// An LBFGSStop is why a state has come to its end, "" if it has not.
-type LBFGSStop string
-
-// The ends.
-const (
-	// ZeroGradient is a gradient that is zero.
-	ZeroGradient LBFGSStop = "zero gradient"
-	// SmallGain is an iteration with the Wolfe conditions that lowered the loss by no
-	// more than its rounding error.
-	SmallGain LBFGSStop = "gain below rounding"
-	// NoProgress is a line search along −g that found no loss lower by more than the
-	// rounding error. (Along another direction it only clears the history.)
-	NoProgress LBFGSStop = "no lower loss found"
-)
-
-// An LBFGSState is a run of [LBFGS] between two iterations. From equal states equal
-// objectives go on with the same bits.
-type LBFGSState struct {
-	Iteration   int       `json:"iteration"`   // iterations done
-	Evaluations int       `json:"evaluations"` // calls of Evaluate, the first point included
-	Loss        float64   `json:"loss"`        // at Theta
-	Oldest      int       `json:"oldest"`      // row of S and Y with the oldest pair; the newer follow, from the last row to the first
-	Stop        LBFGSStop `json:"stop,omitempty"`
-
-	Theta    []float64 `json:"-"` // n parameters, as they were evaluated
-	Gradient []float64 `json:"-"` // n, at Theta
-	S        []float64 `json:"-"` // pairs × n, row-major: s of each pair
-	Y        []float64 `json:"-"` // pairs × n, row-major: y of each pair
 }
 
 // An LBFGSStep is what is known of one iteration.
@@ -112,7 +82,7 @@ type LBFGSStep struct {
 var ErrNonFiniteStart = errors.New("loss or gradient at the first parameters is not finite")
 
 // options returns the options with their defaults, or reports one that is out of range.
-func (o LBFGS) options() (LBFGS, error) {
+func (o LBFGSOptions) options() (LBFGSOptions, error) {
 	if o.HistorySize == 0 {
 		o.HistorySize = 10
 	}
@@ -143,7 +113,7 @@ func (o LBFGS) options() (LBFGS, error) {
 
 // Start evaluates f at theta, rounded, and returns the state before the first
 // iteration. It returns [ErrNonFiniteStart] or an error of f.
-func (o LBFGS) Start(theta []float64, f Objective) (*LBFGSState, error) {
+func (o LBFGSOptions) Start(theta []float64, f Objective) (*LBFGSState, error) {
 	if _, err := o.options(); err != nil {
 		return nil, err
 	}
@@ -167,7 +137,7 @@ func (o LBFGS) Start(theta []float64, f Objective) (*LBFGSState, error) {
 // sets s.Stop. With s.Stop set it does nothing. After an error of f, which it returns, s is as
 // before. The last parameters that f sees need not be those of the new point. s is one
 // that Start or Step left, or that Check has passed.
-func (o LBFGS) Step(s *LBFGSState, f Objective) (LBFGSStep, error) {
+func (o LBFGSOptions) Step(s *LBFGSState, f Objective) (LBFGSStep, error) {
 	o, err := o.options()
 	if err != nil || s.Stop != "" {
 		return LBFGSStep{}, err
@@ -201,7 +171,7 @@ func (o LBFGS) Step(s *LBFGSState, f Objective) (LBFGSStep, error) {
 			next.Stop = NoProgress
 			break
 		}
-		next.S, next.Y, next.Oldest = next.S[:0], next.Y[:0], 0
+		next.S, next.Y = nil, nil
 	}
 	next.Evaluations += done.Evaluations
 	*s = next
@@ -209,7 +179,7 @@ func (o LBFGS) Step(s *LBFGSState, f Objective) (LBFGSStep, error) {
 }
 
 // along returns the line search along d from x, which counts evaluations in done.
-func (o LBFGS) along(x, d []float64, f Objective, done *LBFGSStep) *lineSearch {
+func (o LBFGSOptions) along(x, d []float64, f Objective, done *LBFGSStep) *lineSearch {
 	return &lineSearch{
 		c1: o.C1, c2: o.C2, trials: o.MaxEvaluations, roundoff: f.Roundoff,
 		at: func(t float64) []float64 {
@@ -240,120 +210,15 @@ func (o LBFGS) along(x, d []float64, f Objective, done *LBFGSStep) *lineSearch {
 }
 
 // accept moves s to a point and adds the pair to the history, in place of the oldest
-// once it is full.
-func (o LBFGS) accept(s *LBFGSState, p trial) {
+// once it is full. It changes no slice that s had.
+func (o LBFGSOptions) accept(s *LBFGSState, p trial) {
 	step, change := slices.Clone(p.theta), slices.Clone(p.gradient)
 	floats.Sub(step, s.Theta)
 	floats.Sub(change, s.Gradient)
 	s.Theta, s.Gradient, s.Loss = p.theta, p.gradient, p.loss
 	s.Iteration++
-	switch {
-	case !curved(step, change):
-	case s.Pairs() < o.HistorySize:
-		s.S, s.Y = append(s.S, step...), append(s.Y, change...)
-	default:
-		oldS, oldY := s.pair(0)
-		copy(oldS, step)
-		copy(oldY, change)
-		s.Oldest = (s.Oldest + 1) % s.Pairs()
+	if curved(step, change) {
+		from := max(0, s.Pairs()-o.HistorySize+1)
+		s.S, s.Y = slices.Concat(s.S[from:], [][]float64{step}), slices.Concat(s.Y[from:], [][]float64{change})
 	}
-}
-
-// curved reports whether a pair has enough positive curvature for the history.
-func curved(s, y []float64) bool {
-	const rootEpsilon = 1. / (1 << 26)
-	return floats.Dot(s, y) > rootEpsilon*floats.Norm(s, 2)*floats.Norm(y, 2)
-}
-
-// Pairs returns the number of pairs in the history.
-func (s *LBFGSState) Pairs() int { return len(s.S) / max(1, len(s.Theta)) }
-
-// pair returns pair i, counted from the oldest.
-func (s *LBFGSState) pair(i int) (step, change []float64) {
-	n := len(s.Theta)
-	at := (s.Oldest + i) % s.Pairs() * n
-	return s.S[at : at+n : at+n], s.Y[at : at+n : at+n]
-}
-
-// Direction returns d = −H·g, where H approximates the inverse of the Hessian from the
-// k pairs of the history, the oldest being pair 1: algorithm 7.4 of Nocedal and Wright,
-// the two-loop recursion. With no pairs d = −g.
-//
-//	q = g
-//	α_i = s_iᵀq/(y_iᵀs_i),  q = q − α_i·y_i         i = k … 1
-//	q = q·(s_kᵀy_k)/(y_kᵀy_k)
-//	β = y_iᵀq/(y_iᵀs_i),  q = q + (α_i − β)·s_i     i = 1 … k
-//	d = −q
-func (s *LBFGSState) Direction() []float64 {
-	q, k := slices.Clone(s.Gradient), s.Pairs()
-	alpha, curvature := make([]float64, k), make([]float64, k)
-	for i := k - 1; i >= 0; i-- {
-		step, change := s.pair(i)
-		curvature[i] = floats.Dot(change, step)
-		alpha[i] = floats.Dot(step, q) / curvature[i]
-		floats.AddScaled(q, -alpha[i], change)
-	}
-	if k > 0 {
-		_, change := s.pair(k - 1)
-		floats.Scale(curvature[k-1]/floats.Dot(change, change), q)
-	}
-	for i := range k {
-		step, change := s.pair(i)
-		beta := floats.Dot(change, q) / curvature[i]
-		floats.AddScaled(q, alpha[i]-beta, step)
-	}
-	floats.Scale(-1, q)
-	return q
-}
-
-// Check reports a state, from a file say, that is none of a run with n parameters and
-// this history size.
-func (o LBFGS) Check(s *LBFGSState, n int) error {
-	o, err := o.options()
-	if err != nil {
-		return err
-	}
-	if len(s.Theta) != n || len(s.Gradient) != n {
-		return fmt.Errorf("L-BFGS state: %d parameters and a gradient of %d where the network has %d", len(s.Theta), len(s.Gradient), n)
-	}
-	pairs := s.Pairs()
-	if len(s.S) != pairs*n || len(s.Y) != pairs*n {
-		return fmt.Errorf("L-BFGS state: histories s and y of %d and %d elements: the same multiple of %d is expected", len(s.S), len(s.Y), n)
-	}
-	full := pairs == o.HistorySize
-	switch {
-	case pairs > o.HistorySize:
-		return fmt.Errorf("L-BFGS state: %d pairs where the history size is %d", pairs, o.HistorySize)
-	case s.Oldest < 0 || s.Oldest >= max(1, pairs) || !full && s.Oldest > 0:
-		return fmt.Errorf("L-BFGS state: the oldest of %d pairs is in row %d, with history size %d", pairs, s.Oldest, o.HistorySize)
-	case s.Iteration < pairs:
-		return fmt.Errorf("L-BFGS state: %d pairs after %d iterations", pairs, s.Iteration)
-	case s.Evaluations <= s.Iteration:
-		return fmt.Errorf("L-BFGS state: %d evaluations for %d iterations: at least one more is expected", s.Evaluations, s.Iteration)
-	case !slices.Contains([]LBFGSStop{"", ZeroGradient, SmallGain, NoProgress}, s.Stop):
-		return fmt.Errorf("L-BFGS state: stop %q is unknown", s.Stop)
-	case !finite(s.Loss):
-		return fmt.Errorf("L-BFGS state: loss is %g", s.Loss)
-	}
-	for i, v := range [][]float64{s.Theta, s.Gradient, s.S, s.Y} {
-		if !finite(v...) {
-			return fmt.Errorf("L-BFGS state: %s: an element is not finite", []string{"parameters", "gradient", "history s", "history y"}[i])
-		}
-	}
-	for i := range pairs {
-		if !curved(s.pair(i)) {
-			return fmt.Errorf("L-BFGS state: pair %d of the history has no positive curvature", i+1)
-		}
-	}
-	return nil
-}
-
-func (s *LBFGSState) stopAtZeroGradient() {
-	if !slices.ContainsFunc(s.Gradient, func(g float64) bool { return g != 0 }) {
-		s.Stop = ZeroGradient
-	}
-}
-
-func finite(v ...float64) bool {
-	return !slices.ContainsFunc(v, func(x float64) bool { return math.IsNaN(x) || math.IsInf(x, 0) })
 }

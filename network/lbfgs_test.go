@@ -3,8 +3,10 @@ package network_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"math"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -97,11 +99,14 @@ func stored(t *testing.T, s *network.LBFGSState) *network.LBFGSState {
 	if err := json.Unmarshal(text, c); err != nil {
 		t.Fatal(err)
 	}
-	c.Theta, c.Gradient, c.S, c.Y = slices.Clone(s.Theta), slices.Clone(s.Gradient), slices.Clone(s.S), slices.Clone(s.Y)
+	c.Theta, c.Gradient = slices.Clone(s.Theta), slices.Clone(s.Gradient)
+	for i := range s.S {
+		c.S, c.Y = append(c.S, slices.Clone(s.S[i])), append(c.Y, slices.Clone(s.Y[i]))
+	}
 	return c
 }
 
-func start(t *testing.T, o network.LBFGS, f network.Objective, theta []float64) *network.LBFGSState {
+func start(t *testing.T, o network.LBFGSOptions, f network.Objective, theta []float64) *network.LBFGSState {
 	t.Helper()
 	s, err := o.Start(theta, f)
 	if err != nil {
@@ -112,7 +117,7 @@ func start(t *testing.T, o network.LBFGS, f network.Objective, theta []float64) 
 
 // step does an iteration and checks the state and the strong Wolfe conditions that the
 // step claims, which are those of the given options (0: the defaults).
-func step(t *testing.T, o network.LBFGS, f network.Objective, s *network.LBFGSState) network.LBFGSStep {
+func step(t *testing.T, o network.LBFGSOptions, f network.Objective, s *network.LBFGSState) network.LBFGSStep {
 	t.Helper()
 	x, g, loss := s.Theta, s.Gradient, s.Loss
 	done, err := o.Step(s, f)
@@ -149,7 +154,7 @@ func TestLBFGSDirection(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, theta := problem()
-			o := network.LBFGS{HistorySize: 7}
+			o := network.LBFGSOptions{HistorySize: 7}
 			s := start(t, o, f, theta)
 			reference := &optimize.LBFGS{Store: 7}
 			want := make([]float64, len(theta))
@@ -170,8 +175,73 @@ func TestLBFGSDirection(t *testing.T) {
 	}
 }
 
+// Sums whose order depends on the number of cores would make a resumed run differ. Many
+// chunks of random vectors also have to come to the plain recursion's direction.
+func TestLBFGSDirectionCores(t *testing.T) {
+	const n, pairs = 50_001, 7
+	random := rand.New(rand.NewPCG(1, 2))
+	vector := func() []float64 {
+		v := make([]float64, n)
+		for i := range v {
+			v[i] = random.NormFloat64()
+		}
+		return v
+	}
+	s := &network.LBFGSState{Theta: vector(), Gradient: vector()}
+	for range pairs {
+		x, y := vector(), vector()
+		floats.AddScaled(y, 2, x)
+		s.S, s.Y = append(s.S, x), append(s.Y, y)
+	}
+	q, alpha := slices.Clone(s.Gradient), make([]float64, pairs)
+	for i := pairs - 1; i >= 0; i-- {
+		alpha[i] = floats.Dot(s.S[i], q) / floats.Dot(s.Y[i], s.S[i])
+		floats.AddScaled(q, -alpha[i], s.Y[i])
+	}
+	newest := s.Y[pairs-1]
+	floats.Scale(floats.Dot(s.S[pairs-1], newest)/floats.Dot(newest, newest), q)
+	for i := range pairs {
+		floats.AddScaled(q, alpha[i]-floats.Dot(s.Y[i], q)/floats.Dot(s.Y[i], s.S[i]), s.S[i])
+	}
+	floats.Scale(-1, q)
+
+	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
+	want := s.Direction()
+	if d := floats.Distance(want, q, 2) / floats.Norm(q, 2); !(d <= 1e-12) {
+		t.Errorf("differs from the plain recursion by %g", d)
+	}
+	for _, cores := range []int{2, 3, 8} {
+		runtime.GOMAXPROCS(cores)
+		for range 10 {
+			if !slices.Equal(s.Direction(), want) {
+				t.Fatalf("with %d cores the bits are other than with one", cores)
+			}
+		}
+	}
+}
+
+// BenchmarkDirection is that of 784-128-10.
+//
+//	go test ./network -run '^$' -bench Direction
+func BenchmarkDirection(b *testing.B) {
+	for _, pairs := range []int{10, 40} {
+		b.Run(fmt.Sprint(pairs, " pairs"), func(b *testing.B) {
+			s := &network.LBFGSState{Gradient: make([]float64, 102_000)}
+			for i := range s.Gradient {
+				s.Gradient[i] = float64(i % 7)
+			}
+			for range pairs {
+				s.S, s.Y = append(s.S, slices.Clone(s.Gradient)), append(s.Y, slices.Clone(s.Gradient))
+			}
+			for b.Loop() {
+				s.Direction()
+			}
+		})
+	}
+}
+
 // minimize runs to the end, or until the gradient is small.
-func minimize(t *testing.T, o network.LBFGS, f network.Objective, s *network.LBFGSState) {
+func minimize(t *testing.T, o network.LBFGSOptions, f network.Objective, s *network.LBFGSState) {
 	t.Helper()
 	for floats.Norm(s.Gradient, math.Inf(1)) > 1e-8 {
 		if done := step(t, o, f, s); !done.Wolfe {
@@ -192,8 +262,8 @@ func TestLBFGSConverges(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			f, theta := problem()
-			s := start(t, network.LBFGS{}, f, theta)
-			minimize(t, network.LBFGS{}, f, s)
+			s := start(t, network.LBFGSOptions{}, f, theta)
+			minimize(t, network.LBFGSOptions{}, f, s)
 			want, err := optimize.Minimize(optimize.Problem{
 				Func: func(x []float64) float64 {
 					loss, _ := f.Evaluate(x, make([]float64, len(x)))
@@ -220,7 +290,7 @@ func TestLBFGSConverges(t *testing.T) {
 func TestLBFGSResume(t *testing.T) {
 	f, theta := regression[float32](3)
 	f.Round, f.Roundoff = round32, 1./(1<<24)
-	o := network.LBFGS{HistorySize: 3}
+	o := network.LBFGSOptions{HistorySize: 3}
 	s := start(t, o, f, theta)
 	var states []*network.LBFGSState
 	for s.Stop == "" {
@@ -249,19 +319,19 @@ func TestLBFGSResume(t *testing.T) {
 func TestLBFGSRounded(t *testing.T) {
 	for seed := range uint64(20) {
 		f, theta := regression[float64](seed)
-		exact := start(t, network.LBFGS{}, f, theta)
-		minimize(t, network.LBFGS{}, f, exact)
+		exact := start(t, network.LBFGSOptions{}, f, theta)
+		minimize(t, network.LBFGSOptions{}, f, exact)
 
 		f, theta = regression[float32](seed)
 		f.Round, f.Roundoff = round32, 1./(1<<24)
 		theta[0] += 1e-10
 		given := theta[0]
-		s := start(t, network.LBFGS{}, f, theta)
+		s := start(t, network.LBFGSOptions{}, f, theta)
 		if s.Theta[0] != float64(float32(given)) || theta[0] != given {
 			t.Fatalf("seed %d: starts from %g where %g was given, which is now %g", seed, s.Theta[0], given, theta[0])
 		}
 		for s.Stop == "" {
-			step(t, network.LBFGS{}, f, s)
+			step(t, network.LBFGSOptions{}, f, s)
 			if s.Evaluations > 2*exact.Evaluations {
 				t.Fatalf("seed %d: %d evaluations and no end, in float64 %d", seed, s.Evaluations, exact.Evaluations)
 			}
@@ -291,8 +361,8 @@ func TestLBFGSSmallGain(t *testing.T) {
 	for roundoff, want := range map[float64]network.LBFGSStop{0.43: "", 0.44: network.SmallGain} {
 		f := square
 		f.Roundoff = roundoff
-		s := start(t, network.LBFGS{}, f, []float64{4})
-		if done := step(t, network.LBFGS{}, f, s); s.Stop != want || s.Iteration != 1 || !done.Wolfe {
+		s := start(t, network.LBFGSOptions{}, f, []float64{4})
+		if done := step(t, network.LBFGSOptions{}, f, s); s.Stop != want || s.Iteration != 1 || !done.Wolfe {
 			t.Errorf("roundoff %g: %+v, loss from 8 to %g, stop %q, want %q", roundoff, done, s.Loss, s.Stop, want)
 		}
 	}
@@ -301,9 +371,9 @@ func TestLBFGSSmallGain(t *testing.T) {
 // A direction along which nothing is found is the fault of the history, unless there
 // is none.
 func TestLBFGSClearsHistory(t *testing.T) {
-	o := network.LBFGS{MaxEvaluations: 1}
+	o := network.LBFGSOptions{MaxEvaluations: 1}
 	s := start(t, o, square, []float64{4})
-	s.S, s.Y, s.Iteration, s.Evaluations = []float64{1e6}, []float64{1}, 1, 2 // H = 10⁶, the first trial is far off
+	s.S, s.Y, s.Iteration, s.Evaluations = [][]float64{{1e6}}, [][]float64{{1}}, 1, 2 // H = 10⁶, the first trial is far off
 	if done := step(t, o, square, s); done.Evaluations != 2 || done.Accepted != 2 || s.Stop != "" || s.Theta[0] != 3 {
 		t.Errorf("%+v, x = %g, stop %q: want a second search, along -g", done, s.Theta[0], s.Stop)
 	}
@@ -312,9 +382,9 @@ func TestLBFGSClearsHistory(t *testing.T) {
 		g[0] = 1 // not the gradient: no step lowers the loss
 		return math.Abs(x[0]), nil
 	}}
-	s = start(t, network.LBFGS{}, kink, []float64{0})
-	s.S, s.Y, s.Iteration, s.Evaluations = []float64{1}, []float64{1}, 1, 2
-	done := step(t, network.LBFGS{}, kink, s)
+	s = start(t, network.LBFGSOptions{}, kink, []float64{0})
+	s.S, s.Y, s.Iteration, s.Evaluations = [][]float64{{1}}, [][]float64{{1}}, 1, 2
+	done := step(t, network.LBFGSOptions{}, kink, s)
 	if s.Stop != network.NoProgress || s.Iteration != 1 || s.Pairs() != 0 || s.Theta[0] != 0 || done.Accepted != 0 {
 		t.Errorf("%+v, state %+v: want the end without progress", done, s)
 	}
@@ -326,7 +396,7 @@ func TestLBFGSSkipsPairs(t *testing.T) {
 		g[0] = -x[0]
 		return -x[0] * x[0] / 2, nil
 	}}
-	o := network.LBFGS{MaxEvaluations: 3}
+	o := network.LBFGSOptions{MaxEvaluations: 3}
 	s := start(t, o, concave, []float64{1})
 	if done := step(t, o, concave, s); done.Wolfe || done.Accepted != 3 || s.Pairs() != 0 || s.Iteration != 1 || !(s.Loss < -100) {
 		t.Errorf("%+v, %d pairs, loss %g: want the third trial and no pair", done, s.Pairs(), s.Loss)
@@ -350,7 +420,7 @@ func TestLBFGSNonFinite(t *testing.T) {
 	inf, nan := math.Inf(1), math.NaN()
 	for _, outside := range [][2]float64{{nan, 0}, {inf, 0}, {-inf, 0}, {-1e9, nan}, {-1e9, inf}} {
 		for _, rate := range []float64{10, 1e6, 1e12} {
-			f, o := barrier(outside[0], outside[1]), network.LBFGS{LearningRate: rate}
+			f, o := barrier(outside[0], outside[1]), network.LBFGSOptions{LearningRate: rate}
 			s := start(t, o, f, []float64{3})
 			if done := step(t, o, f, s); done.Accepted < 2 {
 				t.Fatalf("outside %v, rate %g: %+v: want a trial outside", outside, rate, done)
@@ -373,7 +443,7 @@ func TestLBFGSNonFinite(t *testing.T) {
 		}
 		return -min(x[0]/1e38, 5), nil
 	}}
-	o := network.LBFGS{LearningRate: 3e76}
+	o := network.LBFGSOptions{LearningRate: 3e76}
 	s := start(t, o, f, []float64{1e38})
 	if step(t, o, f, s); s.Iteration != 1 || !(s.Loss < -1) {
 		t.Errorf("x = %g, stop %q", s.Theta[0], s.Stop)
@@ -384,16 +454,16 @@ func TestLBFGSNonFinite(t *testing.T) {
 		g[0] = 1e200
 		return 1e200 * x[0], nil
 	}}
-	s = start(t, network.LBFGS{}, f, []float64{1})
-	if done := step(t, network.LBFGS{}, f, s); done.Evaluations != 0 || s.Stop != network.NoProgress {
+	s = start(t, network.LBFGSOptions{}, f, []float64{1})
+	if done := step(t, network.LBFGSOptions{}, f, s); done.Evaluations != 0 || s.Stop != network.NoProgress {
 		t.Errorf("%+v, stop %q: want the end without a search", done, s.Stop)
 	}
 }
 
 func TestLBFGSZeroGradient(t *testing.T) {
 	f, theta := rosenbrock(2)
-	s := start(t, network.LBFGS{}, f, []float64{1, 1})
-	if step(t, network.LBFGS{}, f, s); s.Stop != network.ZeroGradient || s.Iteration != 0 || s.Evaluations != 1 {
+	s := start(t, network.LBFGSOptions{}, f, []float64{1, 1})
+	if step(t, network.LBFGSOptions{}, f, s); s.Stop != network.ZeroGradient || s.Iteration != 0 || s.Evaluations != 1 {
 		t.Errorf("at the minimum: %+v", s)
 	}
 	f.Evaluate = func(x, g []float64) (float64, error) { // (x₀ − 1)²/2, whose minimum is one step away
@@ -401,8 +471,8 @@ func TestLBFGSZeroGradient(t *testing.T) {
 		return g[0] * g[0] / 2, nil
 	}
 	theta[0] = 0
-	s = start(t, network.LBFGS{}, f, theta)
-	if step(t, network.LBFGS{}, f, s); s.Stop != network.ZeroGradient || s.Iteration != 1 {
+	s = start(t, network.LBFGSOptions{}, f, theta)
+	if step(t, network.LBFGSOptions{}, f, s); s.Stop != network.ZeroGradient || s.Iteration != 1 {
 		t.Errorf("one step to the minimum: %+v", s)
 	}
 }
@@ -411,7 +481,7 @@ func TestLBFGSZeroGradient(t *testing.T) {
 // state to go on from.
 func TestLBFGSError(t *testing.T) {
 	f, theta := rosenbrock(6)
-	o := network.LBFGS{HistorySize: 2}
+	o := network.LBFGSOptions{HistorySize: 2}
 	s := start(t, o, f, theta)
 	for range 6 {
 		step(t, o, f, s)
@@ -431,8 +501,8 @@ func TestLBFGSError(t *testing.T) {
 
 func TestLBFGSOptions(t *testing.T) {
 	f, theta := rosenbrock(2)
-	s := start(t, network.LBFGS{}, f, theta)
-	for want, o := range map[string]network.LBFGS{
+	s := start(t, network.LBFGSOptions{}, f, theta)
+	for want, o := range map[string]network.LBFGSOptions{
 		"history size -1":     {HistorySize: -1},
 		"learning rate -1":    {LearningRate: -1},
 		"learning rate NaN":   {LearningRate: math.NaN()},
@@ -452,33 +522,31 @@ func TestLBFGSOptions(t *testing.T) {
 
 func TestLBFGSCheck(t *testing.T) {
 	f, theta := rosenbrock(2)
-	o := network.LBFGS{HistorySize: 3}
+	o := network.LBFGSOptions{HistorySize: 3}
 	good := start(t, o, f, theta)
 	for range 5 {
 		step(t, o, f, good) // which checks it
 	}
 	nan := math.NaN()
 	for want, spoil := range map[string]func(*network.LBFGSState){
-		"3 parameters":               func(s *network.LBFGSState) { s.Theta = append(s.Theta, 0) },
-		"gradient of 1":              func(s *network.LBFGSState) { s.Gradient = s.Gradient[:1] },
-		"s and y of 5 and 6":         func(s *network.LBFGSState) { s.S = s.S[:5] },
-		"s and y of 6 and 4":         func(s *network.LBFGSState) { s.Y = s.Y[:4] },
-		"4 pairs":                    func(s *network.LBFGSState) { s.S, s.Y = append(s.S, 1, 1), append(s.Y, 1, 1) },
-		"is in row 3":                func(s *network.LBFGSState) { s.Oldest = 3 },
-		"is in row -1":               func(s *network.LBFGSState) { s.Oldest = -1 },
-		"oldest of 2 pairs":          func(s *network.LBFGSState) { s.Oldest, s.S, s.Y = 1, s.S[:4], s.Y[:4] },
+		"theta has 3 elements":       func(s *network.LBFGSState) { s.Theta = append(s.Theta, 0) },
+		"gradient has 1 elements":    func(s *network.LBFGSState) { s.Gradient = s.Gradient[:1] },
+		"s of pair 2 has 1 elements": func(s *network.LBFGSState) { s.S[1] = s.S[1][:1] },
+		"y of pair 3 has 3 elements": func(s *network.LBFGSState) { s.Y[2] = append(s.Y[2], 1) },
+		"s and y of 2 and 3 vectors": func(s *network.LBFGSState) { s.S = s.S[:2] },
+		"s and y of 3 and 2 vectors": func(s *network.LBFGSState) { s.Y = s.Y[:2] },
+		"4 pairs where the history":  func(s *network.LBFGSState) { s.S, s.Y = append(s.S, s.S[0]), append(s.Y, s.Y[0]) },
 		"3 pairs after 2 iterations": func(s *network.LBFGSState) { s.Iteration = 2 },
-		"after -1 iterations":        func(s *network.LBFGSState) { s.Iteration, s.S, s.Y, s.Oldest = -1, nil, nil, 0 },
+		"after -1 iterations":        func(s *network.LBFGSState) { s.Iteration, s.S, s.Y = -1, nil, nil },
 		"5 evaluations for 5":        func(s *network.LBFGSState) { s.Evaluations = 5 },
 		`stop "tired"`:               func(s *network.LBFGSState) { s.Stop = "tired" },
 		"loss is +Inf":               func(s *network.LBFGSState) { s.Loss = math.Inf(1) },
-		"parameters: an element":     func(s *network.LBFGSState) { s.Theta[1] = nan },
+		"theta: an element":          func(s *network.LBFGSState) { s.Theta[1] = nan },
 		"gradient: an element":       func(s *network.LBFGSState) { s.Gradient[0] = math.Inf(-1) },
-		"history s: an element":      func(s *network.LBFGSState) { s.S[5] = nan },
-		"history y: an element":      func(s *network.LBFGSState) { s.Y[0] = nan },
+		"s of pair 3: an element":    func(s *network.LBFGSState) { s.S[2][1] = nan },
+		"y of pair 1: an element":    func(s *network.LBFGSState) { s.Y[0][0] = nan },
 		"pair 3 of the history has no": func(s *network.LBFGSState) {
-			at := (s.Oldest + 2) % 3 * 2
-			s.S[at], s.S[at+1] = -s.S[at], -s.S[at+1]
+			s.S[2][0], s.S[2][1] = -s.S[2][0], -s.S[2][1]
 		},
 	} {
 		s := stored(t, good)

@@ -39,7 +39,7 @@ func TestLineSearch(t *testing.T) {
 					return loss, nil
 				}}
 				_, slope := c.f(0)
-				o := network.LBFGS{LearningRate: first / min(1, -slope), C1: c.c1, C2: c.c2} // the first trial is there
+				o := network.LBFGSOptions{LearningRate: first / min(1, -slope), C1: c.c1, C2: c.c2} // the first trial is there
 				s := start(t, o, f, []float64{0})
 				done := step(t, o, f, s) // which checks the conditions
 				t.Logf("%d evaluations to %g", done.Evaluations, s.Theta[0])
@@ -55,17 +55,17 @@ func TestLineSearch(t *testing.T) {
 // axis, show which trial is taken, and how many it took.
 func TestLineSearchTrials(t *testing.T) {
 	for name, c := range map[string]struct {
-		o                     network.LBFGS
+		o                     network.LBFGSOptions
 		f0, roundoff          float64
 		trials                [][2]float64 // loss, slope
 		evaluations, accepted int
 		x                     float64
 	}{
-		"the first is lower than the last": {network.LBFGS{MaxEvaluations: 2}, 0, 0, [][2]float64{{-10, -1}, {-5, -1}}, 2, 1, 1},
-		"the first is lower than one between": {network.LBFGS{MaxEvaluations: 3}, 0, 0,
+		"the first is lower than the last": {network.LBFGSOptions{MaxEvaluations: 2}, 0, 0, [][2]float64{{-10, -1}, {-5, -1}}, 2, 1, 1},
+		"the first is lower than one between": {network.LBFGSOptions{MaxEvaluations: 3}, 0, 0,
 			[][2]float64{{-10, -1}, {-5, 5}, {-7, -3}}, 3, 1, 1},
-		"less than the roundoff to gain": {network.LBFGS{}, 1e6, 1e-6, [][2]float64{{2e6, 1}}, 1, 0, 0},
-		"a cubic without a minimum":      {network.LBFGS{C1: 0.8, C2: 0.9}, 0, 0, [][2]float64{{-0.5, -1}, {-0.6, 0.1}}, 2, 2, 0.5},
+		"less than the roundoff to gain": {network.LBFGSOptions{}, 1e6, 1e-6, [][2]float64{{2e6, 1}}, 1, 0, 0},
+		"a cubic without a minimum":      {network.LBFGSOptions{C1: 0.8, C2: 0.9}, 0, 0, [][2]float64{{-0.5, -1}, {-0.6, 0.1}}, 2, 2, 0.5},
 	} {
 		t.Run(name, func(t *testing.T) {
 			next := append([][2]float64{{c.f0, -1}}, c.trials...)
@@ -92,7 +92,7 @@ func TestLineSearchPlateau(t *testing.T) {
 		g[0] = 40e6*part*(1-part) - 1
 		return 1e6*part - x[0], nil
 	}}
-	o := network.LBFGS{LearningRate: 3}
+	o := network.LBFGSOptions{LearningRate: 3}
 	s := start(t, o, f, []float64{0})
 	if done := step(t, o, f, s); !done.Wolfe || done.Evaluations > 10 {
 		t.Errorf("%+v: want the strong Wolfe conditions in 10 evaluations", done)
@@ -103,7 +103,7 @@ func TestLineSearchPlateau(t *testing.T) {
 func TestLineSearchRounded(t *testing.T) {
 	f := square
 	f.Round = func(x []float64) { x[0] = math.Round(x[0]) }
-	o := network.LBFGS{LearningRate: 0.01}
+	o := network.LBFGSOptions{LearningRate: 0.01}
 	s := start(t, o, f, []float64{4})
 	if done := step(t, o, f, s); done.Accepted != 1 || s.Theta[0] != 3 {
 		t.Errorf("short trials: %+v at %g, want trial 1 at 3", done, s.Theta[0])
@@ -113,8 +113,8 @@ func TestLineSearchRounded(t *testing.T) {
 		g[0] = 1
 		return math.Abs(x[0] - 4), nil
 	}
-	s = start(t, network.LBFGS{}, f, []float64{4})
-	if done := step(t, network.LBFGS{}, f, s); done.Evaluations != 1 || s.Stop != network.NoProgress {
+	s = start(t, network.LBFGSOptions{}, f, []float64{4})
+	if done := step(t, network.LBFGSOptions{}, f, s); done.Evaluations != 1 || s.Stop != network.NoProgress {
 		t.Errorf("no other point is near: %+v, stop %q, want the end after one evaluation", done, s.Stop)
 	}
 }
