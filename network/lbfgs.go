@@ -27,10 +27,11 @@ type Objective struct {
 	Roundoff float64
 }
 
-// LBFGSOptions are those of the limited-memory BFGS method with a line search for the strong Wolfe
-// conditions: algorithm 7.5 of Nocedal and Wright, Numerical Optimization, 2nd ed.,
-// Springer 2006. The fields are options; zero is the default. All that changes is in
-// an [LBFGSState].
+// LBFGSOptions are those of L-BFGS, the limited-memory BFGS method with a line search for
+// the strong Wolfe conditions: algorithm 7.5 of Nocedal and Wright, Numerical
+// Optimization, 2nd ed., Springer 2006. Zero is the default of each. All that changes
+// is in an [LBFGSState]. [Trainer.Descend] runs it on a network; Start and Step run it on any
+// [Objective].
 //
 // # Iteration
 //

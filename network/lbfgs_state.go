@@ -38,6 +38,15 @@ type LBFGSState struct {
 	Y        [][]float64 `json:"-"` // pairs × n: y of each pair
 }
 
+// copied returns a copy, nil of nil.
+func (s *LBFGSState) copied() *LBFGSState {
+	if s == nil {
+		return nil
+	}
+	c := *s
+	return &c
+}
+
 // Pairs returns the number of pairs in the history.
 func (s *LBFGSState) Pairs() int { return len(s.S) }
 
