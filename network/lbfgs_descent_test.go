@@ -140,8 +140,8 @@ func TestLBFGSDescent(t *testing.T) {
 	}
 }
 
-// A run that was stored after any iteration, or at its end, goes on to the same bits, from the
-// state itself and from a file.
+// A run that was stored after any iteration, or at its end, goes on to the same bits, from
+// the state itself and from a file. Of a long run some iterations are tried.
 func TestLBFGSDescentResumes(t *testing.T) {
 	s := overlapping(60)
 	same := cmp.AllowUnexported(point{})
@@ -160,6 +160,9 @@ func TestLBFGSDescentResumes(t *testing.T) {
 					t.Fatalf("%v after %d iterations", err, len(all))
 				}
 				for i, p := range after {
+					if i > 15 && i < len(after)-3 && i%6 > 0 {
+						continue
+					}
 					for _, form := range []string{"state", "file"} {
 						from := p
 						if form == "file" {
