@@ -18,7 +18,9 @@
 //	dz_{l-1} = (dz_l·W_lᵀ) ⊙ [h_{l-1} > 0]
 //
 // and descent is θ ← θ − α·g over one flat vector θ that holds every W and b
-// (see [Layout]).
+// (see [Layout]). [Rule] has the other optimizers. [LBFGS] among them, L-BFGS, takes the
+// loss and the gradient of the whole training set, at several θ an iteration, and computes
+// its direction on the host in float64.
 //
 // # Plans, batches, shards and blocks
 //

@@ -22,10 +22,12 @@ type Trainer struct {
 	// they are those after iteration done.
 	invalid error
 	state   state
-	seconds float64 // of an iteration in the last window; 0 at first
-	epoch   int     // whose order is known
-	order   []int
-	host    struct { // memory that exchanges go through
+	// roundoff is the unit roundoff of the shard with the largest.
+	roundoff float64
+	seconds  float64 // of an iteration in the last window; 0 at first
+	epoch    int     // whose order is known
+	order    []int
+	host     struct { // memory that exchanges go through
 		parts      [][]float64
 		sum, theta []float64
 	}
@@ -57,6 +59,7 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 		return nil, fmt.Errorf("plan has %d shards for %d backends", len(plan.Shards), len(backends))
 	}
 	var own []int // shards of this process
+	roundoff := 0.
 	for i, b := range backends {
 		if b == nil && reducer == nil {
 			return nil, fmt.Errorf("plan's shard %d has no backend", i)
@@ -68,6 +71,7 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 		}
 		if b != nil {
 			own = append(own, i)
+			roundoff = max(roundoff, b.Info().Roundoff)
 		}
 	}
 	if len(own) == 0 {
@@ -76,7 +80,7 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 	if reducer == nil && len(own) > 1 {
 		reducer = local{}
 	}
-	t := &Trainer{layout: layout, plan: plan, reducer: reducer, epoch: -1, invalid: ErrNoParameters}
+	t := &Trainer{layout: layout, plan: plan, reducer: reducer, roundoff: roundoff, epoch: -1, invalid: ErrNoParameters}
 	for range own {
 		t.workers = append(t.workers, newWorker())
 	}
@@ -382,6 +386,12 @@ func (d Descent) check() error {
 // there is one, for each of them in order, some time after it ended. It stops after
 // the iteration that was begun last when ctx is done and returns its error, and at a
 // [NonFiniteError].
+//
+// [LBFGS] is for a plan with all rows in one batch, in one process, and a constant
+// learning rate. An iteration is then one of [LBFGSOptions.Step], and what it reports is
+// of the parameters before its step, weight decay apart. It ends with [ErrConverged] where there
+// is no lower loss to be found. An iteration that is under way when ctx is done is given up;
+// parameters and state are those of the iteration before.
 func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration) error) error {
 	if err := t.ready(); err != nil {
 		return err
@@ -395,6 +405,11 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 	if d.Rule.Optimizer == "" {
 		d.Rule.Optimizer = GD
 	}
+	if d.Rule.Optimizer == LBFGS {
+		if err := t.checkLBFGS(d); err != nil {
+			return err
+		}
+	}
 	if t.state.optimizer != d.Rule.Optimizer {
 		if err := t.resetState(d.Rule.Optimizer, t.done); err != nil {
 			return err
@@ -402,6 +417,9 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 	}
 	if report == nil {
 		report = func(Iteration) error { return nil }
+	}
+	if d.Rule.Optimizer == LBFGS {
+		return t.descendLBFGS(ctx, d, report)
 	}
 	joined := t.reducer
 	if joined == nil {
