@@ -10,6 +10,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -24,6 +25,9 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
 
 	"clgrad/gpu"
 	"clgrad/network/durable"
@@ -132,8 +136,17 @@ func (s *Store) load() (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	return parse(text, s.identity())
+	c, err := parse(text, s.identity())
+	if err != nil {
+		return content{}, useless{err}
+	}
+	return c, nil
 }
+
+// useless is why the content of a file that could be read is good for nothing.
+type useless struct{ error }
+
+func (u useless) Unwrap() error { return u.error }
 
 func (s *Store) identity() identity {
 	d := s.device
@@ -268,14 +281,43 @@ func (s *Store) SetTuning(t gpu.Tuning) (file string, err error) {
 	})
 }
 
-// write changes what is in the file. Others may have added to it.
+// patience is how long the process that is writing is waited for.
+const patience = 10 * time.Second
+
+// locked runs f while no other process writes to the store's directory. A file system
+// that has no locks is done without.
+func (s *Store) locked(f func() error) (err error) {
+	dir := filepath.Dir(s.file)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	l := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o666))
+	_, err = l.TryLockContext(ctx, 5*time.Millisecond)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errors.Join(fmt.Errorf("%s: another process has held it for %v", l.Path(), patience), l.Close())
+	case err != nil && !errors.Is(err, errors.ErrUnsupported):
+		return errors.Join(err, l.Close())
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	return f()
+}
+
+// write changes what is in the file. Others may have added to it: a file that cannot be
+// read at the moment stays as it is.
 func (s *Store) write(change func(*content)) error {
 	if s.file == "" {
 		return nil
 	}
+	return s.locked(func() error { return s.rewrite(change) })
+}
+
+func (s *Store) rewrite(change func(*content)) error {
 	c, err := s.read()
-	if err != nil {
-		c = content{}
+	if err != nil && !errors.As(err, new(useless)) {
+		return err
 	}
 	c.MadeFor = s.identity()
 	change(&c)
@@ -295,9 +337,6 @@ func (s *Store) write(change func(*content)) error {
 	}
 	if len(text) >= maxFile {
 		return fmt.Errorf("%s: not written: it would have more than %d bytes", s.file, maxFile)
-	}
-	if err := os.MkdirAll(filepath.Dir(s.file), 0o777); err != nil {
-		return err
 	}
 	return durable.WriteFile(s.file, append(text, '\n'))
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -190,6 +191,43 @@ func TestNowhere(t *testing.T) {
 	}
 	if err := s.Add(Key("one")); err == nil || !s.Passed(Key("one")) {
 		t.Errorf("%v, passed %v", err, s.passed)
+	}
+}
+
+// Programs that write at the same time lose nothing of each other.
+func TestAtOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	const stores, adds = 6, 10
+	var all sync.WaitGroup
+	for i := range stores {
+		s := open(t, dir, device)
+		all.Go(func() {
+			for j := range adds {
+				if err := s.Add(Key(fmt.Sprint(i, j))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := len(open(t, dir, device).Keys()); n != stores*adds {
+		t.Errorf("%d passes are kept where %d were added", n, stores*adds)
+	}
+}
+
+// A file that cannot be read at the moment is not written over: what is in it may be good.
+func TestUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, device)
+	file := filepath.Join(dir, Name(device)+".json")
+	if err := os.Symlink(filepath.Base(file), file); err != nil { // to itself
+		t.Skip(err)
+	}
+	if err := s.Add(Key("one")); err == nil || !strings.HasPrefix(err.Error(), file+": ") || !s.Passed(Key("one")) {
+		t.Errorf("%v, passed %v", err, s.passed)
+	}
+	if info, err := os.Lstat(file); err != nil || info.Mode().IsRegular() {
+		t.Errorf("the file was replaced: %v, %v", info, err)
 	}
 }
 
