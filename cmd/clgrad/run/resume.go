@@ -36,8 +36,9 @@ func (r *run) reopen(path string) (err error) {
 		return err
 	}
 	r.Recipe = read.Recipe
-	model := r.finishedModel(path)
 	lock, lockErr := lockDir(path, r.opts.Patience)
+	// Behind the lock: whoever had it may have finished the run.
+	model, damaged := r.finishedModel(path)
 	d := &directory{path: path, lock: lock, keep: int(r.KeepCheckpoints), saved: -1, resumed: true}
 	switch {
 	case model != nil && hasReport(path):
@@ -66,12 +67,19 @@ func (r *run) reopen(path string) (err error) {
 		r.from, d.saved, d.file = model, model.Run.Iterations, d.name(checkpoint.FileName)
 		return nil
 	}
-	m, file, damaged, err := checkpoint.Newest(path)
+	m, file, passed, err := checkpoint.Newest(path)
 	if err != nil && !errors.Is(err, checkpoint.ErrNone) {
 		return err
 	}
-	for _, problem := range damaged {
+	for _, problem := range passed {
 		r.opts.Note("%s: it is passed over", text.OneLine(problem))
+	}
+	switch {
+	case damaged == nil:
+	case err != nil:
+		return fmt.Errorf("%w, and there is no checkpoint to make it again from: nothing is changed", damaged)
+	default:
+		r.opts.Note("%s: it is made again", text.OneLine(damaged))
 	}
 	if err != nil {
 		r.opts.Note("%s: goes on from the start", path)
@@ -83,21 +91,22 @@ func (r *run) reopen(path string) (err error) {
 }
 
 // finishedModel returns the model of all iterations in a run directory, nil where it
-// is not there.
-func (r *run) finishedModel(path string) *checkpoint.Model {
+// is not there. damaged is why a file of its name is not that model.
+func (r *run) finishedModel(path string) (_ *checkpoint.Model, damaged error) {
 	file := filepath.Join(path, checkpoint.FileName)
 	if !isThere(file) {
-		return nil
+		return nil, nil
 	}
 	m, err := checkpoint.Load(file)
-	if err != nil {
-		r.opts.Note("%s: it is made again", text.OneLine(err))
-		return nil
+	switch {
+	case err != nil:
+		return nil, err
+	case m.Run == nil || m.Run.Plan == nil:
+		return nil, fmt.Errorf("%s: does not say how it was trained", file)
+	case m.Run.Iterations != int(r.Iterations):
+		return nil, fmt.Errorf("%s: is of %d iterations where %d are expected", file, m.Run.Iterations, r.Iterations)
 	}
-	if m.Run == nil || m.Run.Plan == nil || m.Run.Iterations != int(r.Iterations) {
-		return nil
-	}
-	return &m
+	return &m, nil
 }
 
 // hasReport reports whether a run directory has all that comes after the model: the
