@@ -53,6 +53,14 @@ func (d Device) limits() kernels.Limits {
 	return kernels.Limits{WorkGroup: d.MaxWorkGroup, LocalMemory: d.LocalMemory}
 }
 
+// unlisted stands for the devices of a platform that fails to list them.
+func unlisted(platform int, name, version string, err error) Device {
+	return Device{
+		Platform: platform, Name: "(devices of " + name + ")", Type: "Other", PlatformName: name, PlatformVersion: version,
+		Problem: fmt.Sprintf("the driver does not list its devices: %v", err),
+	}
+}
+
 // Built reports that this program was built without OpenCL, as an error that wraps
 // [ErrNoDevice]. It calls no driver.
 func Built() error {
@@ -61,7 +69,8 @@ func Built() error {
 }
 
 // Devices lists the OpenCL devices of all platforms, those with a Problem
-// included. Where there is none the error wraps [ErrNoDevice].
+// included. One stands for those of a platform that fails to list them, unless no
+// platform has any: where there is none the error wraps [ErrNoDevice].
 func Devices() ([]Device, error) {
 	a, err := openCL()
 	if err != nil {
