@@ -103,7 +103,7 @@ func (b *Backend) trusted(c kernels.Config, sizes []int, plan network.ShardPlan)
 		if to == "" {
 			call := fmt.Sprintf("no kernel of %s computes right on %s (%s, driver %s); the last, %s", what, d.Name, d.PlatformName, d.Driver, from)
 			if c.Tile(kernels.OpForward, sizes[0], sizes[1]).Variant == kernels.Tensor {
-				call = fmt.Sprintf("precision %s needs mma.sync, as NVIDIA's drivers have it from sm_80 on", c.Forward.Precision)
+				call = needs(c.Forward.Precision)
 			}
 			return c, b.s.fail(call, failed)
 		}

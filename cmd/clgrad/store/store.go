@@ -57,20 +57,11 @@ func Name(d gpu.Device) string {
 	return hex.EncodeToString(h[:8])
 }
 
-// identity is what the entries of a file depend on, all of them.
-type identity struct {
-	Device   string `json:"device"`
-	Driver   string `json:"driver"`
-	Platform string `json:"platform"`
-	Version  string `json:"platform_version"`
-	Units    int    `json:"compute_units"`
-}
-
 // content is what a file holds.
 type content struct {
-	MadeFor identity    `json:"made_for"`
-	Passed  []string    `json:"passed"` // in the order in which they were added
-	Tuning  *gpu.Tuning `json:"tuning,omitempty"`
+	MadeFor gpu.Identity `json:"made_for"` // what all entries depend on
+	Passed  []string     `json:"passed"`   // in the order in which they were added
+	Tuning  *gpu.Tuning  `json:"tuning,omitempty"`
 }
 
 // A Store holds the entries of one device. Its methods may be called from several
@@ -136,7 +127,7 @@ func (s *Store) load() (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	c, err := parse(text, s.identity())
+	c, err := parse(text, s.device.Identity())
 	if err != nil {
 		return content{}, useless{err}
 	}
@@ -148,13 +139,8 @@ type useless struct{ error }
 
 func (u useless) Unwrap() error { return u.error }
 
-func (s *Store) identity() identity {
-	d := s.device
-	return identity{d.Name, d.Driver, d.PlatformName, d.PlatformVersion, d.ComputeUnits}
-}
-
 // parse returns the entries in a file's text, or why they are of no use.
-func parse(text []byte, here identity) (content, error) {
+func parse(text []byte, here gpu.Identity) (content, error) {
 	if len(text) > maxFile {
 		return content{}, fmt.Errorf("has more than %d bytes: what is known of a device takes less", maxFile)
 	}
@@ -167,19 +153,8 @@ func parse(text []byte, here identity) (content, error) {
 	if decoder.More() {
 		return content{}, errors.New("is not what is known of a device: something follows its end")
 	}
-	for _, f := range []struct {
-		what       string
-		file, here any
-	}{
-		{"device", c.MadeFor.Device, here.Device},
-		{"driver", c.MadeFor.Driver, here.Driver},
-		{"platform", c.MadeFor.Platform, here.Platform},
-		{"platform version", c.MadeFor.Version, here.Version},
-		{"number of compute units", c.MadeFor.Units, here.Units},
-	} {
-		if f.file != f.here {
-			return content{}, fmt.Errorf("was made for another %s (%v, here %v)", f.what, f.file, f.here)
-		}
+	if err := c.MadeFor.Check(here); err != nil {
+		return content{}, err
 	}
 	if len(c.Passed) > maxKeys {
 		return content{}, fmt.Errorf("has %d passes: at most %d are expected", len(c.Passed), maxKeys)
@@ -319,7 +294,7 @@ func (s *Store) rewrite(change func(*content)) error {
 	if err != nil && !errors.As(err, new(useless)) {
 		return err
 	}
-	c.MadeFor = s.identity()
+	c.MadeFor = s.device.Identity()
 	change(&c)
 	// The last of equal keys stays.
 	slices.Reverse(c.Passed)

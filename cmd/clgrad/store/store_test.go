@@ -22,7 +22,7 @@ var device = gpu.Device{Name: "fake", PlatformName: "none", PlatformVersion: "1"
 // tuning returns a good tuning with one shape.
 func tuning(shape string) gpu.Tuning {
 	return gpu.Tuning{
-		Device: gpu.TunedDevice{Device: "fake", Platform: "none", Version: "1", Driver: "1", Units: 2, Kernels: kernels.Digest()},
+		Device: gpu.TunedDevice{Identity: device.Identity(), Kernels: kernels.Digest()},
 		Shapes: map[string]kernels.Tile{shape: {Variant: kernels.NaiveVariant}},
 	}
 }
@@ -256,7 +256,7 @@ func TestFull(t *testing.T) {
 func FuzzStore(f *testing.F) {
 	s := &Store{device: device}
 	t := tuning("weight_gradient 784x128")
-	good, err := json.Marshal(content{MadeFor: s.identity(), Passed: []string{Key("one")}, Tuning: &t})
+	good, err := json.Marshal(content{MadeFor: s.device.Identity(), Passed: []string{Key("one")}, Tuning: &t})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -264,7 +264,7 @@ func FuzzStore(f *testing.F) {
 	f.Add([]byte("{}"))
 	f.Add([]byte(""))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := parse(text, s.identity())
+		c, err := parse(text, s.device.Identity())
 		if err != nil {
 			return
 		}
