@@ -34,7 +34,7 @@ func (s State) Check(n, done int) error {
 		if len(v) != n {
 			return fmt.Errorf("vector %d of the state of %s has %d elements where the layout has %d", i+1, s.Optimizer, len(v), n)
 		}
-		squares := i == 1 // v of adam and adamw: its root is taken
+		squares := i == 1 && (s.Optimizer == Adam || s.Optimizer == AdamW) // v, whose root is taken
 		for j, x := range v {
 			if math.IsNaN(x) || math.IsInf(x, 0) {
 				return fmt.Errorf("vector %d of the state of %s: element %d is %v: a finite number is expected", i+1, s.Optimizer, j, x)
