@@ -86,10 +86,10 @@ func Devices() ([]Device, error) {
 var listing sync.Mutex
 
 // Select returns the device that spec names: "P.D" by number, another text by a
-// part of its name in any case, which no other device's name may hold, and "" the best: a GPU before an accelerator
-// before a CPU, then one with memory of its own, then the one with most memory,
-// then most compute units × clock (a unit is not the same thing from one vendor
-// to the next). why says what decided.
+// part of its name in any case, which no other device's name may hold, and "" the
+// best: a GPU before an accelerator before a CPU, then one with memory of its own, then
+// the one with most memory, then most compute units × clock (a unit is not the same
+// thing from one vendor to the next). why says what decided.
 func Select(devices []Device, spec string) (d Device, why string, err error) {
 	if spec == "" {
 		return best(devices)
