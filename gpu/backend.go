@@ -151,7 +151,7 @@ func (b *Backend) Prepare(sizes []int, plan network.ShardPlan) (network.Executor
 	if err := plan.CheckDevice(b.Info()); err != nil {
 		return nil, err
 	}
-	c, err := b.settings(plan)
+	c, err := b.settings(sizes, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -164,9 +164,15 @@ func (b *Backend) Prepare(sizes []int, plan network.ShardPlan) (network.Executor
 }
 
 // settings returns those of a plan, which may come from a file.
-func (b *Backend) settings(plan network.ShardPlan) (c kernels.Config, err error) {
-	if err = json.Unmarshal(plan.Settings, &c); err == nil {
+func (b *Backend) settings(sizes []int, plan network.ShardPlan) (c kernels.Config, err error) {
+	if _, err = network.NewLayout(sizes); err == nil {
+		err = json.Unmarshal(plan.Settings, &c)
+	}
+	if err == nil {
 		err = c.Check(b.s.device.limits())
+	}
+	if err == nil {
+		err = c.CheckFirst(sizes[0], sizes[1])
 	}
 	if err != nil {
 		return c, b.s.fail("settings of the plan", err)

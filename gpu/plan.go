@@ -149,11 +149,14 @@ func (b *Backend) trusted(c kernels.Config, sizes []int, plan network.ShardPlan)
 		if to == "" {
 			call := fmt.Sprintf("no kernel of %s computes right on %s (%s, driver %s); the last, %s", what, d.Name, d.PlatformName, d.Driver, from)
 			if c.Tile(kernels.OpForward, sizes[0], sizes[1]).Variant == kernels.Tensor {
-				call = fmt.Sprintf("precision %s needs mma.sync, as NVIDIA's drivers have it from sm_80 on", c.Forward.Precision)
+				call = needs(c.Forward.Precision)
 			}
 			return c, nil, b.s.fail(call, failed)
 		}
 		b.note(fmt.Sprintf("opencl:%s, %s (driver %s): kernel %s of %s gives way to %s: %s", d.ID(), d.Name, d.Driver, from, what, to, failed.Reason))
+		if next.CheckFirst(sizes[0], sizes[1]) != nil { // another layer has the first one's shape, and its tile
+			next.Bytes, next.Shifted = false, false
+		}
 		if c.Step != nil && next.Step == nil {
 			return c, failed, nil
 		}
@@ -197,7 +200,7 @@ func (b *Backend) SelfTest(sizes []int, plan network.ShardPlan, testing func(Fai
 		}
 		return nil
 	}
-	c, err := b.settings(plan)
+	c, err := b.settings(sizes, plan)
 	if err != nil {
 		return err
 	}
@@ -266,7 +269,8 @@ func (b *Backend) replaced(c kernels.Config, f *Failure) (next kernels.Config, f
 }
 
 // ofNetwork returns c with the shapes of a network's layers alone, where they have
-// other tiles than the default ones, and the packed tile of the first.
+// other tiles than the default ones, and the packed tile of the first. Bytes are kept where
+// the first layer's tiles can read them.
 func ofNetwork(c kernels.Config, sizes []int) kernels.Config {
 	if c.Packed != nil {
 		tile := c.Tile(kernels.OpPacked, sizes[0], sizes[1])
@@ -287,6 +291,7 @@ func ofNetwork(c kernels.Config, sizes []int) kernels.Config {
 		}
 	}
 	c.Shapes = shapes
+	c.Bytes = c.Bytes && c.CheckFirst(sizes[0], sizes[1]) == nil
 	return c
 }
 

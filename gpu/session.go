@@ -204,9 +204,12 @@ func (s *session) startProfile() error {
 	if err := s.finish(); err != nil {
 		return err
 	}
+	if err := s.collect(); err != nil { // what ran before is not of the new profile
+		return err
+	}
 	s.profile = nil
 	if s.profiling {
-		return s.collect()
+		return nil
 	}
 	queue, err := s.keep("queue")(s.api.createQueue(s.context.handle, s.device, true))
 	if err != nil {

@@ -55,8 +55,8 @@ const worthwhile = 0.97
 // the exact shapes that its default plan for these samples has. From the default
 // it goes to neighbouring tiles as long as one is faster, alternating the two,
 // and all operations share the budget by what is left of it. A candidate has to
-// build, run, and give the numbers of the naive kernel to the bit, on integers
-// whose sums are exact; what does not is rejected.
+// build and run, and on integers, whose sums are exact, a sample of its results has to
+// equal that of the host; what does not is rejected.
 func Tune(ctx context.Context, d Device, sizes []int, s network.Samples, o TuneOptions) (Tuning, []TunedShape, error) {
 	a, err := openCL()
 	if err != nil {
@@ -74,7 +74,7 @@ func tune(ctx context.Context, a api, d Device, sizes []int, s network.Samples, 
 		return Tuning{}, nil, err
 	}
 	begin := time.Now()
-	t := Tuning{Device: d.identity(), Shapes: map[string]kernels.Tile{}}
+	t := Tuning{Device: d.tuned(), Shapes: map[string]kernels.Tile{}}
 	var all []TunedShape
 	for i, task := range tasks {
 		left := o.Budget - time.Since(begin)
@@ -115,9 +115,11 @@ func (t tuneTask) fit(tile kernels.Tile) kernels.Tile {
 	switch {
 	case tile.Variant == kernels.Packed:
 		return tile.FitColumns(network.AlignUp(t.p))
-	case tile.Variant == kernels.LocalMemory && t.op == kernels.OpInputGradient:
+	case tile.Grouped() && t.op == kernels.OpInputGradient:
 		return tile.Fit(t.rows, t.n)
-	case tile.Variant == kernels.LocalMemory:
+	case tile.Grouped() && t.op == kernels.OpWeightGradient:
+		return tile.Fit(t.n, t.p)
+	case tile.Grouped():
 		return tile.Fit(t.rows, t.p)
 	case t.op == kernels.OpForward:
 		return tile.Fit(t.rows, network.AlignUp(t.p))

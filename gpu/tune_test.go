@@ -146,7 +146,7 @@ func TestTuneFaults(t *testing.T) {
 func TestTuningCheck(t *testing.T) {
 	shape := kernels.Key(kernels.OpWeightGradient, 784, 128)
 	tile := kernels.Tile{Variant: kernels.Register, ItemRows: 6, ItemCols: 64, Width: 16, Depth: 256, Splits: 2}
-	good := func() Tuning { return Tuning{fakeDevice.identity(), map[string]kernels.Tile{shape: tile}} }
+	good := func() Tuning { return Tuning{fakeDevice.tuned(), map[string]kernels.Tile{shape: tile}} }
 	if err := good().Check(fakeDevice); err != nil {
 		t.Fatal(err)
 	}

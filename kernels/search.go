@@ -1,11 +1,6 @@
 package kernels
 
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"io/fs"
-	"slices"
-)
+import "slices"
 
 // maxVectors bounds the vectors of sums of a register tile that a search looks
 // at: no CPU has registers for more.
@@ -64,21 +59,4 @@ func (t Tile) Neighbours(l Limits) []Tile {
 		}
 	}
 	return all
-}
-
-// Digest returns the hexadecimal SHA-256 of the sources of all kernels that a
-// network uses: what was measured with others says nothing about these.
-func Digest() string {
-	names, err := fs.Glob(files, "*.cl")
-	if err != nil {
-		panic("kernels: " + err.Error())
-	}
-	h := sha256.New()
-	for _, name := range names { // in lexical order
-		if name == probeFile {
-			continue
-		}
-		h.Write([]byte(name + "\n" + text(name)))
-	}
-	return hex.EncodeToString(h.Sum(nil))
 }

@@ -308,13 +308,18 @@ func TestLBFGSDescentFails(t *testing.T) {
 	}
 }
 
+// owner is a Reducer that gives this process all elements, and can do nothing else.
+type owner struct{ network.Reducer }
+
+func (owner) Slice(n int) (from, end int) { return 0, n }
+
 func TestLBFGSDescentRefuses(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), overlapping(60)
 	tr := newTrainer(t, l, s, s.Rows, false, nil, cpu.New[float64]())
 	defer tr.Close()
 	small := newTrainer(t, l, s, 30, false, nil, cpu.New[float64]())
 	defer small.Close()
-	apart := newTrainer(t, l, s, s.Rows, false, rank{}, cpu.New[float64](), nil)
+	apart := newTrainer(t, l, s, s.Rows, false, owner{}, cpu.New[float64](), nil)
 	defer apart.Close()
 	for want, c := range map[string]struct {
 		tr     *network.Trainer

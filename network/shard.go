@@ -16,7 +16,7 @@ type shard struct {
 
 	// What training needs; without it a shard can only score and predict.
 	gradient Buffer
-	input    Input // the shard's slices of all batches, one behind the other; nil where it has no rows
+	input    Input // the shard's slices of all batches, one behind the other
 	batches  []int // the first block of each batch, and the number of blocks
 	records  []Record
 	recorder Recorder // of a window of iterations, most records each

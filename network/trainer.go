@@ -80,6 +80,11 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 	if reducer == nil && len(own) > 1 {
 		reducer = local{}
 	}
+	if reducer != nil {
+		if from, end := reducer.Slice(layout.Len); from < 0 || from > end || end > layout.Len || from%Align != 0 || end%Align != 0 {
+			return nil, fmt.Errorf("the reducer gives this process elements %d to %d of %d: multiples of %d within them are expected", from, end, layout.Len, Align)
+		}
+	}
 	t := &Trainer{layout: layout, plan: plan, reducer: reducer, roundoff: roundoff, epoch: -1, invalid: ErrNoParameters}
 	for range own {
 		t.workers = append(t.workers, newWorker())
@@ -204,7 +209,8 @@ func (t *Trainer) Settled() bool { return t.invalid == nil }
 
 // Evaluate returns the mean loss and the number of correct rows of all samples
 // under the present parameters and writes the gradient to gradient, which has the
-// layout's length. Parameters stay as they are.
+// layout's length. Parameters stay as they are. With a reducer every process has to
+// call it, and all get the same.
 func (t *Trainer) Evaluate(gradient []float64) (loss float64, correct int, err error) {
 	if err := t.ready(); err != nil {
 		return 0, 0, err
@@ -230,12 +236,35 @@ func (t *Trainer) Evaluate(gradient []float64) (loss float64, correct int, err e
 		sums[i], parts[i] = addRecords(records), make([]float64, t.layout.Len)
 		return s.exec.Read(s.gradient, 0, parts[i])
 	})
+	sum, err := t.joined(addRecords(sums), err)
+	if err == nil {
+		joined := t.reducerOrLocal()
+		from, end := joined.Slice(t.layout.Len)
+		if err = joined.Sum(parts, nil, gradient[from:end]); err == nil {
+			err = joined.Gather(gradient, nil)
+		}
+	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("evaluate: %w", err)
 	}
-	AddInOrder(parts, 0, gradient)
-	sum := addRecords(sums)
 	return sum.Loss / float64(t.plan.Rows), sum.Correct, nil
+}
+
+// joined adds what the shards of all processes recorded. failed is as of [Reducer].
+func (t *Trainer) joined(own Record, failed error) (Record, error) {
+	s, err := t.reducerOrLocal().Join(Status{Records: []Record{own}, Next: 1}, failed)
+	if err != nil {
+		return Record{}, err
+	}
+	return addRecords(s.Records), nil
+}
+
+// reducerOrLocal returns the reducer, that of a single process where there is none.
+func (t *Trainer) reducerOrLocal() Reducer {
+	if t.reducer == nil {
+		return local{}
+	}
+	return t.reducer
 }
 
 // batchOf returns the batch of an iteration.
@@ -325,7 +354,7 @@ func (t *Trainer) read(batches []int) (s Status, err error) {
 // Descent says how to descend.
 type Descent struct {
 	Iterations   int      // the last iteration's number
-	Rule         Rule     // the zero Rule is plain gradient descent
+	Rule         Rule     // without an Optimizer it is GD
 	LearningRate float64  // α
 	Schedule     Schedule // of the learning rate
 	// Every has results read, and reported, at each multiple of it. 0 leaves that to
@@ -348,7 +377,7 @@ type Iteration struct {
 // NonFiniteError reports a run that left the finite numbers.
 type NonFiniteError struct {
 	Iteration    int
-	LearningRate float64
+	LearningRate float64 // of the Descent, before its schedule
 }
 
 func (e *NonFiniteError) Error() string {
@@ -374,10 +403,8 @@ func (d Descent) check() error {
 	if !(d.LearningRate > 0) || math.IsInf(d.LearningRate, 0) {
 		return fmt.Errorf("learning rate %g: a positive number is expected", d.LearningRate)
 	}
-	if d.Rule.Optimizer != "" {
-		if err := d.Rule.Check(); err != nil {
-			return err
-		}
+	if err := d.Rule.Check(); err != nil {
+		return err
 	}
 	return d.Schedule.Check(d.Iterations)
 }
@@ -399,11 +426,11 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 	if d.Iterations < t.done {
 		return fmt.Errorf("%d iterations asked for where %d are done", d.Iterations, t.done)
 	}
-	if err := d.check(); err != nil {
-		return err
-	}
 	if d.Rule.Optimizer == "" {
 		d.Rule.Optimizer = GD
+	}
+	if err := d.check(); err != nil {
+		return err
 	}
 	if d.Rule.Optimizer == LBFGS {
 		if err := t.checkLBFGS(d); err != nil {
@@ -421,10 +448,7 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 	if d.Rule.Optimizer == LBFGS {
 		return t.descendLBFGS(ctx, d, report)
 	}
-	joined := t.reducer
-	if joined == nil {
-		joined = local{}
-	}
+	joined := t.reducerOrLocal()
 	next := 1 // iterations of the next window: with other processes, all have to take as many
 	if t.reducer == nil {
 		next = t.windowLen(window)
@@ -465,7 +489,7 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 		// θ is that of the last iteration, whatever becomes of the report.
 		t.done, t.invalid = last, nil
 		if err := t.report(d, first, batches, status, now.Sub(start), report); err != nil {
-			if t.reducer != nil && t.done < d.Iterations {
+			if t.reducer != nil && t.done < d.Iterations && !status.Stop { // else they have ended too
 				t.reducer.Sum(nil, err, nil) // nobody is left waiting for this process
 			}
 			return err
@@ -564,7 +588,8 @@ func (s *Scorer) Close() error {
 }
 
 // ScoreTraining returns the mean loss and the share of correct rows of the
-// training samples under the present parameters.
+// training samples under the present parameters. With a reducer every process has to
+// call it, and all get the same.
 func (t *Trainer) ScoreTraining() (loss, accuracy float64, err error) {
 	if err := t.ready(); err != nil {
 		return 0, 0, err
@@ -574,6 +599,7 @@ func (t *Trainer) ScoreTraining() (loss, accuracy float64, err error) {
 		sums[i], err = s.score(s.input)
 		return err
 	})
-	loss, accuracy = addRecords(sums).mean(t.plan.Rows)
+	sum, err := t.joined(addRecords(sums), err)
+	loss, accuracy = sum.mean(t.plan.Rows)
 	return loss, accuracy, err
 }

@@ -105,7 +105,7 @@ func (c evalCommand) Run(a *app) (err error) {
 
 // load returns the data set with the model's own classes and scaling: that of
 // --data, or the one that the configuration in the model's directory or the model
-// itself names. Where it is the set of its training, so are its validation rows.
+// itself names. Where it is the set of its training, so are its parts.
 func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 	if c.Data == "" && (c.Label != "" || c.Test != "") {
 		return dataset.Set{}, misused("--label and --test say more of --data: give that too")
@@ -149,6 +149,10 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
 	case m.Run == nil:
 	case m.Run.Digest != set.Digest:
 		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, setup.Data)
+	case c.Data != "": // whole
+		if set, err = trained.Parts(set); err != nil {
+			return set, err
+		}
 	case trained.Validation > 0 && set.Validation.Rows == 0:
 		if set, err = set.Split(float64(trained.Validation), trained.Seed); err != nil {
 			return set, err

@@ -20,7 +20,8 @@
 //	weight-gradient-input  dW = xᵀ·dz, db = Σ rows of dz, or added, x a block of the input
 //	weight-gradient        dW = xᵀ·dz, db = Σ rows of dz, or added
 //	input-gradient         dx = (dz·Wᵀ) ⊙ [x > 0]
-//	update                 θ −= α·g, and the first iteration that was not finite
+//	update                 θ and the state after an update of each rule ([network.Rule]),
+//	                       and the first iteration that was not finite
 //	recorder               records and the ranges in which they are read
 //	closed                 use after Close
 //	misuse                 shapes that do not fit must panic
