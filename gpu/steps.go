@@ -31,6 +31,7 @@ type steps struct {
 // NewSteps prepares whole iterations where the plan has them and the input is packed.
 func (e *executor) NewSteps(l network.Layout, s network.Samples, in network.Input) (network.Steps, error) {
 	x := e.ownInput(in)
+	network.CheckNewSteps(l, in)
 	if err := x.check("steps"); err != nil {
 		return nil, err
 	}
@@ -73,10 +74,19 @@ func (st *steps) prepare(s network.Samples, tile kernels.StepTile) (err error) {
 	return st.index.load(st.x, s)
 }
 
+// check reports whole iterations that were closed, or whose input was.
+func (st *steps) check(operation string) error {
+	if st.wt.handle == nil {
+		return st.e.s.fail(operation, network.ErrClosed)
+	}
+	return st.x.check(operation)
+}
+
 // Begin transposes the weights.
 func (st *steps) Begin(theta network.Buffer) error {
 	e, at := st.e, 0
-	if err := st.x.check("steps"); err != nil {
+	network.CheckSteps(st.layout, network.Whole(theta))
+	if err := st.check("steps"); err != nil {
 		return err
 	}
 	for i := 1; i < st.layout.Layers(); i++ {
@@ -103,7 +113,7 @@ func (st *steps) rows(b network.Block, m int, theta *object) error {
 		panic(foreign)
 	}
 	rows := b.Rows()
-	if err := x.check(network.OpStepRows); err != nil {
+	if err := st.check(network.OpStepRows); err != nil {
 		return err
 	}
 	if x.labels == nil {
@@ -148,6 +158,7 @@ func (st *steps) columns(rule kernels.Rule, f network.Factors, iteration int, b 
 
 // Evaluate enqueues loss and gradient of a block.
 func (st *steps) Evaluate(b network.Block, m int, theta, g network.Buffer, add bool, r network.Recorder, record int) error {
+	network.CheckSteps(st.layout, network.Whole(theta), network.Whole(g))
 	to := st.e.own(g)
 	if err := st.rows(b, m, st.e.own(theta)); err != nil {
 		return err
@@ -157,6 +168,8 @@ func (st *steps) Evaluate(b network.Block, m int, theta, g network.Buffer, add b
 
 // Step enqueues an iteration.
 func (st *steps) Step(u network.Update, b network.Block, theta network.Buffer, state []network.Vector, r network.Recorder, record int) error {
+	network.CheckUpdate(u, network.Whole(theta), network.Whole(theta), state)
+	network.CheckSteps(st.layout, append([]network.Vector{network.Whole(theta)}, state...)...)
 	x := st.e.own(theta)
 	if err := st.rows(b, b.Rows(), x); err != nil {
 		return err
