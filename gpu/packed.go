@@ -121,7 +121,7 @@ const maxStepDensity = 1. / 3
 // long again, of 8192 three times as long.)
 const (
 	maxStepRows   = 1024
-	stepBlockRows = 504 // whole groups of 2, 3, 6 and 12
+	stepBlockRows = 504 // whole groups of 1 to 4, 6, 8 and 12
 )
 
 // steppable reports whether whole iterations suit samples and a network.

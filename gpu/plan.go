@@ -90,16 +90,23 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 	}
 	plan := b.Info().Plan()
 	plan.Rows, plan.BlockRows, plan.ScoreRows = batchRows, fits(batchRows), fits(s.Rows)
+	sparse := func(packed *kernels.Tile) bool {
+		return packed != nil && packable(s) && packedDensity(s, packed.ItemRows) <= maxPackedDensity
+	}
+	// A tuned tile of packed input with other rows is not asked: whole iterations do not use it.
+	if !sparse(c.Packed) || !steppable(s, sizes) {
+		c.Step = nil
+	}
 	c = ofNetwork(c, sizes)
 	c = b.fullSplits(c, sizes)
 	c = b.fewerSplits(c, sizes)
-	if c.Packed != nil && (!packable(s) || packedDensity(s, c.Packed.ItemRows) > maxPackedDensity) {
+	if c.Step == nil && !sparse(c.Packed) {
 		c.Packed = nil
 	}
-	if c.Step != nil && (c.Packed == nil || !steppable(s, sizes)) {
-		c.Step = nil
-	}
 	if c.Step != nil {
+		if tile, ok := b.steps[kernels.StepKey(sizes)]; ok {
+			c.Step = &tile
+		}
 		c.Packed = c.Step.Tile(*c.Packed)
 		if plan.BlockRows > maxStepRows {
 			plan.BlockRows = stepBlockRows

@@ -28,13 +28,13 @@
 //
 // Parameters:
 //   LAYERS, N0 … N4  layers with weights, at most 4, and the network's sizes
-//   ITEM_ROWS   rows of a packed group; divides DENSE_ROWS
+//   ITEM_ROWS   rows of a packed group; divides DENSE_ROWS (step_rows alone)
 //   WIDTH       elements of a vector
-//   PACKED      vectors of columns of a tile over packed input
+//   PACKED      vectors of columns of a tile over packed input (step_rows alone)
 //   DENSE_ROWS  rows of a tile of the other products
 //   DENSE       and its vectors of columns
-//   GRADIENT    vectors of columns of a tile of the first layer's gradient
-//   RANGES      parts that each layer's inputs are divided into for step_columns
+//   GRADIENT    vectors of columns of a tile of the first layer's gradient (step_columns alone)
+//   RANGES      parts that each layer's inputs are divided into (step_columns alone)
 //   RULE        of the update, for step_columns; without it the program is that of step_rows.
 //               With SUM theta is a gradient, and there is no update
 #define PADDED(n) (((n) + 15) / 16 * 16)
