@@ -531,7 +531,7 @@ func TestBrokenKernels(t *testing.T) {
 		{"gradient not replaced", register, "reduce.cl",
 			"*to = add ? *to + sum : sum;", "*to += sum;", "weight-gradient"},
 		{"last non-finite iteration", register, "update.cl",
-			"atomic_cmpxchg(state, 0, iteration)", "atomic_xchg(state, iteration)", "update"},
+			"atomic_cmpxchg(recorder, 0, iteration)", "atomic_xchg(recorder, iteration)", "update"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
