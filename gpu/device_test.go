@@ -545,7 +545,7 @@ func TestBrokenKernels(t *testing.T) {
 		{"gradient not replaced", register, "reduce.cl",
 			"*to = add ? *to + sum : sum;", "*to += sum;", "weight-gradient"},
 		{"last non-finite iteration", register, "update.cl",
-			"atomic_cmpxchg(state, 0, iteration)", "atomic_xchg(state, iteration)", "update"},
+			"atomic_cmpxchg(recorder, 0, iteration)", "atomic_xchg(recorder, iteration)", "update"},
 		{"last feature, whole iterations", whole, "step_register.cl",
 			"end = (range + 1) * N0 / RANGES;", "end = min((range + 1) * N0 / RANGES, N0 - 1);", "steps"},
 		{"last range of inputs, whole iterations", whole, "step_register.cl",

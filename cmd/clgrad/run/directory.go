@@ -53,7 +53,7 @@ type directory struct {
 	saved    int      // the newest checkpoint's iteration, −1 where there is none
 	file     string   // the newest checkpoint
 	failed   bool     // a checkpoint could not be written
-	logged   bool     // a logged iteration is in the history
+	logged   bool     // an iteration after the first is logged in the history
 	finished bool     // the model is written
 }
 
@@ -185,9 +185,10 @@ func encode(r recipe.Recipe) ([]byte, error) {
 	return r.Encode()
 }
 
-// Close gives the directory back. A new run that came to nothing, neither a logged
-// iteration nor a checkpoint after the start, removes what it has written, and nothing else.
-// The history of a run that diverged late is all there is to look at.
+// Close gives the directory back. A new run that came to nothing removes what it has
+// written, and nothing else: one without a checkpoint after the start, and without a logged
+// iteration after the first, whose loss is that of the initial parameters. The history of a
+// run that diverged late is all there is to look at.
 func (d *directory) Close() error {
 	err := d.history.close()
 	if !d.resumed && !d.logged && d.saved < 1 && len(d.wrote) > 0 {
@@ -225,7 +226,7 @@ func (d *directory) line(line Line) error {
 	if d == nil {
 		return nil
 	}
-	d.logged = true
+	d.logged = d.logged || line.Iteration > 1
 	return d.history.line(line)
 }
 
