@@ -37,10 +37,11 @@ lint:
 deps:
 	@./cmd/install-deps.sh pkg-config opencl
 
-# clgrad against NumPy and PyTorch, as a table. Nothing else should be running.
+# clgrad against NumPy, PyTorch and scikit-learn, as tables. Nothing else should be running. COMPARE takes flags of
+# cmd/compare, as in: make compare COMPARE="-tables accuracy -seeds 5"
 compare: build
 	@./cmd/install-deps.sh peers
-	@$(GO) run ./cmd/compare
+	@$(GO) run ./cmd/compare $(COMPARE)
 
 # A folder to copy to a machine without Go, network or OpenCL loader, whose run.sh
 # measures everything there: for Linux on this processor's architecture.

@@ -3,7 +3,7 @@
 #   pkg-config  a C compiler and pkg-config
 #   opencl      OpenCL headers, the loader, and PoCL where no driver is there
 #   openblas    OpenBLAS
-#   peers       NumPy over OpenBLAS, and PyTorch
+#   peers       NumPy over OpenBLAS, PyTorch and scikit-learn
 #   oclgrind    the simulator of make oclgrind
 # Debian and Ubuntu are served by apt-get; elsewhere it says what to install.
 set -eu
@@ -28,6 +28,7 @@ for part in "$@"; do
 	peers)
 		/usr/bin/python3 -c 'import numpy' 2>/dev/null || missing="$missing python3-numpy"
 		/usr/bin/python3 -c 'import torch' 2>/dev/null || missing="$missing python3-torch"
+		/usr/bin/python3 -c 'import sklearn' 2>/dev/null || missing="$missing python3-sklearn"
 		ls /usr/lib/*/openblas-pthread/libblas.so.3 >/dev/null 2>&1 || missing="$missing libopenblas0-pthread"
 		;;
 	oclgrind)

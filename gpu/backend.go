@@ -22,7 +22,8 @@ type Backend struct {
 // collected without Close can be reported.
 type state struct {
 	s      *session
-	config kernels.Config // what plans are proposed from
+	config kernels.Config              // what plans are proposed from
+	steps  map[string]kernels.StepTile // Tuning.Steps
 	api    api
 	passes Passes // nil where plans are not tested
 	// isolate is Options.Isolate
@@ -39,7 +40,7 @@ type Options struct {
 	// Precision is that of the matrix products, "" for float32. [Backend.Propose] fails
 	// where the device does not have another one, or has it wrong.
 	Precision kernels.Precision
-	// Tuning holds tiles for the shapes of plans; see [Tuning.Check].
+	// Tuning holds tiles for the shapes and networks of plans; see [Tuning.Check].
 	Tuning Tuning
 	// Passes remembers what has passed the self-test of a plan; nil does so for this
 	// process.
@@ -76,7 +77,7 @@ func open(a api, d Device, o Options) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{state: &state{s: s, config: kernels.Default(d.Class(), d.ComputeUnits), api: a, passes: o.Passes, isolate: o.Isolate, note: o.Note}}
+	b := &Backend{state: &state{s: s, config: kernels.Default(d.Class(), d.ComputeUnits, d.lanes()), api: a, passes: o.Passes, isolate: o.Isolate, note: o.Note}}
 	if b.passes == nil {
 		b.passes = &process
 	}
@@ -87,14 +88,14 @@ func open(a api, d Device, o Options) (*Backend, error) {
 		b.passes = nil
 	}
 	b.config = fitConfig(b.config, d.limits())
-	b.config.Shapes = o.Tuning.Shapes
+	b.config.Shapes, b.steps = o.Tuning.Shapes, o.Tuning.Steps
 	if o.Precision != "" {
 		if err := b.atPrecision(o.Precision, !o.loops); err != nil {
 			return nil, errors.Join(err, s.close())
 		}
 	}
 	if o.Dense {
-		b.config.Packed, b.config.Bytes = nil, false
+		b.config.Packed, b.config.Step, b.config.Bytes = nil, nil, false
 	}
 	_, file, line, _ := runtime.Caller(2)
 	b.cleanup = runtime.AddCleanup(b, reportLeak, fmt.Sprintf("%s:%d", file, line))
@@ -160,7 +161,7 @@ func (b *Backend) Prepare(sizes []int, plan network.ShardPlan) (network.Executor
 			return nil, b.s.fail("self-test of the plan", unwrapped(err))
 		}
 	}
-	return b.executor(c), nil
+	return b.executor(c, sizes, plan), nil
 }
 
 // settings returns those of a plan, which may come from a file.
@@ -181,7 +182,7 @@ func (b *Backend) settings(sizes []int, plan network.ShardPlan) (c kernels.Confi
 }
 
 // test returns the self-test of a plan.
-func (b *Backend) test(c kernels.Config, sizes []int, plan network.ShardPlan) *selfTest {
+func (b *state) test(c kernels.Config, sizes []int, plan network.ShardPlan) *selfTest {
 	t := &selfTest{api: b.api, source: b.s.source, device: b.s.device, passes: b.passes, config: c, sizes: sizes, rows: []int{plan.BlockRows}}
 	if plan.ScoreRows != plan.BlockRows {
 		t.rows = append(t.rows, plan.ScoreRows)

@@ -8,6 +8,8 @@ import (
 	"strings"
 	"sync"
 
+	"golang.org/x/sys/cpu"
+
 	"clgrad/kernels"
 )
 
@@ -29,6 +31,7 @@ type Device struct {
 	SharesMemory    bool   `json:"shares_memory"` // with the host, as integrated GPUs do
 	ComputeUnits    int    `json:"compute_units"`
 	ClockMHz        int    `json:"clock_mhz"`
+	VectorWidth     int    `json:"vector_width"` // float32 of a vector, as the driver says
 	Memory          int64  `json:"memory_bytes"`
 	MaxBuffer       int64  `json:"max_buffer_bytes"`
 	LocalMemory     int64  `json:"local_memory_bytes"`
@@ -46,6 +49,15 @@ func (d Device) Class() kernels.Class {
 		return kernels.CPU
 	}
 	return kernels.GPU
+}
+
+// lanes returns how many float32 a vector register holds: of a CPU device, which is this
+// host's, as many as the host has. PoCL's word for it is that of the machine it was built on.
+func (d Device) lanes() int {
+	if d.Class() == kernels.CPU && cpu.X86.HasAVX512F {
+		return 16
+	}
+	return d.VectorWidth
 }
 
 // limits returns what kernels may ask of the device.

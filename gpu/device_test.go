@@ -55,25 +55,26 @@ func opener(d Device, c kernels.Config, source func(kernels.Program) string) fun
 // configs are the kernels that the suite is run with: each class's defaults on
 // every device, the specification, and tiles with other edges.
 func configs(d Device) map[string]kernels.Config {
-	odd := kernels.Default(kernels.CPU, 3)
+	odd := kernels.Default(kernels.CPU, 3, 16)
 	odd.Forward = kernels.Tile{Variant: kernels.Register, ItemRows: 5, ItemCols: 48, Width: 16}
 	odd.InputGradient = kernels.Tile{Variant: kernels.Register, ItemRows: 3, ItemCols: 24, Width: 8}
 	odd.WeightGradient = kernels.Tile{Variant: kernels.Register, ItemRows: 3, ItemCols: 12, Width: 4, Depth: 7, Splits: 5}
 	odd.Packed = &kernels.Tile{Variant: kernels.Packed, ItemRows: 3, ItemCols: 24, Width: 8, Splits: 3}
 	odd.SoftmaxRows, odd.RecordGroup = 3, 4
-	narrow := kernels.Default(kernels.GPU, 1)
+	odd.Step = &kernels.StepTile{Rows: 3, Packed: 1, DenseRows: 6, Dense: 2, Gradient: 3, RowItems: 3, Ranges: 5}
+	narrow := kernels.Default(kernels.GPU, 1, 16)
 	narrow.Forward = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 2, ItemCols: 3, GroupRows: 4, GroupCols: 8, Depth: 5}
 	narrow.InputGradient = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 1, ItemCols: 4, GroupRows: 8, GroupCols: 2, Depth: 16}
 	narrow.WeightGradient = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 4, ItemCols: 1, GroupRows: 2, GroupCols: 16, Depth: 9, Splits: 3}
 	all := map[string]kernels.Config{
-		"register":      kernels.Default(kernels.CPU, max(2, d.ComputeUnits)),
-		"local":         kernels.Default(kernels.GPU, max(2, d.ComputeUnits)),
+		"register":      kernels.Default(kernels.CPU, max(2, d.ComputeUnits), 16),
+		"local":         kernels.Default(kernels.GPU, max(2, d.ComputeUnits), 16),
 		"specification": kernels.Specification(),
 		"odd-register":  odd,
 		"odd-local":     narrow,
 	}
 	for _, p := range kernels.Precisions()[1:] {
-		c := kernels.Default(kernels.GPU, d.ComputeUnits).At(p, false)
+		c := kernels.Default(kernels.GPU, d.ComputeUnits, 16).At(p, false)
 		// One warp below another, so that drivers and simulators come to an end; TestTryTensor
 		// has the default tiles.
 		for _, tile := range []*kernels.Tile{&c.Forward, &c.InputGradient, &c.WeightGradient} {
@@ -92,16 +93,27 @@ func TestConformance(t *testing.T) {
 	for _, d := range usableDevices(t) {
 		t.Run(d.ID()+"/default", func(t *testing.T) {
 			t.Parallel()
-			gotest.Run(t, opener(d, kernels.Default(d.Class(), d.ComputeUnits), nil))
+			c := kernels.Default(d.Class(), d.ComputeUnits, d.lanes())
+			judgesSteps(t, c, gotest.Run(t, opener(d, c, nil)))
 		})
 		for name, c := range configs(d) {
-			if reflect.DeepEqual(c, kernels.Default(d.Class(), d.ComputeUnits)) {
+			if reflect.DeepEqual(c, kernels.Default(d.Class(), d.ComputeUnits, d.lanes())) {
 				continue // done in full
 			}
 			t.Run(d.ID()+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				gotest.Run(t, opener(d, c, nil), backendtest.Quick())
+				judgesSteps(t, c, gotest.Run(t, opener(d, c, nil), backendtest.Quick()))
 			})
+		}
+	}
+}
+
+// judgesSteps checks that whole iterations were judged where the tiles have them.
+func judgesSteps(t *testing.T, c kernels.Config, report backendtest.Report) {
+	t.Helper()
+	for _, o := range report.Operations {
+		if want := c.Step != nil; o.Operation == "steps" && (o.Absent == "") != want {
+			t.Errorf("whole iterations were judged: %v, where the tiles have them: %v", !want, want)
 		}
 	}
 }
@@ -179,7 +191,7 @@ func sparse(rows, features int) network.Samples {
 // many gives the same bits, and so does a second run.
 func TestInputInSeveralBuffers(t *testing.T) {
 	t.Parallel()
-	for what, s := range map[string]network.Samples{"dense": noise(1000, 50), "sparse": sparse(1000, 50), "bytes": sparse(2000, 50)} {
+	for what, s := range map[string]network.Samples{"dense": noise(1000, 50), "sparse": sparse(5600, 50), "bytes": sparse(2000, 50)} {
 		for _, d := range usableDevices(t) {
 			d.ComputeUnits = 2 // and two splits
 			block := 64
@@ -195,7 +207,7 @@ func TestInputInSeveralBuffers(t *testing.T) {
 			small.MaxBuffer = 3 * 64 * 64 * 4 // three blocks of 64 rows × 64 floats
 			switch what {
 			case "sparse":
-				small.MaxBuffer = 31000 // two partial gradients of the first layer
+				small.MaxBuffer = 47000 // activations and derivatives of a block; the packed input and its index need more
 			case "bytes":
 				small.MaxBuffer = 62000 // activations of a block, and four splits; the input has 128000
 			}
@@ -249,7 +261,7 @@ func TestPackedInput(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer b.Close()
-	e := b.executor(b.config)
+	e := b.executor(b.config, nil, network.ShardPlan{})
 	blocks := make([]int, 16)
 	for i := range blocks {
 		blocks[i] = min(64, 1000-64*i)
@@ -272,7 +284,7 @@ func TestPackedEqualsDense(t *testing.T) {
 	t.Parallel()
 	s := sparse(1000, 50)
 	for _, device := range usableDevices(t) {
-		packed := kernels.Default(kernels.CPU, 1)
+		packed := kernels.Default(kernels.CPU, 1, 16)
 		dense := packed
 		dense.Packed = nil
 		var results [2][]float64
@@ -431,19 +443,21 @@ func TestBrokenKernels(t *testing.T) {
 	t.Parallel()
 	// Small tiles, which fit narrow and wide layers alike: every other program is one more to
 	// compile.
-	register := kernels.Default(kernels.CPU, 2)
+	register := kernels.Default(kernels.CPU, 2, 16)
 	register.Forward = kernels.Tile{Variant: kernels.Register, ItemRows: 4, ItemCols: 16, Width: 16}
 	register.InputGradient = register.Forward
 	register.WeightGradient = kernels.Tile{Variant: kernels.Register, ItemRows: 4, ItemCols: 16, Width: 16, Depth: 256, Splits: 2}
 	register.Packed = &kernels.Tile{Variant: kernels.Packed, ItemRows: 4, ItemCols: 16, Width: 16, Splits: 2}
 	shallow := register // steps of a few rows, so that small shapes have several
 	shallow.WeightGradient.Depth = 4
-	local := kernels.Default(kernels.GPU, 2)
+	local := kernels.Default(kernels.GPU, 2, 16)
 	local.Forward = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 4, ItemCols: 4, GroupRows: 4, GroupCols: 4, Depth: 16}
 	local.InputGradient, local.WeightGradient = local.Forward, local.Forward
 	local.WeightGradient.Splits = 4
 	local.RecordGroup = 64
 	tensor := configs(usableDevices(t)[0])["odd-bf16x3"]
+	whole := register
+	whole.Step = &kernels.StepTile{Rows: 2, Packed: 1, DenseRows: 4, Dense: 1, Gradient: 1, RowItems: 2, Ranges: 3}
 	const round = "float __attribute__((overloadable)) BF16(float x) { return as_float((as_uint(x) + 0x7fffu + ((as_uint(x) >> 16) & 1u)) & 0xffff0000u); }\n" +
 		"float16 __attribute__((overloadable)) BF16(float16 x) { return as_float16((as_uint16(x) + 0x7fffu + ((as_uint16(x) >> 16) & 1u)) & 0xffff0000u); }\n"
 	for _, c := range []struct {
@@ -532,6 +546,27 @@ func TestBrokenKernels(t *testing.T) {
 			"*to = add ? *to + sum : sum;", "*to += sum;", "weight-gradient"},
 		{"last non-finite iteration", register, "update.cl",
 			"atomic_cmpxchg(recorder, 0, iteration)", "atomic_xchg(recorder, iteration)", "update"},
+		{"last feature, whole iterations", whole, "step_register.cl",
+			"end = (range + 1) * N0 / RANGES;", "end = min((range + 1) * N0 / RANGES, N0 - 1);", "steps"},
+		{"last range of inputs, whole iterations", whole, "step_register.cl",
+			"end = (range + 1) * tiles / RANGES * DENSE_ROWS;", "end = (range + (range < RANGES - 1)) * tiles / RANGES * DENSE_ROWS;", "steps"},
+		{"tile beyond the inputs, whole iterations", whole, "step_register.cl",
+			"if (j >= n)", "if (j > n)", "steps"},
+		{"bias skipped, whole iterations", whole, "step_register.cl",
+			"if (range == 0)                                                                        \\\n            TILED(step_bias, v)(B, D(l, 0)",
+			"if (range < 0)                                                                        \\\n            TILED(step_bias, v)(B, D(l, 0)", "steps"},
+		{"transposed weights of before, whole iterations", whole, "step_register.cl",
+			"wt[(ulong)(v * WIDTH + c) * ldwt + j] = y[c];", ";", "steps"},
+		{"feature without entries, whole iterations", whole, "step_register.cl",
+			"#if RULE == GD\n        if (q == last && decay == 0.0f)", "#if RULE != SUM\n        if (q == last)", "steps"},
+		{"loss of the last rows, whole iterations", whole, "step_register.cl",
+			"for (int s = 0; s < parts; s++)", "for (int s = 0; s < parts - 1; s++)", "steps"},
+		{"dropped term, whole iterations", whole, "step_register.cl",
+			"for (; q < last; q++)", "for (; q + 1 < last; q++)", "steps"},
+		{"bfloat16 values, whole iterations", whole, "step_register.cl",
+			"sum[v] = fma(x, LOAD(v, row), sum[v]);", "sum[v] = fma(x, BF16(LOAD(v, row)), sum[v]);", "steps"},
+		{"tie to the highest class, whole iterations", whole, "step_register.cl",
+			"((x == label) & (class < y))", "((x == label) & (class > y))", "steps"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -546,7 +581,11 @@ func TestBrokenKernels(t *testing.T) {
 				}
 				return round + strings.Replace(text, c.old, c.new, 1)
 			}
-			report, err := backendtest.Check(opener(d, c.config, source), backendtest.Quick(), backendtest.Only(c.operation))
+			size := backendtest.Quick()
+			if c.operation == "steps" {
+				size = backendtest.Tiny() // each of its networks and rules is a program to compile
+			}
+			report, err := backendtest.Check(opener(d, c.config, source), size, backendtest.Only(c.operation))
 			if err == nil {
 				t.Fatal("the suite passes")
 			}

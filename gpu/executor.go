@@ -3,6 +3,7 @@ package gpu
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"unsafe"
 
 	"clgrad/kernels"
@@ -13,6 +14,9 @@ import (
 type executor struct {
 	*state
 	config   kernels.Config
+	sizes    []int // of the plan's network
+	plan     network.ShardPlan
+	trusted  map[kernels.Rule]bool // rules whose kernels have passed their self-test
 	launches map[launchKey]*launch
 	args     arguments
 	ended    bool
@@ -24,8 +28,26 @@ type executor struct {
 	losses    *object // partial losses and counts
 }
 
-func (b *Backend) executor(c kernels.Config) *executor {
-	return &executor{state: b.state, config: c, launches: map[launchKey]*launch{}}
+func (b *Backend) executor(c kernels.Config, sizes []int, plan network.ShardPlan) *executor {
+	return &executor{
+		state: b.state, config: c, sizes: sizes, plan: plan, launches: map[launchKey]*launch{},
+		trusted: map[kernels.Rule]bool{"": true, kernels.Sum: true, ruleOf(network.Update{Rule: network.NewRule(network.GD)}): true},
+	}
+}
+
+// trust tests the kernels of an update rule on its first use: a plan is made before
+// anyone knows by which rule it will be trained.
+func (e *executor) trust(rule kernels.Rule) error {
+	if e.passes == nil || e.trusted[rule] {
+		return nil
+	}
+	c := e.config
+	c.Rule = rule
+	if err := e.verify(c, e.sizes, e.plan); err != nil {
+		return e.s.fail("self-test of the kernels of "+strings.ToLower(string(rule)), unwrapped(err))
+	}
+	e.trusted[rule] = true
+	return nil
 }
 
 // check reports a closed executor or backend.

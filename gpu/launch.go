@@ -27,6 +27,7 @@ type launchKey struct {
 	tile      kernels.Tile
 	epilogue  kernels.Epilogue
 	rule      kernels.Rule
+	network   string // whose whole iterations it is of
 	bytes     bool
 }
 

@@ -229,7 +229,7 @@ func (e *executor) InputGradient(dzm, wm, xm, dxm network.Matrix) error {
 		if err != nil {
 			return err
 		}
-		if err := l.run(e.arguments().ints(n, p).matrix(w).buffers(o).ints(stride), stride, p); err != nil {
+		if err := l.run(e.arguments().ints(n, p).matrix(w).at(o, 0).ints(stride), stride, p); err != nil {
 			return err
 		}
 		w = operand{o: o, rows: p, cols: n, stride: stride}

@@ -120,6 +120,7 @@ const (
 	deviceVendor       = 0x102C
 	deviceDriver       = 0x102D
 	deviceUnified      = 0x1035
+	deviceVectorWidth  = 0x103A // native, of float
 	deviceVersion      = 0x102F
 )
 
@@ -155,7 +156,9 @@ func describe(d *cl.Device, platform, index int, platformName, platformVersion s
 	note("compute units", err)
 	clock, err := d.GetInfoUint(deviceClock)
 	note("clock", err)
-	r.ComputeUnits, r.ClockMHz = int(units), int(clock)
+	width, err := d.GetInfoUint(deviceVectorWidth)
+	note("vector width", err)
+	r.ComputeUnits, r.ClockMHz, r.VectorWidth = int(units), int(clock), int(width)
 	r.MaxWorkGroup, err = d.GetInfoSize(deviceMaxWorkGroup)
 	note("work-group size", err)
 	r.Memory, err = d.GetInfoUlong(deviceMemory)

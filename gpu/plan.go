@@ -51,11 +51,35 @@ func (b *Backend) Propose(sizes []int, s network.Samples, batchRows int) (networ
 	if err := s.Check(0); err != nil {
 		return network.ShardPlan{}, b.s.fail("propose", err)
 	}
-	c, d := b.config, b.s.device
+	base := b.config
+	for {
+		plan, c := b.outline(base, sizes, s, batchRows)
+		if b.passes != nil {
+			var failed *Failure
+			var err error
+			if c, failed, err = b.trusted(c, sizes, plan); err != nil {
+				return network.ShardPlan{}, err
+			}
+			if failed != nil { // other blocks and tiles suit what takes the place of whole iterations
+				if base.Step = nil; failed.Operation != opStep {
+					base.Packed = nil
+				}
+				continue
+			}
+		}
+		text, err := json.Marshal(c)
+		plan.Settings = text
+		return plan, err
+	}
+}
+
+// outline returns a plan, but for its settings, and those, before any test.
+func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batchRows int) (network.ShardPlan, kernels.Config) {
+	d := b.s.device
 	perRow, widest := int64(0), int64(network.AlignUp(sizes[0]))
 	for _, n := range sizes[1:] {
-		perRow += 4 * int64(network.AlignUp(n))
-		widest = max(widest, int64(network.AlignUp(n)))
+		perRow += 4 * int64(network.Stride(n))
+		widest = max(widest, int64(network.Stride(n)))
 	}
 	fits := func(rows int) int {
 		most := min(int64(c.BlockRows), int64(rows), blockBytes[d.Class()]/perRow)
@@ -66,50 +90,82 @@ func (b *Backend) Propose(sizes []int, s network.Samples, batchRows int) (networ
 	}
 	plan := b.Info().Plan()
 	plan.Rows, plan.BlockRows, plan.ScoreRows = batchRows, fits(batchRows), fits(s.Rows)
+	sparse := func(packed *kernels.Tile) bool {
+		return packed != nil && packable(s) && packedDensity(s, packed.ItemRows) <= maxPackedDensity
+	}
+	// A tuned tile of packed input with other rows is not asked: whole iterations do not use it.
+	if !sparse(c.Packed) || !steppable(s, sizes) {
+		c.Step = nil
+	}
 	c = ofNetwork(c, sizes)
 	c = b.fullSplits(c, sizes)
 	c = b.fewerSplits(c, sizes)
-	if c.Packed != nil && (!packable(s) || packedDensity(s, c.Packed.ItemRows) > maxPackedDensity) {
+	if c.Step == nil && !sparse(c.Packed) {
 		c.Packed = nil
+	}
+	if c.Step != nil {
+		if tile, ok := b.steps[kernels.StepKey(sizes)]; ok {
+			c.Step = &tile
+		}
+		c.Packed = c.Step.Tile(*c.Packed)
+		if plan.BlockRows > maxStepRows {
+			plan.BlockRows = stepBlockRows
+		}
+		if m := d.MaxBuffer; m > 0 { // one buffer holds the activations and derivatives of a block
+			plan.BlockRows = max(1, min(plan.BlockRows, int(m/(2*perRow))-2*c.Step.DenseRows))
+		}
+	}
+	if c.Packed != nil {
+		plan.BlockRows = wholeGroups(plan.BlockRows, batchRows, c.Packed.ItemRows)
+		plan.ScoreRows = wholeGroups(plan.ScoreRows, s.Rows, c.Packed.ItemRows)
 	}
 	c.Bytes = c.Bytes && separable(s)
 	c.Shifted = (c.Packed != nil || c.Bytes) && shifted(s, c.Packed != nil)
-	if b.passes != nil {
-		var err error
-		if c, err = b.trusted(c, sizes, plan); err != nil {
-			return network.ShardPlan{}, err
-		}
+	return plan, c
+}
+
+// wholeGroups returns a number of rows of a block, at most the given one, so that where
+// rows need several blocks all but the last end with a whole group: a group of similar rows
+// is not cut.
+func wholeGroups(block, rows, group int) int {
+	if block < rows && block > group {
+		block -= block % group
 	}
-	text, err := json.Marshal(c)
-	plan.Settings = text
-	return plan, err
+	return block
 }
 
 // trusted returns c, or where kernels of it fail their self-test, with others in their
-// place that pass.
-func (b *Backend) trusted(c kernels.Config, sizes []int, plan network.ShardPlan) (kernels.Config, error) {
+// place that pass. Where whole iterations have to give way it returns what failed.
+func (b *Backend) trusted(c kernels.Config, sizes []int, plan network.ShardPlan) (kernels.Config, *Failure, error) {
 	for {
 		err := b.verify(c, sizes, plan)
 		var failed *Failure
 		if !errors.As(err, &failed) {
-			return c, err
+			return c, nil, err
 		}
 		what := failed.Operation
 		if failed.N > 0 {
 			what = network.OperationKey(failed.Operation, failed.N, failed.P)
 		}
-		next, from, to := b.replaced(c, failed)
 		d := b.s.device
+		if failed.Operation == opStep {
+			b.note(fmt.Sprintf("opencl:%s, %s (driver %s): %s give way to one operation after the other: %s", d.ID(), d.Name, d.Driver, opStep, failed.Reason))
+			return c, failed, nil
+		}
+		next, from, to := b.replaced(c, failed)
 		if to == "" {
 			call := fmt.Sprintf("no kernel of %s computes right on %s (%s, driver %s); the last, %s", what, d.Name, d.PlatformName, d.Driver, from)
 			if c.Tile(kernels.OpForward, sizes[0], sizes[1]).Variant == kernels.Tensor {
 				call = needs(c.Forward.Precision)
 			}
-			return c, b.s.fail(call, failed)
+			return c, nil, b.s.fail(call, failed)
 		}
 		b.note(fmt.Sprintf("opencl:%s, %s (driver %s): kernel %s of %s gives way to %s: %s", d.ID(), d.Name, d.Driver, from, what, to, failed.Reason))
 		if next.CheckFirst(sizes[0], sizes[1]) != nil { // another layer has the first one's shape, and its tile
 			next.Bytes, next.Shifted = false, false
+		}
+		if c.Step != nil && next.Step == nil {
+			return c, failed, nil
 		}
 		c = next
 	}
@@ -117,7 +173,7 @@ func (b *Backend) trusted(c kernels.Config, sizes []int, plan network.ShardPlan)
 
 // verify tests what has not passed yet of a plan with the settings c, in another process
 // where there is one for it.
-func (b *Backend) verify(c kernels.Config, sizes []int, plan network.ShardPlan) error {
+func (b *state) verify(c kernels.Config, sizes []int, plan network.ShardPlan) error {
 	t := b.test(c, sizes, plan)
 	if b.isolate == nil {
 		return t.run()
@@ -192,7 +248,7 @@ func (b *Backend) replaced(c kernels.Config, f *Failure) (next kernels.Config, f
 	tile := c.Tile(f.Operation, f.N, f.P)
 	switch {
 	case f.First && c.Packed != nil:
-		tile, c.Packed = *c.Packed, nil
+		tile, c.Packed, c.Step = *c.Packed, nil, nil
 		c.Shifted = false
 		return c, tile.String(), "dense input"
 	case tile.Variant == kernels.Tensor:
@@ -206,7 +262,7 @@ func (b *Backend) replaced(c kernels.Config, f *Failure) (next kernels.Config, f
 	other := kernels.Tile{Variant: kernels.NaiveVariant}
 	if tile.Variant == kernels.Register {
 		d := b.s.device
-		local := fitConfig(kernels.Default(kernels.GPU, d.ComputeUnits), d.limits())
+		local := fitConfig(kernels.Default(kernels.GPU, d.ComputeUnits, 16), d.limits())
 		if other = local.Tile(f.Operation, f.N, f.P); other.Splits > 0 {
 			other.Splits = max(1, tile.Splits)
 		}

@@ -20,7 +20,7 @@ func (b *Backend) Probe(p network.Peak, rounds int) (work float64, took time.Dur
 		return 0, 0, err
 	}
 	if b.probe == nil {
-		b.probe = b.executor(b.config)
+		b.probe = b.executor(b.config, nil, network.ShardPlan{})
 	}
 	e := b.probe
 	probe := kernels.PeakProbe(b.s.device.Class())

@@ -84,6 +84,8 @@ type selfTest struct {
 	// testing, where not nil, is told what is about to be run.
 	testing func(Failure)
 
+	besides string // what stands in the keys of launches beside them
+
 	dry  *executor // whose launches are recorded
 	seen *recording
 	real *executor // nil until something has to be run
@@ -96,7 +98,7 @@ func (t *selfTest) run() error { return t.during(t.all) }
 // simplest tests one kernel, whatever has passed.
 func (t *selfTest) simplest() error {
 	t.passes = &memory{}
-	return t.during(func() error { return t.other(network.OpUpdate, updateTest(network.Align).run) })
+	return t.during(func() error { return t.other(network.OpUpdate, updateTest{network.Align, network.GD}.run) })
 }
 
 // during has what f tests be run, and frees what it took.
@@ -125,8 +127,25 @@ func (t *selfTest) all() error {
 	if err != nil {
 		return err
 	}
-	if err := t.other(network.OpUpdate, updateTest(layout.Len).run); err != nil {
-		return err
+	rules := []network.Optimizer{network.GD}
+	if t.config.Rule != "" {
+		rules = append(rules, network.Optimizer(strings.ToLower(string(t.config.Rule))))
+	}
+	for _, rule := range rules {
+		if err := t.other(network.OpUpdate, updateTest{layout.Len, rule}.run); err != nil {
+			return err
+		}
+	}
+	if t.config.Step != nil {
+		for _, rule := range rules {
+			// How long the loops of these launches are does not show in their work-items.
+			t.besides = fmt.Sprintf("%s of %v on %d rows", opStep, t.sizes, t.rows[0])
+			err := t.other(opStep, stepTest{sizes: t.sizes, rows: t.rows[0], rule: rule}.run)
+			t.besides = ""
+			if err != nil {
+				return err
+			}
+		}
 	}
 	last := len(t.sizes) - 2
 	for i, n := range t.sizes[:last+1] {
@@ -136,7 +155,7 @@ func (t *selfTest) all() error {
 				l.act = network.Identity
 			}
 			operations := []string{kernels.OpForward}
-			if k == 0 {
+			if k == 0 && t.config.Step == nil {
 				operations = append(operations, kernels.OpWeightGradient)
 				if i > 0 {
 					operations = append(operations, kernels.OpInputGradient)
@@ -197,7 +216,7 @@ func (t *selfTest) keys(f func(*executor) error) (keys []string, passed bool, er
 	}
 	passed = true
 	for _, l := range t.seen.launches {
-		key := t.device.passKey(l)
+		key := t.device.passKey(l + t.besides)
 		if !slices.Contains(keys, key) {
 			keys = append(keys, key)
 			passed = passed && t.passes.Passed(key)

@@ -105,32 +105,63 @@ func (t softmaxTest) run(e *executor, dry bool) (err error) {
 	return nil
 }
 
-// descent returns an update of plain gradient descent.
-func descent(alpha float64, iteration int) network.Update {
-	return network.Update{Rule: network.NewRule(network.GD), LearningRate: alpha, Step: iteration, Iteration: iteration}
+// ruleUpdate returns an update of a rule whose other factors are powers of two, where it can.
+func ruleUpdate(o network.Optimizer) network.Update {
+	u := network.Update{Rule: network.NewRule(o), LearningRate: 0.5, Step: 1, Iteration: 1}
+	u.Momentum, u.WeightDecay = 0.5, 0
+	return u
 }
 
-// An updateTest updates so many parameters.
-type updateTest int
+// roundings is how far from the formula, in learning rates, an update may be for the roundings
+// that are not emulated: of Adam's quotient, which is about 1.
+func roundings(u network.Update) float64 {
+	if u.States() == 2 {
+		return 1e-5
+	}
+	return 0
+}
+
+// ruled returns a parameter and its state after an update without weight decay, each
+// operation rounded to float32 as the kernels round it, but those of Adam.
+func ruled(u network.Update, x, g, a, b float64) (_, _, _ float64) {
+	round := func(v float64) float64 { return float64(float32(v)) }
+	f := u.Factors()
+	step := g
+	switch u.Optimizer {
+	case network.Momentum, network.Nesterov:
+		a = round(f.Keep1*a + g)
+		if step = a; u.Optimizer == network.Nesterov {
+			step = round(f.Keep1*a + g)
+		}
+	case network.Adam, network.AdamW:
+		a, b = f.Keep1*a+f.Take1*g, f.Keep2*b+f.Take2*g*g
+		step = a / (math.Sqrt(b)*f.Root + f.Epsilon)
+	}
+	return round(x - f.Rate*step), a, b
+}
+
+// An updateTest updates so many parameters by a rule.
+type updateTest struct {
+	n    int
+	rule network.Optimizer
+}
 
 func (t updateTest) run(e *executor, dry bool) (err error) {
-	n := int(t)
+	n, u := t.n, ruleUpdate(t.rule)
 	var made []interface{ Close() error }
 	defer func() {
 		for _, c := range slices.Backward(made) {
 			err = errors.Join(err, c.Close())
 		}
 	}()
-	theta, err := e.NewBuffer(n)
-	if err != nil {
-		return err
+	var vectors []network.Vector // parameters, gradient, state
+	for range 2 + u.States() {
+		b, err := e.NewBuffer(n)
+		if err != nil {
+			return err
+		}
+		made, vectors = append(made, b), append(vectors, network.Whole(b))
 	}
-	made = append(made, theta)
-	g, err := e.NewBuffer(n)
-	if err != nil {
-		return err
-	}
-	made = append(made, g)
 	r, err := e.NewRecorder(1)
 	if err != nil {
 		return err
@@ -141,36 +172,47 @@ func (t updateTest) run(e *executor, dry bool) (err error) {
 	values := func(operand, from int) []float64 {
 		v := make([]float64, min(part, n-from))
 		for i := range v {
-			v[i] = float64(value(operand, from+i, 0)>>8) - 1<<23
+			v[i] = float64(value(7+operand, from+i, 0)>>8) - 1<<23
+			if u.States() == 2 { // numbers of the size of gradients; the second moment is positive
+				if v[i] /= 1 << 23; operand == 3 {
+					v[i] *= v[i]
+				}
+			}
 		}
 		return v
 	}
 	if !dry {
 		for _, from := range starts {
-			if err := errors.Join(e.Write(theta, from, values(7, from)), e.Write(g, from, values(8, from))); err != nil {
-				return err
+			for i, v := range vectors {
+				if err := e.Write(v.Buffer, from, values(i, from)); err != nil {
+					return err
+				}
 			}
 		}
 	}
-	if err := e.Update(descent(0.5, 1), network.Whole(theta), network.Whole(g), nil, r); err != nil || dry {
+	if err := e.Update(u, vectors[0], vectors[1], vectors[2:], r); err != nil || dry {
 		return err
 	}
 	for _, from := range starts {
 		got := make([]float64, min(part, n-from))
-		if err := e.Read(theta, from, got); err != nil {
+		if err := e.Read(vectors[0].Buffer, from, got); err != nil {
 			return err
 		}
-		x, d := values(7, from), values(8, from)
+		var all [4][]float64
+		for i := range all {
+			all[i] = values(i, from)
+		}
 		for i, v := range got {
-			if want := float64(float32(x[i] - 0.5*d[i])); v != want {
-				return wrong("element %d of %s is %v where exactly %v is expected", from+i, network.OpUpdate, v, want)
+			if want, _, _ := ruled(u, all[0][i], all[1][i], all[2][i], all[3][i]); v != want && !(math.Abs(v-want) <= roundings(u)) {
+				return wrong("element %d of %s by %s is %v where %v is expected", from+i, network.OpUpdate, t.rule, v, want)
 			}
 		}
 	}
 	// Numbers that are not finite are seen, and only those.
 	for i, want := range []int{0, 2} {
 		if i == 1 {
-			if err := errors.Join(e.Write(g, n-1, []float64{math.Inf(1)}), e.Update(descent(0.5, 2), network.Whole(theta), network.Whole(g), nil, r)); err != nil {
+			u.Iteration = 2
+			if err := errors.Join(e.Write(vectors[1].Buffer, n-1, []float64{math.Inf(1)}), e.Update(u, vectors[0], vectors[1], vectors[2:], r)); err != nil {
 				return err
 			}
 		}

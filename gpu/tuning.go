@@ -8,12 +8,14 @@ import (
 	"clgrad/kernels"
 )
 
-// A Tuning holds the tiles that were fastest on one device, by shape. [Options]
+// A Tuning holds the tiles that were fastest on one device, by shape or network. [Options]
 // take it into a backend's default plans; what a run uses stands in its plan, so
 // a later tuning does not change a run that goes on.
 type Tuning struct {
 	Device TunedDevice             `json:"tuned_for"`
 	Shapes map[string]kernels.Tile `json:"shapes"` // by kernels.Key, OpPacked included
+	// Steps are the tiles of whole iterations, by kernels.StepKey.
+	Steps map[string]kernels.StepTile `json:"steps,omitempty"`
 }
 
 // TunedDevice is all that a tuning depends on.
@@ -70,6 +72,11 @@ func (t Tuning) Check(d Device) error {
 	}
 	for shape, tile := range t.Shapes {
 		if err := checkShape(shape, tile, d.limits()); err != nil {
+			return err
+		}
+	}
+	for key, tile := range t.Steps {
+		if err := tile.CheckTuned(key, d.limits()); err != nil {
 			return err
 		}
 	}

@@ -24,6 +24,9 @@ func (e *executor) Update(u network.Update, theta, g network.Vector, state []net
 		return err
 	}
 	item, rule := e.config.UpdateItem, ruleOf(u)
+	if err := e.trust(rule); err != nil {
+		return err
+	}
 	l, err := e.launch(launchKey{kernel: "update", operation: network.OpUpdate, rule: rule}, false, func() (kernels.Program, []int) {
 		if item > 1 {
 			return kernels.Update(rule, item), []int{1}
@@ -33,7 +36,7 @@ func (e *executor) Update(u network.Update, theta, g network.Vector, state []net
 	if err != nil {
 		return err
 	}
-	a := e.arguments().ints(theta.Len, u.Iteration).factors(u)
+	a := e.arguments().ints(theta.Len, u.Iteration).factors(u.Factors())
 	for i := range 4 {
 		v := theta // where the rule has less state, any vector will do
 		if i < len(vectors) {
@@ -48,7 +51,6 @@ func (e *executor) Update(u network.Update, theta, g network.Vector, state []net
 func ruleOf(u network.Update) kernels.Rule { return kernels.Rule(strings.ToUpper(string(u.Optimizer))) }
 
 // factors adds those of an update.
-func (a *arguments) factors(u network.Update) *arguments {
-	f := u.Factors()
+func (a *arguments) factors(f network.Factors) *arguments {
 	return a.float(f.Rate).float(f.Decay).float(f.Keep1).float(f.Take1).float(f.Keep2).float(f.Take2).float(f.Root).float(f.Epsilon)
 }

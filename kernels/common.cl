@@ -50,10 +50,12 @@
 #define NESTEROV 3
 #define ADAM 4
 #define ADAMW 5
+#define SUM 6
 #ifdef RULE
 #define FACTORS                                                           \
     const float rate, const float decay, const float keep1, const float take1, \
     const float keep2, const float take2, const float root, const float epsilon
+#define FACTOR_NAMES rate, decay, keep1, take1, keep2, take2, root, epsilon
 #define ADAM_STEP(T, x, d, a, b)                                  \
     a = fma((T)keep1, a, take1 * (d));                            \
     b = fma((T)keep2, b, take2 * (d) * (d));                      \
@@ -86,13 +88,23 @@
         const T d_ = fma((T)decay, x, g);        \
         ADAM_STEP(T, x, d_, a, b);               \
     } while (0)
-#else
+#elif RULE == ADAMW
 #define STATES 2
 #define APPLY(T, x, g, a, b)                     \
     do {                                         \
         x *= decay;                              \
         ADAM_STEP(T, x, g, a, b);                \
     } while (0)
+#elif RULE == SUM
+// No update: x is the gradient of a larger batch, which that of a part is added to where
+// keep1 is 1, and which it replaces where keep1 is 0.
+#define STATES 0
+#define APPLY(T, x, g, a, b)                     \
+    do {                                         \
+        x = keep1 == 0.0f ? g : x + g;           \
+    } while (0)
+#else
+#error RULE is none of these
 #endif
 // 0, or NaN where a number of an update is not finite: v − v is 0 where v is finite.
 #define NOT_FINITE(x, g, a, b) (((x) - (x)) + ((g) - (g)) + ((a) - (a)) + ((b) - (b)))

@@ -32,6 +32,12 @@ type Config struct {
 	Bytes bool `json:"bytes,omitempty"`
 	// Shifted says that the scaling of packed input, or of bytes, does not leave a 0 at 0.
 	Shifted bool `json:"shifted,omitempty"`
+	// Step is how whole iterations over packed input are computed; nil where they are
+	// not, but operation by operation.
+	Step *StepTile `json:"step,omitempty"`
+	// Rule is an update rule, beside that of plain gradient descent, that the self-test of
+	// a plan with these settings covers.
+	Rule Rule `json:"rule,omitempty"`
 	// SoftmaxRows is how many rows a work-item takes; 0 asks for the naive kernel.
 	SoftmaxRows int `json:"softmax_rows"`
 	// UpdateItem is how many parameters a work-item updates.
@@ -128,6 +134,14 @@ func (c Config) Check(l Limits) error {
 			return fmt.Errorf("input is packed and kept as bytes: one of them is possible")
 		}
 	}
+	if c.Step != nil {
+		if c.Packed == nil {
+			return fmt.Errorf("whole iterations are of packed input, and input is not packed")
+		}
+		if err := c.Step.check(); err != nil {
+			return fmt.Errorf("whole iterations: %w", err)
+		}
+	}
 	if c.SoftmaxRows < 0 || c.SoftmaxRows > 1<<20 {
 		return fmt.Errorf("softmax rows are %d: 0 to %d are possible", c.SoftmaxRows, 1<<20)
 	}
@@ -144,7 +158,8 @@ func (c Config) Check(l Limits) error {
 }
 
 // Default returns the configuration for a class of device with the given number
-// of compute units, before any tuning.
+// of compute units, before any tuning. lanes is how many float32 a vector register of a
+// CPU holds.
 //
 // The CPU's were found on two Sapphire Rapids cores with PoCL 3.1, MNIST's 60000
 // rows, milliseconds of the first layer's forward + weight gradient an iteration:
@@ -158,18 +173,29 @@ func (c Config) Check(l Limits) error {
 // Larger blocks halve the time of add_partials (16 to 8 ms for 784×500). Before
 // partials were stored in panels, 8×32 took 57 ms for the weight gradient of
 // 784×128 where it takes 40.
-func Default(class Class, units int) Config {
+//
+// With vectors of 8 elements (AVX2: 16 registers) a tile has at most 12 sums; 6×64 there
+// takes 1.5 to 2 times as long (two Zen 3 cores, clgrad tune).
+func Default(class Class, units, lanes int) Config {
 	if class == CPU {
-		return Config{
+		c := Config{
 			Forward:        Tile{Variant: Register, ItemRows: 6, ItemCols: 64, Width: 16},
-			InputGradient:  Tile{Variant: Register, ItemRows: 6, ItemCols: 64, Width: 16},
 			WeightGradient: Tile{Variant: Register, ItemRows: 8, ItemCols: 48, Width: 16, Depth: 256, Splits: units},
 			Packed:         &Tile{Variant: Packed, ItemRows: 6, ItemCols: 64, Width: 16, Splits: units},
+			Step:           &StepTile{Rows: 3, Packed: 4, DenseRows: 6, Dense: 4, Gradient: 8, RowItems: units, Ranges: 2 * units},
 			SoftmaxRows:    64,
 			UpdateItem:     4096,
 			RecordGroup:    1,
 			BlockRows:      8192,
 		}
+		if lanes < 16 {
+			c.Forward.ItemCols = 16
+			c.WeightGradient.ItemRows, c.WeightGradient.ItemCols = 5, 16
+			c.Packed.ItemRows, c.Packed.ItemCols = 2, 32
+			c.Step = &StepTile{Rows: 2, Packed: 2, DenseRows: 6, Dense: 1, Gradient: 4, RowItems: units, Ranges: 2 * units}
+		}
+		c.InputGradient = c.Forward
+		return c
 	}
 	tile := Tile{Variant: LocalMemory, ItemRows: 8, ItemCols: 8, GroupRows: 16, GroupCols: 16, Depth: 16}
 	split := tile

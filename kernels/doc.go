@@ -21,8 +21,8 @@
 //
 // Tile shapes and other parameters stand at the top of each file, with their meaning.
 // [Default] has those for a class of device, and where they come from. [Config] has all
-// that a run uses, and is part of its plan. [Tile.Neighbours] says which tiles a search
-// (gpu.Tune) tries next.
+// that a run uses, and is part of its plan. [Tile.Neighbours] and [StepTile.Neighbours] say
+// which tiles a search (gpu.Tune) tries next.
 //
 // # Packed input
 //
@@ -32,6 +32,19 @@
 // of dense input. Where scaling moves 0 a little (standard, feature), the shift is taken
 // out of the products: it is a term of rank one, added to the bias and to the weight
 // gradient (affine.cl). Data that is mostly not 0 stays dense.
+//
+// # Whole iterations
+//
+// Where most bytes are 0, networks of up to [MaxStepLayers] layers on CPUs do not launch
+// the operations one by one. step_register.cl does a block's forward pass, loss and
+// derivatives in one launch, and its weight gradients, with the update where the block is a
+// batch, in another. Its tiles are in step_tile.cl, and a [StepTile] has their sizes. The
+// variants above are still what scoring uses, and what the results are judged by.
+//
+// # Update rules
+//
+// common.cl has the formula of each update rule once, as a macro, for update.cl and
+// step_tile.cl.
 //
 // # Bytes
 //

@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io/fs"
+	"strings"
 )
 
 //go:embed *.cl
@@ -16,12 +17,21 @@ var files embed.FS
 type Program struct {
 	File    string // name of the source file
 	Options string // -D options
+	// Tiles are the numbers of vectors that the tiles of the file have, in order, as in
+	// "1,4": the text of step_tile.cl is there for each of them.
+	Tiles string
 }
 
 // Source returns the OpenCL C source of the program: the part shared by all
 // kernels, then the file.
 func (p Program) Source() string {
-	return text("common.cl") + text(p.File)
+	source := text("common.cl")
+	if p.Tiles != "" {
+		for v := range strings.SplitSeq(p.Tiles, ",") {
+			source += fmt.Sprintf("#define V %s\n%s#undef V\n", v, text("step_tile.cl"))
+		}
+	}
+	return source + text(p.File)
 }
 
 func text(name string) string {
@@ -117,6 +127,9 @@ func Reduce(size int) Program {
 
 // A Rule is an update rule by its name in the kernels: GD, MOMENTUM, NESTEROV, ADAM or ADAMW.
 type Rule string
+
+// Sum is no update: parts of a gradient are added.
+const Sum Rule = "SUM"
 
 // Update returns the program with the kernel update for a rule, whose work-items take item
 // elements each.

@@ -13,8 +13,8 @@ var roomy = Limits{WorkGroup: 1024, LocalMemory: 48 << 10}
 
 // The defaults of every class are possible on an ordinary device.
 func TestDefaults(t *testing.T) {
-	for _, c := range []Config{Default(CPU, 1), Default(CPU, 128), Default(GPU, 132), Specification(),
-		Default(GPU, 132).At(TF32, true), Default(GPU, 132).At(BF16, true), Default(CPU, 2).At(BF16x3, true)} {
+	for _, c := range []Config{Default(CPU, 1, 16), Default(CPU, 128, 16), Default(GPU, 132, 16), Specification(),
+		Default(GPU, 132, 16).At(TF32, true), Default(GPU, 132, 16).At(BF16, true), Default(CPU, 2, 16).At(BF16x3, true)} {
 		if err := c.Check(roomy); err != nil {
 			t.Error(err)
 		}
@@ -24,10 +24,10 @@ func TestDefaults(t *testing.T) {
 // Every program has the kernels that it is built for in its own file, behind what all
 // share, and the file reads each of its options. No file is left over.
 func TestPrograms(t *testing.T) {
-	cpu, gpu := Default(CPU, 2), Default(GPU, 132)
+	cpu, gpu := Default(CPU, 2, 16), Default(GPU, 132, 16)
 	tensor := gpu.At(TF32, true).Forward
 	const shared = "common.cl"
-	used := map[string]bool{shared: true}
+	used := map[string]bool{shared: true, "step_tile.cl": true}
 	for _, c := range []struct {
 		program Program
 		kernels string // in the order of their names
@@ -49,6 +49,8 @@ func TestPrograms(t *testing.T) {
 		{Reduce(64), "add_partials sum_record"},
 		{Update("ADAM", 16), "update"},
 		{Transpose(), "transpose"},
+		{cpu.Step.RowsOf([]int{784, 128, 10}), "step_columns step_rows"},
+		{cpu.Step.ColumnsOf([]int{784, 128, 10}, "ADAM"), "step_columns step_rows"},
 		{PeakProbe(CPU).Program(), "arithmetic copy"},
 		{PeakProbe(GPU).Program(), "arithmetic copy"},
 	} {
@@ -57,7 +59,7 @@ func TestPrograms(t *testing.T) {
 		if got := strings.Join(kernelsOf(own), " "); got != c.kernels {
 			t.Errorf("%s has the kernels %q where %q are expected", name, got, c.kernels)
 		}
-		if got := c.program.Source(); got != text(shared)+own {
+		if got := c.program.Source(); c.program.Tiles == "" && got != text(shared)+own {
 			t.Errorf("%s: the source is not the shared part and the file", name)
 		}
 		for _, option := range strings.Fields(c.program.Options) {
@@ -89,7 +91,7 @@ func kernelsOf(source string) (names []string) {
 
 // A shape's own tile goes before the default.
 func TestConfigTile(t *testing.T) {
-	c := Default(CPU, 2)
+	c := Default(CPU, 2, 16)
 	own := Tile{Variant: Register, ItemRows: 4, ItemCols: 16, Width: 16}
 	c.Shapes = map[string]Tile{Key(OpForward, 784, 10): own}
 	if got := c.Tile(OpForward, 784, 10); got != own {
@@ -142,7 +144,7 @@ func TestCheckRefuses(t *testing.T) {
 		"softmax rows":              func(c *Config) { c.SoftmaxRows = -1 },
 		"forward 3x4: ":             func(c *Config) { c.Shapes = map[string]Tile{"forward 3x4": {Variant: "magic"}} },
 	} {
-		c := Default(CPU, 2)
+		c := Default(CPU, 2, 16)
 		change(&c)
 		if err := c.Check(roomy); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("error %v, want %q", err, want)
@@ -173,7 +175,7 @@ func TestFit(t *testing.T) {
 
 // A search can go from every default, and only to tiles that a device can take.
 func TestNeighbours(t *testing.T) {
-	for _, c := range []Config{Default(CPU, 2), Default(GPU, 132)} {
+	for _, c := range []Config{Default(CPU, 2, 16), Default(GPU, 132, 16)} {
 		tiles := []Tile{c.Forward, c.WeightGradient}
 		if c.Packed != nil {
 			tiles = append(tiles, *c.Packed)
@@ -197,10 +199,67 @@ func TestNeighbours(t *testing.T) {
 	}
 }
 
+// A search of whole iterations goes to tiles that are possible, and changes every number.
+func TestStepNeighbours(t *testing.T) {
+	for _, lanes := range []int{8, 16} {
+		tile := *Default(CPU, 2, lanes).Step
+		all := tile.Neighbours()
+		changed := StepTile{}
+		seen := map[StepTile]bool{tile: true}
+		for _, n := range all {
+			if err := n.CheckTuned("step 784x128x10", roomy); err != nil {
+				t.Error(err)
+			}
+			if seen[n] || max(n.Rows*n.Packed, n.DenseRows*n.Dense, n.Gradient) > maxVectors || !slices.Contains(stepRows, n.Rows) {
+				t.Errorf("%s has the neighbour %s", tile, n)
+			}
+			seen[n] = true
+			for _, of := range []func(*StepTile) *int{
+				func(t *StepTile) *int { return &t.Rows }, func(t *StepTile) *int { return &t.Packed }, func(t *StepTile) *int { return &t.DenseRows },
+				func(t *StepTile) *int { return &t.Dense }, func(t *StepTile) *int { return &t.Gradient },
+				func(t *StepTile) *int { return &t.RowItems }, func(t *StepTile) *int { return &t.Ranges },
+			} {
+				if *of(&n) != *of(&tile) {
+					*of(&changed)++
+				}
+			}
+		}
+		if least := min(changed.Rows, changed.Packed, changed.DenseRows, changed.Dense, changed.Gradient, changed.RowItems, changed.Ranges); least < 2 {
+			t.Errorf("of the neighbours of %s so many change each number: %+v", tile, changed)
+		}
+	}
+	// Rows that are all multiples of a group's, however many that are.
+	tile := StepTile{Rows: 3, Packed: 4, DenseRows: 6, Dense: 4, Gradient: 8, RowItems: 2, Ranges: 4}
+	for _, want := range []StepTile{
+		{Rows: 4, Packed: 3, DenseRows: 4, Dense: 4, Gradient: 8, RowItems: 2, Ranges: 4},
+		{Rows: 4, Packed: 3, DenseRows: 8, Dense: 4, Gradient: 8, RowItems: 2, Ranges: 4},
+		{Rows: 6, Packed: 2, DenseRows: 6, Dense: 4, Gradient: 8, RowItems: 2, Ranges: 4},
+	} {
+		if !slices.Contains(tile.Neighbours(), want) {
+			t.Errorf("%s is no neighbour of %s", want, tile)
+		}
+	}
+}
+
+// A tile of whole iterations is fitted to the layers.
+func TestStepFit(t *testing.T) {
+	tile := StepTile{Rows: 3, Packed: 4, DenseRows: 6, Dense: 4, Gradient: 8, RowItems: 2, Ranges: 4}
+	for _, c := range []struct {
+		sizes                   []int
+		packed, dense, gradient int
+	}{{[]int{784, 128, 10}, 4, 4, 8}, {[]int{784, 100, 10}, 4, 4, 7}, {[]int{784, 10}, 1, 1, 1}, {[]int{784, 17, 40, 10}, 2, 3, 2}} {
+		want := tile
+		want.Packed, want.Dense, want.Gradient = c.packed, c.dense, c.gradient
+		if got := tile.Fit(c.sizes); got != want {
+			t.Errorf("%v: %+v, want %+v", c.sizes, got, want)
+		}
+	}
+}
+
 // Fitted tiles are possible wherever the tile itself is, and no wider than needed.
 func TestFitted(t *testing.T) {
 	small := Limits{WorkGroup: 256, LocalMemory: 32 << 10}
-	for _, tile := range []Tile{Default(GPU, 8).Forward, Default(GPU, 8).At(BF16, true).Forward, Default(CPU, 8).Forward, Default(CPU, 8).WeightGradient} {
+	for _, tile := range []Tile{Default(GPU, 8, 16).Forward, Default(GPU, 8, 16).At(BF16, true).Forward, Default(CPU, 8, 16).Forward, Default(CPU, 8, 16).WeightGradient} {
 		for _, n := range []int{1, 2, 10, 16, 33, 64, 100, 128, 500} {
 			if tile.Variant == Register {
 				n = (n + 15) / 16 * 16

@@ -69,7 +69,7 @@ func (c Config) At(p Precision, ptx bool) Config {
 	split := tile
 	split.Splits = 32
 	c.Forward, c.InputGradient, c.WeightGradient = tile, tile, split
-	c.Shapes, c.Packed, c.Bytes = nil, nil, true
+	c.Shapes, c.Packed, c.Step, c.Bytes = nil, nil, nil, true
 	return c
 }
 

@@ -80,7 +80,7 @@ func tool(t *testing.T, variable string, names ...string) string {
 // gpuPrograms returns what runs with the defaults of a GPU, wide and narrow layers, at
 // every precision, but for softmax, whose exp and log are the driver's own.
 func gpuPrograms() map[string]Program {
-	c := Default(GPU, 132)
+	c := Default(GPU, 132, 16)
 	all := map[string]Program{
 		"update": Update("ADAMW", c.UpdateItem), "reduce": Reduce(c.RecordGroup), "affine": Affine(c.RecordGroup), "naive": Naive(),
 		"peaks": PeakProbe(GPU).Program(),

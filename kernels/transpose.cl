@@ -4,11 +4,11 @@
 kernel void transpose(
     const int n, const int p,
     global const float *from, const ulong from_at, const int ldf,  // n×p
-    global float *to, const int ldt)                               // p×n
+    global float *to, const ulong to_at, const int ldt)            // p×n
 {
     const int i = get_global_id(0);
     const int j = get_global_id(1);
     if (i >= ldt || j >= p)
         return;
-    to[(ulong)j * ldt + i] = i < n ? from[from_at + (ulong)i * ldf + j] : 0.0f;
+    to[to_at + (ulong)j * ldt + i] = i < n ? from[from_at + (ulong)i * ldf + j] : 0.0f;
 }

@@ -118,6 +118,12 @@ func TestBatches(t *testing.T) {
 	if orders[0] == orders[1] && orders[1] == orders[2] && orders[2] == orders[3] {
 		t.Errorf("every epoch has one order: %s", orders[0])
 	}
+	plan := network.Plan{Rows: s.Rows, BatchRows: batchRows, Shuffle: true, Seed: 5}
+	for epoch, order := range orders {
+		if rows := strings.Trim(fmt.Sprint(plan.EpochRows(epoch)), "[]") + " "; rows != order {
+			t.Errorf("the plan says that the batches of epoch %d have %s rows, they have %s", epoch, rows, order)
+		}
+	}
 	// A run that is interrupted within an epoch goes on with the same batches.
 	tr := newTrainer(t, l, s, batchRows, true, nil, cpu.New[float64]())
 	half := train(t, tr, 9)

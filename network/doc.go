@@ -19,7 +19,9 @@
 //
 // and plain descent is θ ← θ − α·g over one flat vector θ that holds every W and b
 // (see [Layout]). Other rules, some with a state from one update to the next, stand in
-// [Rule]. A [Schedule] may change α from one iteration to the next.
+// [Rule]. [LBFGS] among them takes the loss and the gradient of the whole training set, at
+// several θ an iteration, and computes its direction on the host in float64. A [Schedule]
+// may change α from one iteration to the next.
 //
 // # Plans, batches, shards and blocks
 //
@@ -29,6 +31,10 @@
 // visits every batch once, in order, or in an order drawn from the plan's seed and the
 // number of the epoch.
 //
+// [NewOrderedPlan] first puts the rows in another [Order], once for the whole run: a
+// random one, or one that brings rows with the same zeros together, which makes packed
+// input smaller. What is scored or predicted keeps its own order.
+//
 // A [Trainer] has one shard for each backend: the backend's slice of every batch, its
 // own parameters and its own gradient. A shard computes a slice block by block and adds
 // up the gradients of the blocks. Only the activations of one block are held. So memory
@@ -37,6 +43,9 @@
 // Each shard computes on a goroutine of its own, so several devices work at the same
 // time. A Trainer itself belongs to one goroutine. With one shard the trainer starts up to
 // 64 iterations, or 50 ms of work, before it waits for the device and reports them.
+//
+// An executor may do whole blocks at once, where its plan says so ([Stepper]). A batch that is
+// one block is then two launches on an OpenCL device.
 //
 // # Sums over shards and processes
 //

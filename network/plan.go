@@ -12,17 +12,27 @@ import (
 // numbers. It is made when a run starts and stored with it; the same plan on
 // the same device and data gives the same bits.
 //
-// The rows are divided into batches of BatchRows rows in their order, of which the
-// last may be shorter; every batch is one iteration. A shard has the same slice of
-// every batch, so that batch b holds the same rows on any number of devices.
+// The training rows are put in an order once. They are divided into batches of BatchRows
+// rows in this order, of which the last may be shorter; every batch is one iteration. A
+// shard has the same slice of every batch, so that batch b holds the same rows on any
+// number of devices.
 type Plan struct {
 	Sizes     []int `json:"sizes"`      // of the network
 	Rows      int   `json:"rows"`       // of the training set
 	BatchRows int   `json:"batch_rows"` // Rows for full-batch descent
+	// Order is the rule for the order of the rows, and OrderDigest the first 16
+	// hexadecimal digits of the SHA-256 of what it gives for the data, row numbers as
+	// little-endian int32; it is empty for the given order.
+	Order       Order  `json:"order,omitempty"`
+	OrderDigest string `json:"order_digest,omitempty"`
+	// Permutation is the order, where it is known and not the given one: batch b has
+	// the rows Permutation[b·BatchRows], …. It is not stored. A trainer uses it where it
+	// has OrderDigest, and finds the order again otherwise.
+	Permutation []int32 `json:"-"`
 	// Shuffle has every epoch visit the batches in an order of its own, drawn from
 	// Seed and the epoch; otherwise it visits them as they stand.
 	Shuffle bool        `json:"shuffle,omitempty"`
-	Seed    uint64      `json:"seed,omitempty"`
+	Seed    uint64      `json:"seed,omitempty"` // of Order too
 	Shards  []ShardPlan `json:"shards"`
 }
 
@@ -42,10 +52,17 @@ type ShardPlan struct {
 // maxScoreRows bounds the rows of a block that need not be those of a batch.
 const maxScoreRows = 1 << 24
 
-// NewPlan returns the plan that runs batches of batchRows rows of s on the given
-// backends, in equal slices, each as its backend proposes. For full-batch descent
-// batchRows is s.Rows.
+// NewPlan returns the plan that runs batches of batchRows rows of s, in their order, on
+// the given backends, in equal slices, each as its backend proposes. For full-batch
+// descent batchRows is s.Rows.
 func NewPlan(sizes []int, s Samples, batchRows int, backends ...Backend) (Plan, error) {
+	return NewOrderedPlan(sizes, s, batchRows, Given, 0, backends...)
+}
+
+// NewOrderedPlan is NewPlan with the rows in another order, with which the backends
+// propose. The plan has the order Given where the rule moves no rows of these samples. It
+// has the seed in any case.
+func NewOrderedPlan(sizes []int, s Samples, batchRows int, o Order, seed uint64, backends ...Backend) (Plan, error) {
 	if err := s.Check(0); err != nil {
 		return Plan{}, err
 	}
@@ -53,7 +70,15 @@ func NewPlan(sizes []int, s Samples, batchRows int, backends ...Backend) (Plan, 
 		return Plan{}, fmt.Errorf("batches of %d rows: %d to %d are possible, a row for each device and as many as the data has",
 			batchRows, max(1, len(backends)), s.Rows)
 	}
-	p := Plan{Sizes: sizes, Rows: s.Rows, BatchRows: batchRows}
+	order, err := o.Permutation(s, batchRows, seed)
+	if err != nil {
+		return Plan{}, err
+	}
+	if order == nil {
+		o = Given
+	}
+	p := Plan{Sizes: sizes, Rows: s.Rows, BatchRows: batchRows, Order: o, OrderDigest: orderDigest(order), Permutation: order, Seed: seed}
+	s = s.gather(order, [][2]int{{0, s.Rows}})
 	for i, b := range backends {
 		first, end := i*batchRows/len(backends), (i+1)*batchRows/len(backends)
 		shard, err := b.Propose(sizes, s, end-first)
@@ -66,8 +91,33 @@ func NewPlan(sizes []int, s Samples, batchRows int, backends ...Backend) (Plan, 
 	return p, nil
 }
 
+// permutation returns the order of the rows of samples, nil for the given one.
+func (p Plan) permutation(s Samples) ([]int32, error) {
+	if known := p.Permutation; known != nil && orderDigest(known) == p.OrderDigest && isPermutation(known, s.Rows) {
+		return known, nil
+	}
+	order, err := p.Order.Permutation(s, p.BatchRows, p.Seed)
+	if err != nil {
+		return nil, err
+	}
+	if digest := orderDigest(order); p.OrderDigest != "" && digest != p.OrderDigest {
+		return nil, fmt.Errorf("plan's order of rows %q has digest %q, that of this data is %q: the plan was made for other data, or by a program with another rule",
+			string(p.Order), p.OrderDigest, digest)
+	}
+	return order, nil
+}
+
 // Batches returns the number of batches, which is that of the iterations of an epoch.
 func (p Plan) Batches() int { return (p.Rows + p.BatchRows - 1) / p.BatchRows }
+
+// EpochRows returns the rows of each iteration of an epoch, counted from 0.
+func (p Plan) EpochRows(epoch int) []int {
+	rows := p.order(epoch)
+	for i, b := range rows {
+		rows[i] = p.batchLen(b)
+	}
+	return rows
+}
 
 // batchLen returns the number of rows of batch b.
 func (p Plan) batchLen(b int) int { return min(p.BatchRows, p.Rows-b*p.BatchRows) }
@@ -102,6 +152,9 @@ func (p Plan) check(sizes []int, rows int) error {
 	}
 	if p.BatchRows < 1 || p.BatchRows > rows {
 		return fmt.Errorf("plan has batches of %d rows: 1 to %d are expected", p.BatchRows, rows)
+	}
+	if err := p.Order.check(); err != nil {
+		return fmt.Errorf("plan: %w", err)
 	}
 	if len(p.Shards) == 0 {
 		return errors.New("plan has no shards")

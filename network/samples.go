@@ -122,6 +122,37 @@ func (s Samples) concat(ranges [][2]int) Samples {
 	return all
 }
 
+// gather returns what concat returns of the rows in another order: row order[i] in the
+// place of row i. nil is the given order.
+func (s Samples) gather(order []int32, ranges [][2]int) Samples {
+	if order == nil || len(ranges) == 0 {
+		return s.concat(ranges)
+	}
+	all := s
+	all.Rows, all.Bytes, all.Floats, all.Labels = 0, nil, nil, nil
+	for _, r := range ranges {
+		all.Rows += r[1]
+	}
+	if s.Bytes != nil {
+		all.Bytes = make([]uint8, 0, all.Rows*s.Features)
+	}
+	if s.Floats != nil {
+		all.Floats = make([]float32, 0, all.Rows*s.Features)
+	}
+	if s.Labels != nil {
+		all.Labels = make([]int32, 0, all.Rows)
+	}
+	for _, r := range ranges {
+		for _, i := range order[r[0] : r[0]+r[1]] {
+			row := s.Slice(int(i), 1)
+			all.Bytes = append(all.Bytes, row.Bytes...)
+			all.Floats = append(all.Floats, row.Floats...)
+			all.Labels = append(all.Labels, row.Labels...)
+		}
+	}
+	return all
+}
+
 // maxTable bounds the precomputed values of ScaledRows, in elements.
 const maxTable = 1 << 21
 

@@ -21,6 +21,8 @@ type shard struct {
 	records  []Record
 	recorder Recorder // of a window of iterations, most records each
 	most     int      // blocks of a batch
+	steps    Steps    // whole iterations; nil where they are computed operation by operation
+	stale    bool     // θ was set by other means than steps
 }
 
 // newShard makes a shard that computes in blocks of at most blockRows rows and scores
@@ -37,7 +39,7 @@ func newShard(exec Executor, layout Layout, blockRows, scoreRows int) (_ *shard,
 	}
 	rows := max(blockRows, scoreRows)
 	for i, n := range layout.Sizes[1:] {
-		stride := AlignUp(n)
+		stride := Stride(n)
 		buffer, err := exec.NewBuffer(rows * stride)
 		if err != nil {
 			return nil, fmt.Errorf("activations of layer %d for a block of %d rows: %w", i+1, rows, err)
@@ -47,8 +49,9 @@ func newShard(exec Executor, layout Layout, blockRows, scoreRows int) (_ *shard,
 	return s, nil
 }
 
-// load brings the shard's slices of all batches to its device.
-func (s *shard) load(samples Samples, plan Plan, own ShardPlan) (err error) {
+// load brings the shard's slices of all batches to its device, of the samples in the
+// given order.
+func (s *shard) load(samples Samples, order []int32, plan Plan, own ShardPlan) (err error) {
 	if s.gradient, err = s.exec.NewBuffer(s.layout.Len); err != nil {
 		return fmt.Errorf("gradient: %w", err)
 	}
@@ -70,8 +73,15 @@ func (s *shard) load(samples Samples, plan Plan, own ShardPlan) (err error) {
 		s.most = max(s.most, len(blocks)-s.batches[b])
 	}
 	s.batches = append(s.batches, len(blocks))
-	if s.input, err = s.exec.Load(samples.concat(ranges), blocks); err != nil {
+	samples = samples.gather(order, ranges)
+	if s.input, err = s.exec.Load(samples, blocks); err != nil {
 		return fmt.Errorf("samples: %w", err)
+	}
+	if exec, ok := s.exec.(Stepper); ok {
+		if s.steps, err = exec.NewSteps(s.layout, samples, s.input); err != nil {
+			return fmt.Errorf("whole iterations: %w", err)
+		}
+		s.stale = true
 	}
 	s.records = make([]Record, s.most*window)
 	return s.newRecorder()
@@ -167,8 +177,17 @@ func (s *shard) evaluate(from, end, m int, r Recorder, record int) error {
 	if from == end {
 		return s.exec.Clear(s.gradient) // the slice of a short last batch may be empty
 	}
+	if err := s.begin(); err != nil {
+		return err
+	}
 	for i := from; i < end; i++ {
 		block := Block{s.input, i}
+		if s.steps != nil {
+			if err := s.steps.Evaluate(block, m, s.theta, s.gradient, i > from, r, record+i-from); err != nil {
+				return err
+			}
+			continue
+		}
 		if err := s.loss(block, m, r, record+i-from); err != nil {
 			return err
 		}
@@ -183,6 +202,31 @@ func (s *shard) evaluate(from, end, m int, r Recorder, record int) error {
 // shards have together, to be recorded in a slot of the window.
 func (s *shard) batch(b, m, slot int) error {
 	return s.evaluate(s.batches[b], s.batches[b+1], m, s.recorder, slot*s.most)
+}
+
+// begin has whole iterations take over θ where it was set by other means.
+func (s *shard) begin() error {
+	if s.steps == nil || !s.stale {
+		return nil
+	}
+	s.stale = false
+	return s.steps.Begin(s.theta)
+}
+
+// step enqueues an iteration: loss and gradient of batch b, which the shard has alone, to be
+// recorded in a slot of the window, and the update.
+func (s *shard) step(u Update, b, m, slot int, state []Vector) error {
+	if s.steps != nil && s.batches[b+1]-s.batches[b] == 1 {
+		if err := s.begin(); err != nil {
+			return err
+		}
+		return s.steps.Step(u, Block{s.input, s.batches[b]}, s.theta, state, s.recorder, slot*s.most)
+	}
+	if err := s.batch(b, m, slot); err != nil {
+		return err
+	}
+	s.stale = true
+	return s.exec.Update(u, Whole(s.theta), Whole(s.gradient), state, s.recorder)
 }
 
 // window is how many iterations a recorder holds before it has to be read.
@@ -208,6 +252,7 @@ func (s *shard) setTheta(theta []float64) error {
 	if err := s.exec.Write(s.theta, 0, theta); err != nil {
 		return fmt.Errorf("set parameters: %w", err)
 	}
+	s.stale = true
 	return nil
 }
 

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 )
 
 // A State is what an optimizer remembers from one update to the next.
@@ -13,12 +14,15 @@ type State struct {
 	Since int
 	// Vectors are as many as the rule has ([Rule.States]), each of the layout's length.
 	Vectors [][]float64
+	// LBFGS is the state of lbfgs, nil for other optimizers and before its first
+	// evaluation. Its Theta are the parameters.
+	LBFGS *LBFGSState
 }
 
 // Check reports a state, which may come from a file, that is none of n parameters after
 // done iterations.
 func (s State) Check(n, done int) error {
-	if s.Optimizer == "" && len(s.Vectors) == 0 {
+	if s.Optimizer == "" && len(s.Vectors) == 0 && s.LBFGS == nil {
 		return nil
 	}
 	if err := NewRule(s.Optimizer).Check(); err != nil {
@@ -29,6 +33,12 @@ func (s State) Check(n, done int) error {
 	}
 	if s.Since < 0 || s.Since > done {
 		return fmt.Errorf("state of %s since iteration %d where %d are done", s.Optimizer, s.Since, done)
+	}
+	if s.Optimizer == LBFGS {
+		return s.checkLBFGS(n, done)
+	}
+	if s.LBFGS != nil {
+		return fmt.Errorf("state of %s has one of %s too", s.Optimizer, LBFGS)
 	}
 	for i, v := range s.Vectors {
 		if len(v) != n {
@@ -47,11 +57,30 @@ func (s State) Check(n, done int) error {
 	return nil
 }
 
-// state is the State of a trainer, on its first shard's device.
+func (s State) checkLBFGS(n, done int) error {
+	iterations := 0
+	if s.LBFGS != nil {
+		iterations = s.LBFGS.Iteration
+		if err := s.LBFGS.check(n); err != nil {
+			return err
+		}
+	}
+	if iterations != done-s.Since {
+		return fmt.Errorf("state of %s has %d iterations since iteration %d where %d are done", LBFGS, iterations, s.Since, done)
+	}
+	return nil
+}
+
+// state is the State of a trainer, on its first shard's device. That of lbfgs is
+// on the host.
 type state struct {
 	optimizer Optimizer
 	since     int
 	buffers   []Buffer
+	lbfgs     *LBFGSState
+	// point has the mean loss and the correct rows at the parameters of lbfgs, nil if
+	// they are not known.
+	point *Record
 }
 
 // vectors returns n elements of each vector, from the given one on.
@@ -94,7 +123,8 @@ func (t *Trainer) resetState(o Optimizer, since int) error {
 }
 
 // SetState sets the state of an optimizer, rounded to the first shard's precision: after
-// [Trainer.SetParameters], to go on from there. Where the device fails, the parameters are
+// [Trainer.SetParameters], to go on from there. A state of lbfgs is not rounded, and one of
+// other parameters than the trainer's is an error. Where the device fails, the parameters are
 // [ErrUnsettled]: a descent would go on with a part of the state.
 func (t *Trainer) SetState(s State) error {
 	if err := t.ready(); err != nil {
@@ -103,10 +133,20 @@ func (t *Trainer) SetState(s State) error {
 	if err := s.Check(t.layout.Len, t.done); err != nil {
 		return err
 	}
+	if s.LBFGS != nil {
+		theta, err := t.Parameters()
+		if err != nil {
+			return err
+		}
+		if !slices.Equal(theta, s.LBFGS.Theta) {
+			return fmt.Errorf("state of %s is of other parameters than those that are set", LBFGS)
+		}
+	}
 	t.invalid = ErrUnsettled
 	if err := t.resetState(s.Optimizer, s.Since); err != nil {
 		return err
 	}
+	t.state.lbfgs = s.LBFGS.copied()
 	err := t.workers[0].start(func() error {
 		for i, v := range s.Vectors {
 			if err := t.shards[0].exec.Write(t.state.buffers[i], 0, v); err != nil {
@@ -127,7 +167,7 @@ func (t *Trainer) State() (s State, err error) {
 	if err := t.ready(); err != nil {
 		return State{}, err
 	}
-	s = State{Optimizer: t.state.optimizer, Since: t.state.since}
+	s = State{Optimizer: t.state.optimizer, Since: t.state.since, LBFGS: t.state.lbfgs.copied()}
 	for _, b := range t.state.buffers {
 		v := make([]float64, t.layout.Len)
 		failed := t.first(func(shard *shard) error { return shard.exec.Read(b, 0, v) })

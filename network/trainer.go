@@ -22,16 +22,19 @@ type Trainer struct {
 	// they are those after iteration done.
 	invalid error
 	state   state
-	seconds float64 // of an iteration in the last window; 0 at first
-	epoch   int     // whose order is known
-	order   []int
-	host    struct { // memory that exchanges go through
+	// roundoff is the unit roundoff of the shard with the largest.
+	roundoff float64
+	seconds  float64 // of an iteration in the last window; 0 at first
+	epoch    int     // whose order is known
+	order    []int
+	host     struct { // memory that exchanges go through
 		parts      [][]float64
 		sum, theta []float64
 	}
 }
 
-// NewTrainer loads samples as the plan says, shard i on backends[i]. The backends
+// NewTrainer loads samples as the plan says and in its order, shard i on backends[i]. The
+// error says so where the order has another digest than the plan. The backends
 // stay the caller's, to be closed after the Trainer. With a reducer that joins this
 // process with others, backends[i] is nil where another process has shard i; nil
 // joins nothing.
@@ -48,10 +51,15 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 	if err := plan.check(layout.Sizes, samples.Rows); err != nil {
 		return nil, err
 	}
+	order, err := plan.permutation(samples)
+	if err != nil {
+		return nil, err
+	}
 	if len(backends) != len(plan.Shards) {
 		return nil, fmt.Errorf("plan has %d shards for %d backends", len(plan.Shards), len(backends))
 	}
 	var own []int // shards of this process
+	roundoff := 0.
 	for i, b := range backends {
 		if b == nil && reducer == nil {
 			return nil, fmt.Errorf("plan's shard %d has no backend", i)
@@ -63,6 +71,7 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 		}
 		if b != nil {
 			own = append(own, i)
+			roundoff = max(roundoff, b.Info().Roundoff)
 		}
 	}
 	if len(own) == 0 {
@@ -76,7 +85,7 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 			return nil, fmt.Errorf("the reducer gives this process elements %d to %d of %d: multiples of %d within them are expected", from, end, layout.Len, Align)
 		}
 	}
-	t := &Trainer{layout: layout, plan: plan, reducer: reducer, epoch: -1, invalid: ErrNoParameters}
+	t := &Trainer{layout: layout, plan: plan, reducer: reducer, roundoff: roundoff, epoch: -1, invalid: ErrNoParameters}
 	for range own {
 		t.workers = append(t.workers, newWorker())
 	}
@@ -92,7 +101,7 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 			return err
 		}
 		t.shards[i] = s
-		return s.load(samples, plan, p)
+		return s.load(samples, order, plan, p)
 	})
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
@@ -273,10 +282,7 @@ func (t *Trainer) step(u Update, b, slot int) error {
 	m := t.plan.batchLen(b)
 	if t.reducer == nil {
 		return t.each(func(_ int, s *shard) error {
-			if err := s.batch(b, m, slot); err != nil {
-				return err
-			}
-			return s.exec.Update(u, Whole(s.theta), Whole(s.gradient), t.state.vectors(0, t.layout.Len), s.recorder)
+			return s.step(u, b, m, slot, t.state.vectors(0, t.layout.Len))
 		})
 	}
 	h := &t.host
@@ -315,6 +321,7 @@ func (t *Trainer) step(u Update, b, slot int) error {
 		return err
 	}
 	return t.each(func(i int, s *shard) error {
+		s.stale = true
 		if i == 0 && end-from == t.layout.Len {
 			return nil // it has them all
 		}
@@ -406,6 +413,12 @@ func (d Descent) check() error {
 // there is one, for each of them in order, some time after it ended. It stops after
 // the iteration that was begun last when ctx is done and returns its error, and at a
 // [NonFiniteError].
+//
+// [LBFGS] is for a plan with all rows in one batch, in one process, and a constant
+// learning rate. An iteration is then one of [LBFGSOptions.Step], and what it reports is
+// of the parameters before its step, weight decay apart. It ends with [ErrConverged] where there
+// is no lower loss to be found. An iteration that is under way when ctx is done is given up;
+// parameters and state are those of the iteration before.
 func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration) error) error {
 	if err := t.ready(); err != nil {
 		return err
@@ -419,6 +432,11 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 	if err := d.check(); err != nil {
 		return err
 	}
+	if d.Rule.Optimizer == LBFGS {
+		if err := t.checkLBFGS(d); err != nil {
+			return err
+		}
+	}
 	if t.state.optimizer != d.Rule.Optimizer {
 		if err := t.resetState(d.Rule.Optimizer, t.done); err != nil {
 			return err
@@ -426,6 +444,9 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 	}
 	if report == nil {
 		report = func(Iteration) error { return nil }
+	}
+	if d.Rule.Optimizer == LBFGS {
+		return t.descendLBFGS(ctx, d, report)
 	}
 	joined := t.reducerOrLocal()
 	next := 1 // iterations of the next window: with other processes, all have to take as many

@@ -10,6 +10,10 @@ const (
 	OpInputGradient  = "input_gradient"
 	OpSoftmax        = "softmax"
 	OpUpdate         = "update"
+
+	// The two parts of whole iterations ([Steps]).
+	OpStepRows    = "step_rows"    // forward, softmax, input gradients
+	OpStepColumns = "step_columns" // weight gradients, update
 )
 
 // OperationKey names an operation on a layer with n inputs and p outputs.

@@ -50,6 +50,9 @@ func (c benchCommand) Run(a *app) error {
 		}
 		c.Format = bench.JSON
 	}
+	if c.LR == 0 {
+		c.LR = recipe.DefaultRate(network.GD)
+	}
 	set, l, err := c.load(a)
 	if err != nil {
 		return err

@@ -186,7 +186,7 @@ func BenchmarkIteration(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				trainer, _, err := c.Start(set, l, backend)
+				trainer, _, err := c.Start(set, l, set.Train.Rows, backend)
 				if err != nil {
 					b.Fatal(err)
 				}

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"clgrad/cmd/clgrad/run"
+	"clgrad/network/checkpoint"
 )
 
 // What tests know of a run and its output, by names that do not hide a variable run.
@@ -33,6 +34,14 @@ func there(pattern ...string) func() bool {
 		found, err := filepath.Glob(filepath.Join(pattern...))
 		return err == nil && len(found) > 0
 	}
+}
+
+// checkpoints returns the files of a run's checkpoints, the newest last.
+func checkpoints(t *testing.T, run string) []string {
+	t.Helper()
+	files, err := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*.safetensors"))
+	must(t, err)
+	return files
 }
 
 func must(t *testing.T, err error) {

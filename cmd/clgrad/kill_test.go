@@ -132,19 +132,26 @@ func TestKills(t *testing.T) {
 		if i > 0 && os.Getenv("KILLS") == "" {
 			kills = 1 // a device takes its time to start
 		}
-		t.Run(backend, func(t *testing.T) { killed(t, backend, kills) })
+		t.Run(backend, func(t *testing.T) {
+			killed(t, backend, kills, 240, "--data", write(t, "flowers.csv", flowers(1, 30)), "--log-every", "4")
+		})
+		t.Run(backend+"/adam", func(t *testing.T) {
+			killed(t, backend, kills, 120, "--data", write(t, "flowers.csv", noisyFlowers(200)), "--batch-size", "100", "--optimizer", "adam", "--lr", "0.02",
+				"--schedule", "cosine", "--schedule-steps", "240", "--early-stopping", "--patience", "8")
+		})
 	}
 }
 
-func killed(t *testing.T, backend string, kills int) {
+// killed does so with runs that begin as ones of so many iterations, and are given more on
+// the way where these are fewer than all.
+func killed(t *testing.T, backend string, kills, begin int, more ...string) {
 	const iterations = 240
 	random := rand.New(rand.NewPCG(1, 2))
-	data := write(t, "flowers.csv", flowers(1, 30))
-	args := []string{"train", "--data", data, "--label", "species", "--validation", "0.2", "--layers", "16,8", "--iterations", strconv.Itoa(iterations),
-		"--log-every", "4", "--checkpoint-every", "3", "--backend", backend, "--out"}
+	all := []string{"--iterations", strconv.Itoa(iterations)}
+	args := slices.Concat([]string{"train", "--label", "species", "--validation", "0.2", "--layers", "16,8", "--checkpoint-every", "3", "--backend", backend}, more)
 	whole := filepath.Join(t.TempDir(), "whole")
 	began := time.Now()
-	if p := start(t, append(args, whole)...); p.end(t) != success {
+	if p := start(t, slices.Concat(args, all, []string{"--out", whole})...); p.end(t) != success {
 		t.Fatal(p.err.String())
 	}
 	length := time.Since(began)
@@ -156,10 +163,13 @@ func killed(t *testing.T, backend string, kills int) {
 		run := filepath.Join(t.TempDir(), "run")
 		last := -1
 		for finished := false; !finished; {
-			line := append(slices.Clone(args), run)
+			line, asked := slices.Concat(args, []string{"--iterations", strconv.Itoa(begin), "--out", run}), begin
 			if there(run, recipe.FileName)() {
 				line = []string{"train", "--resume", run}
 				resumes++
+				if begin < iterations && random.IntN(2) > 0 {
+					line, asked = append(line, all...), iterations
+				}
 			}
 			p := start(t, line...)
 			if done < kills && random.IntN(4) > 0 {
@@ -185,7 +195,7 @@ func killed(t *testing.T, backend string, kills int) {
 			}
 			switch status := p.end(t); {
 			case status == success:
-				finished = true
+				finished = asked == iterations || strings.Contains(fileText(run, recipe.FileName), fmt.Sprintf(`"iterations": %d,`, iterations))
 				continue
 			case status != -1:
 				t.Fatalf("%v: status %d, %s", p.Args, status, p.err.String())

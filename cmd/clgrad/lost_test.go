@@ -205,7 +205,7 @@ func TestModelBeforeReport(t *testing.T) {
 			t.Errorf("%s: status %d, %s", what, status, notes)
 		}
 		sameRun(t, what, want, run)
-		if !there(run, report.FileName)() || there(run, checkpoint.Folder)() {
+		if !there(run, report.FileName)() || len(checkpoints(t, run)) != 1 {
 			t.Errorf("%s: %v", what, tree(t, run))
 		}
 	}

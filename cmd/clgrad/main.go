@@ -1,11 +1,12 @@
-// Clgrad trains fully connected networks by full-batch gradient descent on any
-// OpenCL device, or on the CPU.
+// Clgrad trains fully connected networks by gradient descent on any OpenCL device, or
+// on the CPU.
 //
 //	clgrad devices   list the devices of this machine
 //	clgrad train     train a network
 //	clgrad eval      compute loss and accuracy of a saved model
 //	clgrad predict   predict labels with a saved model
 //	clgrad bench     time every backend side by side
+//	clgrad compare   train with several optimizers, batch sizes, rates or backends side by side
 //	clgrad check     compare a backend's results with exact ones
 //	clgrad tune      find the fastest kernels of a network on an OpenCL device
 //	clgrad data      list, fetch and verify data sets
@@ -22,6 +23,7 @@
 //	run      the life of a run: directory, loop, checkpoints, resuming, summary
 //	score    loss, accuracy and predictions of a network on a data set
 //	bench    measuring, and its tables
+//	compare  training under several settings side by side
 //	recipe   the form of a run, and the built-in recipes
 //	report   report.html and its pictures
 //	store    what is kept of each device: passes of the self-test, tunings
@@ -65,6 +67,7 @@ type commands struct {
 	Eval    evalCommand    `cmd:"" help:"Compute loss and accuracy of a saved model."`
 	Predict predictCommand `cmd:"" help:"Predict labels with a saved model, as CSV."`
 	Bench   benchCommand   `cmd:"" help:"Time an iteration on every backend, side by side."`
+	Compare compareCommand `cmd:"" help:"Train with several optimizers, batch sizes, learning rates or backends, side by side."`
 	Check   checkCommand   `cmd:"" help:"Compare a backend's results with exact ones (the conformance suite)."`
 	Tune    tuneCommand    `cmd:"" help:"Find the fastest kernels of a network on an OpenCL device."`
 	Data    dataCommand    `cmd:"" help:"List, fetch and verify data sets."`
@@ -187,12 +190,12 @@ func (a *app) parse(args []string) (err error) {
 	var c commands
 	parser := kong.Must(&c,
 		kong.Name("clgrad"),
-		kong.Description("Trains fully connected networks by full-batch gradient descent on any OpenCL device, or on the CPU."),
+		kong.Description("Trains fully connected networks by gradient descent on any OpenCL device, or on the CPU."),
 		kong.Writers(a.out, a.err),
 		kong.Exit(func(code int) { panic(exited(code)) }), // after --help
 		kong.WithHyphenPrefixedParameters(true),           // --lr -1 is a bad rate, not a flag
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"version": version()},
+		kong.Vars{"version": version(), "optimizers": recipe.Optimizers(), "rates": recipe.DefaultRates()},
 	)
 	if len(args) == 0 {
 		args = []string{"--help"}

@@ -116,10 +116,13 @@ func TestResume(t *testing.T) {
 			"plain":    {"--checkpoint-every", "4"},
 			"no every": {"--log-every", "1"},
 			"held out": {"--test", test, "--validation", "0.2", "--preprocess", "feature", "--checkpoint-every", "3", "--keep-checkpoints", "2", "--predictions", "table"},
+			"adam": {"--optimizer", "adam", "--batch-size", "9", "--log-every", "3", "--schedule", "cosine", "--warmup", "2", "--validation", "0.2",
+				"--early-stopping", "--patience", "3", "--checkpoint-every", "4"},
+			"momentum": {"--optimizer", "momentum", "--batch-size", "25", "--schedule", "step", "--step-size", "4", "--weight-decay", "0.01", "--checkpoint-every", "2"},
 			"divided":  {"--divide", "40,15", "--samples", "30", "--init", "he", "--checkpoint-every", "13"},
 		} {
-			if backend != "cpu" && name != "held out" {
-				continue // devices take their time to start: the case with most in it stands for all
+			if backend != "cpu" && name != "held out" && name != "adam" {
+				continue // devices take their time to start: the cases with most in them stand for all
 			}
 			args := append([]string{"train", "--data", data, "--label", "species", "--layers", "7,5", "--iterations", "13", "--log-every", "5", "--lr", "0.3",
 				"--backend", backend}, more...)
@@ -268,7 +271,7 @@ func TestResumeRefuses(t *testing.T) {
 		}
 	}
 	run, args, _ := begun(t)
-	for _, flag := range []string{"--seed=1", "--iterations=30", "--data=mnist", "--out=" + run, "--recipe=chang", "--checkpoint-every=1"} {
+	for _, flag := range []string{"--seed=1", "--lr=1", "--data=mnist", "--out=" + run, "--recipe=chang", "--checkpoint-every=1"} {
 		name, _, _ := strings.Cut(flag, "=")
 		if status, _, notes := clgrad(t, "train", "--resume", run, flag); status != usage || !strings.Contains(notes, name+" cannot be given with --resume") {
 			t.Errorf("%s: status %d, %s", flag, status, notes)

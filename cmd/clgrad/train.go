@@ -13,14 +13,15 @@ import (
 	"clgrad/cpu"
 	"clgrad/gpu"
 	"clgrad/network"
+	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
 )
 
 type trainCommand struct {
-	From string `name:"recipe" placeholder:"NAME|FILE" help:"Take all flags that are not given from a recipe: a built-in one (clgrad recipes), a file, or the directory of a run."`
+	RecipeName string `name:"recipe" placeholder:"NAME|FILE" help:"Take all flags that are not given from a recipe: a built-in one (clgrad recipes), a file, or the directory of a run."`
 	recipe.Recipe
 	Out     recipe.Path `placeholder:"DIR" help:"Keep the run in this directory, which is made if needed: configuration, checkpoints, model, metrics and report. It may not hold another run. Without --out a run of a recipe is kept in runs/TIME-NAME, any other is not kept."`
-	Resume  recipe.Path `placeholder:"DIR" help:"Go on with a run that --out DIR began and that was interrupted or killed. It ends with the same bits as a run that was not. Only --new-plan and --json can be given with it."`
+	Resume  recipe.Path `placeholder:"DIR" help:"Go on with a run that --out DIR began and that was interrupted or killed. It ends with the same bits as a run that was not. With --iterations or --epochs it is given more than it was begun with, even if it is finished: it ends with the bits of a run that had so many from the start. Beside these only --new-plan and --json can be given with it."`
 	NewPlan bool        `help:"With --resume: go on by a new plan, where the run's own cannot be had any more (another version, device or driver). The bits then differ from those of a run that was not interrupted."`
 	JSON    bool        `name:"json" help:"Print JSON, one object a line."`
 }
@@ -28,7 +29,11 @@ type trainCommand struct {
 // Help is shown by clgrad train --help.
 func (trainCommand) Help() string {
 	return "Without flags a network with 128 hidden units is trained on MNIST, on the best device.\n\n" +
-		"Examples:\n\n  clgrad train --layers 500,150 --iterations 1000 --out run1\n  clgrad train --resume run1\n  clgrad train --recipe run1/config.json --seed 2\n" +
+		"Each iteration is over all rows, or with --batch-size over one batch of them. Loss and accuracy of a line are then means over the iterations of the last epoch. " +
+		"--lr, --momentum and the like belong to --optimizer: where it is given beside --recipe, they are not taken from the recipe.\n\n" +
+		"Examples:\n\n  clgrad train --layers 500,150 --iterations 1000 --out run1\n  clgrad train --resume run1\n  clgrad train --resume run1 --iterations 2000\n  clgrad train --recipe run1/config.json --seed 2\n" +
+		"  clgrad train --batch-size 100 --epochs 5 --optimizer nesterov --schedule cosine\n" +
+		"  clgrad train --batch-size 100 --epochs 50 --optimizer adam --validation 0.1 --early-stopping\n" +
 		"  clgrad train --data flowers.csv --label species --preprocess feature --validation 0.1\n  clgrad train --preprocess standard --backend cpu --json"
 }
 
@@ -40,7 +45,7 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 		if p.Flag != nil {
 			given[p.Flag.Name] = true
 			if p.Flag.Name == "recipe" {
-				c.From, _ = ctx.FlagValue(p.Flag).(string)
+				c.RecipeName, _ = ctx.FlagValue(p.Flag).(string)
 			}
 		}
 	}
@@ -50,14 +55,14 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 	if !given["recipe"] {
 		return nil
 	}
-	file, err := recipe.Load(c.From)
+	file, err := recipe.Load(c.RecipeName)
 	if err != nil {
 		return err
 	}
 	c.Origin = file.Origin
 	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		text, ok := file.Value(flag.Name)
-		if !ok || given["data"] && recipe.OfData(flag.Name) {
+		if !ok || slices.ContainsFunc(recipe.Of(flag.Name), func(other string) bool { return given[other] }) {
 			return nil, nil
 		}
 		return text, nil
@@ -68,7 +73,7 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 // checkResume refuses whatever would make the run that is gone on with another one.
 func checkResume(ctx *kong.Context) error {
 	for _, p := range ctx.Path {
-		if p.Flag != nil && !slices.Contains([]string{"resume", "new-plan", "json"}, p.Flag.Name) {
+		if p.Flag != nil && !slices.Contains([]string{"resume", "iterations", "epochs", "new-plan", "json"}, p.Flag.Name) {
 			return fmt.Errorf("--%s cannot be given with --resume: a run goes on as its configuration says (--recipe DIR begins another one like it)", p.Flag.Name)
 		}
 	}
@@ -80,11 +85,13 @@ var lockPatience = 2 * time.Second
 
 // Run trains, scores and saves.
 func (c trainCommand) Run(a *app) error {
-	keep := c.Out != "" || c.From != ""
+	keep := c.Out != "" || c.RecipeName != ""
 	const nowhere = "--%s: nothing is kept without --out: give a directory"
 	switch {
 	case keep && c.Rows != "" && c.Predict == "":
 		c.Predict = recipe.Table
+	case c.Resume != "" && c.Iterations > 0 && c.Epochs > 0:
+		return misused("--epochs: iterations are given too: one of them is expected")
 	case c.NewPlan && c.Resume == "":
 		return misused("--new-plan: a run to go on with is expected: give --resume too")
 	case keep || c.Resume != "":
@@ -95,12 +102,18 @@ func (c trainCommand) Run(a *app) error {
 	case c.CheckpointEvery > 0:
 		return misused(nowhere, "checkpoint-every")
 	}
+	if c.Resume == "" {
+		if err := c.Complete(); err != nil {
+			return misused("%w", err)
+		}
+	}
 	o := run.Options{
 		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, Patience: lockPatience,
 		JSON: c.JSON, Command: a.command(), Out: a.out, Note: a.note, Screen: a.screen, Data: a.dataOptions(),
 		Rows: func(name recipe.Path, set dataset.Set) (network.Samples, error) {
 			return loadRows(a, name, "", classNames(set.ClassNames, set.Classes), set.Columns)
 		},
+		Model: func(name recipe.Path) (checkpoint.Model, error) { return loadModel(a, name) },
 		Start: func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {
 			return c.start(a, r, set, l)
 		},
@@ -122,11 +135,11 @@ func (c trainCommand) start(a *app, r recipe.Recipe, set dataset.Set, l network.
 	if err != nil {
 		return nil, nil, network.Plan{}, err
 	}
-	t, plan, err := r.Start(set, l, b)
+	t, plan, err := r.Start(set, l, r.Batch(set.Train.Rows), b)
 	if failed := (*gpu.Error)(nil); r.Backend == "auto" && !r.Precision.Reduced() && errors.As(err, &failed) {
 		a.note("computing on the CPU instead: %s", oneLine(errors.Join(err, b.Close())))
 		b = cpu.New[float32]()
-		t, plan, err = r.Start(set, l, b)
+		t, plan, err = r.Start(set, l, r.Batch(set.Train.Rows), b)
 	}
 	if err != nil {
 		return nil, nil, plan, errors.Join(err, b.Close())

@@ -1,16 +1,20 @@
-// Compare times clgrad against NumPy and PyTorch on this machine: the same
-// networks on MNIST, one after the other in turns, and writes a table in
-// Markdown to standard output.
+// Compare times clgrad against NumPy, PyTorch and scikit-learn on this machine, in turns, and
+// writes tables in Markdown to standard output.
 //
-//	go run ./cmd/compare [-clgrad bin/clgrad] [-python python3] [-data DIR] [-rounds 3] [-gpu]
+//	go run ./cmd/compare [-tables iterations,epochs,accuracy,start] [-clgrad bin/clgrad] [-python python3]
+//	    [-data DIR] [-rounds 3] [-seeds 3] [-limit 60] [-gpu]
 //
-// With -gpu it is against PyTorch and CuPy on an NVIDIA GPU. What cannot be run
-// is left out and said so.
+// The tables, each with its own meaning of a figure:
 //
-// A figure is the median over the rounds of each round's median iteration, the
-// first iteration left out. NumPy runs twice: as its BLAS chooses its kernels, and
-// with OPENBLAS_CORETYPE=SkylakeX where the processor has AVX-512, because an
-// OpenBLAS that does not know a processor falls back to slow ones.
+//	iterations  seconds a full-batch iteration: the median over the rounds of each round's
+//	            median, the first iteration left out
+//	epochs      seconds an epoch of mini-batches: the median over the rounds
+//	accuracy    seconds of training to a test accuracy: the median over seeds; loading and
+//	            taking the accuracy after each epoch are left out
+//	start       the same from the start of the command to its end, all included
+//
+// With -gpu it is against PyTorch and CuPy on an NVIDIA GPU, full batches alone. What cannot
+// be run is left out and said so. README.md says how settings of the peers are chosen.
 package main
 
 import (
@@ -20,140 +24,96 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
-
-	"clgrad/cmd/clgrad/measure"
 )
 
-// networks are what is compared, as their hidden layers.
-var networks = []string{"128", "500,150", "10"}
-
-// result is what both clgrad train --json and peer.py end with.
-type result struct {
-	Median  float64 `json:"median_iteration_seconds"`
-	PeakRSS int64   `json:"peak_rss_bytes"`
-	Device  string  `json:"device"`
-	Version string  `json:"version"`
+// options are the flags.
+type options struct {
+	clgrad, backend, python, peer, learner, data string
+	tables                                       []string
+	gpu                                          bool
+	rounds, iterations, seeds                    int
+	limit                                        float64
 }
 
-// An engine is one way to do the work.
-type engine struct {
-	name    string
-	version string // once it has run
-	out     bool   // it could not be run
-	command func(hidden string) *exec.Cmd
-}
+// tables are what -tables may name, in their order.
+var tables = []string{"iterations", "epochs", "accuracy", "start"}
 
 func main() {
-	clgrad := flag.String("clgrad", "bin/clgrad", "the clgrad binary")
-	backend := flag.String("backend", "opencl", "its backend")
-	python := flag.String("python", "/usr/bin/python3", "a Python with NumPy and PyTorch")
-	script := flag.String("peer", filepath.Join("cmd", "compare", "peer.py"), "the peers' program")
-	gpu := flag.Bool("gpu", false, "against PyTorch and CuPy on a GPU")
-	data := flag.String("data", "", "directory with MNIST's gzip-compressed files (default: clgrad's cache)")
-	rounds := flag.Int("rounds", 3, "rounds of turns")
-	iterations := flag.Int("iterations", 6, "iterations a turn")
+	var o options
+	flag.StringVar(&o.clgrad, "clgrad", "bin/clgrad", "the clgrad binary")
+	flag.StringVar(&o.backend, "backend", "opencl", "its backend")
+	flag.StringVar(&o.python, "python", "/usr/bin/python3", "a Python with NumPy, PyTorch and scikit-learn")
+	flag.StringVar(&o.peer, "peer", filepath.Join("cmd", "compare", "peer.py"), "the peers' program for full batches")
+	flag.StringVar(&o.learner, "learner", filepath.Join("cmd", "compare", "learner.py"), "the peers' program for mini-batches")
+	flag.BoolVar(&o.gpu, "gpu", false, "against PyTorch and CuPy on a GPU")
+	flag.StringVar(&o.data, "data", "", "directory with MNIST's gzip-compressed files (default: clgrad's cache)")
+	names := flag.String("tables", "", "tables to make: "+strings.Join(tables, ",")+" (default: all, with -gpu the first)")
+	flag.IntVar(&o.rounds, "rounds", 3, "rounds of turns, of iterations and epochs")
+	flag.IntVar(&o.iterations, "iterations", 6, "iterations a turn")
+	flag.IntVar(&o.seeds, "seeds", 3, "runs to an accuracy, each with its own seed")
+	flag.Float64Var(&o.limit, "limit", 60, "seconds of training after which a run to an accuracy ends")
 	flag.Parse()
-	if err := run(*clgrad, *backend, *python, *script, *data, *gpu, *rounds, *iterations); err != nil {
+	o.tables = tables
+	if o.gpu {
+		o.tables = tables[:1]
+	}
+	if *names != "" {
+		o.tables = strings.Split(*names, ",")
+	}
+	if err := o.run(); err != nil {
 		fmt.Fprintf(os.Stderr, "compare: %v\n", err)
 		os.Exit(1)
 	}
 }
 
-func run(clgrad, backend, python, script, data string, gpu bool, rounds, iterations int) error {
-	if rounds < 1 || rounds > 1000 || iterations < 2 || iterations > 1_000_000 {
-		return fmt.Errorf("%d rounds of %d iterations: 1 to 1000 rounds of 2 to 1000000 are possible", rounds, iterations)
+// check reports flags out of their range.
+func (o options) check() error {
+	if o.rounds < 1 || o.rounds > 1000 || o.iterations < 2 || o.iterations > 1_000_000 {
+		return fmt.Errorf("%d rounds of %d iterations: 1 to 1000 rounds of 2 to 1000000 are possible", o.rounds, o.iterations)
 	}
-	if data == "" {
-		var err error
-		if data, err = cached(clgrad); err != nil {
-			return err
-		}
+	if o.seeds < 1 || o.seeds > 1000 || !(o.limit >= 1 && o.limit <= 3600) {
+		return fmt.Errorf("%d seeds of %g seconds: 1 to 1000 seeds of 1 to 3600 seconds are possible", o.seeds, o.limit)
 	}
-	peer := func(name string, environment ...string) func(string) *exec.Cmd {
-		return func(hidden string) *exec.Cmd {
-			c := exec.Command(python, script, name, data, "784,"+hidden+",10", fmt.Sprint(iterations))
-			c.Env = append(os.Environ(), environment...)
-			return c
+	for _, name := range o.tables {
+		if !slices.Contains(tables, name) {
+			return fmt.Errorf("table %q is unknown: one of %s is expected", name, strings.Join(tables, ", "))
 		}
-	}
-	ours := func(precision string) func(string) *exec.Cmd {
-		return func(hidden string) *exec.Cmd {
-			return exec.Command(clgrad, "train", "--layers", hidden, "--iterations", fmt.Sprint(2*iterations),
-				"--backend", backend, "--precision", precision, "--json")
-		}
-	}
-	engines := []engine{{name: "clgrad", command: ours("float32")}}
-	if gpu {
-		engines = append(engines,
-			engine{name: "clgrad, bf16x3", command: ours("bf16x3")},
-			engine{name: "clgrad, TF32", command: ours("tf32")},
-			engine{name: "clgrad, bfloat16", command: ours("bf16")},
-			engine{name: "PyTorch, CUDA", command: peer("torch-cuda")},
-			engine{name: "PyTorch, CUDA, compiled", command: peer("torch-cuda-compile")},
-			engine{name: "PyTorch, CUDA, TF32, compiled", command: peer("torch-cuda-tf32-compile")},
-			engine{name: "CuPy, float32", command: peer("cupy")},
-			engine{name: "CuPy, float64", command: peer("cupy-float64")})
-	} else {
-		engines = append(engines, engine{name: "NumPy", command: peer("numpy")})
-		if wide() {
-			engines = append(engines, engine{name: "OPENBLAS_CORETYPE=SkylakeX, NumPy", command: peer("numpy", "OPENBLAS_CORETYPE=SkylakeX")})
-		}
-		engines = append(engines, engine{name: "PyTorch", command: peer("torch")})
-	}
-
-	fmt.Println("| network | engine | seconds an iteration | clgrad is | peak memory |")
-	fmt.Println("|---|---|---|---|---|")
-	for _, hidden := range networks {
-		times, memory := make([][]float64, len(engines)), make([]int64, len(engines))
-		for range rounds {
-			for i := range engines {
-				if engines[i].out {
-					continue
-				}
-				r, err := engines[i].measure(hidden)
-				if err != nil && i == 0 {
-					return err
-				}
-				if err != nil {
-					fmt.Fprintf(os.Stderr, "compare: %s is left out: %v\n", engines[i].name, err)
-					engines[i].out = true
-					continue
-				}
-				times[i] = append(times[i], r.Median)
-				memory[i] = max(memory[i], r.PeakRSS)
-				engines[i].version = r.Version
-			}
-		}
-		for i, e := range engines {
-			if e.out {
-				continue
-			}
-			ratio := "" // of medians, both sides measured in the same turns
-			if i > 0 {
-				ratio = fmt.Sprintf("%.1f× faster", measure.Median(times[i])/measure.Median(times[0]))
-			}
-			fmt.Printf("| 784-%s-10 | %s | %.3g | %s | %.0f MB |\n",
-				strings.ReplaceAll(hidden, ",", "-"), strings.TrimSpace(e.name+" "+e.version), measure.Median(times[i]), ratio, float64(memory[i])/1e6)
+		if o.gpu && name != tables[0] {
+			return fmt.Errorf("table %q: on a GPU there is none but %s", name, tables[0])
 		}
 	}
 	return nil
 }
 
-// measure runs an engine and returns the last line of its output.
-func (e engine) measure(hidden string) (r result, err error) {
-	c := e.command(hidden)
-	c.Stderr = os.Stderr
-	out, err := c.Output()
-	if err != nil {
-		return r, fmt.Errorf("%s: %s: %w", e.name, c, err)
+func (o options) run() error {
+	if err := o.check(); err != nil {
+		return err
 	}
-	lines := strings.Split(strings.TrimSpace(string(out)), "\n")
-	if err := json.Unmarshal([]byte(lines[len(lines)-1]), &r); err != nil || r.Median <= 0 {
-		return r, fmt.Errorf("%s: no times in %q", e.name, lines[len(lines)-1])
+	if o.data == "" {
+		var err error
+		if o.data, err = cached(o.clgrad); err != nil {
+			return err
+		}
 	}
-	return r, nil
+	s := newSession(o)
+	for _, table := range []struct {
+		name string
+		make func() error
+	}{{"iterations", o.iterationsTable}, {"epochs", s.epochsTable}, {"accuracy", s.accuracyTable}, {"start", s.startTable}} {
+		if slices.Contains(o.tables, table.name) {
+			if err := table.make(); err != nil {
+				return err
+			}
+			fmt.Println()
+		}
+	}
+	return nil
 }
+
+// note writes a line on what is going on.
+func note(format string, args ...any) { fmt.Fprintf(os.Stderr, "compare: "+format+"\n", args...) }
 
 // cached returns the directory in which clgrad keeps MNIST, after fetching it.
 func cached(clgrad string) (string, error) {

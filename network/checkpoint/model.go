@@ -15,7 +15,7 @@ import (
 // FileName is the name of the model in a run directory.
 const FileName = "model.safetensors"
 
-// A Precision is the type of all values of a file, in the format's own words.
+// A Precision is the type of values in a file, in the format's own words.
 type Precision string
 
 // The precisions.
@@ -40,7 +40,7 @@ func (p Precision) bytes() int {
 type Model struct {
 	Sizes      []int     // inputs, hidden layers, classes
 	Parameters []float64 // in the order of the Layout of Sizes, padding zero
-	Precision  Precision // of the file; F32 asks for float32 values
+	Precision  Precision // of all vectors but those of L-BFGS; F32 asks for float32 values
 
 	Scaling    network.Scaling  // of raw features; empty where it is unknown or there is none
 	Preprocess string           // the method that found the scaling, "" if unknown
@@ -58,11 +58,14 @@ type Run struct {
 	// Setup is what was asked for and decides the model, as a JSON object in the words
 	// of who asked: for clgrad those of its recipes, without the names of files.
 	Setup      json.RawMessage `json:"setup,omitempty"`
-	Iterations int             `json:"iterations"`          // done
-	Data       string          `json:"data"`                // name of the set
-	Directory  bool            `json:"directory,omitempty"` // the set was a file or directory of that name, not a named set
-	Digest     string          `json:"digest"`              // of the set's samples
-	Plan       *network.Plan   `json:"plan,omitempty"`
+	Iterations int             `json:"iterations"` // after which the parameters stood
+	// Stopped is how many iterations were done, where the parameters were chosen from
+	// those of several iterations; 0 where they are the last.
+	Stopped   int           `json:"stopped,omitempty"`
+	Data      string        `json:"data"`                // name of the set
+	Directory bool          `json:"directory,omitempty"` // the set was a file or directory of that name, not a named set
+	Digest    string        `json:"digest"`              // of the set's samples
+	Plan      *network.Plan `json:"plan,omitempty"`
 }
 
 // UnmarshalJSON also reads the form of version 1, which has a key for each of six things
@@ -163,6 +166,9 @@ func (m Model) checkMetadata() error {
 	if m.Run.Iterations < 0 {
 		return fmt.Errorf("%d iterations: at least 0 are expected", m.Run.Iterations)
 	}
+	if n := m.Run.Stopped; n != 0 && n < m.Run.Iterations {
+		return fmt.Errorf("stopped after %d iterations where the parameters are of iteration %d", n, m.Run.Iterations)
+	}
 	if p := m.Run.Plan; p != nil && !slices.Equal(p.Sizes, m.Sizes) {
 		return fmt.Errorf("the run's plan is for a network %v, not %v", p.Sizes, m.Sizes)
 	}
@@ -173,28 +179,39 @@ func finite(v float64) bool { return !math.IsInf(v, 0) && !math.IsNaN(v) }
 
 // A vector is one of a model's flat vectors.
 type vector struct {
-	prefix string // of the names of its tensors
-	values *[]float64
+	prefix    string // of the names of its tensors
+	precision Precision
+	values    *[]float64
 }
 
-// vectors returns those of a model in the order of a file.
-func (m *Model) vectors() []vector {
-	all := []vector{{"", &m.Parameters}}
+// vectors returns those of a model in the order of a file: F64 before F32, so that all
+// values are aligned.
+func (m *Model) vectors() (all []vector) {
+	if s := m.State.LBFGS; s != nil {
+		all = append(all, vector{lbfgsPrefix + "gradient.", F64, &s.Gradient})
+		for k := range s.S {
+			all = append(all, vector{pairPrefix("s", k), F64, &s.S[k]})
+		}
+		for k := range s.Y {
+			all = append(all, vector{pairPrefix("y", k), F64, &s.Y[k]})
+		}
+	}
+	all = append(all, vector{"", m.Precision, &m.Parameters})
 	for k := range m.State.Vectors {
-		all = append(all, vector{statePrefix(k), &m.State.Vectors[k]})
+		all = append(all, vector{statePrefix(k), m.Precision, &m.State.Vectors[k]})
 	}
 	if m.Best != nil {
-		all = append(all, vector{bestPrefix, &m.Best.Parameters})
+		all = append(all, vector{bestPrefix, m.Precision, &m.Best.Parameters})
 	}
 	return all
 }
 
 // A tensor is one of the matrices of a vector as a file holds it.
 type tensor struct {
-	name   string
-	shape  []int        // outputs × inputs, or outputs
-	span   network.Span // its place in the vector: inputs × outputs, or 1 × outputs
-	values *[]float64   // the vector
+	name  string
+	shape []int        // outputs × inputs, or outputs
+	span  network.Span // its place in the vector: inputs × outputs, or 1 × outputs
+	vector
 }
 
 // tensors returns the tensors of all vectors in the order of a file.
@@ -204,8 +221,8 @@ func (m *Model) tensors(layout network.Layout) []tensor {
 		for i := range layout.Layers() {
 			w, b := layout.Layer(i)
 			all = append(all,
-				tensor{fmt.Sprintf("%s%d.weight", v.prefix, 2*i), []int{w.Cols, w.Rows}, w, v.values},
-				tensor{fmt.Sprintf("%s%d.bias", v.prefix, 2*i), []int{b.Cols}, b, v.values})
+				tensor{fmt.Sprintf("%s%d.weight", v.prefix, 2*i), []int{w.Cols, w.Rows}, w, v},
+				tensor{fmt.Sprintf("%s%d.bias", v.prefix, 2*i), []int{b.Cols}, b, v})
 		}
 	}
 	return all

@@ -123,6 +123,15 @@ func LoadRun(run string) (m Model, file string, damaged []error, err error) {
 // Sweep removes what the write of a checkpoint that was killed left.
 func Sweep(run string) error { return durable.Sweep(filepath.Join(run, Folder), "*"+extension) }
 
+// Keep removes all checkpoints of a run directory but the newest n.
+func Keep(run string, n int) error {
+	all, err := list(run)
+	if err != nil {
+		return err
+	}
+	return remove(all[min(n, len(all)):])
+}
+
 // Clear removes all checkpoints of a run directory, and their folder where
 // nothing else is in it.
 func Clear(run string) error {

@@ -36,6 +36,13 @@ func midway(t testing.TB, o network.Optimizer) Model {
 		}
 		m.State.Vectors = append(m.State.Vectors, v)
 	}
+	if o == network.LBFGS {
+		// Each y is s/3, so that the curvature is positive. None of them is a float32.
+		m.State.LBFGS = &network.LBFGSState{
+			Iteration: 93, Evaluations: 120, Loss: 0.1, Stop: network.SmallGain, Theta: m.Parameters,
+			Gradient: scaled(1. / 3), S: [][]float64{scaled(0.1), scaled(0.7)}, Y: [][]float64{scaled(0.1 / 3), scaled(0.7 / 3)},
+		}
+	}
 	m.Best = &Best{Parameters: scaled(-1), Iteration: 60, Loss: 0.1}
 	return m
 }
@@ -52,7 +59,13 @@ func TestStateRoundTrip(t *testing.T) {
 					v[1] = 1. / 3
 				}
 			},
-			"start": func(m *Model) { m.Run.Iterations, m.State.Since, m.Best.Iteration = 0, 0, 0 },
+			"start": func(m *Model) {
+				m.Run.Iterations, m.State.Since, m.Best.Iteration = 0, 0, 0
+				if s := m.State.LBFGS; s != nil {
+					s.Iteration, s.Stop, s.S, s.Y = 0, "", nil, nil
+				}
+			},
+			"before the first evaluation": func(m *Model) { m.State.Since, m.State.LBFGS = m.Run.Iterations, nil },
 		} {
 			m := midway(t, o)
 			change(&m)

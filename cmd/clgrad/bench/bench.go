@@ -146,7 +146,7 @@ func (x *entry) start(ctx context.Context, o Options, name string, set dataset.S
 	if info.Roundoff < 0x1p-24 {
 		x.Precision, x.width = "float64", 8
 	}
-	if x.trainer, _, err = o.Setup.Start(set, o.Layout, x.backend); err != nil {
+	if x.trainer, _, err = o.Setup.Start(set, o.Layout, set.Train.Rows, x.backend); err != nil {
 		return err
 	}
 	x.Load = lap()

@@ -119,6 +119,12 @@ func (x *entry) finish(l network.Layout, all []*entry) {
 	var flops, bytes float64
 	for _, w := range l.Work(x.Samples, x.width) {
 		work[w.Operation] = w
+		whole := network.OpStepRows
+		if op, _, _ := strings.Cut(w.Operation, " "); op == network.OpWeightGradient || op == network.OpUpdate {
+			whole = network.OpStepColumns
+		}
+		sum := work[whole]
+		work[whole] = network.Work{Operation: whole, Flops: sum.Flops + w.Flops, Bytes: sum.Bytes + w.Bytes}
 		flops += w.Flops
 		bytes += w.Bytes
 	}

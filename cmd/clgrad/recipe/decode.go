@@ -159,6 +159,9 @@ func decodeObject(v reflect.Value, raw []byte, base int, outer string, given map
 	}
 	if c, ok := v.Addr().Interface().(interface{ check() error }); ok {
 		if err := c.check(); err != nil {
+			if key := (*KeyError)(nil); errors.As(err, &key) {
+				return &decodeError{base, key.Key, key.Problem}
+			}
 			return &decodeError{base, outer, err.Error()}
 		}
 	}

@@ -46,9 +46,11 @@ const version = 1
 type Recipe struct {
 	Origin
 	Setup
-	Iterations      Count   `json:"iterations" default:"100" help:"Number of iterations. Each is over the whole training set."`
+	Training
+	Iterations      Count   `json:"iterations,omitempty" placeholder:"N" of:"epochs" help:"Number of iterations: updates of the parameters. Default: 100."`
+	Epochs          Count   `json:"epochs,omitempty" placeholder:"N" of:"iterations" help:"Number of epochs, in place of --iterations. An epoch visits the training set once."`
 	Backend         Backend `json:"backend" default:"auto" help:"What to compute on: auto (the best OpenCL device, otherwise the CPU), cpu (float32), cpu64 (float64), opencl (the best OpenCL device), opencl:P.D (device D of platform P, see clgrad devices) or opencl:NAME (a part of the device's name)."`
-	LogEvery        Count   `json:"log_every" default:"10" help:"Report every so many iterations, and the last."`
+	LogEvery        Count   `json:"log_every,omitempty" placeholder:"N" of:"batch-size" help:"Report every N iterations, and the last. Default: 10, an epoch with --batch-size."`
 	CheckpointEvery Period  `json:"checkpoint_every,omitempty" default:"0" placeholder:"N" help:"Keep a checkpoint every N iterations, from which --resume can go on. With 0 there is one only where a signal stops the run."`
 	KeepCheckpoints Count   `json:"keep_checkpoints" default:"3" help:"How many checkpoints to keep, the newest ones."`
 	Passes          Share   `json:"passes,omitempty" placeholder:"SHARE" help:"Say at which iteration the training accuracy first reaches this share, as in 0.85."`
@@ -81,8 +83,8 @@ type Setup struct {
 	Layers     Layers             `json:"layers" default:"128" help:"Sizes of the hidden layers, as in 500,150, or none."`
 	Preprocess dataset.Preprocess `json:"preprocess" default:"max" enum:"max,standard,feature,column,none" help:"Scaling of the features, fitted on the training set: ${enum}. max divides by the largest value. standard subtracts the mean and divides by the standard deviation of all values, feature by those of each feature, column by those of each column of an image. none leaves the values as they are."`
 	Init       network.Init       `json:"init" default:"he" enum:"normal,he" help:"Initial weights: ${enum}. Both are normal, normal with deviation 0.01, he with √(2/inputs)."`
-	Seed       uint64             `json:"seed" default:"1" help:"Seed of the initial weights, and of every random division of the data."`
-	LR         Rate               `json:"lr" name:"lr" default:"0.5" help:"Learning rate."`
+	Seed       uint64             `json:"seed" default:"1" help:"Seed of the initial weights, of the order of the batches, and of every random division of the data."`
+	LR         Rate               `json:"lr" name:"lr" placeholder:"RATE" of:"optimizer" help:"Learning rate. Default: ${rates}."`
 
 	Precision kernels.Precision `json:"precision" default:"float32" enum:"float32,tf32,bf16,bf16x3" help:"What the operands of matrix products are rounded to on an OpenCL device: ${enum}. Sums are float32. All but float32 need tensor cores (NVIDIA, sm_80 or later). bf16x3 keeps float32's precision."`
 }
@@ -100,16 +102,18 @@ func (f File) Value(flag string) (string, bool) {
 	return text, ok
 }
 
-// OfData reports whether a flag's value belongs to the data set that the file
-// names.
-func OfData(flag string) bool { return ofData[strings.ReplaceAll(flag, "-", "_")] }
+// Of returns the flags that a flag's value belongs to, as the rate to the optimizer that
+// the file names: where one of them is given, the value is not taken from the file.
+func Of(flag string) []string { return of[strings.ReplaceAll(flag, "-", "_")] }
 
-var ofData = func() map[string]bool {
-	keys := map[string]bool{}
+var of = func() map[string][]string {
+	flags := map[string][]string{}
 	for _, f := range fields(recipeType) {
-		keys[f.key] = f.Tag.Get("of") == "data"
+		if names, ok := f.Tag.Lookup("of"); ok {
+			flags[f.key] = strings.Split(names, ",")
+		}
 	}
-	return keys
+	return flags
 }()
 
 //go:embed builtin/*.json

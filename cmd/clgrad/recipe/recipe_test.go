@@ -6,10 +6,13 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"clgrad/network"
 )
 
 // Every built-in recipe reads, says what it is, and comes back from its own
@@ -71,8 +74,44 @@ func TestValue(t *testing.T) {
 		t.Errorf("not the defaults: %+v", f.Recipe)
 	}
 	for flag, want := range map[string]bool{"divide": true, "predict": true, "data": false, "lr": false, "fly": false} {
-		if OfData(flag) != want {
+		if slices.Contains(Of(flag), "data") != want {
 			t.Errorf("--%s belongs to the data: %v", flag, !want)
+		}
+	}
+}
+
+// What a file leaves out depends on what it has; a file of an older program, without the
+// keys of optimizers and batches, means what it did.
+func TestComplete(t *testing.T) {
+	for text, want := range map[string]string{
+		`"lr": 0.2, "iterations": 7, "log_every": 3`: "0.2 7 0 3 {gd 0 0 0 0 0} {constant 0 0 0 0}",
+		`"seed": 1`:                            "0.5 100 0 10 {gd 0 0 0 0 0} {constant 0 0 0 0}",
+		`"optimizer": "nesterov", "epochs": 2`: "0.1 0 2 10 {nesterov 0.9 0 0 0 0} {constant 0 0 0 0}",
+		`"optimizer": "momentum", "momentum": 0, "weight_decay": 1e-4`:              "0.1 100 0 10 {momentum 0 0 0 0 0.0001} {constant 0 0 0 0}",
+		`"optimizer": "adamw", "batch_size": 50, "schedule": "cosine", "warmup": 3`: "0.001 100 0 0 {adamw 0 0.9 0.999 1e-08 0.01} {cosine 0 0 0 3}",
+		`"schedule": "step", "step_size": 5`:                                        "0.5 100 0 10 {gd 0 0 0 0 0} {step 0 5 0.1 0}",
+	} {
+		f, err := Parse("r.json", []byte(`{"version": 1, `+text+`}`))
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if got := fmt.Sprint(f.LR, f.Iterations, f.Epochs, f.LogEvery, f.Rule(), f.Rates()); got != want {
+			t.Errorf("%s is %s, want %s", text, got, want)
+		}
+	}
+	f, err := Parse("r.json", []byte(`{"version": 1, "batch_size": 50, "epochs": 3, "schedule": "cosine"}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	iterations, every, err := f.Settle(7)
+	if err != nil || iterations != 21 || every != 7 || f.ScheduleSteps != 21 {
+		t.Errorf("%d iterations, a line every %d, %d steps of the schedule, %v", iterations, every, f.ScheduleSteps, err)
+	}
+	// Whatever can be chosen has a rate.
+	for _, o := range network.Optimizers() {
+		if r := (Recipe{Training: Training{Optimizer: Optimizer(o)}}); r.Complete() != nil || r.LR == 0 || r.Rule().Optimizer != o {
+			t.Errorf("%s: %+v", o, r)
 		}
 	}
 }
@@ -161,6 +200,7 @@ func FuzzRecipe(f *testing.F) {
 		f.Add(text)
 	}
 	f.Add([]byte(`{"version": 1, "checkpoint_every": 50, "keep_checkpoints": 2}`))
+	f.Add([]byte(`{"version": 1, "optimizer": "adam", "beta1": 0.8, "epsilon": 1e-7, "batch_size": 5, "epochs": 2, "schedule": "step", "gamma": 0.5}`))
 	f.Fuzz(func(t *testing.T, text []byte) {
 		r, err := Parse("r.json", text)
 		if err != nil {
@@ -199,6 +239,8 @@ func TestBounds(t *testing.T) {
 		{new(Form), []string{"none", "table"}, []string{"", "xml"}},
 		{new(Path), []string{"a"}, []string{"", "-a"}},
 		{new(Rate), []string{"1e-40", "3e38"}, []string{"", "0", "nan", "inf", "1e39", "-1"}},
+		{new(Decimal), []string{"0", "1e-8", "3"}, []string{"", "-1", "nan", "inf", "1e999"}},
+		{new(Optimizer), []string{"gd", "adamw"}, []string{"", "sgd", "Adam"}},
 		{new(Share), []string{"1", "1e-9"}, []string{"", "0", "nan", "1.1"}},
 		{new(Fraction), []string{"0", "0.99"}, []string{"", "1", "nan", "-0.1"}},
 	} {

@@ -45,12 +45,18 @@ func (s Setup) Layout(set dataset.Set) (network.Layout, error) {
 	return network.NewLayout(slices.Concat([]int{set.Train.Features}, s.Layers, []int{set.Classes}))
 }
 
-// Start returns a trainer with initial parameters, on one backend.
-func (s Setup) Start(set dataset.Set, l network.Layout, b network.Backend) (*network.Trainer, network.Plan, error) {
-	plan, err := network.NewPlan(l.Sizes, set.Train, set.Train.Rows, b)
+// Start returns a trainer with initial parameters, on one backend, for batches of so
+// many rows.
+func (s Setup) Start(set dataset.Set, l network.Layout, batchRows int, b network.Backend) (*network.Trainer, network.Plan, error) {
+	order := network.Given
+	if batchRows < set.Train.Rows {
+		order = network.Random // files are often sorted by class
+	}
+	plan, err := network.NewOrderedPlan(l.Sizes, set.Train, batchRows, order, s.Seed, b)
 	if err != nil {
 		return nil, plan, err
 	}
+	plan.Shuffle = plan.Batches() > 1
 	// The trainer first: it finds out whether the network fits the device.
 	t, err := network.NewTrainer(l, set.Train, plan, []network.Backend{b}, nil)
 	if err != nil {
@@ -66,20 +72,30 @@ func (s Setup) Start(set dataset.Set, l network.Layout, b network.Backend) (*net
 	return t, plan, nil
 }
 
-// WithoutFiles returns as JSON what of the setup decides a model: all but the names of
-// data and columns, which differ from one machine to the next.
-func (s Setup) WithoutFiles() (json.RawMessage, error) {
-	s.Data, s.Label, s.Test = "", "", ""
-	if s.Layers == nil {
-		s.Layers = Layers{} // null is no list
-	}
-	return json.Marshal(s)
+// decisive is what of a recipe decides a model.
+type decisive struct {
+	Setup
+	Training
 }
 
-// ParseSetup reads what WithoutFiles returned, or a part of it. name stands in errors.
-func ParseSetup(name string, text []byte) (s Setup, err error) {
-	if len(text) == 0 {
-		return s, nil
+// WithoutFiles returns as JSON what of the recipe decides a model: all but the names of
+// data and columns, which differ from one machine to the next, and the iterations.
+func (r Recipe) WithoutFiles() (json.RawMessage, error) {
+	d := decisive{r.Setup, r.Training}
+	d.Data, d.Label, d.Test, d.From = "", "", "", ""
+	if d.Layers == nil {
+		d.Layers = Layers{} // null is no list
 	}
-	return s, decode(name, text, &s, nil)
+	return json.Marshal(d)
+}
+
+// ParseSetup reads the setup in what WithoutFiles returned, or in a part of it. name
+// stands in errors.
+func ParseSetup(name string, text []byte) (Setup, error) {
+	var d decisive
+	if len(text) == 0 {
+		return d.Setup, nil
+	}
+	err := decode(name, text, &d, nil)
+	return d.Setup, err
 }

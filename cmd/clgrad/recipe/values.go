@@ -3,8 +3,11 @@ package recipe
 import (
 	"fmt"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
+
+	"clgrad/network"
 )
 
 // Path names a file or directory, a data set or a column.
@@ -158,6 +161,31 @@ func (f *Fraction) UnmarshalText(text []byte) error {
 		return fmt.Errorf("%q: a fraction of 0 or more and less than 1 is expected", text)
 	}
 	*f = Fraction(v)
+	return nil
+}
+
+// Decimal is a finite number of at least 0.
+type Decimal float64
+
+// UnmarshalText parses such a number.
+func (d *Decimal) UnmarshalText(text []byte) error {
+	v, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !(v >= 0) || math.IsInf(v, 0) {
+		return fmt.Errorf("%q: a number of at least 0 is expected", text)
+	}
+	*d = Decimal(v)
+	return nil
+}
+
+// Optimizer names one of [network.Optimizers].
+type Optimizer network.Optimizer
+
+// UnmarshalText reports a name that is none of them.
+func (o *Optimizer) UnmarshalText(text []byte) error {
+	if !slices.Contains(network.Optimizers(), network.Optimizer(text)) {
+		return fmt.Errorf("%.80q: one of %s is expected", text, Optimizers())
+	}
+	*o = Optimizer(text)
 	return nil
 }
 

@@ -98,6 +98,9 @@ var (
 // drawn.
 func newDrawing(c Chart, s scale) *drawing {
 	d := &drawing{Plot: newPlot("Iteration", s.name)}
+	if c.Epoch > 0 {
+		d.X.Label.Text, d.X.Tick.Marker = "Epoch", epochTicks(c.Epoch)
+	}
 	d.Add(grid())
 	points := 0
 	for i, curve := range c.Curves {
@@ -146,8 +149,14 @@ func (d *drawing) curve(c Curve, s scale, number int, reference bool) (points in
 		line.Dashes = dashes[1+number%(len(dashes)-1)]
 	}
 	pieces, left := c.segments(s.factor)
+	return d.pieces(c.Name, pieces, left, len(c.Values), line)
+}
+
+// pieces adds a curve's pieces, without left of all its values, and returns the number
+// of its points.
+func (d *drawing) pieces(name string, pieces []plotter.XYs, left, all int, line draw.LineStyle) (points int) {
 	if left > 0 {
-		d.notes = append(d.notes, fmt.Sprintf("%s: %d of %d values are not finite and left out.", c.Name, left, len(c.Values)))
+		d.notes = append(d.notes, fmt.Sprintf("%s: %d of %d values are not finite and left out.", name, left, all))
 	}
 	for _, piece := range pieces {
 		points += len(piece)
@@ -158,7 +167,7 @@ func (d *drawing) curve(c Curve, s scale, number int, reference bool) (points in
 		d.Add(&plotter.Line{XYs: thin(piece), LineStyle: line})
 	}
 	if points > 0 {
-		d.entries = append(d.entries, entry{plain(c.Name, 60), line})
+		d.entries = append(d.entries, entry{plain(name, 60), line})
 	}
 	return points
 }
@@ -208,6 +217,17 @@ func ticks(low, high float64) []plot.Tick {
 // wholeTicks is ticks at whole numbers.
 func wholeTicks(low, high float64) []plot.Tick {
 	return multiples(low, high, max(1, tickStep(low, high)))
+}
+
+// epochTicks is ticks of an axis of iterations at epochs of so many of them.
+func epochTicks(epoch int) plot.TickerFunc {
+	return func(low, high float64) []plot.Tick {
+		all := ticks(low/float64(epoch), high/float64(epoch))
+		for i := range all {
+			all[i].Value = min(max(all[i].Value*float64(epoch), low), high)
+		}
+		return all
+	}
 }
 
 func tickStep(low, high float64) float64 {

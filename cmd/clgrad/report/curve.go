@@ -17,9 +17,16 @@ func drawable(v float64) bool { return math.Abs(v) <= largestValue } // not of N
 // segments returns a curve's points, times factor, in pieces without the values
 // that cannot be drawn, and the number of those.
 func (c Curve) segments(factor float64) (pieces []plotter.XYs, left int) {
+	return segments(len(c.Values), func(i int) plotter.XY { return plotter.XY{X: float64(c.Iterations[i]), Y: factor * c.Values[i]} })
+}
+
+// segments returns n points in pieces without those that cannot be drawn, and the
+// number of those.
+func segments(n int, point func(i int) plotter.XY) (pieces []plotter.XYs, left int) {
 	open := false
-	for i, v := range c.Values {
-		if !drawable(factor * v) {
+	for i := range n {
+		p := point(i)
+		if !drawable(p.Y) {
 			left++
 			open = false
 			continue
@@ -29,7 +36,7 @@ func (c Curve) segments(factor float64) (pieces []plotter.XYs, left int) {
 			open = true
 		}
 		last := &pieces[len(pieces)-1]
-		*last = append(*last, plotter.XY{X: float64(c.Iterations[i]), Y: factor * v})
+		*last = append(*last, p)
 	}
 	return pieces, left
 }

@@ -57,6 +57,7 @@ type page struct {
 
 type chartPart struct {
 	ID, Heading string
+	Over        string // what its horizontal axis is
 	SVG         template.HTML
 	Notes       []string
 }
@@ -138,10 +139,21 @@ func render(r Run) (files, error) {
 		if err != nil {
 			return f, err
 		}
-		p.Charts = append(p.Charts, chartPart{c.id, c.heading, template.HTML(svg), d.notes})
+		p.Charts = append(p.Charts, chartPart{c.id, c.heading, "the iterations", template.HTML(svg), d.notes})
 		if f.pictures[c.file], err = pictureOf(chartWidth, d.height(), pictureMargin, d.draw); err != nil {
 			return f, err
 		}
+	}
+	for _, panel := range r.Panels {
+		d := newPanel(panel)
+		if d == nil {
+			continue
+		}
+		svg, err := inline(chartWidth, d.height(), d.draw)
+		if err != nil {
+			return f, err
+		}
+		p.Charts = append(p.Charts, chartPart{panel.ID, panel.Heading, panel.X, template.HTML(svg), d.notes})
 	}
 	if r.Predictions != nil {
 		if err := p.predictions(f, *r.Predictions); err != nil {

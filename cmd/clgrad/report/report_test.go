@@ -550,3 +550,19 @@ func TestPlain(t *testing.T) {
 		}
 	}
 }
+
+// An axis that counts epochs has its ticks at the iterations that end them.
+func TestEpochTicks(t *testing.T) {
+	curve := Curve{Name: "training set"}
+	for i := 600; i <= 3000; i += 600 {
+		curve.Iterations, curve.Values = append(curve.Iterations, i), append(curve.Values, 1/float64(i))
+	}
+	d := newDrawing(Chart{Curves: []Curve{curve}, Epoch: 600}, lossScale)
+	var labels []string
+	for _, tick := range d.X.Tick.Marker.Ticks(d.X.Min, d.X.Max) {
+		labels = append(labels, fmt.Sprint(tick.Label, " at ", tick.Value))
+	}
+	if want := []string{"1 at 600", "2 at 1200", "3 at 1800", "4 at 2400", "5 at 3000"}; d.X.Label.Text != "Epoch" || !slices.Equal(labels, want) {
+		t.Errorf("%s: %q, want %q", d.X.Label.Text, labels, want)
+	}
+}

@@ -28,6 +28,9 @@ type Run struct {
 	Loss     Chart // values are mean losses in nats
 	Accuracy Chart // values are shares of correct rows, 0 to 1
 
+	Panels []Panel // further charts, over other axes
+	Tables []Table
+
 	Shape       []int        // of a sample's features: [28 28] are images of 28 rows and columns
 	Features    []string     // names of the features, nil where they are numbered from 1
 	Classes     []string     // names of the classes, nil where they are 0, 1, 2, …
@@ -46,6 +49,14 @@ type Run struct {
 	Config   string   // the configuration, as its file has it
 }
 
+// A Table is rows of cells, written as they are to be read.
+type Table struct {
+	ID, Heading string
+	Columns     []string
+	Rows        [][]string
+	Note        string
+}
+
 // A Figure is a name and a value, written as it is to be read.
 type Figure struct{ Name, Value string }
 
@@ -54,6 +65,8 @@ type Chart struct {
 	Curves     []Curve
 	References []Curve // from elsewhere, as of a recipe's document: compared with the first of Curves, see Compare
 	Markers    []Marker
+	// Epoch is the iterations of an epoch, where the axis counts epochs.
+	Epoch int
 }
 
 // A Curve is values at iterations. Values that are not finite are left out of
@@ -99,6 +112,18 @@ func (r Run) check() error {
 		for _, m := range c.Markers {
 			if m.Iteration < 0 || m.Iteration > maxIteration {
 				return fmt.Errorf("%s marker %q: iteration %d: 0 to %d are possible", c.name, m.Text, m.Iteration, maxIteration)
+			}
+		}
+	}
+	for _, p := range r.Panels {
+		if err := p.check(); err != nil {
+			return fmt.Errorf("chart %q: %w", p.Heading, err)
+		}
+	}
+	for _, t := range r.Tables {
+		for i, row := range t.Rows {
+			if len(row) != len(t.Columns) {
+				return fmt.Errorf("table %q: row %d has %d cells for %d columns", t.Heading, i+1, len(row), len(t.Columns))
 			}
 		}
 	}
@@ -175,7 +200,11 @@ func Write(dir string, r Run) error {
 		return fmt.Errorf("report: %w", err)
 	}
 	pictures := filepath.Join(dir, PicturesDir)
-	if err := os.MkdirAll(pictures, 0o777); err != nil {
+	made := dir // a report without pictures has no directory for them
+	if len(files.pictures) > 0 {
+		made = pictures
+	}
+	if err := os.MkdirAll(made, 0o777); err != nil {
 		return fmt.Errorf("report: %w", err)
 	}
 	for _, name := range pictureNames {

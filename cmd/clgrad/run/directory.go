@@ -1,6 +1,7 @@
 package run
 
 import (
+	"bytes"
 	"cmp"
 	"errors"
 	"fmt"
@@ -34,9 +35,11 @@ var Files = []string{
 // what it came to in the other files. While it is open no other process can open
 // it. A nil directory keeps nothing.
 //
-// The model at its top marks a finished run; the report is made after it. Until
-// then the checkpoints are what the run came to, the first of them that of
-// iteration 0, which holds the plan.
+// The model of all iterations at its top marks a finished run; the report is made after
+// it. Until then the checkpoints are what the run came to, the first of them that of
+// iteration 0, which holds the plan. The last one stays. A finished run that is given more
+// iterations is an unfinished one from the moment that its configuration says so; its
+// earlier model and report stand until there are others.
 type directory struct {
 	path string
 	history
@@ -74,8 +77,7 @@ func newDirectory(path string, now time.Time, patience time.Duration, r recipe.R
 	if err != nil {
 		return nil, err
 	}
-	r.Data, r.Test, r.Rows = absolute(r.Data), absolute(r.Test), absolute(r.Rows)
-	if d.config, err = r.Encode(); err != nil {
+	if d.config, err = encode(r); err != nil {
 		return nil, err
 	}
 	if err := d.checkEmpty(); err != nil {
@@ -153,14 +155,34 @@ func absolute(p recipe.Path) recipe.Path {
 	return p
 }
 
-// open opens the history as it was after done iterations.
-func (d *directory) open(done int, r recipe.Recipe) (t trace, err error) {
+// open opens the history as it was after done iterations. before is called when all of
+// it is read, and before what it says of later iterations is removed.
+func (d *directory) open(done int, p pace, before func() error) (t trace, err error) {
 	if d == nil {
 		return trace{}, nil
 	}
 	d.wrote = append(d.wrote, IterationsFile, MetricsFile, LinesFile)
-	d.history, t, err = openHistory(d.path, done, int(r.LogEvery), int(r.Iterations))
+	d.history, t, err = openHistory(d.path, done, p, before)
 	return t, err
+}
+
+// configure writes the configuration anew, if it has changed.
+func (d *directory) configure(r recipe.Recipe) error {
+	if d == nil {
+		return nil
+	}
+	config, err := encode(r)
+	if err != nil || bytes.Equal(config, d.config) {
+		return err
+	}
+	d.config = config
+	return durable.WriteFile(d.name(recipe.FileName), config)
+}
+
+// encode returns a recipe as a configuration: data can be found from anywhere.
+func encode(r recipe.Recipe) ([]byte, error) {
+	r.Data, r.Test, r.Rows, r.From = absolute(r.Data), absolute(r.Test), absolute(r.Rows), absolute(r.From)
+	return r.Encode()
 }
 
 // Close gives the directory back. A new run that came to nothing removes what it has
@@ -210,10 +232,16 @@ func (d *directory) line(line Line) error {
 
 // checkpoint writes a checkpoint when all that leads to it has reached the disk.
 func (d *directory) checkpoint(m checkpoint.Model) (err error) {
-	file := ""
-	if err = d.sync(); err == nil {
-		file, err = checkpoint.SaveNumbered(d.path, m, d.keep)
+	if err = d.sync(); err != nil {
+		d.failed = true
+		return err
 	}
+	return d.keepCheckpoint(m)
+}
+
+// keepCheckpoint writes a checkpoint.
+func (d *directory) keepCheckpoint(m checkpoint.Model) error {
+	file, err := checkpoint.SaveNumbered(d.path, m, d.keep)
 	if file != "" {
 		d.saved, d.file = m.Run.Iterations, file
 	}
@@ -233,13 +261,14 @@ func (d *directory) finish(m checkpoint.Model) error {
 	return nil
 }
 
-// tidy removes from a finished run what only an unfinished one needs. Without
-// keepCheckpoints the last one, which is as the model, goes with all others.
+// tidy removes from a finished run what only an unfinished one needs: without
+// keepCheckpoints all of them but the last, from which the run can be given more
+// iterations.
 func (d *directory) tidy(keepCheckpoints bool) error {
 	if keepCheckpoints {
 		return nil
 	}
-	return checkpoint.Clear(d.path)
+	return checkpoint.Keep(d.path, 1)
 }
 
 // sweep removes what a process that was killed left half written.

@@ -30,22 +30,22 @@ const (
 const (
 	iterationsHeader = "iteration,loss,train_accuracy,seconds"
 	metricsHeader    = "iteration,loss,train_accuracy,validation_loss,validation_accuracy,test_loss,test_accuracy,seconds"
+	epochsHeader     = "iteration,epoch,loss,train_accuracy,validation_loss,validation_accuracy,test_loss,test_accuracy,seconds"
 )
 
 // A history is what a run directory says of a run's iterations.
-type history struct{ iterations, table, lines *logFile }
+type history struct {
+	iterations, table, lines *logFile
+	epochs                   bool // the table has a column for them
+}
 
-// openHistory opens the files of a run of total iterations, logged every so many,
-// as they were after done of them: what they say of later ones is removed. The
-// trace is what they say of those. Where they do not reach so far, the error says
-// which one does not.
-func openHistory(dir string, done, every, total int) (h history, t trace, err error) {
-	lines := logged(done, every, total)
-	number := func(i int) int { // of the i-th line
-		if i >= total/every {
-			return total
-		}
-		return (i + 1) * every
+// openHistory opens the files of a run as they were after done iterations. The trace is
+// what they say of those. Where they do not reach so far, the error says which one does
+// not. Otherwise before is called, and then what they say of later iterations is removed.
+func openHistory(dir string, done int, p pace, before func() error) (h history, t trace, err error) {
+	lines, header := p.logged(done), metricsHeader
+	if h.epochs = p.mini(); h.epochs {
+		header = epochsHeader
 	}
 	var errs [3]error
 	h.iterations, errs[0] = openLog(filepath.Join(dir, IterationsFile), iterationsHeader, done, func(i int, line string) error {
@@ -53,32 +53,33 @@ func openHistory(dir string, done, every, total int) (h history, t trace, err er
 		t.add(network.Iteration{Number: i + 1, Loss: loss, Elapsed: elapsed}, accuracy)
 		return err
 	})
-	h.table, errs[1] = openLog(filepath.Join(dir, MetricsFile), metricsHeader, lines, func(i int, line string) error {
-		return expect(number(i), line)
+	h.table, errs[1] = openLog(filepath.Join(dir, MetricsFile), header, lines, func(i int, line string) error {
+		return expect(p.number(i), line)
 	})
 	h.lines, errs[2] = openLog(filepath.Join(dir, LinesFile), "", lines, func(i int, text string) error {
 		var line Line
 		if err := json.Unmarshal([]byte(text), &line); err != nil {
 			return err
 		}
-		if n := number(i); line.Iteration != n {
+		if n := p.number(i); line.Iteration != n {
 			return fmt.Errorf("is of iteration %d where %d is expected", line.Iteration, n)
 		}
 		t.lines = append(t.lines, line)
 		return nil
 	})
-	if err := errors.Join(errs[:]...); err != nil {
+	err = errors.Join(errs[:]...)
+	if err == nil && before != nil {
+		err = before()
+	}
+	for _, l := range []*logFile{h.iterations, h.table, h.lines} {
+		if err == nil {
+			err = l.cut()
+		}
+	}
+	if err != nil {
 		return history{}, trace{}, errors.Join(err, h.close())
 	}
 	return h, t, nil
-}
-
-// logged returns how many iterations are logged of the done of total.
-func logged(done, every, total int) int {
-	if done == total && total%every > 0 {
-		return done/every + 1
-	}
-	return done / every
 }
 
 // expect reports a row of a table that is not of iteration n.
@@ -133,8 +134,12 @@ func (h history) line(line Line) error {
 		}
 		return strconv.FormatFloat(float64(*n), 'g', -1, 64)
 	}
+	first := strconv.Itoa(line.Iteration)
+	if h.epochs {
+		first += "," + strconv.FormatFloat(line.Epoch, 'g', -1, 64)
+	}
 	fmt.Fprintln(h.table.w, strings.Join([]string{
-		strconv.Itoa(line.Iteration), cell(&line.Loss), cell(&line.TrainAccuracy), cell(line.ValidationLoss), cell(line.ValidationAccuracy), cell(line.TestLoss), cell(line.TestAccuracy),
+		first, cell(&line.Loss), cell(&line.TrainAccuracy), cell(line.ValidationLoss), cell(line.ValidationAccuracy), cell(line.TestLoss), cell(line.TestAccuracy),
 		strconv.FormatFloat(line.Seconds, 'f', 6, 64),
 	}, ","))
 	return h.add(line)
@@ -173,12 +178,14 @@ func (h history) close() error {
 
 // A logFile is a file of lines that grows. Its writer remembers the first error.
 type logFile struct {
-	f *os.File
-	w *bufio.Writer
+	f      *os.File
+	w      *bufio.Writer
+	header string // to be written
+	at     int64  // where what is kept ends
 }
 
 // openLog opens a file with a header, if there is one, and its first n lines,
-// each of which visit looks at. What follows them is cut off.
+// each of which visit looks at. What follows them is there until it is cut.
 func openLog(path, header string, n int, visit func(i int, line string) error) (_ *logFile, err error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
@@ -189,23 +196,29 @@ func openLog(path, header string, n int, visit func(i int, line string) error) (
 			f.Close()
 		}
 	}()
-	at := int64(0)
+	l := &logFile{f: f, w: bufio.NewWriter(f), header: header}
 	if n > 0 {
-		if at, err = readLog(f, header, n, visit); err != nil {
+		l.header = ""
+		if l.at, err = readLog(f, header, n, visit); err != nil {
 			return nil, fmt.Errorf("%s: %w", path, err)
 		}
 	}
-	if err := f.Truncate(at); err != nil {
-		return nil, err
+	return l, nil
+}
+
+// cut removes all but what is kept.
+func (l *logFile) cut() error {
+	if err := l.f.Truncate(l.at); err != nil {
+		return err
 	}
-	if _, err := f.Seek(at, io.SeekStart); err != nil {
-		return nil, err
+	if _, err := l.f.Seek(l.at, io.SeekStart); err != nil {
+		return err
 	}
-	l := &logFile{f, bufio.NewWriter(f)}
-	if n == 0 && header != "" {
-		_, err = fmt.Fprintln(f, header)
+	if l.header == "" {
+		return nil
 	}
-	return l, err
+	_, err := fmt.Fprintln(l.f, l.header)
+	return err
 }
 
 // readLog reads a header and n lines and returns how many bytes they have.

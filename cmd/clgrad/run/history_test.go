@@ -29,7 +29,8 @@ func fileText(t *testing.T, name string) string {
 // What was written of a run is read back exactly; what is not of it is cut off.
 func TestHistory(t *testing.T) {
 	dir := t.TempDir()
-	h, _, err := openHistory(dir, 0, 3, 8)
+	p := pace{total: 8, every: 3, batches: 1}
+	h, _, err := openHistory(dir, 0, p, nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -53,14 +54,14 @@ func TestHistory(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, done := range []int{8, 7, 6, 3, 2, 0} {
-		h, got, err := openHistory(dir, done, 3, 8)
+		h, got, err := openHistory(dir, done, p, nil)
 		if err != nil {
 			t.Fatal(err)
 		}
 		if err := h.close(); err != nil {
 			t.Fatal(err)
 		}
-		n := logged(done, 3, 8)
+		n := p.logged(done)
 		cut := trace{loss: want.loss[:done], accuracy: want.accuracy[:done], times: want.times[:done], lines: want.lines[:n]}
 		for _, d := range cut.times {
 			cut.seconds += d.Seconds()
@@ -108,7 +109,7 @@ func FuzzHistory(f *testing.F) {
 	f.Add(rows[:60], table, lines, 3)
 	f.Add(strings.Replace(rows, "2.5", "NaN", 1), table, lines, 3)
 	f.Add(strings.Replace(rows, "0.001", "-1e300", 1), table, lines, 3)
-	dir := f.TempDir()
+	dir, p := f.TempDir(), pace{total: 3, every: 2, batches: 1}
 	f.Fuzz(func(t *testing.T, rows, table, lines string, done int) {
 		done = min(max(done, 0), 3)
 		for name, content := range map[string]string{IterationsFile: rows, MetricsFile: table, LinesFile: lines} {
@@ -116,7 +117,7 @@ func FuzzHistory(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		h, got, err := openHistory(dir, done, 2, 3)
+		h, got, err := openHistory(dir, done, p, nil)
 		if err != nil {
 			if strings.Contains(text.OneLine(err), "\n") || !strings.HasPrefix(err.Error(), dir) {
 				t.Errorf("%q is not one line about a file", err)
@@ -126,7 +127,7 @@ func FuzzHistory(f *testing.F) {
 		if err := h.close(); err != nil {
 			t.Fatal(err)
 		}
-		if len(got.loss) != done || len(got.times) != done || len(got.lines) != logged(done, 2, 3) {
+		if len(got.loss) != done || len(got.times) != done || len(got.lines) != p.logged(done) {
 			t.Errorf("%d losses and %d lines after %d iterations", len(got.loss), len(got.lines), done)
 		}
 		kept, err := os.ReadFile(filepath.Join(dir, IterationsFile))

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/schollz/progressbar/v3"
@@ -14,10 +15,12 @@ import (
 )
 
 // Line is one iteration of --json and of the metrics. Loss and training
-// accuracy are those of its forward pass; what is known of other samples is
-// after its update.
+// accuracy are means over the rows of the iterations of the last epoch, each of its forward
+// pass; in the first epoch of those since the start. What is known of other samples is
+// after the iteration's update.
 type Line struct {
 	Iteration          int             `json:"iteration"`
+	Epoch              float64         `json:"epoch,omitempty"` // where batches are smaller than the data
 	Loss               network.Number  `json:"loss"`
 	TrainAccuracy      network.Number  `json:"train_accuracy"`
 	ValidationLoss     *network.Number `json:"validation_loss,omitempty"`
@@ -53,14 +56,14 @@ const evaluations = 100
 func (r *run) loop() (err error) {
 	var bar *progressbar.ProgressBar
 	if r.opts.Progress != nil {
-		bar = progressbar.NewOptions(int(r.Iterations), progressbar.OptionSetWriter(r.opts.Progress),
+		bar = progressbar.NewOptions(r.pace.total, progressbar.OptionSetWriter(r.opts.Progress),
 			progressbar.OptionSetDescription("training"), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
 			progressbar.OptionSetItsString("it"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
 		bar.Add(r.trainer.Done())
 		defer bar.Clear()
 	}
 	var others []*otherSet
-	if r.dir != nil {
+	if r.dir != nil || r.EarlyStopping {
 		if others, err = r.openOthers(); err != nil {
 			return err
 		}
@@ -68,19 +71,23 @@ func (r *run) loop() (err error) {
 			defer func() { err = errors.Join(err, o.scorer.Close()) }()
 		}
 	}
-	iterations, every := int(r.Iterations), int(r.LogEvery)
+	iterations, every := r.pace.total, r.pace.every
 	count := (iterations-1)/every + 1
 	scoreEvery := (count + evaluations - 1) / evaluations
-	for r.trainer.Done() < iterations {
+	for r.trainer.Done() < iterations && !r.exhausted() {
 		next := iterations
 		for _, n := range []int{every, int(r.CheckpointEvery)} {
 			if n > 0 {
 				next = r.trainer.Done() + min(next-r.trainer.Done(), n-r.trainer.Done()%n)
 			}
 		}
-		stopped := r.trainer.Descend(r.ctx, network.Descent{Iterations: next, LearningRate: float64(r.LR)}, func(i network.Iteration) error {
+		if bar != nil && r.pace.byEpoch() {
+			bar.Describe(fmt.Sprintf("epoch %d", 1+r.trainer.Done()/r.pace.batches))
+		}
+		stopped := r.trainer.Descend(r.ctx, r.descent(next), func(i network.Iteration) error {
 			accuracy := float64(i.Correct) / float64(i.Rows)
 			r.trace.add(i, accuracy)
+			r.batchRows = append(r.batchRows, i.Rows)
 			r.dir.iteration(i, accuracy)
 			if bar != nil {
 				bar.Add(1)
@@ -96,14 +103,18 @@ func (r *run) loop() (err error) {
 			return stopped
 		}
 		if next%every == 0 || next == iterations {
-			last := len(r.loss) - 1
 			line := Line{
-				Iteration: next, Loss: network.Number(r.loss[last]), TrainAccuracy: network.Number(r.accuracy[last]), Seconds: r.seconds,
+				Iteration: next, Loss: network.Number(r.pace.lastEpoch(r.loss, r.batchRows)),
+				TrainAccuracy: network.Number(r.pace.lastEpoch(r.accuracy, r.batchRows)), Seconds: r.seconds,
 			}
-			if len(r.lines)%scoreEvery == 0 || next == iterations {
-				if err := r.scoreLine(&line, others); err != nil {
-					return errors.Join(stopped, err)
-				}
+			if r.pace.mini() {
+				line.Epoch = r.pace.epoch(next)
+			}
+			if err := r.scoreLine(&line, others, len(r.lines)%scoreEvery == 0 || next == iterations); err != nil {
+				return errors.Join(stopped, err)
+			}
+			if err := r.keepBest(line); err != nil {
+				return errors.Join(stopped, err)
 			}
 			r.lines = append(r.lines, line)
 			if bar != nil {
@@ -125,6 +136,11 @@ func (r *run) loop() (err error) {
 	return nil
 }
 
+// descent is that of the recipe, to an iteration.
+func (r *run) descent(last int) network.Descent {
+	return network.Descent{Iterations: last, Rule: r.Rule(), LearningRate: float64(r.LR), Schedule: r.Rates()}
+}
+
 // An otherSet is one that the network is scored on, on the way.
 type otherSet struct {
 	name    string
@@ -134,13 +150,15 @@ type otherSet struct {
 	warned  bool // that it has no finite result
 }
 
+const validationSet = "validation set"
+
 // openOthers loads the validation and the test set where they are.
 func (r *run) openOthers() (all []*otherSet, err error) {
 	for _, o := range []*otherSet{
-		{name: "validation set", samples: r.set.Validation, to: func(l *Line) (_, _ **network.Number) { return &l.ValidationLoss, &l.ValidationAccuracy }},
+		{name: validationSet, samples: r.set.Validation, to: func(l *Line) (_, _ **network.Number) { return &l.ValidationLoss, &l.ValidationAccuracy }},
 		{name: "test set", samples: r.set.Test, to: func(l *Line) (_, _ **network.Number) { return &l.TestLoss, &l.TestAccuracy }},
 	} {
-		if o.samples.Rows == 0 {
+		if o.samples.Rows == 0 || r.dir == nil && !r.always(o) {
 			continue
 		}
 		if o.scorer, err = r.trainer.Scorer(o.samples); err != nil {
@@ -154,10 +172,16 @@ func (r *run) openOthers() (all []*otherSet, err error) {
 	return all, nil
 }
 
-// scoreLine adds what is known of other samples. A set without a finite result is left
-// out, and said once.
-func (r *run) scoreLine(l *Line, others []*otherSet) error {
+// always reports whether every line has what is known of a set.
+func (r *run) always(o *otherSet) bool { return r.EarlyStopping && o.name == validationSet }
+
+// scoreLine adds what is known of other samples: of all sets, or of those that every
+// line has. A set without a finite result is left out, and said once.
+func (r *run) scoreLine(l *Line, others []*otherSet, all bool) error {
 	for _, o := range others {
+		if !all && !r.always(o) {
+			continue
+		}
 		loss, accuracy, err := o.scorer.Score()
 		if err != nil {
 			return err
@@ -185,6 +209,11 @@ func (r *run) showLine(l Line) error {
 	if r.opts.JSON {
 		return json.NewEncoder(r.opts.Out).Encode(l)
 	}
-	_, err := fmt.Fprintf(r.opts.Out, "Iteration %d, Loss: %.4f, Accuracy: %.2f %%\n", l.Iteration, float64(l.Loss), 100*float64(l.TrainAccuracy))
+	at := r.pace.at(l.Iteration)
+	validation := ""
+	if r.EarlyStopping && l.ValidationLoss != nil {
+		validation = fmt.Sprintf(", Validation loss: %.4f, Accuracy: %.2f %%", float64(*l.ValidationLoss), 100*float64(*l.ValidationAccuracy))
+	}
+	_, err := fmt.Fprintf(r.opts.Out, "%s, Loss: %.4f, Accuracy: %.2f %%%s\n", strings.ToUpper(at[:1])+at[1:], float64(l.Loss), 100*float64(l.TrainAccuracy), validation)
 	return err
 }

@@ -25,7 +25,7 @@ func (r *run) kernelTimes() (kernels []report.Kernel, err error) {
 	}
 	// A rate of nearly nothing: only the time is of interest.
 	descend := func(iterations int) ([]network.OperationTime, error) {
-		err := r.trainer.Descend(r.ctx, network.Descent{Iterations: r.trainer.Done() + iterations, LearningRate: 1e-30}, nil)
+		err := r.trainer.Descend(r.ctx, network.Descent{Iterations: r.trainer.Done() + iterations, Rule: r.Rule(), LearningRate: 1e-30}, nil)
 		times, e := p.Profile()
 		return times, errors.Join(err, e)
 	}

@@ -17,11 +17,14 @@ import (
 	"clgrad/network/dataset"
 )
 
-// lossCurve returns the losses of all iterations.
-func (r *run) lossCurve() report.Curve { return everyIteration("training set", r.loss) }
+// lossCurve returns the losses at all iterations, as lines have them.
+func (r *run) lossCurve() report.Curve { return r.trainingCurve(r.loss) }
 
-func everyIteration(name string, values []float64) report.Curve {
-	c := report.Curve{Name: name, Values: values}
+// accuracyCurve returns the training accuracies at all iterations, as lines have them.
+func (r *run) accuracyCurve() report.Curve { return r.trainingCurve(r.accuracy) }
+
+func (r *run) trainingCurve(values []float64) report.Curve {
+	c := report.Curve{Name: "training set", Values: r.pace.lastEpochs(values, r.batchRows)}
 	for i := range values {
 		c.Iterations = append(c.Iterations, i+1)
 	}
@@ -77,7 +80,10 @@ func (r *run) report() error {
 // reportData returns all that the report shows of a page. kernels are the times of
 // operations.
 func (r *run) reportData(kernels []report.Kernel) report.Run {
-	s := r.summary
+	s, epoch := r.summary, 0
+	if r.pace.byEpoch() {
+		epoch = r.pace.batches
+	}
 	page := report.Run{
 		Title: string(r.Name),
 		Results: []report.Figure{
@@ -86,8 +92,8 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 			{Name: "iterations", Value: strconv.Itoa(s.Iterations)},
 			{Name: "device", Value: s.Device},
 		},
-		Loss:     report.Chart{Curves: []report.Curve{r.lossCurve()}},
-		Accuracy: report.Chart{Curves: []report.Curve{everyIteration("training set", r.accuracy)}},
+		Loss:     report.Chart{Curves: []report.Curve{r.lossCurve()}, Epoch: epoch},
+		Accuracy: report.Chart{Curves: []report.Curve{r.accuracyCurve()}, Epoch: epoch},
 		Shape:    r.set.Shape,
 		Classes:  r.set.ClassNames,
 		Figures: []report.Figure{
@@ -98,8 +104,9 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 			{Name: "data", Value: r.set.Name + ", " + rowCounts(r.set)},
 			{Name: "layers", Value: strings.Trim(fmt.Sprint(r.layout.Sizes), "[]")},
 			{Name: "preprocessing", Value: string(r.Preprocess)},
-			{Name: "initial weights", Value: string(r.Init)},
+			{Name: "initial weights", Value: cmp.Or(string(r.From), string(r.Init))},
 			{Name: "seed", Value: strconv.FormatUint(r.Seed, 10)},
+			{Name: "optimizer", Value: optimizerWords(r.Recipe)},
 			{Name: "learning rate", Value: fmt.Sprint(float64(r.LR))},
 			{Name: "backend", Value: s.Backend},
 			{Name: "device", Value: s.Device},
@@ -113,6 +120,12 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 	}
 	if name, samples := heldOutRows(r.set); r.logits != nil {
 		page.Predictions = &report.Predictions{Of: name, Samples: samples, Logits: r.logits}
+	}
+	if r.pace.byEpoch() {
+		page.Results[2] = report.Figure{Name: "epochs", Value: r.pace.epochText(s.Iterations)}
+	}
+	if r.pace.mini() {
+		page.Notes = append(page.Notes, fmt.Sprintf("An epoch has %d iterations. Loss and accuracy of the training set are means over the last epoch's.", epoch))
 	}
 	if page.Title == "" {
 		page.Title = r.set.Name
@@ -148,6 +161,9 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 	page.Figures = append(page.Figures, s.figures()...)
 	if p := s.Passes; p != nil && p.Iteration != nil {
 		page.Accuracy.Markers = append(page.Accuracy.Markers, report.Marker{Iteration: *p.Iteration, Text: text.Percent(p.Accuracy) + " " + p.when()})
+	}
+	if b := s.Best; b != nil {
+		page.Loss.Markers = append(page.Loss.Markers, report.Marker{Iteration: b.Iteration, Text: "best, " + r.pace.at(b.Iteration)})
 	}
 	if s.Reference != nil {
 		page.Loss.References = append(page.Loss.References, referenceCurve(*r.Reference, s.Iterations))

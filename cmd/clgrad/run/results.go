@@ -39,10 +39,14 @@ func (r *run) score() error {
 	}
 	s := &r.summary
 	*s = Summary{
-		Summary: true, Backend: r.info.Backend, Device: r.info.Device, Layers: r.layout.Sizes, Iterations: r.trainer.Done(),
-		Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy),
+		Summary: true, Backend: r.info.Backend, Device: r.info.Device, Layers: r.layout.Sizes, Iterations: r.done,
+		Optimizer: string(r.Optimizer), LR: float64(r.LR), Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy),
 		Seconds: r.seconds, Median: medianIteration(r.times), PeakRSS: measure.PeakMemory(), Recipe: string(r.Name),
 	}
+	if r.pace.mini() {
+		s.Epochs, s.BatchSize = r.pace.epoch(s.Iterations), int(r.BatchSize)
+	}
+	r.summarizeStopping()
 	if r.Precision.Reduced() {
 		s.Precision = string(r.Precision)
 	}
@@ -51,7 +55,7 @@ func (r *run) score() error {
 	}
 	if r.Passes > 0 {
 		s.Passes = &passed{Accuracy: float64(r.Passes)}
-		if i := slices.IndexFunc(r.accuracy, func(v float64) bool { return v >= float64(r.Passes) }); i >= 0 {
+		if i := slices.IndexFunc(r.accuracyCurve().Values, func(v float64) bool { return v >= float64(r.Passes) }); i >= 0 {
 			i++
 			s.Passes.Iteration = &i
 		}
@@ -133,5 +137,9 @@ func (r *run) save() error {
 		}
 	}
 	r.summary.Model = r.dir.name(checkpoint.FileName)
-	return r.dir.finish(r.model(r.theta, r.summary.Iterations))
+	m := r.model(r.theta, r.done)
+	if r.best != nil {
+		m.Run.Iterations, m.Run.Stopped = r.best.Iteration, r.done
+	}
+	return r.dir.finish(m)
 }

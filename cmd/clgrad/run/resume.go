@@ -11,16 +11,18 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
+	"strings"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
 	"clgrad/cmd/clgrad/text"
+	"clgrad/network"
 	"clgrad/network/checkpoint"
 )
 
-// reopen opens the directory of a run that is not finished, and finds out what the run
-// is and what it goes on from. A finished run is said to be so; it has no directory
-// then.
+// reopen opens the directory of a run that is not finished, or that is given more
+// iterations, and finds out what the run is and what it goes on from. Another finished run
+// is said to be so; it has no directory then.
 func (r *run) reopen(path string) (err error) {
 	defer func() {
 		if err != nil {
@@ -31,18 +33,32 @@ func (r *run) reopen(path string) (err error) {
 	if !isThere(config) {
 		return fmt.Errorf("%s: not found: the directory that train --out made is expected", config)
 	}
+	// Everything is looked at behind the lock: whoever had it may have finished the run, or
+	// given it more iterations.
+	lock, lockErr := lockDir(path, r.opts.Patience)
+	d := &directory{path: path, lock: lock, saved: -1, resumed: true}
+	defer func() {
+		if err != nil && lockErr == nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
 	read, err := recipe.Load(config)
 	if err != nil {
 		return err
 	}
 	r.Recipe = read.Recipe
-	lock, lockErr := lockDir(path, r.opts.Patience)
-	// Behind the lock: whoever had it may have finished the run.
+	if err := r.Complete(); err != nil {
+		return fmt.Errorf("%s: %w", config, err)
+	}
+	d.keep = int(r.KeepCheckpoints)
 	model, damaged := r.finishedModel(path)
-	d := &directory{path: path, lock: lock, keep: int(r.KeepCheckpoints), saved: -1, resumed: true}
+	if more := r.opts.Recipe; (more.Iterations > 0 || more.Epochs > 0) && (more.Iterations != r.Iterations || more.Epochs != r.Epochs) {
+		had := r.Recipe
+		r.had, r.Iterations, r.Epochs = &had, more.Iterations, more.Epochs
+	}
 	switch {
-	case model != nil && hasReport(path):
-		r.opts.Note("%s: finished, all %d iterations are done", path, r.Iterations)
+	case model != nil && r.had == nil && hasReport(path):
+		r.opts.Note("%s: finished, all %s are done", path, r.finishedWords(model))
 		if lockErr == nil {
 			return errors.Join(d.sweep(), d.tidy(r.CheckpointEvery > 0), d.Close())
 		}
@@ -51,22 +67,25 @@ func (r *run) reopen(path string) (err error) {
 		return lockErr
 	}
 	r.dir = d
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.Close())
-		}
-	}()
 	if d.config, err = os.ReadFile(config); err != nil {
 		return err
 	}
 	if err := d.sweep(); err != nil {
 		return err
 	}
-	if model != nil {
-		r.opts.Note("%s: all %d iterations are done: the report is made", path, r.Iterations)
-		r.from, d.saved, d.file = model, model.Run.Iterations, d.name(checkpoint.FileName)
+	if model != nil && r.had == nil {
+		r.opts.Note("%s: all %s are done: the report is made", path, r.finishedWords(model))
+		r.from = asCheckpoint(*model)
+		d.saved, d.file = r.from.Run.Iterations, d.name(checkpoint.FileName)
 		return nil
 	}
+	return r.choose(path, model, damaged)
+}
+
+// choose finds what the run goes on from: the newest checkpoint, or a model that was
+// finished once and is newer, where it has all that the rest of the run needs. damaged is
+// why there is no such model though there is a file of its name.
+func (r *run) choose(path string, model *checkpoint.Model, damaged error) error {
 	m, file, passed, err := checkpoint.Newest(path)
 	if err != nil && !errors.Is(err, checkpoint.ErrNone) {
 		return err
@@ -81,13 +100,35 @@ func (r *run) reopen(path string) (err error) {
 	default:
 		r.opts.Note("%s: it is made again", text.OneLine(damaged))
 	}
-	if err != nil {
+	whole := model != nil && r.Rule().States() == 0 && !r.EarlyStopping
+	switch {
+	case whole && (err != nil || m.Run.Iterations < model.Run.Iterations):
+		r.from = model // lengthen makes a checkpoint of it
+	case err != nil && model != nil:
+		return fmt.Errorf("%s: its last checkpoint is not there any more: without the state in it the run cannot have more iterations", path)
+	case err != nil:
 		r.opts.Note("%s: goes on from the start", path)
 		return nil
+	default:
+		r.from, r.dir.saved, r.dir.file = &m, m.Run.Iterations, file
 	}
-	r.from, d.saved, d.file = &m, m.Run.Iterations, file
-	r.opts.Note("%s: goes on after iteration %d of %d", path, d.saved, r.Iterations)
+	r.opts.Note("%s: goes on after iteration %d of %s", path, r.from.Run.Iterations, strings.TrimSuffix(asked(r.Recipe), " iterations"))
 	return nil
+}
+
+// lengthen makes the directory that of a run of more iterations, if it is given more. All
+// that is looked at has been found sound by then. From now on the directory is one of an
+// unfinished run, so what that goes on from comes first.
+func (r *run) lengthen() error {
+	if r.had == nil {
+		return nil
+	}
+	if r.dir.saved < 0 && r.from != nil {
+		if err := r.dir.keepCheckpoint(*r.from); err != nil {
+			return err
+		}
+	}
+	return r.dir.configure(r.Recipe)
 }
 
 // finishedModel returns the model of all iterations in a run directory, nil where it
@@ -106,7 +147,56 @@ func (r *run) finishedModel(path string) (_ *checkpoint.Model, damaged error) {
 	case m.Run.Iterations != int(r.Iterations):
 		return nil, fmt.Errorf("%s: is of %d iterations where %d are expected", file, m.Run.Iterations, r.Iterations)
 	}
+	settled := r.Recipe // whose schedule stays as it is
+	all, every, err := settled.Settle(batches(*m.Run.Plan))
+	done, best := m.Run.Iterations, 0
+	if m.Run.Stopped > 0 {
+		done, best = m.Run.Stopped, m.Run.Iterations
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
+	}
+	if done != all && patient(r.EarlyStopping, every, int(r.Patience), done, best) {
+		return nil, fmt.Errorf("%s: is of %d iterations where %d are expected", file, done, all)
+	}
 	return &m, nil
+}
+
+// asCheckpoint returns a finished model as the checkpoint that it was made of, without
+// the optimizer's state.
+func asCheckpoint(m checkpoint.Model) *checkpoint.Model {
+	if done := m.Run.Stopped; done > 0 {
+		run := *m.Run
+		m.Best = &checkpoint.Best{Parameters: m.Parameters, Iteration: run.Iterations}
+		run.Iterations, run.Stopped = done, 0
+		m.Run = &run
+	}
+	return &m
+}
+
+// finishedWords says what a finished run has done.
+func (r *run) finishedWords(m *checkpoint.Model) string {
+	settled := r.Recipe
+	if all, _, err := settled.Settle(batches(*m.Run.Plan)); err == nil && m.Run.Stopped > 0 && m.Run.Stopped < all {
+		return fmt.Sprintf("%d iterations until early stopping", m.Run.Stopped)
+	}
+	return asked(r.Recipe)
+}
+
+// batches returns those of a plan that nobody has looked at yet.
+func batches(p network.Plan) int {
+	if p.Rows < 1 || p.BatchRows < 1 {
+		return 1
+	}
+	return p.Batches()
+}
+
+// asked says how long a run is to be.
+func asked(r recipe.Recipe) string {
+	if r.Epochs > 0 {
+		return fmt.Sprintf("%d epochs", r.Epochs)
+	}
+	return fmt.Sprintf("%d iterations", r.Iterations)
 }
 
 // hasReport reports whether a run directory has all that comes after the model: the
@@ -149,6 +239,11 @@ func (r *run) sameAs(from *checkpoint.Model) error {
 	if _, ok := theirs["layers"]; !ok { // version 1, whose setup does not say so
 		for _, key := range []string{"layers", "preprocess", "precision"} {
 			delete(ours, key)
+		}
+	}
+	for key, value := range map[string]string{"optimizer": `"gd"`, "schedule": `"constant"`} { // of an older program
+		if _, ok := theirs[key]; !ok {
+			theirs[key] = json.RawMessage(value)
 		}
 	}
 	both := maps.Clone(ours)

@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
 	"time"
 
 	"clgrad/cmd/clgrad/recipe"
@@ -32,8 +33,10 @@ type Options struct {
 	// and has the recipe's name.
 	Keep      bool
 	Directory string
-	Resume    string // the directory of a run to go on with; Recipe and Keep are then of no matter
-	NewPlan   bool   // go on by a plan made anew
+	// Resume is the directory of a run to go on with. Of Recipe, only Iterations and
+	// Epochs matter then, where one of them is given: the run is to have so many.
+	Resume  string
+	NewPlan bool // go on by a plan made anew
 
 	// Patience is how long a directory that another process has is waited for: a
 	// process that was killed has its memory, and its lock, for a moment longer.
@@ -50,6 +53,8 @@ type Options struct {
 	// Rows loads the rows that Recipe.Rows names, which are to be predicted by a
 	// network that was trained on the set.
 	Rows func(name recipe.Path, set dataset.Set) (network.Samples, error)
+	// Model loads the model that Recipe.From names.
+	Model func(name recipe.Path) (checkpoint.Model, error)
 	// Start opens the recipe's backend and starts there.
 	Start func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error)
 	// Open opens a backend by its name.
@@ -63,10 +68,12 @@ type run struct {
 	ctx  context.Context
 	dir  *directory        // nil where nothing is kept
 	from *checkpoint.Model // what the run goes on from, nil for the start
+	had  *recipe.Recipe    // the recipe before the run was given more iterations, nil where it was not
 
 	setup   json.RawMessage // what of the recipe decides the model
 	set     dataset.Set
 	layout  network.Layout
+	pace    pace
 	rows    network.Samples // to be predicted
 	backend network.Backend
 	trainer *network.Trainer
@@ -74,10 +81,14 @@ type run struct {
 	info    network.Info
 
 	trace
-	theta     []float64 // the final parameters
-	logits    []float64 // of heldOutRows, nil where they are not finite
-	rowLogits []float64 // of rows, nil where they are not finite
-	notFinite error     // what is said of sets without a finite result
+	batchRows []int            // of each iteration
+	best      *checkpoint.Best // with early stopping, by the loss of the validation set
+	initial   []float64        // parameters to start from, nil where they are drawn
+	done      int              // iterations, once they are all done
+	theta     []float64        // the final parameters
+	logits    []float64        // of heldOutRows, nil where they are not finite
+	rowLogits []float64        // of rows, nil where they are not finite
+	notFinite error            // what is said of sets without a finite result
 	summary   Summary
 }
 
@@ -104,8 +115,15 @@ func Train(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.trainer.Close(), r.backend.Close()) }()
-	if r.trace, err = r.dir.open(r.trainer.Done(), r.Recipe); err != nil {
+	if r.trace, err = r.dir.open(r.trainer.Done(), r.pace, r.lengthen); err != nil {
 		return err
+	}
+	for epoch := 0; len(r.batchRows) < r.trainer.Done(); epoch++ {
+		r.batchRows = append(r.batchRows, r.plan.EpochRows(epoch)...)
+	}
+	r.batchRows = r.batchRows[:r.trainer.Done()]
+	if r.best != nil {
+		r.recallLoss()
 	}
 	defer func() { r.resumeHint(err) }()
 	// The state before the first iteration has the plan in it.
@@ -119,6 +137,12 @@ func Train(ctx context.Context, o Options) (err error) {
 	// An interrupted run is worth as much as it came to.
 	if err := errors.Join(stopped, r.checkpoint()); err != nil {
 		return err
+	}
+	r.done = r.trainer.Done()
+	if r.best != nil {
+		if err := r.trainer.SetParameters(r.best.Parameters, r.best.Iteration); err != nil {
+			return err
+		}
 	}
 	if r.theta, err = r.trainer.Parameters(); err != nil {
 		return err
@@ -141,10 +165,10 @@ func Train(ctx context.Context, o Options) (err error) {
 // layout are those of the checkpoint that the run goes on from, once they are found to
 // be of this data.
 func (r *run) load() (err error) {
-	if r.setup, err = r.WithoutFiles(); err != nil {
+	if r.set, err = r.Load(r.ctx, r.opts.Data); err != nil {
 		return err
 	}
-	if r.set, err = r.Load(r.ctx, r.opts.Data); err != nil {
+	if err := r.settle(); err != nil {
 		return err
 	}
 	if r.from == nil {
@@ -161,6 +185,9 @@ func (r *run) load() (err error) {
 		if err := r.sameAs(r.from); err != nil {
 			return err
 		}
+		r.best = r.from.Best
+	} else if err := r.loadInitial(); err != nil {
+		return err
 	}
 	if _, r.rows = heldOutRows(r.set); r.Rows == "" {
 		return r.ctx.Err()
@@ -173,6 +200,48 @@ func (r *run) load() (err error) {
 	}
 	r.rows.Scaling = r.set.Train.Scaling
 	return r.ctx.Err()
+}
+
+// settle finds out what the recipe comes to on the data.
+func (r *run) settle() error {
+	rows := r.set.Train.Rows
+	batch, steps := r.Batch(rows), r.ScheduleSteps
+	if batch > rows {
+		return fmt.Errorf("--batch-size: batches of %d rows where the training set has %d", batch, rows)
+	}
+	r.pace.batches, r.pace.epochs = (rows+batch-1)/batch, r.Epochs > 0
+	var err error
+	if r.pace.total, r.pace.every, err = r.Settle(r.pace.batches); err != nil {
+		return err
+	}
+	if r.had != nil {
+		if had, _, err := r.had.Settle(r.pace.batches); err != nil || r.pace.total < had {
+			return errors.Join(err, fmt.Errorf("--resume: %s are fewer than the %s of the run: as many or more are expected", asked(r.Recipe), asked(*r.had)))
+		}
+	}
+	if r.ScheduleSteps != steps {
+		if err := r.dir.configure(r.Recipe); err != nil {
+			return err
+		}
+	}
+	r.setup, err = r.WithoutFiles()
+	return err
+}
+
+// loadInitial loads the parameters that the run starts from, if it does not draw them.
+func (r *run) loadInitial() error {
+	if r.From == "" {
+		return nil
+	}
+	m, err := r.opts.Model(r.From)
+	if err != nil {
+		return fmt.Errorf("--from: %w", err)
+	}
+	if !slices.Equal(m.Sizes, r.layout.Sizes) {
+		return fmt.Errorf("--from: %s is a network %v where this run has %v: layers of the same sizes are expected", r.From, m.Sizes, r.layout.Sizes)
+	}
+	r.initial = m.Parameters
+	return nil
 }
 
 // start opens the backend and makes the trainer: of the recipe, or where a checkpoint
@@ -188,10 +257,16 @@ func (r *run) start() (err error) {
 			err = fmt.Errorf("--resume: %w (--new-plan goes on with other bits)", err)
 		}
 	}
-	if err == nil {
-		r.info = r.backend.Info()
+	if err != nil {
+		return err
 	}
-	return err
+	r.info = r.backend.Info()
+	if r.initial != nil && r.from == nil {
+		if err := r.trainer.SetParameters(r.initial, 0); err != nil {
+			return errors.Join(err, r.trainer.Close(), r.backend.Close())
+		}
+	}
+	return nil
 }
 
 // startFrom is start on the plan of a checkpoint.
@@ -200,13 +275,30 @@ func (r *run) startFrom(from *checkpoint.Model) (err error) {
 	if n := len(r.plan.Shards); n != 1 {
 		return fmt.Errorf("the checkpoint's plan has %d shards where 1 is expected", n)
 	}
+	if batch := r.Batch(r.set.Train.Rows); r.plan.BatchRows > 0 && r.plan.BatchRows != batch {
+		return fmt.Errorf("the checkpoint's plan has batches of %d rows where the configuration has %d", r.plan.BatchRows, batch)
+	}
 	if r.backend, err = r.opts.Open(r.plan.Shards[0].Backend); err != nil {
 		return err
 	}
 	if r.trainer, err = network.NewTrainer(r.layout, r.set.Train, r.plan, []network.Backend{r.backend}, nil); err != nil {
 		return errors.Join(err, r.backend.Close())
 	}
-	if err := r.trainer.SetParameters(from.Parameters, from.Run.Iterations); err != nil {
+	return r.restore(from)
+}
+
+// restore sets the trainer to what a checkpoint has.
+func (r *run) restore(from *checkpoint.Model) error {
+	done, o := from.Run.Iterations, r.Rule().Optimizer
+	err := r.trainer.SetParameters(from.Parameters, done)
+	switch {
+	case err != nil:
+	case from.State.Optimizer != "":
+		err = r.trainer.SetState(from.State)
+	case done > 0 && done < r.pace.total && r.Rule().States() > 0 && !r.exhausted():
+		err = fmt.Errorf("the checkpoint of iteration %d has no state of %s", done, o)
+	}
+	if err != nil {
 		return errors.Join(err, r.trainer.Close(), r.backend.Close())
 	}
 	return nil
@@ -217,8 +309,8 @@ func (r *run) startAnew(from *checkpoint.Model) (err error) {
 	if r.backend, r.trainer, r.plan, err = r.opts.Start(r.Recipe, r.set, r.layout); err != nil {
 		return err
 	}
-	if err := r.trainer.SetParameters(from.Parameters, from.Run.Iterations); err != nil {
-		return errors.Join(err, r.trainer.Close(), r.backend.Close())
+	if err := r.restore(from); err != nil {
+		return err
 	}
 	r.opts.Note("goes on by a new plan: what comes after iteration %d has other bits than a run that was not interrupted", from.Run.Iterations)
 	return nil
@@ -240,14 +332,22 @@ func heldOutRows(set dataset.Set) (name string, samples network.Samples) {
 // reaches as far.
 func (r *run) checkpoint() error {
 	done := r.trainer.Done()
-	if r.dir == nil || r.dir.failed || r.dir.saved == done || len(r.lines) != logged(done, int(r.LogEvery), int(r.Iterations)) {
+	if r.dir == nil || r.dir.failed || r.dir.saved == done || len(r.lines) != r.pace.logged(done) {
 		return nil
 	}
 	theta, err := r.trainer.Parameters()
 	if err != nil {
 		return err
 	}
-	return r.dir.checkpoint(r.model(theta, done))
+	m := r.model(theta, done)
+	m.Best = r.best
+	if m.State, err = r.trainer.State(); err != nil {
+		return err
+	}
+	if len(m.State.Vectors) == 0 {
+		m.State = network.State{}
+	}
+	return r.dir.checkpoint(m)
 }
 
 // model returns all that a model or checkpoint of the run holds.
@@ -267,7 +367,7 @@ func (r *run) model(theta []float64, done int) checkpoint.Model {
 
 // resumeHint says where a run that did not end well can be gone on with.
 func (r *run) resumeHint(err error) {
-	d, done := r.dir, r.trainer.Done()
+	d, done := r.dir, max(r.done, r.trainer.Done())
 	resume := func() string { return "clgrad train --resume " + text.ShellWord(d.path) }
 	var nonFinite *network.NonFiniteError
 	switch {

@@ -3,9 +3,11 @@ package run
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"time"
 
 	"clgrad/cmd/clgrad/measure"
+	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
 	"clgrad/cmd/clgrad/score"
 	"clgrad/cmd/clgrad/text"
@@ -21,6 +23,10 @@ type Summary struct {
 	Precision     string         `json:"precision,omitempty"` // of products, where it is reduced
 	Layers        []int          `json:"layers"`
 	Iterations    int            `json:"iterations"`
+	Epochs        float64        `json:"epochs,omitempty"`     // where batches are smaller than the data
+	BatchSize     int            `json:"batch_size,omitempty"` // likewise
+	Optimizer     string         `json:"optimizer"`
+	LR            float64        `json:"lr"`
 	Loss          network.Number `json:"loss"`
 	TrainAccuracy network.Number `json:"train_accuracy"`
 	score.HeldOut
@@ -31,6 +37,11 @@ type Summary struct {
 	Median  float64 `json:"median_iteration_seconds"`
 	PeakRSS int64   `json:"peak_rss_bytes"`
 	Model   string  `json:"model,omitempty"` // the file that was saved
+
+	// Of early stopping.
+	StoppedEarly bool       `json:"stopped_early,omitempty"`
+	Best         *bestShown `json:"best,omitempty"`
+	stopping     string     // the same in words
 
 	// What a recipe asks for.
 	Recipe       string          `json:"recipe,omitempty"`
@@ -68,7 +79,7 @@ func (r *run) show() error {
 		return json.NewEncoder(out).Encode(s)
 	}
 	if r.opts.Screen {
-		fmt.Fprintf(out, "Loss\n%s", text.Curve(r.loss))
+		fmt.Fprintf(out, "Loss\n%s", text.Curve(r.lossCurve().Values))
 		if _, samples := heldOutRows(r.set); r.logits != nil {
 			fmt.Fprint(out, text.Samples(samples, r.set.Shape, r.captions(samples)))
 		}
@@ -80,8 +91,15 @@ func (r *run) show() error {
 	for _, f := range s.figures() {
 		fmt.Fprintf(out, "%s: %s\n", f.Name, f.Value)
 	}
-	fmt.Fprintf(out, "Time: %.1f s for %d iterations, the first %.3f s, then %s s each (median)\n",
-		s.Seconds, s.Iterations, r.times[0].Seconds(), text.Digits(s.Median))
+	if words := optimizerWords(r.Recipe); words != "gd" {
+		fmt.Fprintf(out, "Optimizer: %s, learning rate %g\n", words, s.LR)
+	}
+	first := "first"
+	if r.pace.byEpoch() {
+		first = "first iteration"
+	}
+	fmt.Fprintf(out, "Time: %.1f s for %s, the %s %.3f s, then %s s each (median)\n",
+		s.Seconds, r.pace.count(s.Iterations), first, r.times[0].Seconds(), text.Digits(s.Median))
 	if s.PeakRSS > 0 {
 		fmt.Fprintf(out, "Peak memory: %.0f MB\n", float64(s.PeakRSS)/1e6)
 	}
@@ -96,10 +114,43 @@ func (r *run) show() error {
 	return nil
 }
 
+// optimizerWords says how the parameters are updated, apart from the learning rate:
+// "gd" for plain gradient descent over all rows at a constant rate.
+func optimizerWords(r recipe.Recipe) string {
+	rule, schedule := r.Rule(), r.Rates()
+	words := []string{string(rule.Optimizer)}
+	add := func(format string, args ...any) { words = append(words, fmt.Sprintf(format, args...)) }
+	switch rule.States() {
+	case 1:
+		add("momentum %g", rule.Momentum)
+	case 2:
+		add("beta1 %g, beta2 %g, epsilon %g", rule.Beta1, rule.Beta2, rule.Epsilon)
+	}
+	if rule.WeightDecay > 0 {
+		add("weight decay %g", rule.WeightDecay)
+	}
+	if r.BatchSize > 0 {
+		add("batches of %d rows", r.BatchSize)
+	}
+	switch schedule.Shape {
+	case network.StepDown:
+		add("rate times %g every %d iterations", schedule.Gamma, schedule.StepSize)
+	case network.Cosine:
+		add("cosine schedule of %d iterations", schedule.Steps)
+	}
+	if schedule.Warmup > 0 {
+		add("warm-up of %d iterations", schedule.Warmup)
+	}
+	return strings.Join(words, ", ")
+}
+
 // figures are what a recipe asks for, in words.
 func (s Summary) figures() (all []report.Figure) {
 	if v := s.UnscaledTest; v != nil && score.Finite(float64(*v)) {
 		all = append(all, report.Figure{Name: "Test set without scaling", Value: "accuracy " + text.Percent(float64(*v))})
+	}
+	if s.stopping != "" {
+		all = append(all, report.Figure{Name: "Early stopping", Value: s.stopping})
 	}
 	if p := s.Passes; p != nil {
 		all = append(all, report.Figure{Name: fmt.Sprintf("Training accuracy of %g %%", 100*p.Accuracy), Value: p.when()})

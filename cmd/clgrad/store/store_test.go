@@ -256,6 +256,7 @@ func TestFull(t *testing.T) {
 func FuzzStore(f *testing.F) {
 	s := &Store{device: device}
 	t := tuning("weight_gradient 784x128")
+	t.Steps = map[string]kernels.StepTile{"step 784x128x10": *kernels.Default(kernels.CPU, 2, 16).Step}
 	good, err := json.Marshal(content{MadeFor: s.device.Identity(), Passed: []string{Key("one")}, Tuning: &t})
 	if err != nil {
 		f.Fatal(err)
@@ -277,10 +278,17 @@ func FuzzStore(f *testing.F) {
 		if err != nil {
 			return
 		}
-		k := kernels.Default(kernels.CPU, 1)
+		k := kernels.Default(kernels.CPU, 1, 16)
 		k.Shapes = tuning.Shapes
-		if err := k.Check(kernels.Limits{WorkGroup: device.MaxWorkGroup, LocalMemory: device.LocalMemory}); err != nil {
+		limits := kernels.Limits{WorkGroup: device.MaxWorkGroup, LocalMemory: device.LocalMemory}
+		if err := k.Check(limits); err != nil {
 			t.Error(err)
+		}
+		for _, tile := range tuning.Steps {
+			k.Step, k.Packed = &tile, tile.Tile(*k.Packed)
+			if err := k.Check(limits); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

@@ -1,0 +1,224 @@
+package recipe
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+
+	"clgrad/network"
+)
+
+// A Training says how the parameters are updated. What a file or a command line leaves
+// out is 0 or nil, until [Recipe.Complete] sets it.
+type Training struct {
+	From      Path      `json:"from,omitempty" placeholder:"MODEL" help:"Start from the parameters of this model, a safetensors file with layers of the same sizes or the directory of a run, in place of --init. The features are scaled by --preprocess, as those of any run."`
+	BatchSize Count     `json:"batch_size,omitempty" placeholder:"ROWS" help:"Rows of a batch. Each iteration is over one batch, and each epoch visits all of them in an order drawn from --seed. Default: all rows."`
+	Optimizer Optimizer `json:"optimizer" default:"gd" help:"What updates the parameters: ${optimizers}. Formulas and defaults are PyTorch's."`
+
+	Momentum    *Fraction `json:"momentum,omitempty" placeholder:"MU" of:"optimizer" help:"Momentum of the optimizers momentum and nesterov. Default: 0.9."`
+	Beta1       *Fraction `json:"beta1,omitempty" name:"beta1" placeholder:"BETA" of:"optimizer" help:"Decay of the mean of gradients, of adam and adamw. Default: 0.9."`
+	Beta2       *Fraction `json:"beta2,omitempty" name:"beta2" placeholder:"BETA" of:"optimizer" help:"Decay of the mean of squared gradients, of adam and adamw. Default: 0.999."`
+	Epsilon     *Decimal  `json:"epsilon,omitempty" placeholder:"EPSILON" of:"optimizer" help:"What adam and adamw add to the root of that mean. Default: 1e-8."`
+	WeightDecay *Decimal  `json:"weight_decay,omitempty" placeholder:"LAMBDA" of:"optimizer" help:"Weight decay: L2 regularisation, decoupled from the gradient with adamw. Default: 0, 0.01 with adamw."`
+
+	Schedule      network.Shape `json:"schedule" default:"constant" enum:"constant,step,cosine" help:"How the learning rate changes: ${enum}. step multiplies it by --gamma every --step-size iterations. cosine takes it to 0 at --schedule-steps."`
+	ScheduleSteps Count         `json:"schedule_steps,omitempty" placeholder:"N" of:"schedule,iterations,epochs,batch-size" help:"Iteration at which cosine ends. Default: the run's last."`
+	StepSize      Count         `json:"step_size,omitempty" placeholder:"N" of:"schedule" help:"Iterations of a step of the schedule step."`
+	Gamma         Share         `json:"gamma,omitempty" placeholder:"GAMMA" of:"schedule" help:"What the schedule step multiplies the rate by. Default: 0.1."`
+	Warmup        Period        `json:"warmup,omitempty" default:"0" placeholder:"N" help:"Let the learning rate rise linearly over the first N iterations."`
+
+	EarlyStopping bool  `json:"early_stopping,omitempty" help:"Evaluate the validation set every --log-every iterations, and end with the parameters that had its lowest loss: after --patience evaluations without a lower one, or at the last iteration."`
+	Patience      Count `json:"patience,omitempty" placeholder:"N" help:"Evaluations that --early-stopping waits for a lower loss. Default: 10."`
+}
+
+// DefaultRate returns the learning rate of an optimizer where none is given.
+func DefaultRate(o network.Optimizer) Rate { return Rate(network.DefaultLearningRate(o)) }
+
+// DefaultRates says those of all optimizers.
+func DefaultRates() string {
+	var all []string
+	for _, o := range network.Optimizers() {
+		all = append(all, fmt.Sprintf("%g for %s", DefaultRate(o), o))
+	}
+	return strings.Join(all, ", ")
+}
+
+// Optimizers lists the names of all optimizers.
+func Optimizers() string {
+	var all []string
+	for _, o := range network.Optimizers() {
+		all = append(all, string(o))
+	}
+	return strings.Join(all, ", ")
+}
+
+// A KeyError is what is wrong with the value of a key, or of the flag of that name.
+type KeyError struct {
+	Key     string // with _ for the flag's -
+	Problem string
+	missing bool // another key may solve it
+}
+
+func (e *KeyError) Error() string {
+	return "--" + strings.ReplaceAll(e.Key, "_", "-") + ": " + e.Problem
+}
+
+func wrong(key, format string, args ...any) error {
+	return &KeyError{Key: key, Problem: fmt.Sprintf(format, args...)}
+}
+
+// Complete sets what has no fixed default: the iterations, and what depends on the
+// optimizer and the schedule. An error is a [KeyError] about what contradicts itself.
+func (r *Recipe) Complete() error {
+	switch {
+	case r.Iterations > 0 && r.Epochs > 0:
+		return wrong("epochs", "iterations are given too: one of them is expected")
+	case r.Iterations == 0 && r.Epochs == 0:
+		r.Iterations = 100
+	}
+	if r.LogEvery == 0 && r.BatchSize == 0 {
+		r.LogEvery = 10
+	}
+	if r.LR == 0 {
+		r.LR = DefaultRate(network.Optimizer(r.Optimizer))
+	}
+	switch {
+	case r.Patience > 0 && !r.EarlyStopping:
+		return wrong("patience", "it belongs to early stopping, which is not asked for")
+	case r.EarlyStopping && r.Patience == 0:
+		r.Patience = 10
+	}
+	if err := r.completeRule(); err != nil {
+		return err
+	}
+	if err := r.completeSchedule(); err != nil {
+		return err
+	}
+	switch {
+	case r.Schedule == network.StepDown && r.StepSize == 0:
+		return &KeyError{"step_size", "is missing: the schedule step needs it", true}
+	case r.EarlyStopping && r.Validation == 0:
+		return &KeyError{"early_stopping", "a validation set is expected: give validation too", true}
+	}
+	return nil
+}
+
+// check is Complete for a file. What is missing there may come from flags.
+func (r *Recipe) check() error {
+	err := r.Complete()
+	if k := (*KeyError)(nil); errors.As(err, &k) && k.missing {
+		return nil
+	}
+	return err
+}
+
+// completeRule sets the hyper-parameters that the optimizer has.
+func (t *Training) completeRule() error {
+	o := network.Optimizer(t.Optimizer)
+	momentum, adam := []network.Optimizer{network.Momentum, network.Nesterov}, []network.Optimizer{network.Adam, network.AdamW}
+	rule := network.NewRule(o)
+	for _, p := range []struct {
+		key     string
+		of      []network.Optimizer
+		given   bool
+		initial func()
+	}{
+		{"momentum", momentum, t.Momentum != nil, func() { t.Momentum = pointer(Fraction(rule.Momentum)) }},
+		{"beta1", adam, t.Beta1 != nil, func() { t.Beta1 = pointer(Fraction(rule.Beta1)) }},
+		{"beta2", adam, t.Beta2 != nil, func() { t.Beta2 = pointer(Fraction(rule.Beta2)) }},
+		{"epsilon", adam, t.Epsilon != nil, func() { t.Epsilon = pointer(Decimal(rule.Epsilon)) }},
+		{"weight_decay", slices.Concat([]network.Optimizer{network.GD}, momentum, adam), t.WeightDecay != nil, func() { t.WeightDecay = pointer(Decimal(rule.WeightDecay)) }},
+	} {
+		switch has := slices.Contains(p.of, o); {
+		case p.given && !has:
+			return wrong(p.key, "the optimizer %s has none: it belongs to %s", o, strings.ReplaceAll(strings.Trim(fmt.Sprint(p.of), "[]"), " ", " and "))
+		case has && !p.given && (p.key != "weight_decay" || rule.WeightDecay > 0):
+			p.initial()
+		}
+	}
+	// Flags have their ranges but for this one.
+	if err := t.Rule().Check(); err != nil {
+		return wrong("epsilon", "%v", err)
+	}
+	return nil
+}
+
+func pointer[T any](v T) *T { return &v }
+
+// completeSchedule checks what does not depend on the number of iterations.
+func (t *Training) completeSchedule() error {
+	for _, p := range []struct {
+		key   string
+		of    network.Shape
+		given bool
+	}{
+		{"schedule_steps", network.Cosine, t.ScheduleSteps > 0},
+		{"step_size", network.StepDown, t.StepSize > 0},
+		{"gamma", network.StepDown, t.Gamma > 0},
+	} {
+		if p.given && t.Schedule != p.of {
+			return wrong(p.key, "the schedule %s has none: it belongs to %s", t.Schedule, p.of)
+		}
+	}
+	if t.Schedule == network.StepDown && t.Gamma == 0 {
+		t.Gamma = 0.1
+	}
+	return nil
+}
+
+// Rule returns the optimizer with its hyper-parameters, of a complete recipe.
+func (t Training) Rule() network.Rule {
+	return network.Rule{
+		Optimizer: network.Optimizer(t.Optimizer), Momentum: value(t.Momentum), Beta1: value(t.Beta1), Beta2: value(t.Beta2),
+		Epsilon: value(t.Epsilon), WeightDecay: value(t.WeightDecay),
+	}
+}
+
+func value[T ~float64](p *T) float64 {
+	if p == nil {
+		return 0
+	}
+	return float64(*p)
+}
+
+// Rates returns the schedule of the learning rate.
+func (t Training) Rates() network.Schedule {
+	return network.Schedule{
+		Shape: t.Schedule, Steps: int(t.ScheduleSteps), StepSize: int(t.StepSize), Gamma: float64(t.Gamma), Warmup: int(t.Warmup),
+	}
+}
+
+// Batch returns the rows of a batch of a training set.
+func (t Training) Batch(rows int) int {
+	if t.BatchSize == 0 {
+		return rows
+	}
+	return int(t.BatchSize)
+}
+
+// Settle turns what a complete recipe says of epochs into iterations, of which an epoch
+// has batches, and sets the end of a cosine schedule that is not given. It returns the
+// number of iterations, and after how many of them each line is reported.
+func (r *Recipe) Settle(batches int) (iterations, every int, err error) {
+	iterations = int(r.Iterations)
+	if r.Epochs > 0 {
+		if int(r.Epochs) > Most/batches {
+			return 0, 0, wrong("epochs", "%d of %d iterations each: %d iterations at most are possible", r.Epochs, batches, Most)
+		}
+		iterations = int(r.Epochs) * batches
+	}
+	if r.Schedule == network.Cosine && r.ScheduleSteps == 0 {
+		r.ScheduleSteps = Count(iterations)
+	}
+	if err := r.Rates().Check(iterations); err != nil {
+		return 0, 0, wrong("schedule", "%v", err)
+	}
+	every = int(r.LogEvery)
+	if every == 0 {
+		if every = batches; batches == 1 {
+			every = 10
+		}
+	}
+	return iterations, every, nil
+}

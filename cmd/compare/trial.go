@@ -1,0 +1,303 @@
+package main
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"os"
+	"os/exec"
+	"runtime"
+	"slices"
+	"strings"
+	"time"
+)
+
+// A setting is how a network is trained once. learner.py reads the same object.
+type setting struct {
+	Layers    []int    `json:"layers"`
+	Optimizer string   `json:"optimizer"` // sgd, nesterov, adam or lbfgs
+	LR        float64  `json:"lr"`
+	Batch     int      `json:"batch"` // 0 for all rows
+	Seed      int      `json:"seed"`
+	Epochs    int      `json:"epochs"`
+	Target    *float64 `json:"target,omitempty"`
+	Limit     float64  `json:"limit"` // seconds of training
+	Warm      bool     `json:"warm"`
+}
+
+// String names the rule, its rate and the batches.
+func (s setting) String() string {
+	rule := map[string]string{"sgd": "SGD", "nesterov": "Nesterov", "adam": "Adam", "lbfgs": "L-BFGS"}[s.Optimizer]
+	if s.LR > 0 {
+		rule += fmt.Sprintf(" %g", s.LR)
+	}
+	if s.Batch == 0 {
+		return rule + ", all rows"
+	}
+	return fmt.Sprintf("%s, batch %d", rule, s.Batch)
+}
+
+// A trial is what training by a setting came to.
+type trial struct {
+	Version string `json:"version"`
+	Epochs  []struct {
+		Seconds  float64 `json:"seconds"` // of training so far
+		Accuracy float64 `json:"accuracy"`
+	} `json:"epochs"`
+	whole float64 // seconds of the whole process
+}
+
+// to returns the seconds and epochs to an accuracy, infinite where it was not reached.
+func (t trial) to(target float64) (seconds, epochs float64) {
+	for i, e := range t.Epochs {
+		if e.Accuracy >= target {
+			return e.Seconds, float64(i + 1)
+		}
+	}
+	return math.Inf(1), math.Inf(1)
+}
+
+// epoch returns the seconds of an epoch: the median.
+func (t trial) epoch() float64 {
+	var all []float64
+	before := 0.
+	for _, e := range t.Epochs {
+		all = append(all, e.Seconds-before)
+		before = e.Seconds
+	}
+	return middle(all)
+}
+
+// middle returns the median, infinite of nothing. Values may be infinite.
+func middle(v []float64) float64 {
+	if len(v) == 0 {
+		return math.Inf(1)
+	}
+	s := slices.Sorted(slices.Values(v))
+	return (s[(len(s)-1)/2] + s[len(s)/2]) / 2
+}
+
+// A variant is an environment that a learner may be faster in.
+type variant struct {
+	name string
+	env  []string
+}
+
+// A learner trains by settings.
+type learner struct {
+	name     string
+	variants []variant
+	// try trains by each setting in turn. One may be ended when it has taken longer than
+	// another before it took to the target.
+	try     func(v variant, settings []setting) ([]trial, error)
+	version string // once it has run
+	out     bool   // it cannot be run
+}
+
+// label returns the name with the version.
+func (l *learner) label() string { return strings.TrimSpace(l.name + " " + l.version) }
+
+// once trains by one setting.
+func (l *learner) once(v variant, s setting) (trial, error) {
+	all, err := l.try(v, []setting{s})
+	if err != nil {
+		return trial{}, fmt.Errorf("%s: %w", l.name, err)
+	}
+	if len(all) != 1 {
+		return trial{}, fmt.Errorf("%s: %d results of one setting", l.name, len(all))
+	}
+	l.version = all[0].Version
+	return all[0], nil
+}
+
+// A choice is a setting in a variant.
+type choice struct {
+	variant
+	setting
+}
+
+// String names setting and variant.
+func (c choice) String() string {
+	if c.variant.name == "" {
+		return c.setting.String()
+	}
+	return c.setting.String() + ", " + c.variant.name
+}
+
+// finalists is how many settings the first pass tries in every variant.
+const finalists = 3
+
+// best tries every setting in the first variant, and the settings that came to the target
+// first in the others: threads and kernels hardly change how many epochs it takes. It
+// returns the one that came there first; where none did, the one with the highest accuracy.
+func (l *learner) best(settings []setting) (best choice, seconds float64, err error) {
+	type result struct {
+		choice
+		took, accuracy float64
+	}
+	before := func(a, b result) int { return cmp.Or(cmp.Compare(a.took, b.took), cmp.Compare(b.accuracy, a.accuracy)) }
+	var results []result
+	left := slices.Clone(settings)
+	limit := math.Inf(1)
+	for i, v := range l.variants {
+		if i == 1 {
+			slices.SortStableFunc(results, before)
+			left = nil
+			for _, r := range results[:min(finalists, len(results))] {
+				left = append(left, r.setting)
+			}
+		}
+		all := slices.Clone(left)
+		for i := range all {
+			all[i].Limit = min(all[i].Limit, limit)
+		}
+		trials, err := l.try(v, all)
+		if err != nil {
+			return best, limit, fmt.Errorf("%s: %w", l.name, err)
+		}
+		for i, t := range trials {
+			l.version = t.Version
+			r := result{choice: choice{v, left[i]}}
+			r.took, _ = t.to(*left[i].Target)
+			for _, e := range t.Epochs {
+				r.accuracy = max(r.accuracy, e.Accuracy)
+			}
+			limit = min(limit, r.took)
+			results = append(results, r)
+		}
+	}
+	first := slices.MinFunc(results, before)
+	return first.choice, first.took, nil
+}
+
+// clgradLearner is clgrad compare, a process for each setting.
+func clgradLearner(o options) *learner {
+	l := &learner{name: "clgrad", variants: []variant{{}}}
+	l.try = func(_ variant, settings []setting) (all []trial, err error) {
+		best := math.Inf(1)
+		for _, s := range settings {
+			s.Limit = min(s.Limit, best)
+			t, err := clgradTrial(o, s)
+			if err != nil {
+				return all, err
+			}
+			all = append(all, t)
+			if s.Target != nil {
+				took, _ := t.to(*s.Target)
+				best = min(best, took)
+			}
+		}
+		return all, nil
+	}
+	return l
+}
+
+func clgradTrial(o options, s setting) (t trial, err error) {
+	optimizer, batch := s.Optimizer, "all"
+	if optimizer == "sgd" {
+		optimizer = "gd"
+	}
+	if s.Batch > 0 {
+		batch = fmt.Sprint(s.Batch)
+	}
+	args := []string{"compare", "--json", "--backend", o.backend, "--data", o.data, "--layers", strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Layers[1:len(s.Layers)-1]), " ", ","), "[]"),
+		"--optimizer", optimizer, "--batch-size", batch, "--seed", fmt.Sprint(s.Seed), "--epochs", fmt.Sprint(s.Epochs), "--time-limit", fmt.Sprint(max(1, math.Ceil(s.Limit)))}
+	if s.LR > 0 {
+		args = append(args, "--lr", fmt.Sprint(s.LR))
+	}
+	if s.Target != nil {
+		args = append(args, "--target", fmt.Sprint(*s.Target))
+	}
+	if !s.Warm {
+		args = append(args, "--cold")
+	}
+	out, whole, err := output(exec.Command(o.clgrad, args...))
+	if err != nil {
+		return t, err
+	}
+	var r struct {
+		Entries []struct {
+			Runs []trial `json:"runs"`
+		} `json:"entries"`
+	}
+	if err := json.Unmarshal(out, &r); err != nil {
+		return t, err
+	}
+	if len(r.Entries) != 1 || len(r.Entries[0].Runs) != 1 {
+		return t, errors.New("clgrad compare has another number of runs than one")
+	}
+	t = r.Entries[0].Runs[0]
+	t.whole = whole
+	return t, nil
+}
+
+// peerLearner is an engine of learner.py, a process for all settings.
+func peerLearner(o options, name, engine string, variants []variant) *learner {
+	l := &learner{name: name, variants: variants}
+	l.try = func(v variant, settings []setting) (all []trial, err error) {
+		args := []string{o.learner, engine, o.data}
+		for _, s := range settings {
+			text, err := json.Marshal(s)
+			if err != nil {
+				return nil, err
+			}
+			args = append(args, string(text))
+		}
+		c := exec.Command(o.python, args...)
+		c.Env = append(os.Environ(), v.env...)
+		out, whole, err := output(c)
+		if err != nil {
+			return nil, err
+		}
+		for line := range bytes.Lines(out) {
+			var t trial
+			if err := json.Unmarshal(line, &t); err != nil {
+				return nil, fmt.Errorf("%.200q: %w", line, err)
+			}
+			t.whole = whole
+			all = append(all, t)
+		}
+		if len(all) != len(settings) {
+			return nil, fmt.Errorf("%s: %d results of %d settings", engine, len(all), len(settings))
+		}
+		return all, nil
+	}
+	return l
+}
+
+// output runs a command and returns its output and how long it took. Of one that fails the
+// error has the last line that it said.
+func output(c *exec.Cmd) (out []byte, seconds float64, err error) {
+	var said bytes.Buffer
+	c.Stderr = &said
+	begin := time.Now()
+	out, err = c.Output()
+	if err != nil {
+		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+		err = fmt.Errorf("%w: %s", err, lines[len(lines)-1])
+	}
+	return out, time.Since(begin).Seconds(), err
+}
+
+// threads returns variants of one thread and of all processors, each with OpenBLAS's own
+// choice of kernels and, where the processor has AVX-512, with those for it.
+func threads() (all []variant) {
+	for _, n := range slices.Compact([]int{1, runtime.NumCPU()}) {
+		name := "1 thread"
+		if n > 1 {
+			name = fmt.Sprintf("%d threads", n)
+		}
+		v := variant{name, []string{fmt.Sprintf("OMP_NUM_THREADS=%d", n), fmt.Sprintf("OPENBLAS_NUM_THREADS=%d", n)}}
+		all = append(all, v)
+		if wide() {
+			all = append(all, variant{name + ", SkylakeX kernels", append(slices.Clone(v.env), skylake)})
+		}
+	}
+	return all
+}
+
+// skylake tells OpenBLAS to take its kernels for AVX-512.
+const skylake = "OPENBLAS_CORETYPE=SkylakeX"

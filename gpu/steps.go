@@ -1,0 +1,334 @@
+package gpu
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"slices"
+	"unsafe"
+
+	"clgrad/kernels"
+	"clgrad/network"
+)
+
+// maxIndexRows is how many rows of a batch the entries of its index can name.
+const maxIndexRows = 1 << 16
+
+// steps are whole iterations over packed input (kernels/step_register.cl).
+type steps struct {
+	e       *executor
+	layout  network.Layout
+	x       *input
+	network string // its sizes, for launches
+	cap     int    // rows of the activations
+
+	index  featureIndex
+	wt     *object // the transposed weights of all layers but the first
+	acts   network.Buffer
+	losses *object
+}
+
+// NewSteps prepares whole iterations where the plan has them and the input is packed.
+func (e *executor) NewSteps(l network.Layout, s network.Samples, in network.Input) (network.Steps, error) {
+	x := e.ownInput(in)
+	network.CheckNewSteps(l, in)
+	if err := x.check("steps"); err != nil {
+		return nil, err
+	}
+	if e.config.Step == nil || x.packed == nil || x.affine != nil || l.Layers() > kernels.MaxStepLayers {
+		return nil, nil
+	}
+	st := &steps{e: e, layout: l, x: x, network: fmt.Sprint(l.Sizes)}
+	if err := st.prepare(s, *e.config.Step); err != nil {
+		return nil, errors.Join(err, st.Close())
+	}
+	return st, nil
+}
+
+func (st *steps) prepare(s network.Samples, tile kernels.StepTile) (err error) {
+	e, sizes := st.e, st.layout.Sizes
+	most := slices.Max(st.x.blocks)
+	if most > maxIndexRows {
+		return e.s.fail("steps", fmt.Errorf("a batch of %d rows: up to %d are possible", most, maxIndexRows))
+	}
+	st.cap = groups(most, tile.DenseRows) * tile.DenseRows
+	perRow, transposed := 0, 1
+	for i, n := range sizes[1:] {
+		p := network.Stride(n)
+		perRow += p
+		if i < len(sizes)-2 {
+			perRow += p
+			transposed += p * network.Stride(sizes[i+2])
+		}
+	}
+	// Behind them there is room for a tile that goes beyond the inputs of the last layer.
+	if st.acts, err = e.NewBuffer(st.cap*perRow + network.Align*tile.DenseRows); err != nil {
+		return err
+	}
+	if st.wt, err = e.zeroed("transposed weights", 4*transposed); err != nil {
+		return err
+	}
+	if st.losses, err = e.zeroed("partial losses", 8*tile.RowItems); err != nil {
+		return err
+	}
+	return st.index.load(st.x, s)
+}
+
+// check reports whole iterations that were closed, or whose input was.
+func (st *steps) check(operation string) error {
+	if st.wt.handle == nil {
+		return st.e.s.fail(operation, network.ErrClosed)
+	}
+	return st.x.check(operation)
+}
+
+// Begin transposes the weights.
+func (st *steps) Begin(theta network.Buffer) error {
+	e, at := st.e, 0
+	network.CheckSteps(st.layout, network.Whole(theta))
+	if err := st.check("steps"); err != nil {
+		return err
+	}
+	for i := 1; i < st.layout.Layers(); i++ {
+		span, _ := st.layout.Layer(i)
+		w := e.operand(span.In(theta))
+		stride := network.Stride(w.rows)
+		l, err := e.launch(launchKey{kernel: "transpose", operation: "transpose", n: w.rows, p: w.cols}, false,
+			func() (kernels.Program, []int) { return kernels.Transpose(), e.group2() })
+		if err != nil {
+			return err
+		}
+		if err := l.run(e.arguments().ints(w.rows, w.cols).matrix(w).at(st.wt, at).ints(stride), stride, w.cols); err != nil {
+			return err
+		}
+		at += network.Stride(w.cols) * stride
+	}
+	return nil
+}
+
+// rows enqueues what is local to a row.
+func (st *steps) rows(b network.Block, m int, theta *object) error {
+	e, x, tile := st.e, st.x, *st.e.config.Step
+	if b.Input != network.Input(x) {
+		panic(foreign)
+	}
+	rows := b.Rows()
+	if err := st.check(network.OpStepRows); err != nil {
+		return err
+	}
+	if x.labels == nil {
+		return e.s.fail(network.OpStepRows, network.ErrNoLabels)
+	}
+	l, err := e.launch(launchKey{kernel: "step_rows", operation: network.OpStepRows, network: st.network}, true,
+		func() (kernels.Program, []int) { return tile.RowsOf(st.layout.Sizes), []int{1} })
+	if err != nil {
+		return err
+	}
+	a := e.arguments().ints(rows, st.cap).float(1 / float64(m))
+	x.packed.add(a, b.Index)
+	a.at(x.labels, x.starts[b.Index]).buffers(theta, st.wt, e.own(st.acts), st.losses)
+	return l.run(a, tile.RowItems)
+}
+
+// columns enqueues what is local to a weight, theta being what the rule is for.
+func (st *steps) columns(rule kernels.Rule, f network.Factors, iteration int, b network.Block, theta *object, state []network.Vector, r network.Recorder, record int) error {
+	e, x, tile, mine := st.e, st.x, *st.e.config.Step, st.e.ownRecorder(r)
+	if record < 0 || record >= mine.records {
+		panic(badRange)
+	}
+	if err := e.trust(rule); err != nil {
+		return err
+	}
+	l, err := e.launch(launchKey{kernel: "step_columns", operation: network.OpStepColumns, rule: rule, network: st.network}, true,
+		func() (kernels.Program, []int) {
+			return tile.ColumnsOf(st.layout.Sizes, rule), []int{1}
+		})
+	if err != nil {
+		return err
+	}
+	vectors := [2]*object{theta, theta} // any will do where the rule has less state
+	for i, v := range state {
+		vectors[i] = e.own(v.Buffer)
+	}
+	a := e.arguments().ints(b.Rows(), st.cap, iteration, tile.RowItems, record).factors(f)
+	st.index.add(a, b.Index)
+	a.buffers(x.packed.table, theta, vectors[0], vectors[1], st.wt, e.own(st.acts), st.losses, mine.o)
+	return l.run(a, tile.Tasks(st.layout.Sizes))
+}
+
+// Evaluate enqueues loss and gradient of a block.
+func (st *steps) Evaluate(b network.Block, m int, theta, g network.Buffer, add bool, r network.Recorder, record int) error {
+	network.CheckSteps(st.layout, network.Whole(theta), network.Whole(g))
+	to := st.e.own(g)
+	if err := st.rows(b, m, st.e.own(theta)); err != nil {
+		return err
+	}
+	return st.columns(kernels.Sum, network.Factors{Keep1: float64(flag(add))}, 0, b, to, nil, r, record)
+}
+
+// Step enqueues an iteration.
+func (st *steps) Step(u network.Update, b network.Block, theta network.Buffer, state []network.Vector, r network.Recorder, record int) error {
+	network.CheckUpdate(u, network.Whole(theta), network.Whole(theta), state)
+	network.CheckSteps(st.layout, append([]network.Vector{network.Whole(theta)}, state...)...)
+	x := st.e.own(theta)
+	if err := st.rows(b, b.Rows(), x); err != nil {
+		return err
+	}
+	return st.columns(ruleOf(u), u.Factors(), u.Iteration, b, x, state, r, record)
+}
+
+// Stages returns what the last block left, as kernels/step_register.cl stores it.
+func (st *steps) Stages(b network.Block) (h, dz []network.Matrix) {
+	at := 0
+	next := func(n int) network.Matrix {
+		stride := network.Stride(n)
+		m := network.Matrix{Buffer: st.acts, Offset: at, Rows: b.Rows(), Cols: n, Stride: stride}
+		at += st.cap * stride
+		return m
+	}
+	sizes := st.layout.Sizes
+	for _, n := range sizes[1 : len(sizes)-1] {
+		h = append(h, next(n))
+	}
+	for _, n := range sizes[1:] {
+		dz = append(dz, next(n))
+	}
+	return h, dz
+}
+
+// Close frees the memory.
+func (st *steps) Close() error {
+	for _, o := range []*object{st.wt, st.losses} {
+		if o != nil {
+			st.e.s.free(o)
+		}
+	}
+	if st.acts != nil {
+		st.acts.Close()
+	}
+	st.index.free(st.e.s)
+	return nil
+}
+
+// A featureIndex lists the entries of each block by feature: starts, rows and values as
+// kernels/step_register.cl describes them.
+type featureIndex struct {
+	chunks  []indexChunk
+	chunkOf []int // of each block
+	first   []int // element of starts at which a block begins in its chunk
+}
+
+type indexChunk struct{ starts, rows, values *object }
+
+func (f *featureIndex) add(a *arguments, block int) {
+	c := f.chunks[f.chunkOf[block]]
+	a.at(c.starts, f.first[block]).buffers(c.rows, c.values)
+}
+
+func (f *featureIndex) free(s *session) {
+	for _, c := range f.chunks {
+		for _, o := range []*object{c.starts, c.rows, c.values} {
+			if o != nil {
+				s.free(o)
+			}
+		}
+	}
+	f.chunks = nil
+}
+
+// load makes the index of all blocks, in chunks whose entries are counted in 32 bits and fit
+// the device's largest buffer.
+func (f *featureIndex) load(x *input, s network.Samples) error {
+	limit := 1 << 30 // entries of a chunk
+	if m := x.e.s.device.MaxBuffer; m > 0 {
+		limit = int(min(int64(limit), m/2))
+	}
+	// counts[i][j] is first the number of entries of feature j in block i, then where they
+	// begin in the chunk.
+	counts := make([][]uint32, len(x.blocks))
+	totals := make([]int, len(x.blocks))
+	parallel(len(counts), func(i int) {
+		counts[i] = make([]uint32, x.features+1)
+		for row := x.starts[i]; row < x.starts[i]+x.blocks[i]; row++ {
+			eachEight(s, row, row+1, func(j int, marked uint64) {
+				for ; marked != 0; marked &= marked - 1 {
+					counts[i][j+bits.TrailingZeros64(marked)/8]++
+					totals[i]++
+				}
+			})
+		}
+	})
+	for from := 0; from < len(counts); {
+		end, entries := from, 0
+		var starts []uint32
+		for ; end < len(counts) && (end == from || entries+totals[end] <= limit); end++ {
+			f.chunkOf, f.first = append(f.chunkOf, len(f.chunks)), append(f.first, len(starts))
+			for j, n := range counts[end] {
+				counts[end][j] = uint32(entries)
+				entries += int(n)
+			}
+			starts = append(starts, counts[end]...)
+		}
+		if entries > limit {
+			return x.e.s.fail("load", fmt.Errorf("a block of %d rows has %d entries, %d are possible: use smaller batches", x.blocks[from], entries, limit))
+		}
+		if err := f.fill(x, s, from, end, starts, counts, entries); err != nil {
+			return err
+		}
+		from = end
+	}
+	return nil
+}
+
+// fill makes the chunk of blocks from … end−1, whose entries begin at starts, and in next[i],
+// which it changes, those of each block.
+func (f *featureIndex) fill(x *input, s network.Samples, from, end int, starts []uint32, next [][]uint32, entries int) (err error) {
+	f.chunks = append(f.chunks, indexChunk{})
+	c := &f.chunks[len(f.chunks)-1]
+	for _, b := range []struct {
+		to    **object
+		what  string
+		bytes int
+	}{{&c.starts, "starts", 4 * len(starts)}, {&c.rows, "rows", 2 * max(1, entries)}, {&c.values, "values", max(1, entries)}} {
+		if *b.to, err = x.e.buffer("feature index: "+b.what, b.bytes); err != nil {
+			return err
+		}
+	}
+	if err := x.e.s.write(c.starts, 0, unsafe.Pointer(&starts[0]), 4*len(starts)); err != nil {
+		return err
+	}
+	place := func(block int) int {
+		if block == end {
+			return entries
+		}
+		return int(starts[f.first[block]])
+	}
+	var rows []uint16
+	var values []uint8
+	return staged(from, end, place, stagingBytes/3, func(first, last int) error {
+		at, n := place(first), place(last)-place(first)
+		rows, values = grown(rows, n), grown(values, n)
+		parallel(last-first, func(i int) {
+			block := first + i
+			for k := range x.blocks[block] {
+				row := x.starts[block] + k
+				data := s.Bytes[row*x.features:]
+				eachEight(s, row, row+1, func(j int, marked uint64) {
+					for ; marked != 0; marked &= marked - 1 {
+						feature := j + bits.TrailingZeros64(marked)/8
+						q := int(next[block][feature]) - at
+						next[block][feature]++
+						rows[q], values[q] = uint16(k), data[feature]
+					}
+				})
+			}
+		})
+		if n == 0 {
+			return nil
+		}
+		if err := x.e.s.write(c.rows, 2*at, unsafe.Pointer(&rows[0]), 2*n); err != nil {
+			return err
+		}
+		return x.e.s.write(c.values, at, unsafe.Pointer(&values[0]), n)
+	})
+}
