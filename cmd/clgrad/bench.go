@@ -14,7 +14,8 @@ import (
 type benchCommand struct {
 	modelFlags
 	Backend    []backendName  `placeholder:"NAME" help:"Backends to time, instead of all that are found."`
-	Iterations recipe.Count   `default:"10" help:"Iterations to time on each backend, after a first one that is not timed."`
+	BatchSize  recipe.Count   `placeholder:"ROWS" help:"Rows of a batch, as for train: an iteration is over one of them. Default: all rows."`
+	Iterations recipe.Count   `placeholder:"N" help:"Iterations to time on each backend, after the first, or with --batch-size the first epoch, which is not timed. Default: 10, or 5 epochs with --batch-size."`
 	Rows       []recipe.Count `placeholder:"N" help:"Numbers of rows to time, instead of those of the training set, as in 60000,600000. If the training set has fewer, its rows are repeated."`
 	Profile    bool           `help:"Also measure the time of every operation, which slows some devices down."`
 	Peaks      bool           `negatable:"" default:"true" help:"Measure the peak of each device: what it comes to at best."`
@@ -29,11 +30,14 @@ func (benchCommand) Help() string {
 
 Operations and bytes are counted from shapes: two operations for each multiply-add of a matrix product; every operand is read once and every result written once. Products that skip the zeros of the data count as dense ones, and operands that are still in a cache count as read. So GFLOP/s and GB/s can exceed the peak.
 
+With --batch-size the median is of an iteration, and an epoch takes as many of them as it has batches. Work is that of a batch of so many rows; the last of an epoch may have fewer.
+
 Peaks are measured in the same turns. On OpenCL devices they are those of a kernel of multiply-adds in registers, and of copies of large buffers. On the CPU backends they are those of the BLAS on a square product, and of copies on all cores.
 
 Examples:
 
   clgrad bench --profile
+  clgrad bench --batch-size 60 --profile
   clgrad bench --backend opencl --rows 60000,600000
   clgrad bench --iterations 50 --format benchstat >a.txt
   benchstat -col /backend a.txt`
@@ -64,7 +68,7 @@ func (c benchCommand) Run(a *app) error {
 	host := cpu.New[float32]().Info()
 	o := bench.Options{
 		Setup: c.Setup, Set: set, Layout: l, DataSeconds: time.Since(started).Seconds(),
-		Strict: len(c.Backend) > 0, Iterations: int(c.Iterations), Profile: c.Profile, Peaks: c.Peaks,
+		Strict: len(c.Backend) > 0, Iterations: int(c.Iterations), BatchSize: int(c.BatchSize), Profile: c.Profile, Peaks: c.Peaks,
 		Open: func(name string, p kernels.Precision) (network.Backend, error) {
 			return backendName(name).open(a, c.options(p))
 		},

@@ -67,18 +67,27 @@ func TestBench(t *testing.T) {
 }
 
 // The profile of every backend has each formula of the network, under the name by
-// which its work is known, packed or dense.
+// which its work is known, packed or dense; or the two parts of whole iterations, which are
+// of networks of few layers.
 func TestBenchProfile(t *testing.T) {
 	dir := images(t, 200, 10)
-	for _, form := range []string{"--profile", "--dense"} {
-		r := benched(t, "--data", dir, "--layers", "20,12", "--iterations", "2", "--no-peaks", "--profile", form)
+	for _, c := range [][2]string{{"20,12", "--profile"}, {"20,12", "--dense"}, {"20,12,9,8", "--profile"}} {
+		form := c[1]
+		r := benched(t, "--data", dir, "--layers", c[0], "--iterations", "2", "--no-peaks", "--profile", form)
 		for _, x := range r.Results {
 			l, err := network.NewLayout(r.Layers)
 			if err != nil {
 				t.Fatal(err)
 			}
 			sum := x.Rest
-			for _, w := range l.Work(200, 4) {
+			work := l.Work(200, 4)
+			if slices.ContainsFunc(x.Profile, func(o bench.Operation) bool { return o.Operation == network.OpStepRows }) {
+				if c[0] != "20,12" || form == "--dense" || len(x.Profile) != 2 {
+					t.Errorf("%s %v: %+v", x.Backend, c, x.Profile)
+				}
+				work = wholeWork(work)
+			}
+			for _, w := range work {
 				i := slices.IndexFunc(x.Profile, func(o bench.Operation) bool {
 					words := strings.Fields(o.Operation) // with or without its form
 					return o.Operation == w.Operation || words[0]+" "+words[len(words)-1] == w.Operation
@@ -102,6 +111,66 @@ func TestBenchProfile(t *testing.T) {
 	}
 	if table := good(t, "bench", "--data", dir, "--iterations", "1", "--backend", "cpu", "--no-peaks", "--profile"); !strings.Contains(table, "weight_gradient 784x128") {
 		t.Error(table)
+	}
+}
+
+// wholeWork returns the work of the two parts of whole iterations.
+func wholeWork(all []network.Work) []network.Work {
+	rows, columns := network.Work{Operation: network.OpStepRows}, network.Work{Operation: network.OpStepColumns}
+	for _, w := range all {
+		part := &rows
+		if strings.HasPrefix(w.Operation, network.OpWeightGradient) || w.Operation == network.OpUpdate {
+			part = &columns
+		}
+		part.Flops += w.Flops
+		part.Bytes += w.Bytes
+	}
+	return []network.Work{rows, columns}
+}
+
+// With a batch size an iteration is over one batch, work and profile with it, and as many
+// of them as there are batches are an epoch, also where the last batch is shorter.
+func TestBenchBatches(t *testing.T) {
+	dir := images(t, 200, 10)
+	args := []string{"bench", "--data", dir, "--batch-size", "60", "--no-peaks", "--lr", "0.1"}
+	r := benched(t, append(args[1:], "--profile")...)
+	for _, x := range r.Results {
+		if x.Samples != 200 || x.BatchSize != 60 || x.Batches != 4 || x.Iterations != 20 || len(x.Turns) < 5 || x.Flops != 2*60*(784*128*2+1280*3) ||
+			math.Abs(x.Epoch/(4*x.Median)-1) > 1e-9 || math.Abs(float64(x.Loss/r.Results[0].Loss)-1) > 1e-3 {
+			t.Errorf("%+v", x)
+		}
+		var flops, seconds float64
+		for _, o := range x.Profile {
+			flops += o.Flops
+			seconds += o.Median
+		}
+		if flops != x.Flops || seconds <= 0 || seconds > 1.5*x.Max {
+			t.Errorf("%s: operations of %g FLOP in %g s, iterations of %g in at most %g: %+v", x.Backend, flops, seconds, x.Flops, x.Max, x.Profile)
+		}
+		if strings.HasPrefix(x.Backend, "opencl:") && !slices.ContainsFunc(x.Profile, func(o bench.Operation) bool { return o.Operation == network.OpStepColumns }) {
+			t.Errorf("%s: no whole iterations in %+v", x.Backend, x.Profile)
+		}
+	}
+	// All rows are one batch, as without the flag.
+	whole := benched(t, "--data", dir, "--batch-size", "200", "--no-peaks", "--backend", "cpu")
+	if x := whole.Results[0]; x.Batches != 1 || x.Iterations != 10 || x.Epoch != x.Median || x.Flops != 2*200*(784*128*2+1280*3) {
+		t.Errorf("%+v", x)
+	}
+	if x := benched(t, append(args[1:], "--iterations", "3", "--backend", "cpu")...).Results[0]; x.Iterations != 3 {
+		t.Errorf("%+v", x)
+	}
+	table := good(t, append(args, "--backend", "cpu", "--profile", "--rows", "200,400")...)
+	for _, want := range []string{"of 60 rows, 4 of them an epoch", "of 60 rows, 7 of them an epoch", "epoch s", "cpu, an iteration of 60 rows", "µs a row"} {
+		if !strings.Contains(table, want) {
+			t.Errorf("no %q in\n%s", want, table)
+		}
+	}
+	if out := good(t, append(args, "--backend", "cpu", "--format", "benchstat")...); !strings.Contains(out, "/precision=float32/batch=60 ") {
+		t.Error(out)
+	}
+	if status, _, notes := clgrad(t, "bench", "--data", dir, "--batch-size", "201", "--backend", "cpu"); status != failure ||
+		!strings.Contains(notes, "--batch-size: batches of 201 rows where there are 200") {
+		t.Errorf("status %d, %s", status, notes)
 	}
 }
 

@@ -39,6 +39,7 @@ type compareCommand struct {
 	Divide     recipe.Division    `placeholder:"TRAIN,TEST" help:"Shuffle all rows of the data set by --seed, and take so many for training and for testing."`
 	Samples    recipe.Count       `placeholder:"N" help:"Use only the first N rows of the training set and of the test set."`
 	Validation recipe.Fraction    `placeholder:"FRACTION" help:"Share of the training set to hold back and to take the accuracy of, in place of the test set."`
+	Shifts     recipe.Pixels      `default:"0" placeholder:"N" help:"Train also on copies of each image moved by 1 to N pixels up, down, left and right, as for train."`
 	Layers     recipe.Layers      `default:"128" help:"Sizes of the hidden layers, as in 500,150, or none."`
 	Preprocess dataset.Preprocess `default:"max" enum:"max,standard,feature,column,none" help:"Scaling of the features: ${enum}."`
 	Init       network.Init       `default:"he" enum:"normal,he" help:"Initial weights: ${enum}."`
@@ -91,7 +92,7 @@ func (n *batchSize) UnmarshalText(text []byte) error {
 // Run compares the entries and writes what it found.
 func (c compareCommand) Run(a *app) (err error) {
 	f := modelFlags{recipe.Setup{
-		Data: c.Data, Label: c.Label, Test: c.Test, Divide: c.Divide, Samples: c.Samples, Validation: c.Validation,
+		Data: c.Data, Label: c.Label, Test: c.Test, Divide: c.Divide, Samples: c.Samples, Validation: c.Validation, Shifts: c.Shifts,
 		Layers: c.Layers, Preprocess: c.Preprocess, Init: c.Init, Seed: c.Seed, Precision: c.Precision,
 	}}
 	// Before the data is read: that may take long.

@@ -42,7 +42,7 @@ func (c evalCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	set, err := c.load(a, m)
+	set, shifts, err := c.load(a, m)
 	if err != nil {
 		return err
 	}
@@ -77,10 +77,13 @@ func (c evalCommand) Run(a *app) (err error) {
 		return loss, accuracy, err
 	}
 	name := "Training set"
-	if m.Run == nil || m.Run.Digest != set.Digest {
+	switch {
+	case m.Run == nil || m.Run.Digest != set.Digest:
 		if name = set.Name; set.Test.Rows > 0 {
 			name += ", training set"
 		}
+	case shifts > 0:
+		name += " without shifted copies"
 	}
 	loss, accuracy, err := scoreSet(name, set.Train)
 	if err != nil {
@@ -105,58 +108,61 @@ func (c evalCommand) Run(a *app) (err error) {
 
 // load returns the data set with the model's own classes and scaling: that of
 // --data, or the one that the configuration in the model's directory or the model
-// itself names. Where it is the set of its training, so are its parts.
-func (c evalCommand) load(a *app, m checkpoint.Model) (dataset.Set, error) {
+// itself names. Where it is the set of its training, so are its parts. Its
+// training set is without the shifted copies that the model may have been trained on;
+// shifts says how far those are moved.
+func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts recipe.Pixels, err error) {
 	if c.Data == "" && (c.Label != "" || c.Test != "") {
-		return dataset.Set{}, misused("--label and --test say more of --data: give that too")
+		return set, 0, misused("--label and --test say more of --data: give that too")
 	}
 	setup := recipe.Setup{Data: c.Data, Label: c.Label, Test: c.Test}
 	var trained recipe.Setup
 	if m.Run != nil {
-		var err error
 		if trained, err = recipe.ParseSetup(string(c.Model)+": its setup", m.Run.Setup); err != nil {
-			return dataset.Set{}, err
+			return set, 0, err
 		}
 	}
 	config := filepath.Join(string(c.Model), recipe.FileName)
-	_, err := os.Stat(config)
+	_, err = os.Stat(config)
 	switch {
 	case c.Data != "":
 	case err == nil:
 		r, err := recipe.Load(config)
 		if err != nil {
-			return dataset.Set{}, err
+			return set, 0, err
 		}
 		setup = r.Setup
+		setup.Shifts = 0 // copies say little more of a model
 	case m.Run == nil:
-		return dataset.Set{}, fmt.Errorf("%s does not say what it was trained on: give --data", c.Model)
+		return set, 0, fmt.Errorf("%s does not say what it was trained on: give --data", c.Model)
 	case m.Run.Directory:
-		return dataset.Set{}, fmt.Errorf("%s was trained on a file or directory named %s: give --data", c.Model, m.Run.Data)
+		return set, 0, fmt.Errorf("%s was trained on a file or directory named %s: give --data", c.Model, m.Run.Data)
 	default:
 		setup.Data, setup.Divide, setup.Samples, setup.Seed = recipe.Path(m.Run.Data), trained.Divide, trained.Samples, trained.Seed
 	}
 	o := a.dataOptions()
 	o.Classes, o.Columns = classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns
-	set, err := setup.Load(a, o)
-	if err != nil {
-		return set, err
+	if set, err = setup.Load(a, o); err != nil {
+		return set, 0, err
 	}
 	a.noteColumns(m.Columns, set)
 	if m.Classes != nil && set.ClassNames != nil && !slices.Equal(m.Classes, set.ClassNames) {
-		return set, fmt.Errorf("%s: the model's classes are %.200q, those of the data set %s are %.200q", c.Model, m.Classes, set.Name, set.ClassNames)
+		return set, 0, fmt.Errorf("%s: the model's classes are %.200q, those of the data set %s are %.200q", c.Model, m.Classes, set.Name, set.ClassNames)
 	}
 	switch {
 	case m.Run == nil:
 	case m.Run.Digest != set.Digest:
 		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, setup.Data)
 	case c.Data != "": // whole
-		if set, err = trained.Parts(set); err != nil {
-			return set, err
+		parts := trained
+		parts.Shifts = 0
+		if set, err = parts.Parts(set); err != nil {
+			return set, 0, err
 		}
 	case trained.Validation > 0 && set.Validation.Rows == 0:
 		if set, err = set.Split(float64(trained.Validation), trained.Seed); err != nil {
-			return set, err
+			return set, 0, err
 		}
 	}
-	return set.Scale(m.Scaling), nil
+	return set.Scale(m.Scaling), trained.Shifts, nil
 }

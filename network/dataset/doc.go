@@ -58,7 +58,7 @@
 // # Preprocessing
 //
 // Loaded samples are raw. [Set.Split] holds some training rows back for
-// validation. [Fit] derives the scaling of a [Preprocess] method from the
+// validation. [Set.Shift] adds shifted copies of the training images. [Fit] derives the scaling of a [Preprocess] method from the
 // training set; [Set.Preprocess] gives it to all of a set. It acts on raw
 // values, so a model that keeps it can be given raw values later.
 package dataset

@@ -27,8 +27,9 @@ type Options struct {
 
 	Backends   []string
 	Strict     bool  // a backend that cannot be used is an error, not left out
-	Iterations int   // after one that is not timed
+	Iterations int   // after those that are not timed; 0 for 10, or 5 epochs of batches
 	Rows       []int // in place of the whole training set
+	BatchSize  int   // rows of a batch, over which an iteration is; 0 for all
 	Profile    bool  // also the time of every operation
 	Peaks      bool  // also what each device comes to at best
 
@@ -45,6 +46,7 @@ type entry struct {
 	width      int // bytes of an element
 	backend    network.Backend
 	trainer    *network.Trainer
+	last       int               // iteration to time
 	operations []*operationTimes // in the order of a first run
 	// probes are those of the backend's peaks, nil where another entry's are.
 	probes []*probe
@@ -72,6 +74,9 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	}()
 	var problem error
 	for _, n := range rows {
+		if o.BatchSize > n {
+			return r, fmt.Errorf("--batch-size: batches of %d rows where there are %d", o.BatchSize, n)
+		}
 		train, err := repeatRows(o.Set.Train, n, o.Memory)
 		if err != nil {
 			return r, err
@@ -82,7 +87,10 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 			if err := ctx.Err(); err != nil {
 				return r, err
 			}
-			x := &entry{Result: Result{Backend: name, Samples: n}}
+			x := &entry{Result: Result{Backend: name, Samples: n, BatchSize: n, Batches: 1}}
+			if o.BatchSize > 0 {
+				x.BatchSize, x.Batches = o.BatchSize, (n+o.BatchSize-1)/o.BatchSize
+			}
 			all = append(all, x)
 			if err := x.start(ctx, o, name, set); err != nil {
 				if o.Strict {
@@ -108,7 +116,7 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	for left := true; left; {
 		left = false
 		for _, x := range all {
-			if x.Problem != "" || x.trainer.Done() > o.Iterations {
+			if x.Problem != "" || x.trainer.Done() >= x.last {
 				continue
 			}
 			if err := x.round(ctx, o); err != nil {
@@ -124,7 +132,9 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 	return r, nil
 }
 
-// start opens a backend, loads the data into it and runs the first iteration.
+// start opens a backend, loads the data into it and runs the iterations that are not
+// timed: the first, and with smaller batches the first epoch, for drivers may compile for
+// the last, shorter batch too.
 func (x *entry) start(ctx context.Context, o Options, name string, set dataset.Set) (err error) {
 	before := measure.ResidentMemory()
 	begin := time.Now()
@@ -146,7 +156,7 @@ func (x *entry) start(ctx context.Context, o Options, name string, set dataset.S
 	if info.Roundoff < 0x1p-24 {
 		x.Precision, x.width = "float64", 8
 	}
-	if x.trainer, _, err = o.Setup.Start(set, o.Layout, set.Train.Rows, x.backend); err != nil {
+	if x.trainer, _, err = o.Setup.Start(set, o.Layout, x.BatchSize, x.backend); err != nil {
 		return err
 	}
 	x.Load = lap()
@@ -160,10 +170,27 @@ func (x *entry) start(ctx context.Context, o Options, name string, set dataset.S
 	if m, ok := x.backend.(network.MemoryMeter); ok {
 		x.Held = m.MemoryHeld()
 	}
+	if x.Batches > 1 {
+		if _, err := x.turn(ctx, x.Batches-1, float64(o.Setup.LR)); err != nil {
+			return err
+		}
+	}
+	x.last = x.trainer.Done() + x.iterations(o)
 	if p, ok := x.backend.(network.Profiler); ok && o.Profile {
 		return p.StartProfile()
 	}
 	return nil
+}
+
+// iterations returns how many are to be timed.
+func (x *entry) iterations(o Options) int {
+	switch {
+	case o.Iterations > 0:
+		return o.Iterations
+	case x.Batches > 1:
+		return leastTurns * x.Batches
+	}
+	return 10
 }
 
 // close frees what the entry holds.
@@ -224,9 +251,9 @@ const (
 func (x *entry) round(ctx context.Context, o Options) error {
 	n := 1
 	if len(x.Turns) > 0 {
-		n = max(1, min(int(turnTime.Seconds()/x.Turns[len(x.Turns)-1].Seconds), o.Iterations/leastTurns))
+		n = max(1, min(int(turnTime.Seconds()/x.Turns[len(x.Turns)-1].Seconds), x.iterations(o)/leastTurns))
 	}
-	t, err := x.turn(ctx, min(o.Iterations+1-x.trainer.Done(), n), float64(o.Setup.LR))
+	t, err := x.turn(ctx, min(x.last-x.trainer.Done(), n), float64(o.Setup.LR))
 	if err != nil {
 		return err
 	}

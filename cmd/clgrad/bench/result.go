@@ -27,6 +27,8 @@ type Result struct {
 	Device    string            `json:"device"`
 	Driver    string            `json:"driver"`
 	Samples   int               `json:"samples"`
+	BatchSize int               `json:"batch_size"`        // rows of an iteration; of the last of an epoch there may be fewer
+	Batches   int               `json:"batches"`           // iterations of an epoch
 	Problem   string            `json:"problem,omitempty"` // why there are no times
 
 	// Open, Load and First are what comes before the first iteration ends: opening
@@ -48,6 +50,7 @@ type Result struct {
 	measured                  // an iteration
 	Min        float64        `json:"min_iteration_seconds"`
 	Max        float64        `json:"max_iteration_seconds"`
+	Epoch      float64        `json:"epoch_seconds"` // Batches times the median
 
 	PeakGFlops float64 `json:"peak_gflops,omitempty"`
 	PeakGBytes float64 `json:"peak_gbytes_per_second,omitempty"`
@@ -78,7 +81,7 @@ type measured struct {
 	Median float64 `json:"median_iteration_seconds"`
 	Q1     float64 `json:"q1_iteration_seconds"` // a quarter of the turns took less
 	Q3     float64 `json:"q3_iteration_seconds"` // and a quarter more
-	// Work as network.Layout.Work counts it.
+	// Work as network.Layout.Work counts it, over BatchSize rows.
 	Flops      float64 `json:"flops_per_iteration,omitempty"`
 	Bytes      float64 `json:"bytes_per_iteration,omitempty"`
 	GFlops     float64 `json:"gflops,omitempty"`
@@ -117,7 +120,7 @@ func (x *entry) finish(l network.Layout, all []*entry) {
 	}
 	work := map[string]network.Work{}
 	var flops, bytes float64
-	for _, w := range l.Work(x.Samples, x.width) {
+	for _, w := range l.Work(x.BatchSize, x.width) {
 		work[w.Operation] = w
 		whole := network.OpStepRows
 		if op, _, _ := strings.Cut(w.Operation, " "); op == network.OpWeightGradient || op == network.OpUpdate {
@@ -138,7 +141,7 @@ func (x *entry) finish(l network.Layout, all []*entry) {
 		x.Iterations += t.Iterations
 	}
 	x.measured = statistics(times, flops, bytes, peak, x.PeakGBytes)
-	x.Min, x.Max = slices.Min(times), slices.Max(times)
+	x.Min, x.Max, x.Epoch = slices.Min(times), slices.Max(times), x.Median*float64(x.Batches)
 	rest := slices.Clone(times)
 	for _, o := range x.operations {
 		for i := range min(len(rest), len(o.seconds)) {

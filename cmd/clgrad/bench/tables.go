@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"runtime"
+	"slices"
 	"strings"
 	"text/tabwriter"
 
@@ -79,6 +80,9 @@ func (r Report) benchstat(out io.Writer, cpu string) error {
 	}
 	for _, x := range r.timed() {
 		of := fmt.Sprintf("/layers=%s/rows=%d/backend=%s/precision=%s", r.network(), x.Samples, x.Backend, x.Precision)
+		if x.Batches > 1 {
+			of += fmt.Sprintf("/batch=%d", x.BatchSize)
+		}
 		line("ToFirst"+of, 1, x.ToFirst, 0, 0)
 		for _, t := range x.Turns {
 			line("Iteration"+of, t.Iterations, t.Seconds, x.Flops, x.Bytes)
@@ -100,7 +104,11 @@ func (r Report) show(out io.Writer) error {
 	for _, x := range with {
 		if !rows[x.Samples] {
 			rows[x.Samples] = true
-			fmt.Fprintf(out, "%s, %d samples, layers %v: %.2f GFLOP an iteration\n", r.Data, x.Samples, r.Layers, x.Flops/1e9)
+			of := ""
+			if x.Batches > 1 {
+				of = fmt.Sprintf(" of %d rows, %d of them an epoch", x.BatchSize, x.Batches)
+			}
+			fmt.Fprintf(out, "%s, %d samples, layers %v: %s GFLOP an iteration%s\n", r.Data, x.Samples, r.Layers, flops(x.Flops), of)
 		}
 	}
 	errs := []error{r.showIterations(out, with), r.showDevices(out, with)}
@@ -111,6 +119,14 @@ func (r Report) show(out io.Writer) error {
 		errs = append(errs, x.showProfile(out))
 	}
 	return errors.Join(errs...)
+}
+
+// flops writes a number of operations in 10⁹.
+func flops(n float64) string {
+	if n < 1e8 {
+		return text.Digits(n / 1e9)
+	}
+	return fmt.Sprintf("%.2f", n/1e9)
 }
 
 // cell returns a number for a table, a dash where it is 0, for unknown.
@@ -125,15 +141,22 @@ func cell(format string, v float64) string {
 // first of as many samples.
 func (r Report) showIterations(out io.Writer, with []Result) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "backend\trows\tmedian s\tquartiles s\tGFLOP/s\tof peak\tGB/s\tof peak\tspeed\tloss\t")
+	epoch := ""
+	if slices.ContainsFunc(with, func(x Result) bool { return x.Batches > 1 }) {
+		epoch = "\tepoch s"
+	}
+	fmt.Fprintf(w, "backend\trows\tmedian s\tquartiles s%s\tGFLOP/s\tof peak\tGB/s\tof peak\tspeed\tloss\t\n", epoch)
 	base := map[int]float64{}
 	above := false
 	for _, x := range with {
 		if base[x.Samples] == 0 {
 			base[x.Samples] = x.Median
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s–%s\t%.1f\t%s\t%.1f\t%s\t%.2f×\t%.4f\t\n",
-			x.label(), x.Samples, text.Digits(x.Median), text.Digits(x.Q1), text.Digits(x.Q3), x.GFlops, cell("%.0f %%", 100*x.ShareFlops),
+		if epoch != "" {
+			epoch = "\t" + text.Digits(x.Epoch)
+		}
+		fmt.Fprintf(w, "%s\t%d\t%s\t%s–%s%s\t%.1f\t%s\t%.1f\t%s\t%.2f×\t%.4f\t\n",
+			x.label(), x.Samples, text.Digits(x.Median), text.Digits(x.Q1), text.Digits(x.Q3), epoch, x.GFlops, cell("%.0f %%", 100*x.ShareFlops),
 			x.GBytes, cell("%.0f %%", 100*x.ShareBytes), base[x.Samples]/x.Median, float64(x.Loss))
 		above = above || x.ShareFlops > 0
 	}
@@ -172,7 +195,7 @@ func (r Report) showDevices(out io.Writer, with []Result) error {
 	return nil
 }
 
-// showScaling writes how the time of each backend grows with the rows: the median,
+// showScaling writes how the time of an epoch of each backend grows with the rows: the median,
 // and the least of all turns, which other work on the machine disturbed least.
 func showScaling(out io.Writer, with []Result) error {
 	fmt.Fprintln(out)
@@ -184,19 +207,22 @@ func showScaling(out io.Writer, with []Result) error {
 			first[x.Backend] = x
 		}
 		f := first[x.Backend]
-		rows, median, least := float64(x.Samples)/float64(f.Samples), x.Median/f.Median, x.Min/f.Min
+		rows, median, least := float64(x.Samples)/float64(f.Samples), x.Epoch/f.Epoch, x.least()/f.least()
 		fmt.Fprintf(w, "%s\t%d\t%s\t%.2f\t%.2f\t%+.1f %%\t%.2f\t%+.1f %%\t\n",
-			x.label(), x.Samples, text.Digits(1e6*x.Median/float64(x.Samples)), rows, median, 100*(median/rows-1), least, 100*(least/rows-1))
+			x.label(), x.Samples, text.Digits(1e6*x.Epoch/float64(x.Samples)), rows, median, 100*(median/rows-1), least, 100*(least/rows-1))
 	}
 	return w.Flush()
 }
+
+// least returns the time of an epoch at the pace of the fastest turn.
+func (x Result) least() float64 { return x.Min * float64(x.Batches) }
 
 // showProfile writes the operations of an iteration.
 func (x Result) showProfile(out io.Writer) error {
 	if len(x.Profile) == 0 {
 		return nil
 	}
-	fmt.Fprintf(out, "\n%s, an iteration of %d rows in %s s:\n", x.label(), x.Samples, text.Digits(x.Median))
+	fmt.Fprintf(out, "\n%s, an iteration of %d rows in %s s:\n", x.label(), x.BatchSize, text.Digits(x.Median))
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "operation\tlaunches\tmedian ms\tquartiles ms\tshare\tGFLOP/s\tof peak\tGB/s\tof peak")
 	for _, o := range x.Profile {

@@ -37,6 +37,11 @@ func (s Setup) Parts(set dataset.Set) (_ dataset.Set, err error) {
 			return set, fmt.Errorf("--validation: %w", err)
 		}
 	}
+	if s.Shifts > 0 {
+		if set, err = set.Shift(int(s.Shifts)); err != nil {
+			return set, fmt.Errorf("--shifts: %w", err)
+		}
+	}
 	return set, nil
 }
 
@@ -48,7 +53,7 @@ func (s Setup) Layout(set dataset.Set) (network.Layout, error) {
 // Start returns a trainer with initial parameters, on one backend, for batches of so
 // many rows.
 func (s Setup) Start(set dataset.Set, l network.Layout, batchRows int, b network.Backend) (*network.Trainer, network.Plan, error) {
-	order := network.Given
+	order := network.Similar // whose groups share their zeros
 	if batchRows < set.Train.Rows {
 		order = network.Random // files are often sorted by class
 	}

@@ -110,6 +110,16 @@ func (p *Period) UnmarshalText(text []byte) error {
 	return err
 }
 
+// Pixels is a number of pixels up to Most, 0 for none.
+type Pixels int
+
+// UnmarshalText parses such a number.
+func (p *Pixels) UnmarshalText(text []byte) error {
+	n, err := count(string(text), 0)
+	*p = Pixels(n)
+	return err
+}
+
 // Seconds is a time of 1 second to a day.
 type Seconds int
 

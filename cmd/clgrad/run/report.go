@@ -101,7 +101,7 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 			{Name: "an iteration (median)", Value: text.Digits(s.Median) + " s"},
 		},
 		Settings: []report.Figure{
-			{Name: "data", Value: r.set.Name + ", " + rowCounts(r.set)},
+			{Name: "data", Value: r.set.Name + ", " + rowCounts(r.set, r.Shifts)},
 			{Name: "layers", Value: strings.Trim(fmt.Sprint(r.layout.Sizes), "[]")},
 			{Name: "preprocessing", Value: string(r.Preprocess)},
 			{Name: "initial weights", Value: cmp.Or(string(r.From), string(r.Init))},
@@ -172,8 +172,11 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 }
 
 // rowCounts says how many rows each part of a set has.
-func rowCounts(set dataset.Set) string {
+func rowCounts(set dataset.Set, shifts recipe.Pixels) string {
 	text := fmt.Sprintf("%d rows to train on", set.Train.Rows)
+	if shifts > 0 {
+		text += fmt.Sprintf(", with copies shifted by up to %d px", shifts)
+	}
 	if n := set.Validation.Rows; n > 0 {
 		text += fmt.Sprintf(", %d for validation", n)
 	}

@@ -40,7 +40,7 @@ func (r *run) score() error {
 	s := &r.summary
 	*s = Summary{
 		Summary: true, Backend: r.info.Backend, Device: r.info.Device, Layers: r.layout.Sizes, Iterations: r.done,
-		Optimizer: string(r.Optimizer), LR: float64(r.LR), Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy),
+		Optimizer: string(r.Optimizer), LR: float64(r.LR), Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy), Shifts: int(r.Shifts),
 		Seconds: r.seconds, Median: medianIteration(r.times), PeakRSS: measure.PeakMemory(), Recipe: string(r.Name),
 	}
 	if r.pace.mini() {

@@ -29,6 +29,7 @@ type Summary struct {
 	LR            float64        `json:"lr"`
 	Loss          network.Number `json:"loss"`
 	TrainAccuracy network.Number `json:"train_accuracy"`
+	Shifts        int            `json:"shifts,omitempty"` // of the copies in the training set, in pixels at most
 	score.HeldOut
 	// Seconds is the time of the descent, without loading and scoring.
 	Seconds float64 `json:"seconds"`
@@ -85,7 +86,11 @@ func (r *run) show() error {
 		}
 	}
 	if score.Finite(float64(s.Loss)) {
-		fmt.Fprintf(out, "Training set: loss %.4f, accuracy %.2f %%\n", float64(s.Loss), 100*float64(s.TrainAccuracy))
+		name := "Training set"
+		if s.Shifts > 0 {
+			name += " with shifted copies"
+		}
+		fmt.Fprintf(out, "%s: loss %.4f, accuracy %.2f %%\n", name, float64(s.Loss), 100*float64(s.TrainAccuracy))
 	}
 	s.HeldOut.Show(out)
 	for _, f := range s.figures() {
