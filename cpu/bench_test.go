@@ -166,7 +166,7 @@ func (p *products) multiply() {
 			i++
 			continue
 		}
-		parallel(p.side, 1, func(s, _ int) { p.calls[i+s]() })
+		network.Parallel(p.side, 1, func(s, _ int) { p.calls[i+s]() })
 		i += p.side
 	}
 }

@@ -2,7 +2,7 @@
 // gonum's BLAS: in float32 where there is no OpenCL device, in float64 as the
 // reference that other backends are compared with.
 //
-// All verbs work before they return. Matrix products run on gonum's own
+// A verb's work is done when it returns. Matrix products run on gonum's own
 // goroutines. Where gonum's Gemm would run on one core because the result is
 // small, the sum is divided into a fixed number of ranges, which are added in order. So
 // results do not depend on scheduling. The number of ranges stands in the plan; a plan

@@ -68,7 +68,7 @@ func (e *executor[T]) Load(s network.Samples, blocks []int) (network.Input, erro
 		x.starts[i+1] = x.starts[i] + n
 	}
 	scaled := s.ScaledRows()
-	parallel(s.Rows, 512, func(lo, hi int) {
+	network.Parallel(s.Rows, 512, func(lo, hi int) {
 		row := make([]float32, s.Features)
 		for i := lo; i < hi; i++ {
 			scaled(i, row)

@@ -43,7 +43,7 @@ func (e *executor[T]) Forward(x network.Rows, w, bias network.Matrix, act networ
 
 func forward[T Float](x, w, bias dense[T], act network.Activation, h dense[T]) {
 	gemm(blas.NoTrans, blas.NoTrans, x, w, 0, h)
-	parallel(h.rows, rowsAtOnce, func(lo, hi int) {
+	network.Parallel(h.rows, rowsAtOnce, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			row := h.row(i)
 			b := bias.data[:len(row)]
@@ -110,7 +110,7 @@ func (e *executor[T]) weightGradient(x, dz dense[T], add bool, dw, db dense[T]) 
 	if err != nil {
 		return err
 	}
-	parallel(splits, 1, func(s, _ int) {
+	network.Parallel(splits, 1, func(s, _ int) {
 		lo, hi := s*x.rows/splits, (s+1)*x.rows/splits
 		part := dense[T]{partial[s*size : (s+1)*size], dw.rows, dw.cols, dw.cols}
 		gemm(blas.Trans, blas.NoTrans, x.slice(lo, hi), dz.slice(lo, hi), 0, part)
@@ -149,7 +149,7 @@ func (e *executor[T]) InputGradient(dz, w, x, dx network.Matrix) error {
 		product = dense[T]{memory, to.rows, to.cols, to.cols}
 	}
 	gemm(blas.NoTrans, blas.Trans, e.view(dz), e.view(w), 0, product)
-	parallel(to.rows, rowsAtOnce, func(lo, hi int) {
+	network.Parallel(to.rows, rowsAtOnce, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
 			t := to.row(i)
 			from, m := product.row(i)[:len(t)], mask.row(i)[:len(t)]
@@ -192,7 +192,7 @@ func (e *executor[T]) SoftmaxCrossEntropy(z network.Matrix, y network.Block, m i
 	began := e.begin()
 	logits := e.view(z)
 	parts := make([]network.Record, (logits.rows+rowsAtOnce-1)/rowsAtOnce)
-	parallel(logits.rows, rowsAtOnce, func(lo, hi int) {
+	network.Parallel(logits.rows, rowsAtOnce, func(lo, hi int) {
 		part := &parts[lo/rowsAtOnce]
 		exps := make([]float64, logits.cols)
 		for i := lo; i < hi; i++ {

@@ -54,7 +54,7 @@ func (b *Backend[T]) Probe(p network.Peak, rounds int) (work float64, took time.
 		from, to := b.probes[p][:n], b.probes[p][n:]
 		begin := time.Now()
 		for range rounds {
-			parallel(n, copyElements, func(lo, hi int) { copy(to[lo:hi], from[lo:hi]) })
+			network.Parallel(n, copyElements, func(lo, hi int) { copy(to[lo:hi], from[lo:hi]) })
 		}
 		return float64(rounds) * 2 * float64(n) * float64(b.width()), time.Since(begin), nil
 	}

@@ -22,7 +22,8 @@ type Backend struct {
 // collected without Close can be reported.
 type state struct {
 	s      *session
-	config kernels.Config // what plans are proposed from
+	config kernels.Config              // what plans are proposed from
+	steps  map[string]kernels.StepTile // Tuning.Steps
 	api    api
 	passes Passes // nil where plans are not tested
 	// isolate is Options.Isolate
@@ -39,7 +40,7 @@ type Options struct {
 	// Precision is that of the matrix products, "" for float32. [Backend.Propose] fails
 	// where the device does not have another one, or has it wrong.
 	Precision kernels.Precision
-	// Tuning holds tiles for the shapes of plans; see [Tuning.Check].
+	// Tuning holds tiles for the shapes and networks of plans; see [Tuning.Check].
 	Tuning Tuning
 	// Passes remembers what has passed the self-test of a plan; nil does so for this
 	// process.
@@ -87,7 +88,7 @@ func open(a api, d Device, o Options) (*Backend, error) {
 		b.passes = nil
 	}
 	b.config = fitConfig(b.config, d.limits())
-	b.config.Shapes = o.Tuning.Shapes
+	b.config.Shapes, b.steps = o.Tuning.Shapes, o.Tuning.Steps
 	if o.Precision != "" {
 		if err := b.atPrecision(o.Precision, !o.loops); err != nil {
 			return nil, errors.Join(err, s.close())
@@ -151,7 +152,7 @@ func (b *Backend) Prepare(sizes []int, plan network.ShardPlan) (network.Executor
 	if err := plan.CheckDevice(b.Info()); err != nil {
 		return nil, err
 	}
-	c, err := b.settings(plan)
+	c, err := b.settings(sizes, plan)
 	if err != nil {
 		return nil, err
 	}
@@ -164,9 +165,15 @@ func (b *Backend) Prepare(sizes []int, plan network.ShardPlan) (network.Executor
 }
 
 // settings returns those of a plan, which may come from a file.
-func (b *Backend) settings(plan network.ShardPlan) (c kernels.Config, err error) {
-	if err = json.Unmarshal(plan.Settings, &c); err == nil {
+func (b *Backend) settings(sizes []int, plan network.ShardPlan) (c kernels.Config, err error) {
+	if _, err = network.NewLayout(sizes); err == nil {
+		err = json.Unmarshal(plan.Settings, &c)
+	}
+	if err == nil {
 		err = c.Check(b.s.device.limits())
+	}
+	if err == nil {
+		err = c.CheckFirst(sizes[0], sizes[1])
 	}
 	if err != nil {
 		return c, b.s.fail("settings of the plan", err)

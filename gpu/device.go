@@ -65,6 +65,14 @@ func (d Device) limits() kernels.Limits {
 	return kernels.Limits{WorkGroup: d.MaxWorkGroup, LocalMemory: d.LocalMemory}
 }
 
+// unlisted stands for the devices of a platform that fails to list them.
+func unlisted(platform int, name, version string, err error) Device {
+	return Device{
+		Platform: platform, Name: "(devices of " + name + ")", Type: "Other", PlatformName: name, PlatformVersion: version,
+		Problem: fmt.Sprintf("the driver does not list its devices: %v", err),
+	}
+}
+
 // Built reports that this program was built without OpenCL, as an error that wraps
 // [ErrNoDevice]. It calls no driver.
 func Built() error {
@@ -73,7 +81,8 @@ func Built() error {
 }
 
 // Devices lists the OpenCL devices of all platforms, those with a Problem
-// included. Where there is none the error wraps [ErrNoDevice].
+// included. One stands for those of a platform that fails to list them, unless no
+// platform has any: where there is none the error wraps [ErrNoDevice].
 func Devices() ([]Device, error) {
 	a, err := openCL()
 	if err != nil {
@@ -89,10 +98,10 @@ func Devices() ([]Device, error) {
 var listing sync.Mutex
 
 // Select returns the device that spec names: "P.D" by number, another text by a
-// part of its name in any case, which no other device's name may hold, and "" the best: a GPU before an accelerator
-// before a CPU, then one with memory of its own, then the one with most memory,
-// then most compute units × clock (a unit is not the same thing from one vendor
-// to the next). why says what decided.
+// part of its name in any case, which no other device's name may hold, and "" the
+// best: a GPU before an accelerator before a CPU, then one with memory of its own, then
+// the one with most memory, then most compute units × clock (a unit is not the same
+// thing from one vendor to the next). why says what decided.
 func Select(devices []Device, spec string) (d Device, why string, err error) {
 	if spec == "" {
 		return best(devices)

@@ -61,6 +61,7 @@ func configs(d Device) map[string]kernels.Config {
 	odd.WeightGradient = kernels.Tile{Variant: kernels.Register, ItemRows: 3, ItemCols: 12, Width: 4, Depth: 7, Splits: 5}
 	odd.Packed = &kernels.Tile{Variant: kernels.Packed, ItemRows: 3, ItemCols: 24, Width: 8, Splits: 3}
 	odd.SoftmaxRows, odd.RecordGroup = 3, 4
+	odd.Step = &kernels.StepTile{Rows: 3, Packed: 1, DenseRows: 6, Dense: 2, Gradient: 3, RowItems: 3, Ranges: 5}
 	narrow := kernels.Default(kernels.GPU, 1, 16)
 	narrow.Forward = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 2, ItemCols: 3, GroupRows: 4, GroupCols: 8, Depth: 5}
 	narrow.InputGradient = kernels.Tile{Variant: kernels.LocalMemory, ItemRows: 1, ItemCols: 4, GroupRows: 8, GroupCols: 2, Depth: 16}
@@ -92,7 +93,8 @@ func TestConformance(t *testing.T) {
 	for _, d := range usableDevices(t) {
 		t.Run(d.ID()+"/default", func(t *testing.T) {
 			t.Parallel()
-			gotest.Run(t, opener(d, kernels.Default(d.Class(), d.ComputeUnits, d.lanes()), nil))
+			c := kernels.Default(d.Class(), d.ComputeUnits, d.lanes())
+			judgesSteps(t, c, gotest.Run(t, opener(d, c, nil)))
 		})
 		for name, c := range configs(d) {
 			if reflect.DeepEqual(c, kernels.Default(d.Class(), d.ComputeUnits, d.lanes())) {
@@ -100,8 +102,18 @@ func TestConformance(t *testing.T) {
 			}
 			t.Run(d.ID()+"/"+name, func(t *testing.T) {
 				t.Parallel()
-				gotest.Run(t, opener(d, c, nil), backendtest.Quick())
+				judgesSteps(t, c, gotest.Run(t, opener(d, c, nil), backendtest.Quick()))
 			})
+		}
+	}
+}
+
+// judgesSteps checks that whole iterations were judged where the tiles have them.
+func judgesSteps(t *testing.T, c kernels.Config, report backendtest.Report) {
+	t.Helper()
+	for _, o := range report.Operations {
+		if want := c.Step != nil; o.Operation == "steps" && (o.Absent == "") != want {
+			t.Errorf("whole iterations were judged: %v, where the tiles have them: %v", !want, want)
 		}
 	}
 }
@@ -179,7 +191,7 @@ func sparse(rows, features int) network.Samples {
 // many gives the same bits, and so does a second run.
 func TestInputInSeveralBuffers(t *testing.T) {
 	t.Parallel()
-	for what, s := range map[string]network.Samples{"dense": noise(1000, 50), "sparse": sparse(1000, 50), "bytes": sparse(2000, 50)} {
+	for what, s := range map[string]network.Samples{"dense": noise(1000, 50), "sparse": sparse(5600, 50), "bytes": sparse(2000, 50)} {
 		for _, d := range usableDevices(t) {
 			d.ComputeUnits = 2 // and two splits
 			block := 64
@@ -195,7 +207,7 @@ func TestInputInSeveralBuffers(t *testing.T) {
 			small.MaxBuffer = 3 * 64 * 64 * 4 // three blocks of 64 rows × 64 floats
 			switch what {
 			case "sparse":
-				small.MaxBuffer = 31000 // two partial gradients of the first layer
+				small.MaxBuffer = 47000 // activations and derivatives of a block; the packed input and its index need more
 			case "bytes":
 				small.MaxBuffer = 62000 // activations of a block, and four splits; the input has 128000
 			}
@@ -444,6 +456,8 @@ func TestBrokenKernels(t *testing.T) {
 	local.WeightGradient.Splits = 4
 	local.RecordGroup = 64
 	tensor := configs(usableDevices(t)[0])["odd-bf16x3"]
+	whole := register
+	whole.Step = &kernels.StepTile{Rows: 2, Packed: 1, DenseRows: 4, Dense: 1, Gradient: 1, RowItems: 2, Ranges: 3}
 	const round = "float __attribute__((overloadable)) BF16(float x) { return as_float((as_uint(x) + 0x7fffu + ((as_uint(x) >> 16) & 1u)) & 0xffff0000u); }\n" +
 		"float16 __attribute__((overloadable)) BF16(float16 x) { return as_float16((as_uint16(x) + 0x7fffu + ((as_uint16(x) >> 16) & 1u)) & 0xffff0000u); }\n"
 	for _, c := range []struct {
@@ -531,7 +545,28 @@ func TestBrokenKernels(t *testing.T) {
 		{"gradient not replaced", register, "reduce.cl",
 			"*to = add ? *to + sum : sum;", "*to += sum;", "weight-gradient"},
 		{"last non-finite iteration", register, "update.cl",
-			"atomic_cmpxchg(state, 0, iteration)", "atomic_xchg(state, iteration)", "update"},
+			"atomic_cmpxchg(recorder, 0, iteration)", "atomic_xchg(recorder, iteration)", "update"},
+		{"last feature, whole iterations", whole, "step_register.cl",
+			"end = (range + 1) * N0 / RANGES;", "end = min((range + 1) * N0 / RANGES, N0 - 1);", "steps"},
+		{"last range of inputs, whole iterations", whole, "step_register.cl",
+			"end = (range + 1) * tiles / RANGES * DENSE_ROWS;", "end = (range + (range < RANGES - 1)) * tiles / RANGES * DENSE_ROWS;", "steps"},
+		{"tile beyond the inputs, whole iterations", whole, "step_register.cl",
+			"if (j >= n)", "if (j > n)", "steps"},
+		{"bias skipped, whole iterations", whole, "step_register.cl",
+			"if (range == 0)                                                                        \\\n            TILED(step_bias, v)(B, D(l, 0)",
+			"if (range < 0)                                                                        \\\n            TILED(step_bias, v)(B, D(l, 0)", "steps"},
+		{"transposed weights of before, whole iterations", whole, "step_register.cl",
+			"wt[(ulong)(v * WIDTH + c) * ldwt + j] = y[c];", ";", "steps"},
+		{"feature without entries, whole iterations", whole, "step_register.cl",
+			"#if RULE == GD\n        if (q == last && decay == 0.0f)", "#if RULE != SUM\n        if (q == last)", "steps"},
+		{"loss of the last rows, whole iterations", whole, "step_register.cl",
+			"for (int s = 0; s < parts; s++)", "for (int s = 0; s < parts - 1; s++)", "steps"},
+		{"dropped term, whole iterations", whole, "step_register.cl",
+			"for (; q < last; q++)", "for (; q + 1 < last; q++)", "steps"},
+		{"bfloat16 values, whole iterations", whole, "step_register.cl",
+			"sum[v] = fma(x, LOAD(v, row), sum[v]);", "sum[v] = fma(x, BF16(LOAD(v, row)), sum[v]);", "steps"},
+		{"tie to the highest class, whole iterations", whole, "step_register.cl",
+			"((x == label) & (class < y))", "((x == label) & (class > y))", "steps"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -546,7 +581,11 @@ func TestBrokenKernels(t *testing.T) {
 				}
 				return round + strings.Replace(text, c.old, c.new, 1)
 			}
-			report, err := backendtest.Check(opener(d, c.config, source), backendtest.Quick(), backendtest.Only(c.operation))
+			size := backendtest.Quick()
+			if c.operation == "steps" {
+				size = backendtest.Tiny() // each of its networks and rules is a program to compile
+			}
+			report, err := backendtest.Check(opener(d, c.config, source), size, backendtest.Only(c.operation))
 			if err == nil {
 				t.Fatal("the suite passes")
 			}

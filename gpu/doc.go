@@ -20,9 +20,13 @@
 // # Variants give way
 //
 // Where a kernel does not build or run, or gives a wrong result, Propose takes the next
-// variant and tests that: dense input after packed input, float32 input after bytes, then
-// register tiles, local memory, and the naive kernel (package kernels). [Options].Note is
-// told so in one line. Where no variant of an operation passes, Propose fails, and names
+// variant and tests that (package kernels):
+//
+//	packed input → dense input
+//	bytes → float32 input
+//	register tile → tile in local memory → naive kernel
+//
+// [Options].Note is told so in one line. Where no variant of an operation passes, Propose fails, and names
 // operation and device. Prepare replaces nothing: a plan is computed exactly or refused.
 //
 // # Isolation

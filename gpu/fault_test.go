@@ -142,8 +142,9 @@ var errInjected = errors.New("injected")
 // passes all others on.
 type faultyAPI struct {
 	api
-	calls []string
-	fail  int
+	calls   []string
+	kernels []string // that were made
+	fail    int
 }
 
 func (f *faultyAPI) call(name string) error {
@@ -188,6 +189,7 @@ func (f *faultyAPI) createKernel(p handle, name string) (handle, error) {
 	if err := f.call("createKernel"); err != nil {
 		return nil, err
 	}
+	f.kernels = append(f.kernels, name)
 	return f.api.createKernel(p, name)
 }
 func (f *faultyAPI) setArg(k handle, i int, v any) error {
@@ -285,7 +287,7 @@ func lifeOf(a api, d Device, s network.Samples, profiling bool, source func(kern
 			return err
 		}
 	}
-	plan, err := network.NewPlan(l.Sizes, s, 12, b)
+	plan, err := network.NewPlan(l.Sizes, s, 16, b) // batches of two blocks and of one
 	if err != nil {
 		return err
 	}
@@ -329,11 +331,20 @@ func TestEveryCallFailing(t *testing.T) {
 		device    Device
 		samples   network.Samples
 		profiling bool
-	}{{d, tiny(), false}, {d, tinyPacked(), true}, {d, tinyShifted(), false}, {group, tiny(), true}, {group, tinyPacked(), false}, {group, tinyShifted(), true}} {
+		steps     bool
+	}{
+		{d, tiny(), false, false}, {d, tinyPacked(), true, true}, {d, tinyShifted(), false, false},
+		{group, tiny(), true, false}, {group, tinyPacked(), false, false}, {group, tinyShifted(), true, false},
+	} {
 		d, profiling := c.device, c.profiling
 		good := &faultyAPI{api: newFake()}
 		if err := life(good, d, c.samples, profiling); err != nil {
 			t.Fatal(err)
+		}
+		// Whole iterations: of a gradient and of an update.
+		steps := strings.Count(strings.Join(good.kernels, " "), "step_columns")
+		if want := c.steps; want != (steps == 2) || !want && steps > 0 {
+			t.Errorf("%d kernels step_columns of %v", steps, good.kernels)
 		}
 		seen := map[string]bool{}
 		for i := 1; i <= len(good.calls); i++ {

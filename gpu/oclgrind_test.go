@@ -22,8 +22,8 @@ import (
 
 // OCLGRIND=1 runs every kernel in Oclgrind, a simulator that reports data races,
 // uses of values never written, accesses outside of buffers, and wrong calls
-// (make oclgrind). It exits with 0 whatever it finds: what it reports is in its
-// log, and wrong calls on standard error. It replaces the driver of a whole
+// (make oclgrind). It exits with 0 whatever it finds: what it reports is on
+// standard error. It replaces the driver of a whole
 // process, so each run is a process of its own, this test binary once more, and
 // simulated names the run there.
 const (
@@ -36,7 +36,7 @@ type simulation struct {
 	tiles    string // one of configs
 	families []string
 	checks   []string
-	// fault, where there is one, is what is wrong, and reported is what the log
+	// fault, where there is one, is what is wrong, and reported is what Oclgrind
 	// then has to say of it.
 	fault, reported string
 }
@@ -45,7 +45,8 @@ type simulation struct {
 // take minutes; odd-local is the same source. And the shuffles by which softmax
 // in vector registers ends are beyond Oclgrind's check of uninitialised values:
 // it takes lane 11 of any shuffle for an undefined one and crashes at lanes that
-// are; so that check sees the naive softmax only.
+// are; so that check sees the naive softmax only. Whole iterations end their softmax in the same
+// way, and under that check step_columns stores nothing; so it sees none of them.
 var simulations = []simulation{
 	{tiles: "specification", checks: allChecks},
 	{tiles: "register", checks: allChecks},
@@ -54,16 +55,28 @@ var simulations = []simulation{
 	{tiles: "odd-bf16x3", checks: allChecks, families: []string{"forward", "weight-gradient", "input-gradient"}},
 	{tiles: "register", checks: allChecks[:2], families: []string{"softmax-cross-entropy", "recorder"}},
 	{tiles: "odd-register", checks: allChecks[:2], families: []string{"softmax-cross-entropy", "recorder"}},
+	{tiles: "odd-register", checks: allChecks[:2], families: []string{"steps"}},
 
 	{tiles: "odd-local", checks: allChecks[:2], families: []string{"forward"}, fault: "no barrier", reported: "data race at local memory"},
 	{tiles: "register", checks: allChecks, families: []string{"weight-gradient-input"}, fault: "bias not stored", reported: "ninitialized value"},
 	{tiles: "specification", checks: allChecks, families: []string{"update"}, fault: "beyond the end", reported: "Invalid write of size 4 at global memory"},
+	{tiles: "odd-register", checks: allChecks[:2], families: []string{"steps"}, fault: "beyond the records", reported: "Invalid write of size 4 at global memory"},
 	{tiles: "specification", checks: allChecks[:2], families: []string{"recorder"}, fault: "wrong call", reported: "CL_INVALID_VALUE"},
 }
 
 const uninitialised = "--uninitialized"
 
 var allChecks = []string{"--data-races", "--check-api", uninitialised}
+
+// compilerWarnings is how many the compiler has, in a line for each program.
+var compilerWarnings = regexp.MustCompile(`(?m)^\d+ warnings? generated\.\n`)
+
+// The check of uninitialised values takes a vector of two that is made of two values for one
+// that has none: pair is such a store, and words stands in its place under that check.
+const (
+	pair  = "part[i] = (int2)(as_int(log(sum) - own), best == y ? 1 : 0);"
+	words = "((global int *)part)[2 * i] = as_int(log(sum) - own); ((global int *)part)[2 * i + 1] = best == y ? 1 : 0;"
+)
 
 // name is what tells a simulated process its run.
 func (s simulation) name() string {
@@ -87,21 +100,17 @@ func TestOclgrind(t *testing.T) {
 	seen := map[string]bool{}
 	for _, s := range simulations {
 		t.Run(s.name(), func(t *testing.T) {
-			log := filepath.Join(t.TempDir(), "log")
-			args := append(slices.Clone(s.checks), "--max-errors", "20", "--log", log,
-				self, "-test.run=^TestSimulated$", "-test.v")
+			args := append(slices.Clone(s.checks), "--max-errors", "20", self, "-test.run=^TestSimulated$", "-test.v")
 			c := exec.CommandContext(t.Context(), program, args...)
 			c.Env = append(os.Environ(), simulated+"="+s.name())
-			out, err := c.CombinedOutput()
-			found, logErr := os.ReadFile(log)
-			if logErr != nil {
-				t.Fatalf("%v\n%s", logErr, out)
-			}
-			if i := strings.Index(string(out), "Oclgrind - OpenCL runtime error"); i >= 0 {
-				found = append(found, out[i:]...)
-			}
+			// Reports come on standard error. What Oclgrind writes to a log file (--log) is lost
+			// where it is less than a buffer: a Go program ends without C++'s destructors.
+			var stderr strings.Builder
+			c.Stderr = &stderr
+			out, err := c.Output()
+			found := compilerWarnings.ReplaceAllString(stderr.String(), "")
 			if s.fault != "" {
-				if !strings.Contains(string(found), s.reported) {
+				if !strings.Contains(found, s.reported) {
 					t.Errorf("%s is not reported as %q: %v\n%s", s.fault, s.reported, err, found)
 				}
 				return
@@ -174,9 +183,17 @@ func TestSimulated(t *testing.T) {
 		changed = ";"
 	case "beyond the end":
 		file, old, changed = "update.cl", "const int end = min(first + ITEM, count);", "const int end = first + ITEM;"
+	case "beyond the records":
+		file, old, changed = "step_register.cl", "state[2 + 2 * record] =", "state[2 + 2 * record + 99] ="
 	}
 	source := func(p kernels.Program) string {
 		text := p.Source()
+		if p.File == "softmax.cl" && slices.Contains(s.checks, uninitialised) {
+			if !strings.Contains(text, pair) {
+				t.Fatalf("%s does not hold the text to be changed:\n%s", p.File, pair)
+			}
+			text = strings.Replace(text, pair, words, 1)
+		}
 		if p.File != file {
 			return text
 		}
@@ -187,7 +204,7 @@ func TestSimulated(t *testing.T) {
 	}
 	config := configs(d)[s.tiles]
 	if slices.Contains(s.checks, uninitialised) {
-		config.SoftmaxRows = 0
+		config.SoftmaxRows, config.Step = 0, nil
 	}
 	ran := &simulatedAPI{api: must(openCL()), misuse: s.fault == "wrong call", names: map[string]int{}, variants: map[string]bool{}}
 	gotest.Run(t, func() (network.Backend, error) {

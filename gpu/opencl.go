@@ -70,13 +70,16 @@ func (binding) devices() ([]Device, error) {
 	if err != nil {
 		return nil, fmt.Errorf("%w: clGetPlatformIDs: %w", ErrNoDevice, err)
 	}
-	var all []Device
+	var all, broken []Device
 	var empty []string
 	for p, platform := range platforms {
 		name, version := platformNames(platform)
 		found, err := platform.GetDevices(cl.DeviceTypeAll)
 		if err != nil {
 			empty = append(empty, fmt.Sprintf("platform %d (%s): %v", p, name, err))
+			if !errors.Is(err, cl.ErrDeviceNotFound) { // which says that there is none
+				broken = append(broken, unlisted(p, name, version, err))
+			}
 			continue
 		}
 		for i, d := range found {
@@ -86,7 +89,7 @@ func (binding) devices() ([]Device, error) {
 	if len(all) == 0 {
 		return nil, fmt.Errorf("%w: %s", ErrNoDevice, strings.Join(empty, "; "))
 	}
-	return all, nil
+	return append(all, broken...), nil
 }
 
 // platformNames returns a platform's name and version. The binding has only

@@ -1,9 +1,13 @@
 package gpu
 
 import (
-	"fmt"
+	"encoding/binary"
 	"math"
+	"math/bits"
+	"runtime"
 	"slices"
+	"sync"
+	"sync/atomic"
 	"unsafe"
 
 	"clgrad/kernels"
@@ -117,7 +121,7 @@ const maxStepDensity = 1. / 3
 // long again, of 8192 three times as long.)
 const (
 	maxStepRows   = 1024
-	stepBlockRows = 504 // whole groups of 2, 3, 6 and 12
+	stepBlockRows = 504 // whole groups of 1 to 4, 6, 8 and 12
 )
 
 // steppable reports whether whole iterations suit samples and a network.
@@ -138,29 +142,62 @@ func packedDensity(s network.Samples, rows int) float64 {
 	step := max(1, groups/groupsSampled)
 	seen, entries := 0, 0
 	for g := 0; g < groups; g += step {
-		entries += countEntries(s, g*rows, min((g+1)*rows, s.Rows), make([]bool, s.Features))
+		entries += countEntries(s, g*rows, min((g+1)*rows, s.Rows))
 		seen++
 	}
 	return float64(entries) / (float64(seen) * float64(s.Features))
 }
 
-// countEntries marks the features that are not 0 in all of rows first … end−1
-// and returns their number.
-func countEntries(s network.Samples, first, end int, active []bool) (n int) {
-	clear(active)
-	for i := first; i < end; i++ {
-		for j, v := range s.Bytes[i*s.Features : (i+1)*s.Features] {
-			if v != 0 {
-				active[j] = true
-			}
+// A byte of marks is 128 where the byte of w is not 0, otherwise 0.
+func marks(w uint64) uint64 {
+	const low = 0x7f7f7f7f7f7f7f7f
+	return (w&low + low | w) &^ low
+}
+
+// eachEight calls f for eight features at a time that are not 0 in all of rows first …
+// end−1: with the number of the first of them, and marks of those that are not 0.
+func eachEight(s network.Samples, first, end int, f func(j int, marked uint64)) {
+	n := s.Features
+	data := s.Bytes[first*n : end*n]
+	j := 0
+	for ; j+8 <= n; j += 8 {
+		var w uint64
+		for at := j; at < len(data); at += n {
+			w |= binary.LittleEndian.Uint64(data[at:])
+		}
+		if w != 0 {
+			f(j, marks(w))
 		}
 	}
-	for _, a := range active {
-		if a {
-			n++
+	var w uint64
+	for k := j; k < n; k++ {
+		for at := k; at < len(data); at += n {
+			w |= uint64(data[at]) << (8 * (k - j))
 		}
 	}
+	if w != 0 {
+		f(j, marks(w))
+	}
+}
+
+// countEntries returns the number of features that are not 0 in all of rows first … end−1.
+func countEntries(s network.Samples, first, end int) (n int) {
+	eachEight(s, first, end, func(_ int, marked uint64) { n += bits.OnesCount64(marked) })
 	return n
+}
+
+// parallel calls f for 0 … n−1 on all cores.
+func parallel(n int, f func(i int)) {
+	var next atomic.Int64
+	var wait sync.WaitGroup
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		wait.Go(func() {
+			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
+				f(i)
+			}
+		})
+	}
+	wait.Wait()
 }
 
 func (p *packedRows) free(s *session) {
@@ -192,42 +229,39 @@ func (p *packedRows) load(x *input, samples network.Samples) (err error) {
 	}
 
 	r := p.tile.ItemRows
-	active := make([]bool, x.features)
-	// starts of the chunk at hand, and the block that it began with.
-	starts, from := []uint32{0}, 0
-	flush := func(blocks int) error {
-		if err := p.pack(x, samples, from, blocks, starts); err != nil {
-			return err
+	counts := make([][]uint32, len(x.blocks)) // entries of each group of each block
+	parallel(len(x.blocks), func(i int) {
+		first, end := x.starts[i], x.starts[i]+x.blocks[i]
+		for ; first < end; first += r {
+			counts[i] = append(counts[i], uint32(countEntries(samples, first, min(first+r, end))))
 		}
-		starts, from = []uint32{0}, blocks
-		return nil
+	})
+	// starts of the chunk at hand, and the block that it begins with.
+	starts, from := []uint32{0}, 0
+	flush := func(end int) error {
+		err := p.pack(x, samples, from, end, starts)
+		starts, from = []uint32{0}, end
+		return err
 	}
 	limit := s.device.MaxBuffer
 	if limit <= 0 || limit > math.MaxInt32 {
 		limit = math.MaxInt32 // entries are counted in 32 bits
 	}
-	for block, first := range x.starts {
-		before := len(starts)
-		end := first + x.blocks[block]
-		for i := first; i < end; i += r {
-			n := countEntries(samples, i, min(i+r, end), active)
-			starts = append(starts, starts[len(starts)-1]+uint32(n))
+	for block, groups := range counts {
+		entries := int64(starts[len(starts)-1])
+		for _, n := range groups {
+			entries += int64(n)
 		}
-		if need := int64(starts[len(starts)-1]) * int64(max(r, 2)); need > limit && before > 1 {
-			// The block goes to the next chunk.
-			own := slices.Clone(starts[before:])
-			base := starts[before-1]
-			starts = starts[:before]
+		if entries*int64(max(r, 2)) > limit && block > from {
 			if err := flush(block); err != nil {
 				return err
 			}
-			for _, v := range own {
-				starts = append(starts, v-base)
-			}
-			before = 1
 		}
 		p.chunkOf = append(p.chunkOf, len(p.chunks))
-		p.groupOf = append(p.groupOf, before-1)
+		p.groupOf = append(p.groupOf, len(starts)-1)
+		for _, n := range groups {
+			starts = append(starts, starts[len(starts)-1]+n)
+		}
 	}
 	return flush(len(x.blocks))
 }
@@ -252,56 +286,69 @@ func (p *packedRows) pack(x *input, samples network.Samples, from, end int, star
 	if err := s.write(c.starts, 0, unsafe.Pointer(&starts[0]), 4*len(starts)); err != nil {
 		return err
 	}
-	room := max(x.features, stagingBytes/(r+2)) // entries that are staged at a time
-	index, values := make([]uint16, 0, room), make([]uint8, 0, room*r)
-	done := 0
-	send := func() error {
-		if len(index) == 0 {
+	// The place of a block's first entry, and of the last one's end.
+	place := func(block int) int {
+		if block == end {
+			return entries
+		}
+		return int(starts[p.groupOf[block]])
+	}
+	var index []uint16
+	var values []uint8
+	return staged(from, end, place, stagingBytes/(r+2), func(first, last int) error {
+		at, n := place(first), place(last)-place(first)
+		index, values = grown(index, n), grown(values, n*r)
+		clear(values)
+		parallel(last-first, func(i int) {
+			block := first + i
+			q := place(block) - at
+			rows := x.starts[block] + x.blocks[block]
+			for row := x.starts[block]; row < rows; row += r {
+				end := min(row+r, rows)
+				eachEight(samples, row, end, func(j int, marked uint64) {
+					for ; marked != 0; marked &= marked - 1 {
+						feature := j + bits.TrailingZeros64(marked)/8
+						index[q] = uint16(feature)
+						for k := row; k < end; k++ {
+							values[q*r+k-row] = samples.Bytes[k*x.features+feature]
+						}
+						q++
+					}
+				})
+			}
+		})
+		if n == 0 {
 			return nil
 		}
-		if err := s.write(c.index, 2*done, unsafe.Pointer(&index[0]), 2*len(index)); err != nil {
+		if err := s.write(c.index, 2*at, unsafe.Pointer(&index[0]), 2*n); err != nil {
 			return err
 		}
-		if err := s.write(c.values, r*done, unsafe.Pointer(&values[0]), len(values)); err != nil {
+		return s.write(c.values, r*at, unsafe.Pointer(&values[0]), r*n)
+	})
+}
+
+// staged calls f for ranges of blocks from … end−1 of about as many entries as given, or of a
+// single block that has more. place is as of pack.
+func staged(from, end int, place func(int) int, entries int, f func(first, last int) error) error {
+	for first := from; first < end; {
+		last := first + 1
+		for last < end && place(last+1)-place(first) <= entries {
+			last++
+		}
+		if err := f(first, last); err != nil {
 			return err
 		}
-		done += len(index)
-		index, values = index[:0], values[:0]
-		return nil
-	}
-	active := make([]bool, x.features)
-	for block := from; block < end; block++ {
-		first := x.starts[block]
-		last := first + x.blocks[block]
-		for i := first; i < last; i += r {
-			rows := min(r, last-i)
-			if n := countEntries(samples, i, i+rows, active); len(index)+n > room {
-				if err := send(); err != nil {
-					return err
-				}
-			}
-			for j, a := range active {
-				if !a {
-					continue
-				}
-				index = append(index, uint16(j))
-				for k := range r {
-					var v uint8
-					if k < rows {
-						v = samples.Bytes[(i+k)*x.features+j]
-					}
-					values = append(values, v)
-				}
-			}
-		}
-	}
-	if err := send(); err != nil {
-		return err
-	}
-	if done != entries {
-		return s.fail("load", fmt.Errorf("packed %d entries where %d were counted: the samples changed", done, entries))
+		first = last
 	}
 	return nil
+}
+
+// grown returns a slice of n elements, v where that is large enough.
+func grown[T any](v []T, n int) []T {
+	if cap(v) < n {
+		return make([]T, n)
+	}
+	return v[:n]
 }
 
 // add adds the kernel arguments of a block.

@@ -78,8 +78,8 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 	d := b.s.device
 	perRow, widest := int64(0), int64(network.AlignUp(sizes[0]))
 	for _, n := range sizes[1:] {
-		perRow += 4 * int64(network.AlignUp(n))
-		widest = max(widest, int64(network.AlignUp(n)))
+		perRow += 4 * int64(network.Stride(n))
+		widest = max(widest, int64(network.Stride(n)))
 	}
 	fits := func(rows int) int {
 		most := min(int64(c.BlockRows), int64(rows), blockBytes[d.Class()]/perRow)
@@ -90,19 +90,29 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 	}
 	plan := b.Info().Plan()
 	plan.Rows, plan.BlockRows, plan.ScoreRows = batchRows, fits(batchRows), fits(s.Rows)
+	sparse := func(packed *kernels.Tile) bool {
+		return packed != nil && packable(s) && packedDensity(s, packed.ItemRows) <= maxPackedDensity
+	}
+	// A tuned tile of packed input with other rows is not asked: whole iterations do not use it.
+	if !sparse(c.Packed) || !steppable(s, sizes) {
+		c.Step = nil
+	}
 	c = ofNetwork(c, sizes)
 	c = b.fullSplits(c, sizes)
 	c = b.fewerSplits(c, sizes)
-	if c.Packed != nil && (!packable(s) || packedDensity(s, c.Packed.ItemRows) > maxPackedDensity) {
+	if c.Step == nil && !sparse(c.Packed) {
 		c.Packed = nil
 	}
-	if c.Step != nil && (c.Packed == nil || !steppable(s, sizes)) {
-		c.Step = nil
-	}
 	if c.Step != nil {
+		if tile, ok := b.steps[kernels.StepKey(sizes)]; ok {
+			c.Step = &tile
+		}
 		c.Packed = c.Step.Tile(*c.Packed)
 		if plan.BlockRows > maxStepRows {
 			plan.BlockRows = stepBlockRows
+		}
+		if m := d.MaxBuffer; m > 0 { // one buffer holds the activations and derivatives of a block
+			plan.BlockRows = max(1, min(plan.BlockRows, int(m/(2*perRow))-2*c.Step.DenseRows))
 		}
 	}
 	if c.Packed != nil {
@@ -146,11 +156,14 @@ func (b *Backend) trusted(c kernels.Config, sizes []int, plan network.ShardPlan)
 		if to == "" {
 			call := fmt.Sprintf("no kernel of %s computes right on %s (%s, driver %s); the last, %s", what, d.Name, d.PlatformName, d.Driver, from)
 			if c.Tile(kernels.OpForward, sizes[0], sizes[1]).Variant == kernels.Tensor {
-				call = fmt.Sprintf("precision %s needs mma.sync, as NVIDIA's drivers have it from sm_80 on", c.Forward.Precision)
+				call = needs(c.Forward.Precision)
 			}
 			return c, nil, b.s.fail(call, failed)
 		}
 		b.note(fmt.Sprintf("opencl:%s, %s (driver %s): kernel %s of %s gives way to %s: %s", d.ID(), d.Name, d.Driver, from, what, to, failed.Reason))
+		if next.CheckFirst(sizes[0], sizes[1]) != nil { // another layer has the first one's shape, and its tile
+			next.Bytes, next.Shifted = false, false
+		}
 		if c.Step != nil && next.Step == nil {
 			return c, failed, nil
 		}
@@ -194,7 +207,7 @@ func (b *Backend) SelfTest(sizes []int, plan network.ShardPlan, testing func(Fai
 		}
 		return nil
 	}
-	c, err := b.settings(plan)
+	c, err := b.settings(sizes, plan)
 	if err != nil {
 		return err
 	}
@@ -263,7 +276,8 @@ func (b *Backend) replaced(c kernels.Config, f *Failure) (next kernels.Config, f
 }
 
 // ofNetwork returns c with the shapes of a network's layers alone, where they have
-// other tiles than the default ones, and the packed tile of the first.
+// other tiles than the default ones, and the packed tile of the first. Bytes are kept where
+// the first layer's tiles can read them.
 func ofNetwork(c kernels.Config, sizes []int) kernels.Config {
 	if c.Packed != nil {
 		tile := c.Tile(kernels.OpPacked, sizes[0], sizes[1])
@@ -284,6 +298,7 @@ func ofNetwork(c kernels.Config, sizes []int) kernels.Config {
 		}
 	}
 	c.Shapes = shapes
+	c.Bytes = c.Bytes && c.CheckFirst(sizes[0], sizes[1]) == nil
 	return c
 }
 

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"clgrad/network"
 )
 
 // leak opens a backend and drops it.
@@ -63,9 +65,55 @@ func TestSelect(t *testing.T) {
 			t.Errorf("%q: %q (%s), %v; want %q", c.spec, d.Name, why, err, c.want)
 		}
 	}
+	// A platform that fails to list its devices is never chosen, and says why.
+	mute := append(all[:3:3], unlisted(3, "Mute", "1", errors.New("out of host memory")))
+	if d, _, err := Select(mute, ""); err != nil || d.Name != "Big GPU" {
+		t.Errorf("best of a platform that lists nothing and others: %s, %v", d.Name, err)
+	}
+	if _, _, err := Select(mute, "3.0"); err == nil || !strings.Contains(err.Error(), "does not list its devices: out of host memory") {
+		t.Errorf("a platform that lists nothing: %v", err)
+	}
 	for _, none := range [][]Device{nil, {broken}} {
 		if _, _, err := Select(none, ""); !errors.Is(err, ErrNoDevice) {
 			t.Errorf("best of %d unusable devices: %v", len(none), err)
+		}
+	}
+}
+
+// A second start of a profile leaves out what ran before it.
+func TestProfileAgain(t *testing.T) {
+	b, err := open(newFake(), fakeDevice, Options{Untested: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	run := func() {
+		if _, _, err := b.Probe(network.Bandwidth, 1); err != nil {
+			t.Fatal(err)
+		}
+	}
+	launches := func() (n int) {
+		times, err := b.Profile()
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, o := range times {
+			n += o.Launches
+		}
+		return n
+	}
+	for turn := range 2 {
+		if err := b.StartProfile(); err != nil {
+			t.Fatal(err)
+		}
+		run()
+		if turn == 0 {
+			continue // what ran is not asked for
+		}
+		once := launches()
+		run()
+		if again := launches(); once == 0 || once != again {
+			t.Errorf("%d launches behind a second start, %d later", once, again)
 		}
 	}
 }

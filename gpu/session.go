@@ -190,7 +190,8 @@ func (s *session) kernel(p kernels.Program, name string) (*object, error) {
 		if err != nil {
 			return nil, err
 		}
-		if err := s.api.buildProgram(program.handle, p.Options); err != nil {
+		// PoCL warns on standard error of every vector that is wider than the processor's.
+		if err := s.api.buildProgram(program.handle, p.Options+" -w"); err != nil {
 			s.free(program)
 			return nil, s.fail(fmt.Sprintf("build %s with %q", p.File, p.Options), err)
 		}
@@ -204,9 +205,12 @@ func (s *session) startProfile() error {
 	if err := s.finish(); err != nil {
 		return err
 	}
+	if err := s.collect(); err != nil { // what ran before is not of the new profile
+		return err
+	}
 	s.profile = nil
 	if s.profiling {
-		return s.collect()
+		return nil
 	}
 	queue, err := s.keep("queue")(s.api.createQueue(s.context.handle, s.device, true))
 	if err != nil {

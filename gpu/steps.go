@@ -3,10 +3,8 @@ package gpu
 import (
 	"errors"
 	"fmt"
-	"runtime"
+	"math/bits"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	"clgrad/kernels"
@@ -33,6 +31,7 @@ type steps struct {
 // NewSteps prepares whole iterations where the plan has them and the input is packed.
 func (e *executor) NewSteps(l network.Layout, s network.Samples, in network.Input) (network.Steps, error) {
 	x := e.ownInput(in)
+	network.CheckNewSteps(l, in)
 	if err := x.check("steps"); err != nil {
 		return nil, err
 	}
@@ -55,11 +54,11 @@ func (st *steps) prepare(s network.Samples, tile kernels.StepTile) (err error) {
 	st.cap = groups(most, tile.DenseRows) * tile.DenseRows
 	perRow, transposed := 0, 1
 	for i, n := range sizes[1:] {
-		p := network.AlignUp(n)
+		p := network.Stride(n)
 		perRow += p
 		if i < len(sizes)-2 {
 			perRow += p
-			transposed += p * network.AlignUp(sizes[i+2])
+			transposed += p * network.Stride(sizes[i+2])
 		}
 	}
 	// Behind them there is room for a tile that goes beyond the inputs of the last layer.
@@ -75,16 +74,25 @@ func (st *steps) prepare(s network.Samples, tile kernels.StepTile) (err error) {
 	return st.index.load(st.x, s)
 }
 
+// check reports whole iterations that were closed, or whose input was.
+func (st *steps) check(operation string) error {
+	if st.wt.handle == nil {
+		return st.e.s.fail(operation, network.ErrClosed)
+	}
+	return st.x.check(operation)
+}
+
 // Begin transposes the weights.
 func (st *steps) Begin(theta network.Buffer) error {
 	e, at := st.e, 0
-	if err := st.x.check("steps"); err != nil {
+	network.CheckSteps(st.layout, network.Whole(theta))
+	if err := st.check("steps"); err != nil {
 		return err
 	}
 	for i := 1; i < st.layout.Layers(); i++ {
 		span, _ := st.layout.Layer(i)
 		w := e.operand(span.In(theta))
-		stride := network.AlignUp(w.rows)
+		stride := network.Stride(w.rows)
 		l, err := e.launch(launchKey{kernel: "transpose", operation: "transpose", n: w.rows, p: w.cols}, false,
 			func() (kernels.Program, []int) { return kernels.Transpose(), e.group2() })
 		if err != nil {
@@ -93,7 +101,7 @@ func (st *steps) Begin(theta network.Buffer) error {
 		if err := l.run(e.arguments().ints(w.rows, w.cols).matrix(w).at(st.wt, at).ints(stride), stride, w.cols); err != nil {
 			return err
 		}
-		at += network.AlignUp(w.cols) * stride
+		at += network.Stride(w.cols) * stride
 	}
 	return nil
 }
@@ -105,7 +113,7 @@ func (st *steps) rows(b network.Block, m int, theta *object) error {
 		panic(foreign)
 	}
 	rows := b.Rows()
-	if err := x.check(network.OpStepRows); err != nil {
+	if err := st.check(network.OpStepRows); err != nil {
 		return err
 	}
 	if x.labels == nil {
@@ -150,6 +158,7 @@ func (st *steps) columns(rule kernels.Rule, f network.Factors, iteration int, b 
 
 // Evaluate enqueues loss and gradient of a block.
 func (st *steps) Evaluate(b network.Block, m int, theta, g network.Buffer, add bool, r network.Recorder, record int) error {
+	network.CheckSteps(st.layout, network.Whole(theta), network.Whole(g))
 	to := st.e.own(g)
 	if err := st.rows(b, m, st.e.own(theta)); err != nil {
 		return err
@@ -159,6 +168,8 @@ func (st *steps) Evaluate(b network.Block, m int, theta, g network.Buffer, add b
 
 // Step enqueues an iteration.
 func (st *steps) Step(u network.Update, b network.Block, theta network.Buffer, state []network.Vector, r network.Recorder, record int) error {
+	network.CheckUpdate(u, network.Whole(theta), network.Whole(theta), state)
+	network.CheckSteps(st.layout, append([]network.Vector{network.Whole(theta)}, state...)...)
 	x := st.e.own(theta)
 	if err := st.rows(b, b.Rows(), x); err != nil {
 		return err
@@ -170,7 +181,7 @@ func (st *steps) Step(u network.Update, b network.Block, theta network.Buffer, s
 func (st *steps) Stages(b network.Block) (h, dz []network.Matrix) {
 	at := 0
 	next := func(n int) network.Matrix {
-		stride := network.AlignUp(n)
+		stride := network.Stride(n)
 		m := network.Matrix{Buffer: st.acts, Offset: at, Rows: b.Rows(), Cols: n, Stride: stride}
 		at += st.cap * stride
 		return m
@@ -228,99 +239,96 @@ func (f *featureIndex) free(s *session) {
 // load makes the index of all blocks, in chunks whose entries are counted in 32 bits and fit
 // the device's largest buffer.
 func (f *featureIndex) load(x *input, s network.Samples) error {
-	limit := int64(1) << 30 // entries of a chunk
+	limit := 1 << 30 // entries of a chunk
 	if m := x.e.s.device.MaxBuffer; m > 0 {
-		limit = min(limit, m/2)
+		limit = int(min(int64(limit), m/2))
 	}
-	blocks := make([]blockIndex, len(x.blocks))
-	var next atomic.Int64
-	var wait sync.WaitGroup
-	for range runtime.GOMAXPROCS(0) {
-		wait.Go(func() {
-			for i := int(next.Add(1)) - 1; i < len(blocks); i = int(next.Add(1)) - 1 {
-				blocks[i] = indexOf(s, x.starts[i], x.blocks[i])
+	// counts[i][j] is first the number of entries of feature j in block i, then where they
+	// begin in the chunk.
+	counts := make([][]uint32, len(x.blocks))
+	totals := make([]int, len(x.blocks))
+	parallel(len(counts), func(i int) {
+		counts[i] = make([]uint32, x.features+1)
+		for row := x.starts[i]; row < x.starts[i]+x.blocks[i]; row++ {
+			eachEight(s, row, row+1, func(j int, marked uint64) {
+				for ; marked != 0; marked &= marked - 1 {
+					counts[i][j+bits.TrailingZeros64(marked)/8]++
+					totals[i]++
+				}
+			})
+		}
+	})
+	for from := 0; from < len(counts); {
+		end, entries := from, 0
+		var starts []uint32
+		for ; end < len(counts) && (end == from || entries+totals[end] <= limit); end++ {
+			f.chunkOf, f.first = append(f.chunkOf, len(f.chunks)), append(f.first, len(starts))
+			for j, n := range counts[end] {
+				counts[end][j] = uint32(entries)
+				entries += int(n)
 			}
-		})
-	}
-	wait.Wait()
-	for from := 0; from < len(blocks); {
-		end, entries := from, int64(0)
-		for ; end < len(blocks) && (end == from || entries+int64(len(blocks[end].rows)) <= limit); end++ {
-			entries += int64(len(blocks[end].rows))
+			starts = append(starts, counts[end]...)
 		}
 		if entries > limit {
 			return x.e.s.fail("load", fmt.Errorf("a block of %d rows has %d entries, %d are possible: use smaller batches", x.blocks[from], entries, limit))
 		}
-		var starts []uint32
-		rows, values := make([]uint16, 0, entries+1), make([]uint8, 0, entries+1)
-		for i := from; i < end; i++ {
-			f.chunkOf, f.first = append(f.chunkOf, len(f.chunks)), append(f.first, len(starts))
-			for _, v := range blocks[i].starts {
-				starts = append(starts, uint32(len(rows))+v)
-			}
-			rows, values = append(rows, blocks[i].rows...), append(values, blocks[i].values...)
-			blocks[i] = blockIndex{}
-		}
-		if len(rows) == 0 { // a buffer has at least one element
-			rows, values = append(rows, 0), append(values, 0)
-		}
-		f.chunks = append(f.chunks, indexChunk{})
-		c := &f.chunks[len(f.chunks)-1]
-		for _, part := range []struct {
-			to    **object
-			what  string
-			from  unsafe.Pointer
-			bytes int
-		}{
-			{&c.starts, "feature index: starts", unsafe.Pointer(&starts[0]), 4 * len(starts)},
-			{&c.rows, "feature index: rows", unsafe.Pointer(&rows[0]), 2 * len(rows)},
-			{&c.values, "feature index: values", unsafe.Pointer(&values[0]), len(values)},
-		} {
-			var err error
-			if *part.to, err = x.e.buffer(part.what, part.bytes); err != nil {
-				return err
-			}
-			if err := x.e.s.write(*part.to, 0, part.from, part.bytes); err != nil {
-				return err
-			}
+		if err := f.fill(x, s, from, end, starts, counts, entries); err != nil {
+			return err
 		}
 		from = end
 	}
 	return nil
 }
 
-// A blockIndex is the index of one block, features + 1 starts.
-type blockIndex struct {
-	starts []uint32
-	rows   []uint16
-	values []uint8
-}
-
-// indexOf makes the index of rows first … first+n−1.
-func indexOf(s network.Samples, first, n int) blockIndex {
-	b := blockIndex{starts: make([]uint32, s.Features+1)}
-	data := s.Bytes[first*s.Features : (first+n)*s.Features]
-	counts := b.starts[1:]
-	for i := range n {
-		for j, v := range data[i*s.Features : (i+1)*s.Features] {
-			if v != 0 {
-				counts[j]++
-			}
+// fill makes the chunk of blocks from … end−1, whose entries begin at starts, and in next[i],
+// which it changes, those of each block.
+func (f *featureIndex) fill(x *input, s network.Samples, from, end int, starts []uint32, next [][]uint32, entries int) (err error) {
+	f.chunks = append(f.chunks, indexChunk{})
+	c := &f.chunks[len(f.chunks)-1]
+	for _, b := range []struct {
+		to    **object
+		what  string
+		bytes int
+	}{{&c.starts, "starts", 4 * len(starts)}, {&c.rows, "rows", 2 * max(1, entries)}, {&c.values, "values", max(1, entries)}} {
+		if *b.to, err = x.e.buffer("feature index: "+b.what, b.bytes); err != nil {
+			return err
 		}
 	}
-	for j := range counts {
-		b.starts[j+1] += b.starts[j]
+	if err := x.e.s.write(c.starts, 0, unsafe.Pointer(&starts[0]), 4*len(starts)); err != nil {
+		return err
 	}
-	total := b.starts[s.Features]
-	b.rows, b.values = make([]uint16, total), make([]uint8, total)
-	next := append([]uint32(nil), b.starts[:s.Features]...)
-	for i := range n {
-		for j, v := range data[i*s.Features : (i+1)*s.Features] {
-			if v != 0 {
-				b.rows[next[j]], b.values[next[j]] = uint16(i), v
-				next[j]++
-			}
+	place := func(block int) int {
+		if block == end {
+			return entries
 		}
+		return int(starts[f.first[block]])
 	}
-	return b
+	var rows []uint16
+	var values []uint8
+	return staged(from, end, place, stagingBytes/3, func(first, last int) error {
+		at, n := place(first), place(last)-place(first)
+		rows, values = grown(rows, n), grown(values, n)
+		parallel(last-first, func(i int) {
+			block := first + i
+			for k := range x.blocks[block] {
+				row := x.starts[block] + k
+				data := s.Bytes[row*x.features:]
+				eachEight(s, row, row+1, func(j int, marked uint64) {
+					for ; marked != 0; marked &= marked - 1 {
+						feature := j + bits.TrailingZeros64(marked)/8
+						q := int(next[block][feature]) - at
+						next[block][feature]++
+						rows[q], values[q] = uint16(k), data[feature]
+					}
+				})
+			}
+		})
+		if n == 0 {
+			return nil
+		}
+		if err := x.e.s.write(c.rows, 2*at, unsafe.Pointer(&rows[0]), 2*n); err != nil {
+			return err
+		}
+		return x.e.s.write(c.values, at, unsafe.Pointer(&values[0]), n)
+	})
 }

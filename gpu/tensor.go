@@ -1,15 +1,14 @@
 package gpu
 
 import (
-	"errors"
 	"fmt"
 
 	"clgrad/kernels"
 )
 
-// atPrecision gives all dense products another precision, if the device has the
-// instructions and they compute what they should.
-func (b *Backend) atPrecision(p kernels.Precision, ptx bool) (err error) {
+// atPrecision gives all dense products another precision, if the device can take tiles of
+// it. Whether it has the instructions, and computes what it should, a plan's self-test shows.
+func (b *Backend) atPrecision(p kernels.Precision, ptx bool) error {
 	if err := p.Check(); err != nil {
 		return b.s.fail("precision", err)
 	}
@@ -17,13 +16,13 @@ func (b *Backend) atPrecision(p kernels.Precision, ptx bool) (err error) {
 		return nil
 	}
 	b.config = b.config.At(p, ptx)
-	err = b.config.Check(b.s.device.limits())
-	call := fmt.Sprintf("precision %s needs mma.sync, as NVIDIA's drivers have it from sm_80 on", p)
-	if failed := (*Error)(nil); errors.As(err, &failed) {
-		call, err = call+": "+failed.Call, failed.Err
-	}
-	if err != nil {
-		return b.s.fail(call, err)
+	if err := b.config.Check(b.s.device.limits()); err != nil {
+		return b.s.fail(needs(p), err)
 	}
 	return nil
+}
+
+// needs says what a precision asks of a device.
+func needs(p kernels.Precision) string {
+	return fmt.Sprintf("precision %s needs mma.sync, as NVIDIA's drivers have it from sm_80 on", p)
 }

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"slices"
-	"strings"
 	"time"
 
 	"gonum.org/v1/gonum/stat"
@@ -21,6 +20,8 @@ type TuneOptions struct {
 	// Budget is how long the search may take, 0 for a minute. A compilation that
 	// has begun is waited for.
 	Budget time.Duration
+	// BatchRows are the rows of a batch, 0 for all.
+	BatchRows int
 	// Options are those of the backends that are opened; with Dense the first layer is
 	// tuned for dense input.
 	Options
@@ -30,22 +31,34 @@ type TuneOptions struct {
 
 // TuneProgress is where a search stands.
 type TuneProgress struct {
-	Shape string       // kernels.Key
-	Tile  kernels.Tile // the candidate
+	Shape string       // kernels.Key or kernels.StepKey
+	Tile  fmt.Stringer // the candidate
 	Share float64      // of the budget that is spent, 0 to 1
 }
 
-// TunedShape is what a search found for one operation and shape.
+// TunedShape is what a search found for one operation and shape, or for the whole
+// iterations of a network, whose tiles then are DefaultStep and BestStep.
 type TunedShape struct {
-	Shape          string       `json:"shape"`
-	Default        kernels.Tile `json:"default"`
-	Best           kernels.Tile `json:"best"`
-	DefaultSeconds float64      `json:"default_seconds"` // of a block
-	Seconds        float64      `json:"seconds"`
-	Tried          int          `json:"tried"`
+	Shape       string            `json:"shape"`
+	Default     kernels.Tile      `json:"default,omitzero"`
+	Best        kernels.Tile      `json:"best,omitzero"`
+	DefaultStep *kernels.StepTile `json:"default_step,omitempty"`
+	BestStep    *kernels.StepTile `json:"best_step,omitempty"`
+	// Seconds of a block: of whole iterations its gradient, and an update by it.
+	DefaultSeconds float64 `json:"default_seconds"`
+	Seconds        float64 `json:"seconds"`
+	Tried          int     `json:"tried"`
 	// Rejected are the candidates that did not build, failed or gave wrong numbers,
 	// each with its reason in one line.
 	Rejected []string `json:"rejected,omitempty"`
+}
+
+// Tiles returns the default and the best tile in short.
+func (t TunedShape) Tiles() (standard, best string) {
+	if t.BestStep != nil {
+		return t.DefaultStep.String(), t.BestStep.String()
+	}
+	return t.Default.String(), t.Best.String()
 }
 
 // worthwhile is how much of the best tile's time another may take to replace it.
@@ -55,8 +68,12 @@ const worthwhile = 0.97
 // the exact shapes that its default plan for these samples has. From the default
 // it goes to neighbouring tiles as long as one is faster, alternating the two,
 // and all operations share the budget by what is left of it. A candidate has to
-// build, run, and give the numbers of the naive kernel to the bit, on integers
-// whose sums are exact; what does not is rejected.
+// build and run, and on integers, whose sums are exact, a sample of its results has to
+// equal that of the host; what does not is rejected.
+//
+// Where the default plan has whole iterations, half of the budget is for their tile. The
+// other half is for the operations of the plan that it would be without them: scoring, and
+// training on the same shapes by other scaling or data.
 func Tune(ctx context.Context, d Device, sizes []int, s network.Samples, o TuneOptions) (Tuning, []TunedShape, error) {
 	a, err := openCL()
 	if err != nil {
@@ -69,22 +86,38 @@ func tune(ctx context.Context, a api, d Device, sizes []int, s network.Samples, 
 	if o.Budget <= 0 {
 		o.Budget = time.Minute
 	}
-	tasks, err := tuneTasks(a, d, sizes, s, o)
+	if o.BatchRows <= 0 {
+		o.BatchRows = s.Rows
+	}
+	if o.BatchRows > s.Rows {
+		return Tuning{}, nil, fmt.Errorf("batches of %d rows: the samples have %d", o.BatchRows, s.Rows)
+	}
+	tasks, step, err := tuneTasks(a, d, sizes, s, o)
 	if err != nil {
 		return Tuning{}, nil, err
 	}
 	begin := time.Now()
-	t := Tuning{Device: d.identity(), Shapes: map[string]kernels.Tile{}}
+	tried := func(shape string, tile fmt.Stringer) {
+		if o.Progress != nil {
+			o.Progress(TuneProgress{shape, tile, min(1, float64(time.Since(begin))/float64(o.Budget))})
+		}
+	}
+	t := Tuning{Device: d.tuned(), Shapes: map[string]kernels.Tile{}}
 	var all []TunedShape
+	if step != nil {
+		step.deadline, step.tried = begin.Add(o.Budget/2), func(tile kernels.StepTile) { tried(step.key(), tile) }
+		found, err := step.run(ctx)
+		if err != nil {
+			return Tuning{}, nil, err
+		}
+		t.Steps = map[string]kernels.StepTile{found.Shape: *found.BestStep}
+		all = append(all, found)
+	}
 	for i, task := range tasks {
 		left := o.Budget - time.Since(begin)
 		search := tileSearch{
 			tuneTask: task, api: a, device: d, source: o.source, untested: o.Untested, deadline: time.Now().Add(left / time.Duration(len(tasks)-i)),
-			tried: func(tile kernels.Tile) {
-				if o.Progress != nil {
-					o.Progress(TuneProgress{task.key(), tile, min(1, float64(time.Since(begin))/float64(o.Budget))})
-				}
-			},
+			tried: func(tile kernels.Tile) { tried(task.key(), tile) },
 		}
 		found, err := search.run(ctx)
 		if err != nil {
@@ -115,9 +148,11 @@ func (t tuneTask) fit(tile kernels.Tile) kernels.Tile {
 	switch {
 	case tile.Variant == kernels.Packed:
 		return tile.FitColumns(network.AlignUp(t.p))
-	case tile.Variant == kernels.LocalMemory && t.op == kernels.OpInputGradient:
+	case tile.Grouped() && t.op == kernels.OpInputGradient:
 		return tile.Fit(t.rows, t.n)
-	case tile.Variant == kernels.LocalMemory:
+	case tile.Grouped() && t.op == kernels.OpWeightGradient:
+		return tile.Fit(t.n, t.p)
+	case tile.Grouped():
 		return tile.Fit(t.rows, t.p)
 	case t.op == kernels.OpForward:
 		return tile.Fit(t.rows, network.AlignUp(t.p))
@@ -130,20 +165,28 @@ func (t tuneTask) fit(tile kernels.Tile) kernels.Tile {
 }
 
 // tuneTasks returns the operations of a network's default plan, those with most
-// to compute first.
-func tuneTasks(a api, d Device, sizes []int, s network.Samples, o TuneOptions) (tasks []tuneTask, err error) {
+// to compute first. Where the plan has whole iterations it returns the search for their
+// tile, and the operations of the plan without them.
+func tuneTasks(a api, d Device, sizes []int, s network.Samples, o TuneOptions) (tasks []tuneTask, step *stepSearch, err error) {
 	b, err := open(a, d, o.Options)
 	if err != nil {
-		return nil, err
+		return nil, nil, err
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
-	plan, err := b.Propose(sizes, s, s.Rows)
-	if err != nil {
-		return nil, err
+	propose := func() (plan network.ShardPlan, c kernels.Config, err error) {
+		if plan, err = b.Propose(sizes, s, o.BatchRows); err == nil {
+			err = json.Unmarshal(plan.Settings, &c)
+		}
+		return plan, c, err
 	}
-	var c kernels.Config
-	if err := json.Unmarshal(plan.Settings, &c); err != nil {
-		return nil, err
+	plan, c, err := propose()
+	if err == nil && c.Step != nil {
+		step = newStepSearch(a, d, sizes, s, plan, c, o)
+		b.config.Step = nil
+		plan, c, err = propose()
+	}
+	if err != nil {
+		return nil, nil, err
 	}
 	for i, n := range sizes[:len(sizes)-1] {
 		ops := []string{kernels.OpForward, kernels.OpWeightGradient, kernels.OpInputGradient}
@@ -162,10 +205,10 @@ func tuneTasks(a api, d Device, sizes []int, s network.Samples, o TuneOptions) (
 		}
 	}
 	slices.SortStableFunc(tasks, func(x, y tuneTask) int { return y.n*y.p - x.n*x.p })
-	return tasks, nil
+	return tasks, step, nil
 }
 
-// A tileSearch goes from tile to tile.
+// A tileSearch goes from tile to tile of one operation.
 type tileSearch struct {
 	tuneTask
 	api      api
@@ -176,75 +219,13 @@ type tileSearch struct {
 	tried    func(kernels.Tile)
 }
 
-func (s *tileSearch) run(ctx context.Context) (found TunedShape, err error) {
-	found = TunedShape{Shape: s.key(), Default: s.tile, Best: s.tile}
-	standard, err := s.try(s.tile)
-	if err != nil {
-		return found, fmt.Errorf("%s: the default tile %s: %w", s.key(), s.tile, err)
-	}
-	best := standard
-	defer func() {
-		if best != standard {
-			err = errors.Join(err, best.Close())
-		}
-		err = errors.Join(err, standard.Close())
-	}()
-	repeat, err := best.calibrate()
-	if err != nil {
-		return found, err
-	}
-	seen := []kernels.Tile{s.fit(s.tile)}
-search:
-	for {
-		for _, tile := range s.fit(found.Best).Neighbours(s.device.limits()) {
-			if err := ctx.Err(); err != nil {
-				return found, err
-			}
-			if !time.Now().Before(s.deadline) {
-				break search
-			}
-			if tile = s.fit(tile); slices.Contains(seen, tile) {
-				continue
-			}
-			seen = append(seen, tile)
-			s.tried(tile)
-			found.Tried++
-			candidate, err := s.try(tile)
-			if err == nil {
-				var won bool
-				if won, _, _, err = compare(best, candidate, compareRounds, repeat); err == nil && won {
-					best, candidate = candidate, best
-					found.Best = tile
-				}
-				if candidate != standard {
-					err = errors.Join(err, candidate.Close())
-				}
-				if err == nil && won {
-					continue search
-				}
-			}
-			if err != nil {
-				line, _, _ := strings.Cut(err.Error(), "\n")
-				found.Rejected = append(found.Rejected, fmt.Sprintf("%s: %s", tile, line))
-			}
-		}
-		break
-	}
-	if best == standard {
-		found.DefaultSeconds, err = standard.seconds(repeat)
-		found.Seconds = found.DefaultSeconds
-		return found, err
-	}
-	// What won by chance, once in many comparisons, has to win once more.
-	won, was, is, err := compare(standard, best, finalRounds, repeat)
-	if err != nil {
-		return found, err
-	}
-	found.DefaultSeconds, found.Seconds = was, is
-	if !won {
-		found.Best, found.Seconds = found.Default, was
-	}
-	return found, nil
+func (s *tileSearch) run(ctx context.Context) (TunedShape, error) {
+	best, found, err := search[kernels.Tile]{
+		shape: s.key(), standard: s.tile, fit: s.fit, try: s.try, deadline: s.deadline, tried: s.tried,
+		neighbours: func(t kernels.Tile) []kernels.Tile { return s.fit(t).Neighbours(s.device.limits()) },
+	}.run(ctx)
+	found.Default, found.Best = s.tile, best
+	return found, err
 }
 
 // try returns a trial with a tile that has given the right numbers.
@@ -281,12 +262,26 @@ func (s *tileSearch) try(tile kernels.Tile) (_ *trial, err error) {
 	return t, nil
 }
 
-// A trial is an operation on a backend of its own, so that a candidate that
-// breaks its device's context harms no other.
+// A trial is an operation, or whole iterations, on a backend of its own, so that a
+// candidate that breaks its device's context harms no other.
 type trial struct {
 	b          *Backend
 	layer      layerTest
 	operations []string
+	step       *stepTrial // nil where it is an operation
+}
+
+// run enqueues the call with a number: one block.
+func (t *trial) run(call int) error {
+	if t.step != nil {
+		return t.step.run(call)
+	}
+	for _, op := range t.operations {
+		if err := t.layer.run(op); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // Close frees the backend and all that was made on it.
@@ -308,11 +303,9 @@ func (t *trial) calibrate() (int, error) {
 // seconds returns the time of a call, from that of several.
 func (t *trial) seconds(repeat int) (float64, error) {
 	begin := time.Now()
-	for range repeat {
-		for _, op := range t.operations {
-			if err := t.layer.run(op); err != nil {
-				return 0, err
-			}
+	for call := range repeat {
+		if err := t.run(call); err != nil {
+			return 0, err
 		}
 	}
 	err := t.b.s.finish()
@@ -356,7 +349,7 @@ func middle(times []float64) float64 {
 	return stat.Quantile(0.5, stat.Empirical, slices.Sorted(slices.Values(times)), nil)
 }
 
-// Merge adds the shapes of an earlier tuning that t does not have.
+// Merge adds the shapes and networks of an earlier tuning that t does not have.
 func (t Tuning) Merge(earlier Tuning) Tuning {
 	shapes := maps.Clone(earlier.Shapes)
 	if shapes == nil {
@@ -364,5 +357,10 @@ func (t Tuning) Merge(earlier Tuning) Tuning {
 	}
 	maps.Copy(shapes, t.Shapes)
 	t.Shapes = shapes
+	if len(earlier.Steps) > 0 {
+		steps := maps.Clone(earlier.Steps)
+		maps.Copy(steps, t.Steps)
+		t.Steps = steps
+	}
 	return t
 }

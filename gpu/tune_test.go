@@ -59,8 +59,11 @@ func TestTune(t *testing.T) {
 		if d.Class() != kernels.CPU {
 			first = kernels.OpForward
 		}
-		if _, ok := tuning.Shapes[kernels.Key(first, 50, 20)]; !ok || len(shapes) != len(tuning.Shapes) || len(shapes) < 4 {
-			t.Errorf("tuned %v", tuning.Shapes)
+		if _, ok := tuning.Shapes[kernels.Key(first, 50, 20)]; !ok || len(shapes) != len(tuning.Shapes)+len(tuning.Steps) || len(tuning.Shapes) < 4 {
+			t.Errorf("tuned %v", tuning)
+		}
+		if _, ok := tuning.Steps["step 50x20x10"]; ok != (d.Class() == kernels.CPU) || ok && shapes[0].Shape != "step 50x20x10" {
+			t.Errorf("tuned whole iterations %v, first %s", tuning.Steps, shapes[0].Shape)
 		}
 		for _, s := range shapes {
 			if !(s.Seconds > 0) || s.Seconds > s.DefaultSeconds {
@@ -146,7 +149,11 @@ func TestTuneFaults(t *testing.T) {
 func TestTuningCheck(t *testing.T) {
 	shape := kernels.Key(kernels.OpWeightGradient, 784, 128)
 	tile := kernels.Tile{Variant: kernels.Register, ItemRows: 6, ItemCols: 64, Width: 16, Depth: 256, Splits: 2}
-	good := func() Tuning { return Tuning{fakeDevice.identity(), map[string]kernels.Tile{shape: tile}} }
+	const net = "step 784x128x10"
+	step := *kernels.Default(kernels.CPU, 2, 16).Step
+	good := func() Tuning {
+		return Tuning{Device: fakeDevice.tuned(), Shapes: map[string]kernels.Tile{shape: tile}, Steps: map[string]kernels.StepTile{net: step}}
+	}
 	if err := good().Check(fakeDevice); err != nil {
 		t.Fatal(err)
 	}
@@ -164,6 +171,16 @@ func TestTuningCheck(t *testing.T) {
 		"an operation, inputs and outputs are expected":      func(t *Tuning) { t.Shapes["weight_gradient 784"] = tile },
 		`operation "weight" is unknown`:                      func(t *Tuning) { t.Shapes["weight 784x128"] = tile },
 		"expected, as in \"forward 784x128\"":                func(t *Tuning) { t.Shapes["weight_gradient 784x128 "] = tile },
+		net + ": whole iterations: dense rows are 7: a":      func(t *Tuning) { x := step; x.DenseRows = 7; t.Steps[net] = x },
+		net + ": packed: tile packed:33x64v16s0: item ":      func(t *Tuning) { x := step; x.Rows, x.DenseRows = 33, 33; t.Steps[net] = x },
+		"whole iterations: row items is 0: 1 to":             func(t *Tuning) { x := step; x.RowItems = 0; t.Steps[net] = x },
+		`step "step 784": a network of 1 to 4 layers is`:     func(t *Tuning) { t.Steps["step 784"] = step },
+		`step "784x10": a network`:                           func(t *Tuning) { t.Steps["784x10"] = step },
+		`step "step 784x0x10": a network`:                    func(t *Tuning) { t.Steps["step 784x0x10"] = step },
+		`step "step 784x010": a network`:                     func(t *Tuning) { t.Steps["step 784x010"] = step },
+		`step "step 6x5x4x3x2x1": a network`:                 func(t *Tuning) { t.Steps["step 6x5x4x3x2x1"] = step },
+		`step "step 784x": a network of 1 to 4 layers`:       func(t *Tuning) { t.Steps["step 784x"] = step },
+		`operation "step" is unknown`:                        func(t *Tuning) { t.Shapes["step 784x128"] = tile },
 	} {
 		tuning := good()
 		change(&tuning)

@@ -8,52 +8,75 @@ import (
 	"clgrad/kernels"
 )
 
-// A Tuning holds the tiles that were fastest on one device, by shape. [Options]
+// A Tuning holds the tiles that were fastest on one device, by shape or network. [Options]
 // take it into a backend's default plans; what a run uses stands in its plan, so
 // a later tuning does not change a run that goes on.
 type Tuning struct {
 	Device TunedDevice             `json:"tuned_for"`
 	Shapes map[string]kernels.Tile `json:"shapes"` // by kernels.Key, OpPacked included
+	// Steps are the tiles of whole iterations, by kernels.StepKey.
+	Steps map[string]kernels.StepTile `json:"steps,omitempty"`
 }
 
 // TunedDevice is all that a tuning depends on.
 type TunedDevice struct {
+	Identity
+	Kernels string `json:"kernels"` // kernels.Digest
+}
+
+// An Identity is what has to be equal for anything that was learned of a device to be
+// true of it later.
+type Identity struct {
 	Device   string `json:"device"`
 	Driver   string `json:"driver"`
 	Platform string `json:"platform"`
 	Version  string `json:"platform_version"`
 	Units    int    `json:"compute_units"`
-	Kernels  string `json:"kernels"` // kernels.Digest
 }
 
-func (d Device) identity() TunedDevice {
-	return TunedDevice{d.Name, d.Driver, d.PlatformName, d.PlatformVersion, d.ComputeUnits, kernels.Digest()}
+// Identity returns that of the device.
+func (d Device) Identity() Identity {
+	return Identity{d.Name, d.Driver, d.PlatformName, d.PlatformVersion, d.ComputeUnits}
 }
+
+// Check reports what was made for a device that is not the one here.
+func (i Identity) Check(here Identity) error {
+	for _, f := range []struct {
+		what       string
+		made, here any
+	}{
+		{"device", i.Device, here.Device},
+		{"driver", i.Driver, here.Driver},
+		{"platform", i.Platform, here.Platform},
+		{"platform version", i.Version, here.Version},
+		{"number of compute units", i.Units, here.Units},
+	} {
+		if f.made != f.here {
+			return fmt.Errorf("was made for another %s (%v, here %v)", f.what, f.made, f.here)
+		}
+	}
+	return nil
+}
+
+func (d Device) tuned() TunedDevice { return TunedDevice{d.Identity(), kernels.Digest()} }
 
 // Check reports a tuning that was made for another device, driver or version of
 // the kernels, or that asks for what the device cannot do. The error is one line;
 // a caller then goes on without the tuning.
 func (t Tuning) Check(d Device) error {
-	here := d.identity()
-	for _, f := range []struct {
-		what        string
-		tuned, here any
-	}{
-		{"device", t.Device.Device, here.Device},
-		{"driver", t.Device.Driver, here.Driver},
-		{"platform", t.Device.Platform, here.Platform},
-		{"platform version", t.Device.Version, here.Version},
-		{"number of compute units", t.Device.Units, here.Units},
-	} {
-		if f.tuned != f.here {
-			return fmt.Errorf("was made for another %s (%v, here %v)", f.what, f.tuned, f.here)
-		}
+	if err := t.Device.Check(d.Identity()); err != nil {
+		return err
 	}
-	if t.Device.Kernels != here.Kernels {
+	if t.Device.Kernels != kernels.Digest() {
 		return errors.New("was made for another version of the kernels")
 	}
 	for shape, tile := range t.Shapes {
 		if err := checkShape(shape, tile, d.limits()); err != nil {
+			return err
+		}
+	}
+	for key, tile := range t.Steps {
+		if err := tile.CheckTuned(key, d.limits()); err != nil {
 			return err
 		}
 	}

@@ -28,7 +28,7 @@ type Config struct {
 	// nil keeps the input dense.
 	Packed *Tile `json:"packed,omitempty"`
 	// Bytes keeps 8-bit input as bytes, with its scaling multiplied into the first layer's
-	// weights; the products of both directions then are of variants that work in groups.
+	// weights; its products of both directions then are of variants that work in groups.
 	Bytes bool `json:"bytes,omitempty"`
 	// Shifted says that the scaling of packed input, or of bytes, does not leave a 0 at 0.
 	Shifted bool `json:"shifted,omitempty"`
@@ -104,7 +104,19 @@ func checkTile(op string, t Tile, l Limits) error {
 	return t.Check(l)
 }
 
-// Check reports why a device with the given limits cannot be asked for c.
+// CheckFirst reports why c cannot serve a first layer with n inputs and p outputs: over
+// bytes its products are of variants that work in groups. Other layers may have any.
+func (c Config) CheckFirst(n, p int) error {
+	for _, op := range []string{OpForward, OpWeightGradient} {
+		if tile := c.Tile(op, n, p); c.Bytes && !tile.Grouped() {
+			return fmt.Errorf("%s: tile %s over bytes: variant %s or %s is expected", Key(op, n, p), tile, LocalMemory, Tensor)
+		}
+	}
+	return nil
+}
+
+// Check reports why a device with the given limits cannot be asked for c, for layers of
+// any shape; see [Config.CheckFirst].
 func (c Config) Check(l Limits) error {
 	tiles := map[string]Tile{OpForward: c.Forward, OpWeightGradient: c.WeightGradient, OpInputGradient: c.InputGradient}
 	if c.Packed != nil {
@@ -118,12 +130,6 @@ func (c Config) Check(l Limits) error {
 		}
 	}
 	if c.Bytes {
-		for _, key := range slices.Sorted(maps.Keys(tiles)) {
-			op, _, _ := strings.Cut(key, " ")
-			if (op == OpForward || op == OpWeightGradient) && !tiles[key].Grouped() {
-				return fmt.Errorf("%s: tile %s over bytes: variant %s or %s is expected", key, tiles[key], LocalMemory, Tensor)
-			}
-		}
 		if c.Packed != nil {
 			return fmt.Errorf("input is packed and kept as bytes: one of them is possible")
 		}

@@ -21,8 +21,8 @@
 //
 // Tile shapes and other parameters stand at the top of each file, with their meaning.
 // [Default] has those for a class of device, and where they come from. [Config] has all
-// that a run uses, and is part of its plan. [Tile.Neighbours] says which tiles a search
-// (gpu.Tune) tries next.
+// that a run uses, and is part of its plan. [Tile.Neighbours] and [StepTile.Neighbours] say
+// which tiles a search (gpu.Tune) tries next.
 //
 // # Packed input
 //

@@ -1,8 +1,11 @@
 package kernels
 
 import (
+	"crypto/sha256"
 	"embed"
+	"encoding/hex"
 	"fmt"
+	"io/fs"
 	"strings"
 )
 
@@ -37,6 +40,23 @@ func text(name string) string {
 		panic("kernels: no source file " + name)
 	}
 	return string(b)
+}
+
+// Digest returns the hexadecimal SHA-256 of the sources of all kernels that a
+// network uses: what was measured with others says nothing about these.
+func Digest() string {
+	names, err := fs.Glob(files, "*.cl")
+	if err != nil {
+		panic("kernels: " + err.Error())
+	}
+	h := sha256.New()
+	for _, name := range names { // in lexical order
+		if name == probeFile {
+			continue
+		}
+		h.Write([]byte(name + "\n" + text(name)))
+	}
+	return hex.EncodeToString(h.Sum(nil))
 }
 
 // An Epilogue is what a matrix product does with its sums before it stores them.

@@ -199,6 +199,63 @@ func TestNeighbours(t *testing.T) {
 	}
 }
 
+// A search of whole iterations goes to tiles that are possible, and changes every number.
+func TestStepNeighbours(t *testing.T) {
+	for _, lanes := range []int{8, 16} {
+		tile := *Default(CPU, 2, lanes).Step
+		all := tile.Neighbours()
+		changed := StepTile{}
+		seen := map[StepTile]bool{tile: true}
+		for _, n := range all {
+			if err := n.CheckTuned("step 784x128x10", roomy); err != nil {
+				t.Error(err)
+			}
+			if seen[n] || max(n.Rows*n.Packed, n.DenseRows*n.Dense, n.Gradient) > maxVectors || !slices.Contains(stepRows, n.Rows) {
+				t.Errorf("%s has the neighbour %s", tile, n)
+			}
+			seen[n] = true
+			for _, of := range []func(*StepTile) *int{
+				func(t *StepTile) *int { return &t.Rows }, func(t *StepTile) *int { return &t.Packed }, func(t *StepTile) *int { return &t.DenseRows },
+				func(t *StepTile) *int { return &t.Dense }, func(t *StepTile) *int { return &t.Gradient },
+				func(t *StepTile) *int { return &t.RowItems }, func(t *StepTile) *int { return &t.Ranges },
+			} {
+				if *of(&n) != *of(&tile) {
+					*of(&changed)++
+				}
+			}
+		}
+		if least := min(changed.Rows, changed.Packed, changed.DenseRows, changed.Dense, changed.Gradient, changed.RowItems, changed.Ranges); least < 2 {
+			t.Errorf("of the neighbours of %s so many change each number: %+v", tile, changed)
+		}
+	}
+	// Rows that are all multiples of a group's, however many that are.
+	tile := StepTile{Rows: 3, Packed: 4, DenseRows: 6, Dense: 4, Gradient: 8, RowItems: 2, Ranges: 4}
+	for _, want := range []StepTile{
+		{Rows: 4, Packed: 3, DenseRows: 4, Dense: 4, Gradient: 8, RowItems: 2, Ranges: 4},
+		{Rows: 4, Packed: 3, DenseRows: 8, Dense: 4, Gradient: 8, RowItems: 2, Ranges: 4},
+		{Rows: 6, Packed: 2, DenseRows: 6, Dense: 4, Gradient: 8, RowItems: 2, Ranges: 4},
+	} {
+		if !slices.Contains(tile.Neighbours(), want) {
+			t.Errorf("%s is no neighbour of %s", want, tile)
+		}
+	}
+}
+
+// A tile of whole iterations is fitted to the layers.
+func TestStepFit(t *testing.T) {
+	tile := StepTile{Rows: 3, Packed: 4, DenseRows: 6, Dense: 4, Gradient: 8, RowItems: 2, Ranges: 4}
+	for _, c := range []struct {
+		sizes                   []int
+		packed, dense, gradient int
+	}{{[]int{784, 128, 10}, 4, 4, 8}, {[]int{784, 100, 10}, 4, 4, 7}, {[]int{784, 10}, 1, 1, 1}, {[]int{784, 17, 40, 10}, 2, 3, 2}} {
+		want := tile
+		want.Packed, want.Dense, want.Gradient = c.packed, c.dense, c.gradient
+		if got := tile.Fit(c.sizes); got != want {
+			t.Errorf("%v: %+v, want %+v", c.sizes, got, want)
+		}
+	}
+}
+
 // Fitted tiles are possible wherever the tile itself is, and no wider than needed.
 func TestFitted(t *testing.T) {
 	small := Limits{WorkGroup: 256, LocalMemory: 32 << 10}

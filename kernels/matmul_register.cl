@@ -17,10 +17,10 @@
 // fetched serve all its tiles of columns, and B stays in the second-level cache.
 // The other way round A came from memory once a tile of columns (157 GFLOP/s
 // where this order has 220 to 247, 60000×784·784×128 on two Sapphire Rapids cores
-// with PoCL 3.1). B copied into panels of ITEM_COLS was slower (202). The last tile of either direction is moved back so that it ends at
-// the edge, and stores only what no other tile stores: no masked loads, and no
-// two work-items write one element. So M ≥ ITEM_ROWS and the padded N ≥
-// ITEM_COLS are required of the caller.
+// with PoCL 3.1). B copied into panels of ITEM_COLS was slower (202). The last tile
+// of either direction is moved back so that it ends at the edge, and stores only what
+// no other tile stores: no masked loads, and no two work-items write one element. So
+// M ≥ ITEM_ROWS and the padded N ≥ ITEM_COLS are required of the caller.
 //
 // Parameters:
 //   ITEM_ROWS  rows of a tile

@@ -1,11 +1,6 @@
 package kernels
 
-import (
-	"crypto/sha256"
-	"encoding/hex"
-	"io/fs"
-	"slices"
-)
+import "slices"
 
 // maxVectors bounds the vectors of sums of a register tile that a search looks
 // at: no CPU has registers for more.
@@ -66,19 +61,55 @@ func (t Tile) Neighbours(l Limits) []Tile {
 	return all
 }
 
-// Digest returns the hexadecimal SHA-256 of the sources of all kernels that a
-// network uses: what was measured with others says nothing about these.
-func Digest() string {
-	names, err := fs.Glob(files, "*.cl")
-	if err != nil {
-		panic("kernels: " + err.Error())
+// stepRows are the rows of a packed group that a search looks at. They divide the rows of the
+// blocks that larger batches are divided into.
+var stepRows = []int{1, 2, 3, 4, 6, 8, 12}
+
+// Neighbours returns the tiles that differ from t by a step in one parameter, or in the rows
+// and the vectors of a tile: where a search goes from t.
+func (t StepTile) Neighbours() []StepTile {
+	var all []StepTile
+	add := func(n StepTile) {
+		sums := max(n.Rows*n.Packed, n.DenseRows*n.Dense, n.Gradient)
+		if n != t && n.check() == nil && sums <= maxVectors && !slices.Contains(all, n) {
+			all = append(all, n)
+		}
 	}
-	h := sha256.New()
-	for _, name := range names { // in lexical order
-		if name == probeFile {
+	change := func(of func(*StepTile) *int, values ...int) {
+		for _, v := range values {
+			n := t
+			*of(&n) = v
+			add(n)
+		}
+	}
+	around := func(v int) []int { return []int{v + 1, v - 1, 2 * v, v / 2} }
+	for _, rows := range stepRows {
+		if rows == t.Rows || rows > 2*t.Rows || 2*rows < t.Rows {
 			continue
 		}
-		h.Write([]byte(name + "\n" + text(name)))
+		// With as many vectors, and with about as many sums.
+		for _, packed := range []int{t.Packed, max(1, t.Rows*t.Packed/rows)} {
+			n := t
+			n.Rows, n.Packed = rows, packed
+			n.DenseRows = max(rows, t.DenseRows-t.DenseRows%rows)
+			add(n)
+			if n.DenseRows < t.DenseRows {
+				n.DenseRows += rows
+				add(n)
+			}
+		}
 	}
-	return hex.EncodeToString(h.Sum(nil))
+	change(func(t *StepTile) *int { return &t.Packed }, around(t.Packed)...)
+	change(func(t *StepTile) *int { return &t.Gradient }, around(t.Gradient)...)
+	half := t.DenseRows/2 - t.DenseRows/2%t.Rows
+	change(func(t *StepTile) *int { return &t.DenseRows }, t.DenseRows+t.Rows, t.DenseRows-t.Rows, 2*t.DenseRows, half)
+	change(func(t *StepTile) *int { return &t.Dense }, around(t.Dense)...)
+	for _, n := range [][2]int{{2 * t.DenseRows, t.Dense / 2}, {half, 2 * t.Dense}} {
+		c := t
+		c.DenseRows, c.Dense = n[0], n[1]
+		add(c)
+	}
+	change(func(t *StepTile) *int { return &t.RowItems }, 2*t.RowItems, t.RowItems/2)
+	change(func(t *StepTile) *int { return &t.Ranges }, 2*t.Ranges, t.Ranges/2)
+	return all
 }

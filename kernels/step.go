@@ -3,6 +3,7 @@ package kernels
 import (
 	"fmt"
 	"slices"
+	"strconv"
 	"strings"
 )
 
@@ -30,10 +31,43 @@ func (t StepTile) String() string {
 	return fmt.Sprintf("step:%dx%d,%dx%d,%di%dr%d", t.Rows, w*t.Packed, t.DenseRows, w*t.Dense, w*t.Gradient, t.RowItems, t.Ranges)
 }
 
+// StepKey names whole iterations of a network of the given sizes, as in "step 784x128x10".
+func StepKey(sizes []int) string {
+	return "step " + strings.ReplaceAll(strings.Trim(fmt.Sprint(sizes), "[]"), " ", "x")
+}
+
 // Tile returns the tile of packed input that goes with t, in the place of another.
 func (t StepTile) Tile(packed Tile) *Tile {
 	packed.ItemRows, packed.ItemCols, packed.Width = t.Rows, t.Packed*stepWidth, stepWidth
 	return &packed
+}
+
+// Fit returns the tile without the vectors that no layer of a network has room for: where a
+// tile has more than a layer, the layer is computed in single vectors.
+func (t StepTile) Fit(sizes []int) StepTile {
+	vectors := func(n int) int { return (n + stepWidth - 1) / stepWidth }
+	t.Packed, t.Gradient = min(t.Packed, vectors(sizes[1])), min(t.Gradient, vectors(sizes[1]))
+	t.Dense = min(t.Dense, vectors(slices.Max(sizes[1:])))
+	return t
+}
+
+// CheckTuned reports why t cannot be the tile of whole iterations of the network that key
+// names, on a device with the given limits.
+func (t StepTile) CheckTuned(key string, l Limits) error {
+	var sizes []int
+	for text := range strings.SplitSeq(strings.TrimPrefix(key, "step "), "x") {
+		n, _ := strconv.Atoi(text)
+		sizes = append(sizes, n)
+	}
+	if layers := len(sizes) - 1; layers < 1 || layers > MaxStepLayers || slices.Min(sizes) < 1 || StepKey(sizes) != key {
+		return fmt.Errorf("step %q: a network of 1 to %d layers is expected, as in %q", key, MaxStepLayers, StepKey([]int{784, 128, 10}))
+	}
+	c := Specification()
+	c.Step, c.Packed = &t, t.Tile(Tile{Variant: Packed})
+	if err := c.Check(l); err != nil {
+		return fmt.Errorf("%s: %w", key, err)
+	}
+	return nil
 }
 
 // check reports numbers out of their range.
@@ -57,19 +91,23 @@ func (t StepTile) check() error {
 
 // RowsOf returns the program with the kernel step_rows for a network of the given sizes, of at
 // most MaxStepLayers layers.
-func (t StepTile) RowsOf(sizes []int) Program { return t.program(sizes, "") }
+func (t StepTile) RowsOf(sizes []int) Program {
+	return t.program(sizes, fmt.Sprintf("-DITEM_ROWS=%d -DPACKED=%d", t.Rows, t.Packed), t.Packed)
+}
 
 // ColumnsOf returns the program with the kernel step_columns of a rule.
 func (t StepTile) ColumnsOf(sizes []int, rule Rule) Program {
-	return t.program(sizes, " -DRULE="+string(rule))
+	return t.program(sizes, fmt.Sprintf("-DGRADIENT=%d -DRANGES=%d -DRULE=%s", t.Gradient, t.Ranges, rule), t.Gradient)
 }
 
-func (t StepTile) program(sizes []int, rule string) Program {
-	vectors := []int{1, t.Packed, t.Dense, t.Gradient}
+// program returns a program with own options for the tiles of the first layer, which have
+// first vectors. It has no other options, so that a tile that differs in those of the other
+// program finds this one in a driver's cache.
+func (t StepTile) program(sizes []int, own string, first int) Program {
+	vectors := []int{1, first, t.Dense}
 	slices.Sort(vectors)
 	var options strings.Builder
-	fmt.Fprintf(&options, "-DWIDTH=%d -DITEM_ROWS=%d -DPACKED=%d -DDENSE_ROWS=%d -DDENSE=%d -DGRADIENT=%d -DRANGES=%d -DLAYERS=%d%s",
-		stepWidth, t.Rows, t.Packed, t.DenseRows, t.Dense, t.Gradient, t.Ranges, len(sizes)-1, rule)
+	fmt.Fprintf(&options, "-DWIDTH=%d %s -DDENSE_ROWS=%d -DDENSE=%d -DLAYERS=%d", stepWidth, own, t.DenseRows, t.Dense, len(sizes)-1)
 	for i, n := range sizes {
 		fmt.Fprintf(&options, " -DN%d=%d", i, n)
 	}

@@ -28,16 +28,17 @@
 //
 // Parameters:
 //   LAYERS, N0 … N4  layers with weights, at most 4, and the network's sizes
-//   ITEM_ROWS   rows of a packed group; divides DENSE_ROWS
+//   ITEM_ROWS   rows of a packed group; divides DENSE_ROWS (step_rows alone)
 //   WIDTH       elements of a vector
-//   PACKED      vectors of columns of a tile over packed input
+//   PACKED      vectors of columns of a tile over packed input (step_rows alone)
 //   DENSE_ROWS  rows of a tile of the other products
 //   DENSE       and its vectors of columns
-//   GRADIENT    vectors of columns of a tile of the first layer's gradient
-//   RANGES      parts that each layer's inputs are divided into for step_columns
+//   GRADIENT    vectors of columns of a tile of the first layer's gradient (step_columns alone)
+//   RANGES      parts that each layer's inputs are divided into (step_columns alone)
 //   RULE        of the update, for step_columns; without it the program is that of step_rows.
 //               With SUM theta is a gradient, and there is no update
 #define PADDED(n) (((n) + 15) / 16 * 16)
+#define STRIDE(n) (PADDED(n) | 16) // network.Stride
 #define SMALLER(a, b) ((a) < (b) ? (a) : (b))
 
 // Columns first … first+V·WIDTH−1 for wide tiles, then for those of one vector.
@@ -55,13 +56,13 @@
 
 // Places in theta of layer l's weights and biases, and in acts of h and dz.
 #define W_1 0
-#define B_1 (W_1 + (ulong)N0 * PADDED(N1))
-#define P_1 PADDED(N1)
+#define B_1 (W_1 + (ulong)N0 * STRIDE(N1))
+#define P_1 STRIDE(N1)
 #define N_1 N0
 #if LAYERS > 1
 #define W_2 (B_1 + P_1)
-#define B_2 (W_2 + (ulong)N1 * PADDED(N2))
-#define P_2 PADDED(N2)
+#define B_2 (W_2 + (ulong)N1 * STRIDE(N2))
+#define P_2 STRIDE(N2)
 #define N_2 N1
 #define T_2 0
 #define H_1 0
@@ -70,8 +71,8 @@
 #endif
 #if LAYERS > 2
 #define W_3 (B_2 + P_2)
-#define B_3 (W_3 + (ulong)N2 * PADDED(N3))
-#define P_3 PADDED(N3)
+#define B_3 (W_3 + (ulong)N2 * STRIDE(N3))
+#define P_3 STRIDE(N3)
 #define N_3 N2
 #define T_3 (T_2 + (ulong)P_2 * P_1)
 #define H_2 (H_1 + P_1)
@@ -80,8 +81,8 @@
 #endif
 #if LAYERS > 3
 #define W_4 (B_3 + P_3)
-#define B_4 (W_4 + (ulong)N3 * PADDED(N4))
-#define P_4 PADDED(N4)
+#define B_4 (W_4 + (ulong)N3 * STRIDE(N4))
+#define P_4 STRIDE(N4)
 #define N_4 N3
 #define T_4 (T_3 + (ulong)P_3 * P_2)
 #define H_3 (H_2 + P_2)
@@ -257,7 +258,7 @@ void step_columns(
     vector wrong = 0.0f;
     starts += feature_at;
 
-#define TILES_1 ((P_1 / WIDTH + GRADIENT - 1) / GRADIENT)
+#define TILES_1 ((PADDED(N1) / WIDTH + GRADIENT - 1) / GRADIENT)
     if (task < TILES_1) {
         const int first = range * N0 / RANGES, end = (range + 1) * N0 / RANGES;
         int col = task * GRADIENT * WIDTH;
@@ -268,10 +269,10 @@ void step_columns(
         if (range == 0)                                                                        \
             TILED(step_bias, v)(B, D(1, 0) + col, P_1, theta + B_1 + col, a + B_1 + col, b + B_1 + col, &wrong, FACTOR_NAMES); \
     } while (0)
-        if (col + GRADIENT * WIDTH <= P_1)
+        if (col + GRADIENT * WIDTH <= PADDED(N1))
             STEP_1(GRADIENT);
         else
-            for (; col < P_1; col += WIDTH)
+            for (; col < PADDED(N1); col += WIDTH)
                 STEP_1(1);
     }
 #define STEP_DENSE(v, l, from)                                                                 \

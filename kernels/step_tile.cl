@@ -1,6 +1,7 @@
 // Tiles of V vectors of columns, for step_register.cl, which has this text once for each V.
 #define NAME(f) CAT(CAT(f, _), V)
 
+#ifndef RULE
 // h = act(x·W + b) for a packed group of ITEM_ROWS rows; w, b and h are at the tile's columns.
 static inline void NAME(forward_packed)(
     const ulong from, const ulong end,
@@ -38,6 +39,7 @@ static inline void NAME(forward_packed)(
             STORE(s, v, h + i * ldh);
         }
 }
+#endif
 
 // sum[i] = Σ_k x[i·rows + k·terms]·y[k·ldy] for DENSE_ROWS rows i.
 static inline void NAME(product)(
@@ -66,6 +68,7 @@ static inline void NAME(product)(
     }
 }
 
+#ifndef RULE
 // h = act(x·W + b) for DENSE_ROWS rows.
 static inline void NAME(forward_dense)(
     const int n, global const float *x, const int ldx, global const float *w, const int ldw,
@@ -98,7 +101,7 @@ static inline void NAME(backward_dense)(
             STORE(select((vector)0.0f, sum[i][v], LOAD(v, x + i * ldx) > 0.0f), v, dx + i * ldx);
 }
 
-#ifdef RULE
+#else
 // Updates one row of the tile by its gradient g, which becomes the new parameters; theta, a
 // and b are at its first element. wrong is as of update.cl.
 static inline void NAME(apply)(

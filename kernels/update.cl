@@ -1,12 +1,12 @@
 // An update of parameters by RULE (common.cl has its formulas), over flat vectors: x the
 // parameters, g their gradient, a and b the rule's state. Where an element is not finite
-// afterwards, or g is not, state[0] becomes the iteration, unless it holds one already. All
+// afterwards, or g is not, recorder[0] becomes the iteration, unless it holds one already. All
 // work-items that find such an element offer the same number, so their order does not matter.
 //
 // A work-item takes ITEM elements: one on devices with many small cores; many, 16 at a
 // time in a vector register, where work-items are whole cores (CPUs). There 100,000
-// elements took 0.13 ms with one a work-item, four times as long: the test for finite
-// numbers, which may end in an atomic operation, kept PoCL from making vectors.
+// elements took 0.13 ms with one a work-item, four times as long as with many: the test for
+// finite numbers, which may end in an atomic operation, kept PoCL from making vectors.
 #if STATES > 0
 #define LOAD_A(T, i) *(global T *)(a + (i))
 #define STORE_A(T, i) (*(global T *)(a + (i)) = p)
@@ -40,7 +40,7 @@ kernel void update(
     global const float *g, const ulong g_at,  // count
     global float *a, const ulong a_at,        // count, where STATES is 1 or 2
     global float *b, const ulong b_at,        // count, where STATES is 2
-    global int *state)
+    global int *recorder)
 {
     const int first = get_global_id(0) * ITEM;
     const int end = min(first + ITEM, count);
@@ -60,5 +60,5 @@ kernel void update(
     for (; i < end; i++)
         UPDATE(float, i, wrong);
     if (wrong != wrong)
-        atomic_cmpxchg(state, 0, iteration);
+        atomic_cmpxchg(recorder, 0, iteration);
 }

@@ -53,7 +53,7 @@ var ErrClosed = errors.New("closed")
 //
 // # Order
 //
-// Verbs that return no value may only enqueue their work: it is done after
+// Verbs that return nothing but an error may only enqueue their work: it is done after
 // [Executor.Read] or [Executor.ReadRecords]. Verbs take effect in the order of
 // their calls.
 //
@@ -201,7 +201,7 @@ type Profiler interface {
 }
 
 // OperationTime is the time of one operation of a Profiler: the device's own, or
-// the wall time of verbs that work before they return.
+// the wall time of verbs whose work is done when they return.
 type OperationTime struct {
 	// Operation is an operation of [Layout.Work], which may say its form before
 	// its shape ("forward packed 784x128"), or one of the backend's own.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 
 	"clgrad/cpu"
 	"clgrad/network"
@@ -465,11 +466,95 @@ func TestJoined(t *testing.T) {
 		t.Errorf("a rank whose report fails: %v", errs)
 	}
 
+	// A report fails in the window at whose end the other rank asked to stop.
+	ctx, cancel = context.WithCancel(context.Background())
+	cancel()
+	errs, _ = joined(t, l, s, 100000, 0.2, func(i int, _ *network.Trainer) (context.Context, func(network.Iteration) error) {
+		if i == 0 {
+			return ctx, none
+		}
+		return context.Background(), func(network.Iteration) error { return errBroken }
+	}, two()...)
+	if !errors.Is(errs[0], context.Canceled) || errs[1] != errBroken {
+		t.Errorf("a rank whose report fails as the other stops: %v", errs)
+	}
+
 	// Numbers that are not finite end both at one iteration.
 	errs, runs = joined(t, l, s, 1000, 1e300, plain, two()...)
 	var a, b *network.NonFiniteError
 	if !errors.As(errs[0], &a) || !errors.As(errs[1], &b) || a.Iteration != b.Iteration || len(runs[0].iterations) != a.Iteration-1 {
 		t.Errorf("not finite: %v", errs)
+	}
+}
+
+// What several processes compute of all samples is of all samples, and alike in each.
+func TestJoinedEvaluate(t *testing.T) {
+	l, s := layout(t, 5, 6, 3), blobs(53, 5, 3, 7)
+	type result struct {
+		loss, accuracy, mean float64
+		correct              int
+		gradient             []float64
+	}
+	evaluate := func(tr *network.Trainer) (r result, err error) {
+		r.gradient = make([]float64, l.Len)
+		if r.mean, r.correct, err = tr.Evaluate(r.gradient); err != nil {
+			return r, err
+		}
+		r.loss, r.accuracy, err = tr.ScoreTraining()
+		return r, err
+	}
+	one := newTrainer(t, l, s, 20, true, nil, cpu.New[float64](), cpu.New[float64](), cpu.New[float64]())
+	defer one.Close()
+	want, err := evaluate(one)
+	if err != nil {
+		t.Fatal(err)
+	}
+	each := func(second network.Backend) (results [2]result, errs [2]error) {
+		r := &ring{n: 2}
+		var all sync.WaitGroup
+		for i, backends := range [][]network.Backend{{cpu.New[float64](), nil, nil}, {nil, second, cpu.New[float64]()}} {
+			tr := newTrainer(t, l, s, 20, true, rank{r, i}, backends...)
+			all.Go(func() {
+				results[i], errs[i] = evaluate(tr)
+				tr.Close()
+			})
+		}
+		all.Wait()
+		return results, errs
+	}
+	results, errs := each(cpu.New[float64]())
+	for i, got := range results {
+		if errs[i] != nil {
+			t.Fatal(errs[i])
+		}
+		if d := cmp.Diff(want, got, cmp.AllowUnexported(result{}), cmpopts.EquateApprox(0, 1e-13)); d != "" {
+			t.Errorf("rank %d differs from one process:\n%s", i, d)
+		}
+	}
+	if d := cmp.Diff(results[0], results[1], cmp.AllowUnexported(result{})); d != "" {
+		t.Errorf("the ranks differ:\n%s", d)
+	}
+	broken := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return &failing{x, 0} }}
+	if _, errs = each(broken); !errors.Is(errs[0], errBroken) || !errors.Is(errs[1], errBroken) {
+		t.Errorf("a rank whose device fails: %v", errs)
+	}
+}
+
+// crooked is a reducer whose slices do not begin where vectors can be cut.
+type crooked struct{ rank }
+
+func (crooked) Slice(n int) (from, end int) { return 3, n }
+
+func TestSliceIsChecked(t *testing.T) {
+	l, s := layout(t, 5, 6, 3), blobs(53, 5, 3, 7)
+	b := cpu.New[float64]()
+	plan, err := network.NewPlan(l.Sizes, s, s.Rows, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = network.NewTrainer(l, s, plan, []network.Backend{b}, crooked{rank{&ring{n: 1}, 0}})
+	if err == nil || !strings.Contains(err.Error(), "elements 3 to") {
+		t.Errorf("a slice from element 3 on: %v", err)
 	}
 }
 

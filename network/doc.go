@@ -17,8 +17,11 @@
 //	dW_l = h_{l-1}ᵀ·dz_l,  db_l = Σ rows of dz_l
 //	dz_{l-1} = (dz_l·W_lᵀ) ⊙ [h_{l-1} > 0]
 //
-// and descent is θ ← θ − α·g over one flat vector θ that holds every W and b
-// (see [Layout]).
+// and plain descent is θ ← θ − α·g over one flat vector θ that holds every W and b
+// (see [Layout]). Other rules, some with a state from one update to the next, stand in
+// [Rule]. [LBFGS] among them takes the loss and the gradient of the whole training set, at
+// several θ an iteration, and computes its direction on the host in float64. A [Schedule]
+// may change α from one iteration to the next.
 //
 // # Plans, batches, shards and blocks
 //
@@ -58,8 +61,9 @@
 //
 // A [Plan] holds everything that decides the order of a sum: batches, slices, blocks,
 // device, driver, build and the backend's own settings. [Backend.Prepare] takes it
-// exactly as it stands, or returns an error. The same plan, data, initial parameters and
-// learning rate give the same bits on the same device.
+// exactly as it stands, or returns an error. The same plan, data, initial parameters,
+// rule, learning rate and schedule give the same bits on the same device. So does a run
+// that goes on from its parameters and its optimizer's [State].
 //
 // # Failures
 //

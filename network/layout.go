@@ -7,7 +7,7 @@ import (
 )
 
 // A Layout places all parameters of a network in one flat vector: for each
-// layer its W (n×p, rows of AlignUp(p) elements) and then its b (1×p, AlignUp(p)
+// layer its W (n×p, rows of Stride(p) elements) and then its b (1×p, Stride(p)
 // elements). Gradients have the same layout. Padding is zero.
 type Layout struct {
 	Sizes  []int // inputs, hidden layers, classes
@@ -57,7 +57,7 @@ func NewLayout(sizes []int) (Layout, error) {
 		if i > 0 {
 			l.starts = append(l.starts, l.Len)
 			// Both factors are at most 2³¹, so the product fits 64 bits.
-			if total += (int64(sizes[i-1]) + 1) * int64(AlignUp(n)); total > maxParameters {
+			if total += (int64(sizes[i-1]) + 1) * int64(Stride(n)); total > maxParameters {
 				return Layout{}, fmt.Errorf("network %v has more than %d parameters", sizes, maxParameters)
 			}
 			l.Len = int(total)
@@ -73,7 +73,7 @@ func (l Layout) Layers() int { return len(l.Sizes) - 1 }
 func (l Layout) Layer(i int) (w, b Span) {
 	at := l.starts[i]
 	n, p := l.Sizes[i], l.Sizes[i+1]
-	stride := AlignUp(p)
+	stride := Stride(p)
 	return Span{at, n, p, stride}, Span{at + n*stride, 1, p, stride}
 }
 

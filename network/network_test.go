@@ -591,11 +591,11 @@ func TestLayout(t *testing.T) {
 	l := layout(t, 3, 17, 2)
 	w0, b0 := l.Layer(0)
 	w1, b1 := l.Layer(1)
-	want := []network.Span{{0, 3, 17, 32}, {96, 1, 17, 32}, {128, 17, 2, 16}, {400, 1, 2, 16}}
+	want := []network.Span{{0, 3, 17, 48}, {144, 1, 17, 48}, {192, 17, 2, 16}, {464, 1, 2, 16}}
 	if d := cmp.Diff(want, []network.Span{w0, b0, w1, b1}); d != "" {
 		t.Error(d)
 	}
-	if l.Len != 416 || l.Parameters() != 3*17+17+17*2+2 {
+	if l.Len != 480 || l.Parameters() != 3*17+17+17*2+2 {
 		t.Errorf("length %d, %d parameters", l.Len, l.Parameters())
 	}
 	// 2·60000·(784·128·2 + 128·10·3), the floor that the project's tables state.

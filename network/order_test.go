@@ -300,8 +300,8 @@ func orderedTrainer(t *testing.T, l network.Layout, s network.Samples, batchRows
 	return tr
 }
 
-// stored has a plan's way through a file.
-func stored(t *testing.T) func(*network.Plan) {
+// storedOrders has a plan's way through a file.
+func storedOrders(t *testing.T) func(*network.Plan) {
 	return func(p *network.Plan) {
 		text, err := json.Marshal(p)
 		if err != nil {
@@ -340,7 +340,7 @@ func TestTrainInOrder(t *testing.T) {
 						order = counting(s.Rows)
 					}
 					want := train(t, orderedTrainer(t, l, ordered(s, order), batchRows, network.Given, nil, open(shards)...), 12)
-					for what, change := range map[string]func(*network.Plan){"new": nil, "stored": stored(t), "foreign": foreign} {
+					for what, change := range map[string]func(*network.Plan){"new": nil, "stored": storedOrders(t), "foreign": foreign} {
 						got := train(t, orderedTrainer(t, l, s, batchRows, o, change, open(shards)...), 12)
 						if d := cmp.Diff(want.iterations, got.iterations) + cmp.Diff(want.theta, got.theta); d != "" {
 							t.Errorf("%s, order %q, batches of %d on %d shards, %s plan:\n%s", name, o, batchRows, shards, what, d)
@@ -456,7 +456,7 @@ func TestOrderErrors(t *testing.T) {
 		want    string
 	}{
 		{"order", s, func(p *network.Plan) { p.Order = "sorted" }, unknown},
-		{"data", other, stored(t), `plan's order of rows "similar" has digest`},
+		{"data", other, storedOrders(t), `plan's order of rows "similar" has digest`},
 		{"digest", s, func(p *network.Plan) { p.OrderDigest = "0123456789abcdef" }, `digest "0123456789abcdef"`},
 		{"seed", s, func(p *network.Plan) { p.Seed++; p.Permutation = nil }, "the plan was made for other data"},
 		{"no order", s, func(p *network.Plan) { p.Order, p.Permutation = network.Given, nil }, `of this data is ""`},

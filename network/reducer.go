@@ -9,7 +9,8 @@ package network
 // itself would drift apart.
 type Reducer interface {
 	// Slice returns which elements from … end−1 of a vector of n elements this
-	// process owns.
+	// process owns: both are multiples of [Align], and the slices of all processes in
+	// their order are the vector.
 	Slice(n int) (from, end int)
 
 	// Sum adds the gradients of one batch. parts are those of this process's shards,

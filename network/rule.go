@@ -9,17 +9,18 @@ import (
 // An Optimizer names a rule by which parameters follow a gradient.
 type Optimizer string
 
-// The optimizers. [Rule] has the formulas of all but LBFGS.
+// The optimizers. [Rule] has their formulas.
 const (
 	GD       Optimizer = "gd"
 	Momentum Optimizer = "momentum"
 	Nesterov Optimizer = "nesterov"
 	Adam     Optimizer = "adam"
 	AdamW    Optimizer = "adamw"
+	LBFGS    Optimizer = "lbfgs"
 )
 
 // Optimizers returns all of them.
-func Optimizers() []Optimizer { return []Optimizer{GD, Momentum, Nesterov, Adam, AdamW} }
+func Optimizers() []Optimizer { return []Optimizer{GD, Momentum, Nesterov, Adam, AdamW, LBFGS} }
 
 // A Rule is an optimizer with its hyper-parameters. With θ the parameters, g their
 // gradient, α the learning rate, λ the weight decay and t the number of the update,
@@ -36,6 +37,11 @@ func Optimizers() []Optimizer { return []Optimizer{GD, Momentum, Nesterov, Adam,
 // the formulas and defaults of torch.optim.SGD (without dampening), Adam (Kingma and Ba,
 // arXiv 1412.6980) and AdamW (Loshchilov and Hutter, arXiv 1711.05101). Weight decay takes
 // in biases, as there.
+//
+// lbfgs is no such update: an iteration evaluates the loss of the whole training set at
+// several points. [LBFGSOptions] has its formulas. Here α is the first step that its line
+// search tries, 1 being the usual one, and weight decay adds λ/2·‖θ‖² to the loss that it
+// minimizes.
 type Rule struct {
 	Optimizer   Optimizer
 	Momentum    float64 // μ, of momentum and nesterov
@@ -43,10 +49,11 @@ type Rule struct {
 	Beta2       float64 // β₂
 	Epsilon     float64 // ε
 	WeightDecay float64 // λ
+	HistorySize int     // of lbfgs: pairs that are kept
 }
 
-// NewRule returns an optimizer with PyTorch's defaults; its momentum is 0.9, where
-// PyTorch has none.
+// NewRule returns an optimizer with PyTorch's defaults, but with a momentum of 0.9,
+// where PyTorch has none, and with a history of 10 pairs, where PyTorch has 100.
 func NewRule(o Optimizer) Rule {
 	r := Rule{Optimizer: o}
 	switch o {
@@ -57,24 +64,29 @@ func NewRule(o Optimizer) Rule {
 		if o == AdamW {
 			r.WeightDecay = 0.01
 		}
+	case LBFGS:
+		r.HistorySize = 10
 	}
 	return r
 }
 
 // DefaultLearningRate returns the α that suits an optimizer where nothing is known of the
 // data: 0.5 for plain descent, 0.1 with momentum (the step then adds up to 1/(1−μ) times as
-// much), and for adam and adamw 0.001, which is PyTorch's default and that of Kingma and Ba.
+// much), for adam and adamw 0.001, which is PyTorch's default and that of Kingma and Ba, and 1
+// for lbfgs, whose line search starts there.
 func DefaultLearningRate(o Optimizer) float64 {
 	switch o {
 	case Momentum, Nesterov:
 		return 0.1
 	case Adam, AdamW:
 		return 0.001
+	case LBFGS:
+		return 1
 	}
 	return 0.5
 }
 
-// States returns how many vectors of state the rule has.
+// States returns how many vectors of state the rule has on a device. lbfgs has none there.
 func (r Rule) States() int {
 	switch r.Optimizer {
 	case Momentum, Nesterov:
@@ -108,11 +120,16 @@ func (r Rule) Check() error {
 			return fmt.Errorf("epsilon is %g: a number of at least 1e-30 is expected", r.Epsilon)
 		}
 		return errors.Join(share("beta1", r.Beta1), share("beta2", r.Beta2))
+	case LBFGS:
+		if r.HistorySize < 1 {
+			return fmt.Errorf("history size is %d: 1 or more is expected", r.HistorySize)
+		}
+		return nil
 	}
 	return fmt.Errorf("optimizer %.80q is unknown: one of %v is expected", r.Optimizer, Optimizers())
 }
 
-// An Update is one use of a rule.
+// An Update is one use of a rule other than lbfgs.
 type Update struct {
 	Rule
 	LearningRate float64 // α

@@ -34,7 +34,8 @@ type Schedule struct {
 	Warmup   int     // W
 }
 
-// Check reports a schedule that does not reach as far as iterations.
+// Check reports what is out of its range, and a cosine schedule that ends before the given
+// number of iterations.
 func (s Schedule) Check(iterations int) error {
 	if s.Warmup < 0 {
 		return fmt.Errorf("warm-up of %d steps: 0 or more are expected", s.Warmup)

@@ -16,7 +16,7 @@ type shard struct {
 
 	// What training needs; without it a shard can only score and predict.
 	gradient Buffer
-	input    Input // the shard's slices of all batches, one behind the other; nil where it has no rows
+	input    Input // the shard's slices of all batches, one behind the other
 	batches  []int // the first block of each batch, and the number of blocks
 	records  []Record
 	recorder Recorder // of a window of iterations, most records each
@@ -39,7 +39,7 @@ func newShard(exec Executor, layout Layout, blockRows, scoreRows int) (_ *shard,
 	}
 	rows := max(blockRows, scoreRows)
 	for i, n := range layout.Sizes[1:] {
-		stride := AlignUp(n)
+		stride := Stride(n)
 		buffer, err := exec.NewBuffer(rows * stride)
 		if err != nil {
 			return nil, fmt.Errorf("activations of layer %d for a block of %d rows: %w", i+1, rows, err)

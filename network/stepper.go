@@ -21,7 +21,8 @@ type Steps interface {
 	Evaluate(b Block, m int, theta, g Buffer, add bool, r Recorder, record int) error
 
 	// Step is Evaluate for a block that is a whole batch, and an update of θ and the state by
-	// the gradient, which is not kept.
+	// the gradient, to the bit that of Evaluate, which is not kept. Weights that nothing
+	// changes may be passed over, and with them what is not finite there.
 	Step(u Update, b Block, theta Buffer, state []Vector, r Recorder, record int) error
 
 	// Close frees the memory.
@@ -35,4 +36,20 @@ type Stages interface {
 	// Stages returns, of the last block, the outputs h_l of the hidden layers and the
 	// derivatives dz_l of the sums of all layers, B×n_l. They are valid until the next call.
 	Stages(b Block) (h, dz []Matrix)
+}
+
+// CheckSteps panics unless the vectors are whole buffers in the layout.
+func CheckSteps(l Layout, vectors ...Vector) {
+	for _, v := range vectors {
+		if v.Offset != 0 || v.Len != l.Len || v.Buffer.Len() != l.Len {
+			panic(badShape)
+		}
+	}
+}
+
+// CheckNewSteps panics unless the input has as many features as the network has inputs.
+func CheckNewSteps(l Layout, x Input) {
+	if x.Features() != l.Sizes[0] {
+		panic(badFeatures)
+	}
 }

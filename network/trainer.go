@@ -22,10 +22,12 @@ type Trainer struct {
 	// they are those after iteration done.
 	invalid error
 	state   state
-	seconds float64 // of an iteration in the last window; 0 at first
-	epoch   int     // whose order is known
-	order   []int
-	host    struct { // memory that exchanges go through
+	// roundoff is the unit roundoff of the shard with the largest.
+	roundoff float64
+	seconds  float64 // of an iteration in the last window; 0 at first
+	epoch    int     // whose order is known
+	order    []int
+	host     struct { // memory that exchanges go through
 		parts      [][]float64
 		sum, theta []float64
 	}
@@ -57,6 +59,7 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 		return nil, fmt.Errorf("plan has %d shards for %d backends", len(plan.Shards), len(backends))
 	}
 	var own []int // shards of this process
+	roundoff := 0.
 	for i, b := range backends {
 		if b == nil && reducer == nil {
 			return nil, fmt.Errorf("plan's shard %d has no backend", i)
@@ -68,6 +71,7 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 		}
 		if b != nil {
 			own = append(own, i)
+			roundoff = max(roundoff, b.Info().Roundoff)
 		}
 	}
 	if len(own) == 0 {
@@ -76,7 +80,12 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 	if reducer == nil && len(own) > 1 {
 		reducer = local{}
 	}
-	t := &Trainer{layout: layout, plan: plan, reducer: reducer, epoch: -1, invalid: ErrNoParameters}
+	if reducer != nil {
+		if from, end := reducer.Slice(layout.Len); from < 0 || from > end || end > layout.Len || from%Align != 0 || end%Align != 0 {
+			return nil, fmt.Errorf("the reducer gives this process elements %d to %d of %d: multiples of %d within them are expected", from, end, layout.Len, Align)
+		}
+	}
+	t := &Trainer{layout: layout, plan: plan, reducer: reducer, roundoff: roundoff, epoch: -1, invalid: ErrNoParameters}
 	for range own {
 		t.workers = append(t.workers, newWorker())
 	}
@@ -200,7 +209,8 @@ func (t *Trainer) Settled() bool { return t.invalid == nil }
 
 // Evaluate returns the mean loss and the number of correct rows of all samples
 // under the present parameters and writes the gradient to gradient, which has the
-// layout's length. Parameters stay as they are.
+// layout's length. Parameters stay as they are. With a reducer every process has to
+// call it, and all get the same.
 func (t *Trainer) Evaluate(gradient []float64) (loss float64, correct int, err error) {
 	if err := t.ready(); err != nil {
 		return 0, 0, err
@@ -226,12 +236,35 @@ func (t *Trainer) Evaluate(gradient []float64) (loss float64, correct int, err e
 		sums[i], parts[i] = addRecords(records), make([]float64, t.layout.Len)
 		return s.exec.Read(s.gradient, 0, parts[i])
 	})
+	sum, err := t.joined(addRecords(sums), err)
+	if err == nil {
+		joined := t.reducerOrLocal()
+		from, end := joined.Slice(t.layout.Len)
+		if err = joined.Sum(parts, nil, gradient[from:end]); err == nil {
+			err = joined.Gather(gradient, nil)
+		}
+	}
 	if err != nil {
 		return 0, 0, fmt.Errorf("evaluate: %w", err)
 	}
-	AddInOrder(parts, 0, gradient)
-	sum := addRecords(sums)
 	return sum.Loss / float64(t.plan.Rows), sum.Correct, nil
+}
+
+// joined adds what the shards of all processes recorded. failed is as of [Reducer].
+func (t *Trainer) joined(own Record, failed error) (Record, error) {
+	s, err := t.reducerOrLocal().Join(Status{Records: []Record{own}, Next: 1}, failed)
+	if err != nil {
+		return Record{}, err
+	}
+	return addRecords(s.Records), nil
+}
+
+// reducerOrLocal returns the reducer, that of a single process where there is none.
+func (t *Trainer) reducerOrLocal() Reducer {
+	if t.reducer == nil {
+		return local{}
+	}
+	return t.reducer
 }
 
 // batchOf returns the batch of an iteration.
@@ -321,7 +354,7 @@ func (t *Trainer) read(batches []int) (s Status, err error) {
 // Descent says how to descend.
 type Descent struct {
 	Iterations   int      // the last iteration's number
-	Rule         Rule     // the zero Rule is plain gradient descent
+	Rule         Rule     // without an Optimizer it is GD
 	LearningRate float64  // α
 	Schedule     Schedule // of the learning rate
 	// Every has results read, and reported, at each multiple of it. 0 leaves that to
@@ -344,7 +377,7 @@ type Iteration struct {
 // NonFiniteError reports a run that left the finite numbers.
 type NonFiniteError struct {
 	Iteration    int
-	LearningRate float64
+	LearningRate float64 // of the Descent, before its schedule
 }
 
 func (e *NonFiniteError) Error() string {
@@ -370,10 +403,8 @@ func (d Descent) check() error {
 	if !(d.LearningRate > 0) || math.IsInf(d.LearningRate, 0) {
 		return fmt.Errorf("learning rate %g: a positive number is expected", d.LearningRate)
 	}
-	if d.Rule.Optimizer != "" {
-		if err := d.Rule.Check(); err != nil {
-			return err
-		}
+	if err := d.Rule.Check(); err != nil {
+		return err
 	}
 	return d.Schedule.Check(d.Iterations)
 }
@@ -382,6 +413,12 @@ func (d Descent) check() error {
 // there is one, for each of them in order, some time after it ended. It stops after
 // the iteration that was begun last when ctx is done and returns its error, and at a
 // [NonFiniteError].
+//
+// [LBFGS] is for a plan with all rows in one batch, in one process, and a constant
+// learning rate. An iteration is then one of [LBFGSOptions.Step], and what it reports is
+// of the parameters before its step, weight decay apart. It ends with [ErrConverged] where there
+// is no lower loss to be found. An iteration that is under way when ctx is done is given up;
+// parameters and state are those of the iteration before.
 func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration) error) error {
 	if err := t.ready(); err != nil {
 		return err
@@ -389,11 +426,16 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 	if d.Iterations < t.done {
 		return fmt.Errorf("%d iterations asked for where %d are done", d.Iterations, t.done)
 	}
+	if d.Rule.Optimizer == "" {
+		d.Rule.Optimizer = GD
+	}
 	if err := d.check(); err != nil {
 		return err
 	}
-	if d.Rule.Optimizer == "" {
-		d.Rule.Optimizer = GD
+	if d.Rule.Optimizer == LBFGS {
+		if err := t.checkLBFGS(d); err != nil {
+			return err
+		}
 	}
 	if t.state.optimizer != d.Rule.Optimizer {
 		if err := t.resetState(d.Rule.Optimizer, t.done); err != nil {
@@ -403,10 +445,10 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 	if report == nil {
 		report = func(Iteration) error { return nil }
 	}
-	joined := t.reducer
-	if joined == nil {
-		joined = local{}
+	if d.Rule.Optimizer == LBFGS {
+		return t.descendLBFGS(ctx, d, report)
 	}
+	joined := t.reducerOrLocal()
 	next := 1 // iterations of the next window: with other processes, all have to take as many
 	if t.reducer == nil {
 		next = t.windowLen(window)
@@ -447,7 +489,7 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 		// θ is that of the last iteration, whatever becomes of the report.
 		t.done, t.invalid = last, nil
 		if err := t.report(d, first, batches, status, now.Sub(start), report); err != nil {
-			if t.reducer != nil && t.done < d.Iterations {
+			if t.reducer != nil && t.done < d.Iterations && !status.Stop { // else they have ended too
 				t.reducer.Sum(nil, err, nil) // nobody is left waiting for this process
 			}
 			return err
@@ -546,7 +588,8 @@ func (s *Scorer) Close() error {
 }
 
 // ScoreTraining returns the mean loss and the share of correct rows of the
-// training samples under the present parameters.
+// training samples under the present parameters. With a reducer every process has to
+// call it, and all get the same.
 func (t *Trainer) ScoreTraining() (loss, accuracy float64, err error) {
 	if err := t.ready(); err != nil {
 		return 0, 0, err
@@ -556,6 +599,7 @@ func (t *Trainer) ScoreTraining() (loss, accuracy float64, err error) {
 		sums[i], err = s.score(s.input)
 		return err
 	})
-	loss, accuracy = addRecords(sums).mean(t.plan.Rows)
+	sum, err := t.joined(addRecords(sums), err)
+	loss, accuracy = sum.mean(t.plan.Rows)
 	return loss, accuracy, err
 }

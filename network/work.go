@@ -41,7 +41,9 @@ type Work struct {
 //   - Bytes are those of a device with a perfect cache for one operation, and the
 //     whole batch as one block: every operand is read once, every result written
 //     once, and a result that is added to is read as well. All elements count as
-//     width bytes, those of the input too, and labels as 4.
+//     width bytes, those of the input too, and labels as 4. The update counts as that
+//     of plain descent, which reads θ and g and writes θ; a rule reads and writes each
+//     vector of its state besides ([Rule.States]).
 func (l Layout) Work(rows, width int) []Work {
 	var all []Work
 	add := func(operation string, flops, elements, bytes float64) {

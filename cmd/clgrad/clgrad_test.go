@@ -19,6 +19,7 @@ import (
 
 	"clgrad/cpu"
 	"clgrad/gpu"
+	"clgrad/kernels"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
@@ -531,6 +532,28 @@ func TestHelp(t *testing.T) {
 	}
 }
 
+// The table of tune has whole iterations as a row.
+func TestTuneTable(t *testing.T) {
+	step := kernels.StepTile{Rows: 2, Packed: 2, DenseRows: 6, Dense: 1, Gradient: 4, RowItems: 2, Ranges: 4}
+	faster := step
+	faster.Ranges = 8
+	tile := kernels.Tile{Variant: kernels.NaiveVariant}
+	var out bytes.Buffer
+	must(t, showTuning(&app{out: &out}, gpu.Device{Name: "fake"}, "a file", []gpu.TunedShape{
+		{Shape: "step 784x128x10", DefaultStep: &step, BestStep: &faster, DefaultSeconds: 0.002, Seconds: 0.001, Tried: 3, Rejected: []string{"step:bad: why"}},
+		{Shape: "forward 128x10", Default: tile, Best: tile, DefaultSeconds: 0.001, Seconds: 0.001, Tried: 1},
+	}))
+	want := `operation        default                ms a block  best                   ms a block  faster  tried  rejected
+step 784x128x10  step:2x32,6x16,64i2r4  2.000       step:2x32,6x16,64i2r8  1.000       2.00×   3      1
+forward 128x10   naive                  1.000       the same               1.000       1.00×   1      0
+rejected for step 784x128x10: step:bad: why
+Kept for opencl:0.0, fake, in a file
+`
+	if out.String() != want {
+		t.Errorf("the table is\n%s\nwant\n%s", out.String(), want)
+	}
+}
+
 // What tune finds is used by later runs; what is no tuning is ignored and said
 // so.
 func TestTune(t *testing.T) {
@@ -550,6 +573,9 @@ func TestTune(t *testing.T) {
 	if len(r.Shapes) < 4 || filepath.Ext(r.File) != ".json" {
 		t.Errorf("%+v", r)
 	}
+	if status, _, err := clgrad(t, "tune", "--data", dir, "--layers", "20", "--batch-size", "301", "--backend", names[2]); status != usage || !strings.Contains(err, "--batch-size 301: the training set has 300 rows") {
+		t.Errorf("status %d, %s", status, err)
+	}
 	train := []string{"train", "--data", dir, "--layers", "20", "--iterations", "2", "--backend", names[2]}
 	// A tile that no default is shows in the plan.
 	tile := regexp.MustCompile(`"forward 20x10": \{[^}]*\}`)
@@ -557,6 +583,16 @@ func TestTune(t *testing.T) {
 	if !tile.MatchString(tuned) {
 		t.Fatalf("no tile for the last layer in %s", tuned)
 	}
+	// So does one of whole iterations.
+	const own = `{"rows":2,"packed":1,"dense_rows":10,"dense":1,"gradient":2,"row_items":3,"ranges":5}`
+	step := regexp.MustCompile(`"step 784x20x10": \{[^}]*\}`)
+	devices, err := gpu.Devices()
+	must(t, err)
+	whole := devices[0].Class() == kernels.CPU
+	if step.MatchString(tuned) != whole || (r.Shapes[0].Shape == "step 784x20x10" && r.Shapes[0].BestStep != nil) != whole {
+		t.Errorf("tuned %+v, in the file:\n%s", r.Shapes[0], tuned)
+	}
+	tuned = step.ReplaceAllString(tuned, `"step 784x20x10": `+own)
 	must(t, os.WriteFile(r.File, []byte(tile.ReplaceAllString(tuned, `"forward 20x10": {"variant": "naive"}`)), 0o666))
 	run := filepath.Join(t.TempDir(), "run")
 	if status, _, notes := clgrad(t, append(train, "--out", run)...); status != success || strings.Contains(notes, "tuning") {
@@ -564,6 +600,8 @@ func TestTune(t *testing.T) {
 	}
 	if m, err := checkpoint.Load(run); err != nil || !strings.Contains(string(m.Run.Plan.Shards[0].Settings), `"forward 20x10":{"variant":"naive"}`) {
 		t.Errorf("the tuning is not in the plan: %+v, %v", m.Run, err)
+	} else if strings.Contains(string(m.Run.Plan.Shards[0].Settings), `"step":`+own) != whole {
+		t.Errorf("the tile of whole iterations is not in the plan: %s", m.Run.Plan.Shards[0].Settings)
 	}
 	if err := os.WriteFile(r.File, []byte("{"), 0o666); err != nil {
 		t.Fatal(err)

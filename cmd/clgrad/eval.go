@@ -108,7 +108,7 @@ func (c evalCommand) Run(a *app) (err error) {
 
 // load returns the data set with the model's own classes and scaling: that of
 // --data, or the one that the configuration in the model's directory or the model
-// itself names. Where it is the set of its training, so are its validation rows. Its
+// itself names. Where it is the set of its training, so are its parts. Its
 // training set is without the shifted copies that the model may have been trained on;
 // shifts says how far those are moved.
 func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts recipe.Pixels, err error) {
@@ -153,6 +153,12 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts r
 	case m.Run == nil:
 	case m.Run.Digest != set.Digest:
 		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, setup.Data)
+	case c.Data != "": // whole
+		parts := trained
+		parts.Shifts = 0
+		if set, err = parts.Parts(set); err != nil {
+			return set, 0, err
+		}
 	case trained.Validation > 0 && set.Validation.Rows == 0:
 		if set, err = set.Split(float64(trained.Validation), trained.Seed); err != nil {
 			return set, 0, err

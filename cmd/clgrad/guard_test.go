@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"clgrad/cmd/clgrad/store"
@@ -187,5 +188,34 @@ func TestGuardPlan(t *testing.T) {
 	}
 	if notes := a.err.(*bytes.Buffer).String(); notes != "" {
 		t.Errorf("said %s", notes)
+	}
+}
+
+// Passes that cannot be kept are said once, by whichever goroutine finds it; in driver-test,
+// which has no guard, it is nobody's matter.
+func TestPassesNotKept(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "file")
+	if err := os.WriteFile(file, nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	s, err := store.Open(filepath.Join(file, "dir"), gpu.Device{Name: "Fast"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var notes bytes.Buffer
+	a := &app{Context: t.Context(), err: &notes}
+	g := &guard{said: map[string]bool{}}
+	var all sync.WaitGroup
+	for i := range 8 {
+		p := &passes{g: g, a: a, store: s, here: map[string]bool{}}
+		all.Go(func() { p.Add(store.Key(string(rune('a' + i)))) })
+	}
+	all.Wait()
+	if n := strings.Count(notes.String(), "what passed is not kept"); n != 1 {
+		t.Errorf("said %d times: %s", n, notes.String())
+	}
+	known := &passes{a: a, store: s, here: map[string]bool{}}
+	if known.Add(store.Key("one")); !known.Passed(store.Key("one")) {
+		t.Error("what was added has not passed")
 	}
 }

@@ -35,8 +35,8 @@
 //
 // Every command reaches OpenCL through the guard (guard.go). It looks at what is known to
 // make a driver abort before any driver is called. What has never passed a test is tried
-// by the hidden command driver-test in a process of its own (selftest.go), so that a driver
-// that aborts costs one line. What passed is kept in the user's cache directory, in
+// by the hidden command driver-test in a process of its own (guard.go; selftest.go says what
+// is tested), so that a driver that aborts costs one line. What passed is kept in the user's cache directory, in
 // clgrad/devices, and is not tried again, unless a process that used the device died.
 package main
 

@@ -162,3 +162,17 @@ func TestOtherClasses(t *testing.T) {
 		t.Errorf("status %d, %s", status, err)
 	}
 }
+
+// A set that is given is divided as it was in training, where it is the same one.
+func TestEvalDivides(t *testing.T) {
+	data, run := write(t, "flowers.csv", flowers(1, 20)), filepath.Join(t.TempDir(), "run")
+	common := []string{"--data", data, "--label", "species", "--backend", "cpu", "--json"}
+	_, s := lines(t, good(t, append([]string{"train", "--layers", "7", "--iterations", "20", "--divide", "40,15", "--samples", "30", "--validation", "0.2", "--out", run}, common...)...))
+	var e evaluation
+	if err := json.Unmarshal([]byte(good(t, append([]string{"eval", run}, common...)...)), &e); err != nil {
+		t.Fatal(err)
+	}
+	if e.Loss != s.Loss || e.TrainAccuracy != s.TrainAccuracy || e.HeldOut != s.HeldOut {
+		t.Errorf("train found %+v, eval %+v", s, e)
+	}
+}

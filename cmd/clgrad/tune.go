@@ -17,16 +17,18 @@ import (
 
 type tuneCommand struct {
 	modelFlags
-	Backend backendName    `default:"opencl" help:"The OpenCL device: opencl, opencl:P.D or opencl:NAME."`
-	Seconds recipe.Seconds `default:"60" help:"How many seconds to search."`
-	Dense   bool           `help:"Tune the first layer for dense input, even where it would be packed."`
-	JSON    bool           `name:"json" help:"Print one JSON object."`
+	Backend   backendName    `default:"opencl" help:"The OpenCL device: opencl, opencl:P.D or opencl:NAME."`
+	Seconds   recipe.Seconds `default:"60" help:"How many seconds to search."`
+	BatchSize recipe.Count   `placeholder:"ROWS" help:"Rows of a batch in training, which decide the rows of a block. Default: all rows."`
+	Dense     bool           `help:"Tune the first layer for dense input, even where it would be packed."`
+	JSON      bool           `name:"json" help:"Print one JSON object."`
 }
 
 // Help is shown by clgrad tune --help.
 func (tuneCommand) Help() string {
 	return "Nothing has to be tuned. What is found is kept in the user's cache directory, and is used by runs that start later with layers of the same sizes, " +
-		"until the driver or the kernels change. Results stay within the same error bounds, but their last bits may differ."
+		"or for whole iterations a network of the same sizes, until the driver or the kernels change. " +
+		"Results stay within the same error bounds, but their last bits may differ."
 }
 
 // tuneReport is the output of --json.
@@ -56,7 +58,10 @@ func (c tuneCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	o := gpu.TuneOptions{Budget: time.Duration(c.Seconds) * time.Second, Options: options}
+	if int(c.BatchSize) > set.Train.Rows {
+		return misused("--batch-size %d: the training set has %d rows", c.BatchSize, set.Train.Rows)
+	}
+	o := gpu.TuneOptions{Budget: time.Duration(c.Seconds) * time.Second, BatchRows: int(c.BatchSize), Options: options}
 	if a.terminal {
 		bar := progressbar.NewOptions(1000, progressbar.OptionSetWriter(a.err), progressbar.OptionClearOnFinish(),
 			progressbar.OptionThrottle(100*time.Millisecond))
@@ -84,12 +89,12 @@ func showTuning(a *app, d gpu.Device, file string, shapes []gpu.TunedShape) erro
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
 	fmt.Fprintln(w, "operation\tdefault\tms a block\tbest\tms a block\tfaster\ttried\trejected")
 	for _, s := range shapes {
-		best := s.Best.String()
-		if s.Best == s.Default {
+		standard, best := s.Tiles()
+		if best == standard {
 			best = "the same"
 		}
 		fmt.Fprintf(w, "%s\t%s\t%.3f\t%s\t%.3f\t%.2f×\t%d\t%d\n",
-			s.Shape, s.Default, 1e3*s.DefaultSeconds, best, 1e3*s.Seconds, s.DefaultSeconds/s.Seconds, s.Tried, len(s.Rejected))
+			s.Shape, standard, 1e3*s.DefaultSeconds, best, 1e3*s.Seconds, s.DefaultSeconds/s.Seconds, s.Tried, len(s.Rejected))
 	}
 	err := w.Flush()
 	for _, s := range shapes {

@@ -8,7 +8,7 @@
 #   ./run.sh [DIR]   writes DIR/report.md (default: report beside this script)
 #
 # `make portable` collects what it needs in .build/portable: copy that folder to
-# an x86-64 Linux with a driver. Nothing is installed and no network is needed.
+# a Linux machine with a processor of the same architecture and a driver. Nothing is installed and no network is needed.
 #
 # STEPS chooses among devices test check tune bench precision compare recipes (default: all);
 # LIMIT is how many seconds a command may take (default 1800).

@@ -20,8 +20,10 @@
 //	weight-gradient-input  dW = xᵀ·dz, db = Σ rows of dz, or added, x a block of the input
 //	weight-gradient        dW = xᵀ·dz, db = Σ rows of dz, or added
 //	input-gradient         dx = (dz·Wᵀ) ⊙ [x > 0]
-//	update                 θ −= α·g, and the first iteration that was not finite
+//	update                 θ and the state after an update of each rule ([network.Rule]),
+//	                       and the first iteration that was not finite
 //	recorder               records and the ranges in which they are read
+//	steps                  whole iterations, where the executor is a network.Stepper
 //	closed                 use after Close
 //	misuse                 shapes that do not fit must panic
 //	gradient               gradients of a whole network and central differences
@@ -70,6 +72,15 @@
 //
 // Softmax has a bound of its own (see softmax.go), and an exact case: logits so
 // far apart that every loss is an integer and every probability 0 or 1.
+//
+// # Whole iterations
+//
+// A backend that does whole iterations (network.Steps) has each of its stages
+// (network.Stages) judged by the stored ones before it, as if a verb had computed it, by the
+// same gates; θ after a step is judged by the rule's formulas and the gradient of Evaluate.
+// Whole iterations are exact on integers, with logits so far apart that every probability is
+// 0 or 1, and m and the learning rate powers of two. The family has no cases where the plan
+// for sparse bytes has no whole iterations, and says so in the report.
 //
 // # Soaking
 //

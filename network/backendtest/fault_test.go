@@ -51,6 +51,12 @@ const (
 	notZeroed     fault = "new buffers are not zero"
 	scalesTwice   fault = "samples are scaled twice"
 	claimsFloat64 fault = "float32 that claims to be float64"
+	noBias        fault = "biases have no gradient in whole iterations"
+	lastFeature   fault = "the last feature is left out of whole iterations"
+	shortGroup    fault = "the last rows are left out of the gradient of whole iterations"
+	staleCopy     fault = "whole iterations go on with the weights before a step"
+	noRecord      fault = "whole iterations set no record"
+	skipsBegin    fault = "whole iterations do not take over parameters"
 )
 
 // tile is the size of the tiles whose edges the faults get wrong.
@@ -145,11 +151,12 @@ func TestNaiveBackendPasses(t *testing.T) {
 // What a tiny run of the suite finds, every run finds: its cases are among theirs. Faults
 // that take many terms, or steps, are left to a quick one.
 func TestFaultsAreFound(t *testing.T) {
-	many := []fault{dropsEight, accumulates16, stale}
+	many := []fault{dropsEight, accumulates16, stale, fixedStep}
 	all := []string{"forward-input", "forward", "weight-gradient-input", "weight-gradient", "input-gradient"}
 	products := []string{"forward", "weight-gradient-input", "input-gradient"} // the naive backend's others are the same loops
 	gradients := []string{"weight-gradient-input", "weight-gradient"}
 	softmax := []string{"softmax-cross-entropy"}
+	steps := []string{"steps"}
 	for _, c := range []struct {
 		fault      fault
 		operations []string
@@ -200,6 +207,34 @@ func TestFaultsAreFound(t *testing.T) {
 		{claimsFloat64, slices.Concat(products, softmax), []string{"bound"}},
 		{claimsFloat64, []string{"buffer"}, []string{"exact"}},
 		{claimsFloat64, []string{"update", "gradient", "training"}, []string{"bound"}},
+		{dropsTerm, steps, []string{"bound", "exact", "naive kernel"}},
+		{edgeRow, steps, []string{"bound", "exact", "naive kernel"}},
+		{edgeColumn, steps, []string{"bound", "exact"}},
+		{bfloat16, steps, []string{"bound", "naive kernel"}},
+		{half, steps, []string{"bound", "naive kernel"}},
+		{reorders, steps, []string{"same bits"}},
+		{padding, steps, []string{"around the result"}},
+		{replaces, steps, []string{"bound", "exact"}},
+		{adds, steps, []string{"bound", "exact"}},
+		{maskWithZero, steps, []string{"bound", "exact"}},
+		{hidesNaN, steps, []string{"exact"}},
+		{lastTie, steps, []string{"exact"}},
+		{unscaled, steps, []string{"bound", "exact"}},
+		{unshifted, steps, []string{"exact"}},
+		{otherRecord, steps, []string{"around the result"}},
+		{addsRecords, steps, []string{"same bits", "exact"}},
+		{lastIteration, steps, []string{"exact"}},
+		{onlyFirst, steps, []string{"exact"}},
+		{noDecay, steps, []string{"bound", "exact"}},
+		{fixedStep, steps, []string{"bound"}},
+		{plainMomentum, steps, []string{"bound", "exact"}},
+		{claimsFloat64, steps, []string{"bound"}},
+		{noBias, steps, []string{"bound", "exact"}},
+		{lastFeature, steps, []string{"bound", "exact"}},
+		{shortGroup, steps, []string{"bound", "exact"}},
+		{staleCopy, steps, []string{"bound", "same bits"}},
+		{noRecord, steps, []string{"bound", "exact"}},
+		{skipsBegin, steps, []string{"bound", "exact"}},
 	} {
 		t.Run(string(c.fault), func(t *testing.T) {
 			t.Parallel()

@@ -31,6 +31,11 @@ func (c productCase) check(s *session) {
 		return
 	}
 	s.repeated(c.String(), c.at(), first, second)
+	c.judge(s, c.String(), o, first, affine)
+}
+
+// judge puts a result through the gates of numbers.
+func (c productCase) judge(s *session, name string, o operands, got []float64, affine bool) {
 	p := c.product(o)
 	if affine {
 		p = c.affine(p, o)
@@ -43,7 +48,7 @@ func (c productCase) check(s *session) {
 		}
 		want := gemm(p.a, p.b, p.c0)
 		finish(want)
-		s.equal(c.String(), c.at(), first, want)
+		s.equal(name, c.at(), got, want)
 		return
 	}
 	if !s.single && c.volume() > exactVolume {
@@ -64,9 +69,9 @@ func (c productCase) check(s *session) {
 			want.lo[i] = 0
 		}
 	}
-	s.bounded(c.String(), c.at(), first, want, bound)
+	s.bounded(name, c.at(), got, want, bound)
 	var naive [][]float64
-	orders, rounded := rotations(len(first), k), p
+	orders, rounded := rotations(len(got), k), p
 	if s.delta > 0 {
 		rounded = p.round(s.delta)
 	}
@@ -78,7 +83,7 @@ func (c productCase) check(s *session) {
 	if affine {
 		floor += s.delta // other numbers are rounded than in the naive kernel: W with its factors
 	}
-	s.notWorse(c.String(), c.at(), first, want, naive, floor*p.productRounding())
+	s.notWorse(name, c.at(), got, want, naive, floor*p.productRounding())
 }
 
 // pooled is how many results of the naive kernel a comparison rests on where one

@@ -34,6 +34,10 @@ type Operation struct {
 	Passed    bool           `json:"passed"`
 	Failures  []Failure      `json:"failures"`
 	Seconds   float64        `json:"seconds"`
+
+	// Absent says what the backend lacks where the family is about an ability that it does
+	// not have. There is nothing to judge then.
+	Absent string `json:"absent,omitempty"`
 }
 
 // A Failure is one gate that one case did not pass. Element, Got, Want and
@@ -74,8 +78,11 @@ func (r Report) String() string {
 	fmt.Fprintln(w, "operation\tcases\texact\tbounded\taverage\t90 %\t99 %\tmax\t× naive\tseconds\tresult\t")
 	for _, o := range r.Operations {
 		result := "ok"
-		if !o.Passed {
+		switch {
+		case !o.Passed:
 			result = fmt.Sprintf("%d FAILED", len(o.Failures))
+		case o.Absent != "":
+			result = o.Absent
 		}
 		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%.2g\t%.2g\t%.2g\t%.2g\t%.2g\t%.1f\t%s\t\n", o.Operation, o.Cases, o.Exact, o.Elements,
 			float64(o.Average), float64(o.P90), float64(o.P99), float64(o.Max), float64(o.Naive), o.Seconds, result)

@@ -120,32 +120,40 @@ func ruleBounded(s *session, name string, r network.Rule, n int) {
 		if s.err != nil {
 			return
 		}
-		want, bound := make([]values, len(got)), make([][]float64, len(got))
-		for k := range got {
-			want[k].hi, bound[k] = make([]float64, n), make([]float64, n)
-		}
-		for j := range n {
-			e := approximate{s.u}
-			x := []approx{{now[0][j], 0}}
-			for _, state := range now[1:] {
-				x = append(x, approx{state[j], 0})
-			}
-			for k, a := range e.rule(u, x, approx{g[j], 0}) {
-				want[k].hi[j] = a.v
-				bound[k][j] = 1.01*a.e + 16*s.tiny()
-				if !s.single {
-					bound[k][j] *= 2 // the truth is in float64 too
-				}
-			}
-		}
-		for k := range got {
-			s.bounded(fmt.Sprintf("%s, step %d, %s", name, step, [...]string{"parameters", "first state", "second state"}[k]), element, got[k], want[k], bound[k])
-		}
+		judgeRule(s, fmt.Sprintf("%s, step %d", name, step), element, u, now, g, got)
 		s.equal(name, func(i int) string { return fmt.Sprintf("gradient element %d", i) }, s.read(v.buffers[1]), g)
 		if _, nonFinite := s.records(v.rec, 0, 1); nonFinite != 0 {
 			s.fail(name, gateExact, fmt.Sprintf("iteration %d is reported as not finite, all values are finite", nonFinite))
 		}
 		now = got
+	}
+}
+
+// vectorNames are those of θ and the state.
+var vectorNames = [...]string{"parameters", "first state", "second state"}
+
+// judgeRule judges θ and the state after an update from now by the gradient g.
+func judgeRule(s *session, name string, at func(int) string, u network.Update, now [][]float64, g []float64, got [][]float64) {
+	want, bound := make([]values, len(got)), make([][]float64, len(got))
+	for k := range got {
+		want[k].hi, bound[k] = make([]float64, len(g)), make([]float64, len(g))
+	}
+	for j := range g {
+		e := approximate{s.u}
+		x := []approx{{now[0][j], 0}}
+		for _, state := range now[1:] {
+			x = append(x, approx{state[j], 0})
+		}
+		for k, a := range e.rule(u, x, approx{g[j], 0}) {
+			want[k].hi[j] = a.v
+			bound[k][j] = 1.01*a.e + 16*s.tiny()
+			if !s.single {
+				bound[k][j] *= 2 // the truth is in float64 too
+			}
+		}
+	}
+	for k := range got {
+		s.bounded(name+", "+vectorNames[k], at, got[k], want[k], bound[k])
 	}
 }
 
@@ -163,27 +171,34 @@ func ruleExact(s *session, name string, r network.Rule, n int) {
 		}
 		s.write(v.buffers[k], now[k])
 	}
-	want := make([][]float64, 1+r.States())
-	for k := range want {
-		want[k] = make([]float64, n)
-	}
-	const alpha = 2
-	for i, x := range now[0] {
-		d := now[1][i] + r.WeightDecay*x
-		step := d
-		if r.States() > 0 {
-			state := r.Momentum*now[2][i] + d
-			want[1][i], step = state, state
-			if r.Optimizer == network.Nesterov {
-				step = d + r.Momentum*state
-			}
-		}
-		want[0][i] = x - alpha*step
-	}
-	got := v.update(network.Update{Rule: r, LearningRate: alpha, Step: 1, Iteration: 1})
+	u := network.Update{Rule: r, LearningRate: 2, Step: 1, Iteration: 1}
+	want := s.exactRule(u, append([][]float64{now[0]}, now[2:]...), now[1])
+	got := v.update(u)
 	for k := range got {
 		s.equal(name, element, got[k], want[k])
 	}
+}
+
+// exactRule returns θ and the state after an update of gd, momentum or nesterov, whose factors
+// are powers of two, from now by the gradient g. Products are exact then, so every sum rounds
+// once, with fused operations or without.
+func (s *session) exactRule(u network.Update, now [][]float64, g []float64) (want [][]float64) {
+	for range now {
+		want = append(want, make([]float64, len(g)))
+	}
+	for i, x := range now[0] {
+		d := s.round(g[i] + u.WeightDecay*x)
+		step := d
+		if u.States() > 0 {
+			step = s.round(u.Momentum*now[1][i] + d)
+			want[1][i] = step
+			if u.Optimizer == network.Nesterov {
+				step = s.round(d + u.Momentum*step)
+			}
+		}
+		want[0][i] = s.round(x - u.LearningRate*step)
+	}
+	return want
 }
 
 // stateNotFinite checks that a state that is not finite is seen, from the step on in which it

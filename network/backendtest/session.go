@@ -21,13 +21,14 @@ type session struct {
 	ratios   []float32
 	naive    float64
 	failures []Failure
+	absent   string
 }
 
 // operation returns the session's part of the report.
 func (s *session) operation() Operation {
 	o := Operation{
 		Operation: s.op, Cases: s.cases, Exact: s.exact, Naive: network.Number(s.naive),
-		Passed: len(s.failures) == 0, Failures: s.failures,
+		Passed: len(s.failures) == 0, Failures: s.failures, Absent: s.absent,
 	}
 	if o.Failures == nil {
 		o.Failures = []Failure{}

@@ -44,35 +44,48 @@ const (
 // A Soak is what a backend did to the process over many iterations.
 type Soak []SoakSample
 
-// RunSoak trains a small network for the given number of iterations on a backend,
-// which stays open, and takes samples. alive returns the number of the backend's
+// RunSoak trains small networks for the given number of iterations on a backend, which stays
+// open, and takes samples: half of them full-batch over floats, half in batches over sparse
+// bytes, of which the last is one block: a whole iteration where the backend has them. alive returns the number of the backend's
 // handles; nil where it has none. The state of the process is read from /proc.
 func RunSoak(b network.Backend, iterations int, alive func() int) (_ Soak, err error) {
 	if iterations < soakSamples {
 		return nil, fmt.Errorf("soak: %d iterations where at least %d are expected", iterations, soakSamples)
 	}
-	f := newFixture("soak", []int{20, 16, 3}, 60, 0)
-	plan, err := network.NewPlan(f.layout.Sizes, f.samples, f.samples.Rows, b)
-	if err != nil {
-		return nil, err
-	}
-	plan.Shards[0].BlockRows = 25
-	trainer, err := network.NewTrainer(f.layout, f.samples, plan, []network.Backend{b}, nil)
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, trainer.Close()) }()
-	if err := trainer.SetParameters(f.theta, 0); err != nil {
-		return nil, err
+	sizes, rows := []int{20, 16, 3}, 60
+	var trainers []*network.Trainer
+	for _, c := range []struct {
+		f         fixture
+		batchRows int
+	}{
+		{newFixture("soak", sizes, rows, 0), rows},
+		{newStepFixture("soak", sizes, []int{rows}, true), 40},
+	} {
+		plan, err := network.NewPlan(sizes, c.f.samples, c.batchRows, b)
+		if err != nil {
+			return nil, err
+		}
+		plan.Shards[0].BlockRows = 25
+		t, err := network.NewTrainer(c.f.layout, c.f.samples, plan, []network.Backend{b}, nil)
+		if err != nil {
+			return nil, err
+		}
+		defer func() { err = errors.Join(err, t.Close()) }()
+		if err := t.SetParameters(c.f.theta, 0); err != nil {
+			return nil, err
+		}
+		trainers = append(trainers, t)
 	}
 	var soak Soak
+	last := SoakSample{}
 	for i := range soakSamples {
-		last := SoakSample{Iterations: trainer.Done()}
 		s := SoakSample{Iterations: iterations * (i + 1) / soakSamples}
 		begin := time.Now()
-		d := network.Descent{Iterations: s.Iterations, LearningRate: 1e-3, Every: 10}
-		if err := trainer.Descend(context.Background(), d, nil); err != nil {
-			return soak, err
+		for k, t := range trainers {
+			d := network.Descent{Iterations: (s.Iterations + k) / 2, LearningRate: 1e-3, Every: 10}
+			if err := t.Descend(context.Background(), d, nil); err != nil {
+				return soak, err
+			}
 		}
 		s.Each = time.Since(begin) / time.Duration(max(1, s.Iterations-last.Iterations))
 		debug.FreeOSMemory()
@@ -83,6 +96,7 @@ func RunSoak(b network.Backend, iterations int, alive func() int) (_ Soak, err e
 			return soak, err
 		}
 		soak = append(soak, s)
+		last = s
 	}
 	return soak, nil
 }

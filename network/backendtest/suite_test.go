@@ -192,3 +192,36 @@ func TestChecksAgreeAndMayRunTogether(t *testing.T) {
 		t.Errorf("operations are %v", a.Operations)
 	}
 }
+
+// A stepper has whole iterations of networks of up to a number of layers.
+type stepper struct {
+	*naive
+	layers int
+}
+
+func (b stepper) NewSteps(l network.Layout, s network.Samples, x network.Input) (network.Steps, error) {
+	if l.Layers() > b.layers {
+		return nil, nil
+	}
+	return b.naive.NewSteps(l, s, x)
+}
+
+// A backend without whole iterations passes, and the report says that none were judged. One
+// that has them for some networks only fails.
+func TestStepsAreAbsentOrJudged(t *testing.T) {
+	t.Parallel()
+	for layers, want := range map[int]string{0: "", 2: "there are no whole iterations of this network, but of others"} {
+		report, err := backendtest.Check(func() (network.Backend, error) {
+			return &naiveBackend{made: func(n *naive) network.Executor { return stepper{n, layers} }}, nil
+		}, backendtest.Quick(), backendtest.Only("steps"))
+		if (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
+			t.Errorf("up to %d layers: the error is %v, %q is expected", layers, err, want)
+		}
+		if o := report.Operations[0]; (o.Absent == "") != (layers > 0) || (o.Cases == 0) != (layers == 0) {
+			t.Errorf("up to %d layers: %+v", layers, o)
+		}
+		if layers == 0 && !strings.Contains(report.String(), "no whole iterations") {
+			t.Errorf("table is\n%s", report)
+		}
+	}
+}

@@ -12,8 +12,8 @@ func descent(alpha float64, iteration int) network.Update {
 	return network.Update{Rule: network.NewRule(network.GD), LearningRate: alpha, Step: iteration, Iteration: iteration}
 }
 
-// updates checks θ −= α·g, and the other rules (rules.go). Its bound counts α rounded to the backend's
-// precision, the product, and the subtraction:
+// updates checks θ −= α·g, and the other rules (rules.go). Its bound counts α rounded
+// to the backend's precision, the product, and the subtraction:
 //
 //	|θ̂' − θ'| ≤ u·(2|α·g| + |θ'|), and second-order terms
 //

@@ -14,12 +14,15 @@
 // from 0, has 2·l.weight, outputs × inputs, and 2·l.bias, outputs. So W stands
 // transposed against a [network.Layout], and without its padding. All tensors
 // are F32, or all F64: the precision of the backend that trained them, so that
-// values survive exactly.
+// values survive exactly. The state of L-BFGS alone is F64 in every file.
 //
 // A run that is to go on also has, behind those and of the same shapes, the vectors of its
 // optimizer's state ([network.State]), optimizer.k.2·l.weight and optimizer.k.2·l.bias
 // with k counted from 0, and the best parameters so far ([Best]), best.2·l.weight and
-// best.2·l.bias. A file without them is what other programs expect of a finished network.
+// best.2·l.bias. The state of L-BFGS ([network.LBFGSState]) stands before the network: its
+// gradient, lbfgs.gradient.2·l.weight and lbfgs.gradient.2·l.bias, and the pairs of its
+// history, lbfgs.s.k.… and lbfgs.y.k.… with k counted from 0, the oldest. Its parameters are
+// those of the network. A file without them is what other programs expect of a finished network.
 //
 // # Metadata
 //
@@ -33,7 +36,9 @@
 //	clgrad.classes     the names of the classes (optional)
 //	clgrad.columns     those of the CSV file of the training set, see [dataset.Columns] (optional)
 //	clgrad.run         how the network was trained, see [Run] (optional)
-//	clgrad.optimizer   what the state is of: {"optimizer":"adam","since":0} (optional)
+//	clgrad.optimizer   what the state is of: {"optimizer":"adam","since":0} (optional); for
+//	                   lbfgs with its numbers: {"optimizer":"lbfgs","since":0,"lbfgs":{"iteration":9,
+//	                   "evaluations":12,"loss":0.1,"stop":"gain below rounding"}}, stop where it has come to its end
 //	clgrad.best        what the best parameters are of: {"iteration":60,"loss":0.1} (optional)
 //	clgrad.sha256      the file's SHA-256, its own 64 digits taken as zeros
 //

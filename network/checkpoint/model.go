@@ -15,7 +15,7 @@ import (
 // FileName is the name of the model in a run directory.
 const FileName = "model.safetensors"
 
-// A Precision is the type of all values of a file, in the format's own words.
+// A Precision is the type of values in a file, in the format's own words.
 type Precision string
 
 // The precisions.
@@ -40,7 +40,7 @@ func (p Precision) bytes() int {
 type Model struct {
 	Sizes      []int     // inputs, hidden layers, classes
 	Parameters []float64 // in the order of the Layout of Sizes, padding zero
-	Precision  Precision // of the file; F32 asks for float32 values
+	Precision  Precision // of all vectors but those of L-BFGS; F32 asks for float32 values
 
 	Scaling    network.Scaling  // of raw features; empty where it is unknown or there is none
 	Preprocess string           // the method that found the scaling, "" if unknown
@@ -179,28 +179,39 @@ func finite(v float64) bool { return !math.IsInf(v, 0) && !math.IsNaN(v) }
 
 // A vector is one of a model's flat vectors.
 type vector struct {
-	prefix string // of the names of its tensors
-	values *[]float64
+	prefix    string // of the names of its tensors
+	precision Precision
+	values    *[]float64
 }
 
-// vectors returns those of a model in the order of a file.
-func (m *Model) vectors() []vector {
-	all := []vector{{"", &m.Parameters}}
+// vectors returns those of a model in the order of a file: F64 before F32, so that all
+// values are aligned.
+func (m *Model) vectors() (all []vector) {
+	if s := m.State.LBFGS; s != nil {
+		all = append(all, vector{lbfgsPrefix + "gradient.", F64, &s.Gradient})
+		for k := range s.S {
+			all = append(all, vector{pairPrefix("s", k), F64, &s.S[k]})
+		}
+		for k := range s.Y {
+			all = append(all, vector{pairPrefix("y", k), F64, &s.Y[k]})
+		}
+	}
+	all = append(all, vector{"", m.Precision, &m.Parameters})
 	for k := range m.State.Vectors {
-		all = append(all, vector{statePrefix(k), &m.State.Vectors[k]})
+		all = append(all, vector{statePrefix(k), m.Precision, &m.State.Vectors[k]})
 	}
 	if m.Best != nil {
-		all = append(all, vector{bestPrefix, &m.Best.Parameters})
+		all = append(all, vector{bestPrefix, m.Precision, &m.Best.Parameters})
 	}
 	return all
 }
 
 // A tensor is one of the matrices of a vector as a file holds it.
 type tensor struct {
-	name   string
-	shape  []int        // outputs × inputs, or outputs
-	span   network.Span // its place in the vector: inputs × outputs, or 1 × outputs
-	values *[]float64   // the vector
+	name  string
+	shape []int        // outputs × inputs, or outputs
+	span  network.Span // its place in the vector: inputs × outputs, or 1 × outputs
+	vector
 }
 
 // tensors returns the tensors of all vectors in the order of a file.
@@ -210,8 +221,8 @@ func (m *Model) tensors(layout network.Layout) []tensor {
 		for i := range layout.Layers() {
 			w, b := layout.Layer(i)
 			all = append(all,
-				tensor{fmt.Sprintf("%s%d.weight", v.prefix, 2*i), []int{w.Cols, w.Rows}, w, v.values},
-				tensor{fmt.Sprintf("%s%d.bias", v.prefix, 2*i), []int{b.Cols}, b, v.values})
+				tensor{fmt.Sprintf("%s%d.weight", v.prefix, 2*i), []int{w.Cols, w.Rows}, w, v},
+				tensor{fmt.Sprintf("%s%d.bias", v.prefix, 2*i), []int{b.Cols}, b, v})
 		}
 	}
 	return all

@@ -51,9 +51,8 @@ func name(iterations int) string { return fmt.Sprintf("%010d%s", iterations, ext
 
 // SaveNumbered writes a model, whose Run says after how many iterations it
 // stands, as a checkpoint of a run directory and returns its file, "" where it could
-// not be written. Only then are
-// those before it removed, but for the newest, so that keep are left. Later ones,
-// which somebody passed over, stay until they are written anew.
+// not be written. Only then are those before it removed, but for the newest, so that
+// keep are left. Later ones, which somebody passed over, stay until they are written anew.
 func SaveNumbered(run string, m Model, keep int) (file string, err error) {
 	folder := filepath.Join(run, Folder)
 	if m.Run == nil {

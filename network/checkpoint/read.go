@@ -15,6 +15,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 
 	"clgrad/network"
 )
@@ -111,14 +112,16 @@ func read(r io.Reader, size int64) (Model, error) {
 	for _, v := range m.vectors() {
 		*v.values = make([]float64, layout.Len)
 	}
-	if err := m.checkState(layout); err != nil {
+	if s := m.State.LBFGS; s != nil {
+		s.Theta = m.Parameters
+	} else if err := m.checkState(layout); err != nil {
 		return Model{}, err
 	}
 	said, summed := h.metadata[sumKey]
 	if summed {
 		sum.Write(bytes.Replace(head, []byte(said), []byte(noSum), 1))
 	}
-	if err := readTensors(io.TeeReader(r, sum), h, all, m.Precision); err != nil {
+	if err := readTensors(io.TeeReader(r, sum), h, all); err != nil {
 		return Model{}, err
 	}
 	if found := hex.EncodeToString(sum.Sum(nil)); summed && found != said {
@@ -129,6 +132,9 @@ func read(r io.Reader, size int64) (Model, error) {
 		return Model{}, fmt.Errorf("goes on after its %d bytes", size)
 	case err != io.EOF:
 		return Model{}, err
+	}
+	if m.State.LBFGS != nil { // which is judged by the values of its vectors too
+		return m, m.checkState(layout)
 	}
 	return m, nil
 }
@@ -189,7 +195,10 @@ func (h fileHeader) checkTensors(m *Model, expected []tensor) error {
 		if !slices.Equal(found.shape, t.shape) {
 			return fmt.Errorf("tensor %s has shape %v where %v is expected", t.name, found.shape, t.shape)
 		}
-		if found.precision != m.Precision {
+		if found.precision != t.precision {
+			if strings.HasPrefix(t.prefix, lbfgsPrefix) {
+				return fmt.Errorf("tensor %s is %s where %s is expected", t.name, found.precision, t.precision)
+			}
 			return fmt.Errorf("tensor %s is %s where 0.weight is %s: one precision is expected", t.name, found.precision, m.Precision)
 		}
 		known[t.name] = true
@@ -212,15 +221,15 @@ func (h fileHeader) someName() string {
 
 // readTensors reads the tensors' values to their places. The file may hold them
 // in any order.
-func readTensors(r io.Reader, h fileHeader, all []tensor, precision Precision) error {
+func readTensors(r io.Reader, h fileHeader, all []tensor) error {
 	byName := make(map[string]tensor, len(all))
 	for _, t := range all {
 		byName[t.name] = t
 	}
-	width := precision.bytes()
 	buffer := make([]byte, 1<<15)
 	for _, name := range h.order {
 		t := byName[name]
+		width := t.precision.bytes()
 		for k := 0; k < t.size(); {
 			part := buffer[:min(len(buffer), (t.size()-k)*width)]
 			if _, err := io.ReadFull(r, part); err != nil {
@@ -228,7 +237,7 @@ func readTensors(r io.Reader, h fileHeader, all []tensor, precision Precision) e
 			}
 			for ; len(part) > 0; part = part[width:] {
 				var v float64
-				if precision == F32 {
+				if t.precision == F32 {
 					v = float64(math.Float32frombits(binary.LittleEndian.Uint32(part)))
 				} else {
 					v = math.Float64frombits(binary.LittleEndian.Uint64(part))

@@ -263,6 +263,13 @@ func FuzzModel(f *testing.F) {
 	f.Add(written(f, m))
 	m.State, m.Best = network.State{Optimizer: network.GD, Since: 3}, nil
 	f.Add(written(f, m))
+	m = lbfgsModel(f)
+	f.Add(written(f, m))
+	m.Precision = F64
+	f.Add(written(f, m))
+	m.State.Since, m.State.LBFGS = 3, nil
+	f.Add(written(f, m))
+	f.Add(file(noSumLBFGS, lbfgsValues, lbfgsParameters))
 	// Without a sum, which would end most inputs before their state is looked at.
 	f.Add(file(strings.Replace(stateHeader, `"clgrad.sha256":"SUM",`, "", 1), stateValues))
 	f.Add(file(strings.Replace(pytorch, `"format":"pt"`, `"clgrad.version":"2","clgrad.sizes":"[2,3,2]","clgrad.scaling":"{}","clgrad.run":"{\"iterations\":3,\"setup\":{\"lr\":1}}"`, 1), pytorchValues))
@@ -284,7 +291,11 @@ func FuzzModel(f *testing.F) {
 		if layout, err := network.NewLayout(m.Sizes); err != nil || len(m.Parameters) != layout.Len {
 			t.Fatalf("%d parameters for %v: %v", len(m.Parameters), m.Sizes, err)
 		}
-		if err := m.State.Check(len(m.Parameters), math.MaxInt); err != nil {
+		done := 0
+		if m.Run != nil {
+			done = m.Run.Iterations
+		}
+		if err := m.State.Check(len(m.Parameters), done); err != nil {
 			t.Fatal(err)
 		}
 		if m.Best != nil && len(m.Best.Parameters) != len(m.Parameters) {

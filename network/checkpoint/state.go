@@ -3,6 +3,7 @@ package checkpoint
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"clgrad/network"
 
@@ -21,9 +22,18 @@ type Best struct {
 type stateText struct {
 	Optimizer network.Optimizer `json:"optimizer"`
 	Since     int               `json:"since"`
+	// LBFGS are its numbers; its vectors are tensors.
+	LBFGS *network.LBFGSState `json:"lbfgs,omitempty"`
 }
 
-const bestPrefix = "best."
+// The beginnings of the names of tensors.
+const (
+	bestPrefix  = "best."
+	lbfgsPrefix = "lbfgs."
+)
+
+// pairPrefix is of s or y of a pair.
+func pairPrefix(vector string, k int) string { return fmt.Sprintf("%s%s.%d.", lbfgsPrefix, vector, k) }
 
 func statePrefix(k int) string { return fmt.Sprintf("optimizer.%d.", k) }
 
@@ -41,6 +51,9 @@ func (m Model) checkState(layout network.Layout) error {
 	}
 	if err := m.State.Check(layout.Len, done); err != nil {
 		return err
+	}
+	if s := m.State.LBFGS; s != nil && !slices.Equal(s.Theta, m.Parameters) {
+		return fmt.Errorf("state of %s is of other parameters than the model's", m.State.Optimizer)
 	}
 	best := m.Best
 	switch {
@@ -67,12 +80,13 @@ func (h fileHeader) parseState(m *Model) error {
 		if err := network.NewRule(state.Optimizer).Check(); err != nil {
 			return fmt.Errorf("%s: %w", optimizerKey, err)
 		}
-		m.State.Optimizer, m.State.Since = state.Optimizer, state.Since
-		for k := 0; ; k++ {
-			if _, ok := h.tensors[statePrefix(k)+"0.weight"]; !ok {
-				break
-			}
-			m.State.Vectors = append(m.State.Vectors, nil)
+		m.State = network.State{
+			Optimizer: state.Optimizer, Since: state.Since, LBFGS: state.LBFGS,
+			Vectors: h.empty(statePrefix),
+		}
+		if s := state.LBFGS; s != nil {
+			s.S = h.empty(func(k int) string { return pairPrefix("s", k) })
+			s.Y = h.empty(func(k int) string { return pairPrefix("y", k) })
 		}
 	}
 	if text, ok := h.metadata[bestKey]; ok {
@@ -80,6 +94,17 @@ func (h fileHeader) parseState(m *Model) error {
 		return parseStrictly(bestKey, text, m.Best)
 	}
 	return nil
+}
+
+// empty returns a place for each vector that has tensors: prefix(k) begins the names of
+// those of vector k.
+func (h fileHeader) empty(prefix func(k int) string) (vectors [][]float64) {
+	for k := 0; ; k++ {
+		if _, ok := h.tensors[prefix(k)+"0.weight"]; !ok {
+			return vectors
+		}
+		vectors = append(vectors, nil)
+	}
 }
 
 // parseStrictly reads JSON that may have no other keys than those that are known: who

@@ -15,7 +15,8 @@ import (
 )
 
 // midway is the toy in the middle of a run: with the state of an optimizer, whose k-th
-// vector is 1/2ᵏ times the parameters, and with the best parameters, their negatives.
+// vector is 1/2ᵏ times the parameters, the second without their signs, and with the best
+// parameters, their negatives.
 func midway(t testing.TB, o network.Optimizer) Model {
 	m := toy(t)
 	scaled := func(factor float64) []float64 {
@@ -27,7 +28,20 @@ func midway(t testing.TB, o network.Optimizer) Model {
 	}
 	m.State = network.State{Optimizer: o, Since: 7}
 	for k := range network.NewRule(o).States() {
-		m.State.Vectors = append(m.State.Vectors, scaled(math.Ldexp(1, -k-1)))
+		v := scaled(math.Ldexp(1, -k-1))
+		for i := range v {
+			if k == 1 {
+				v[i] = math.Abs(v[i])
+			}
+		}
+		m.State.Vectors = append(m.State.Vectors, v)
+	}
+	if o == network.LBFGS {
+		// Each y is s/3, so that the curvature is positive. None of them is a float32.
+		m.State.LBFGS = &network.LBFGSState{
+			Iteration: 93, Evaluations: 120, Loss: 0.1, Stop: network.SmallGain, Theta: m.Parameters,
+			Gradient: scaled(1. / 3), S: [][]float64{scaled(0.1), scaled(0.7)}, Y: [][]float64{scaled(0.1 / 3), scaled(0.7 / 3)},
+		}
 	}
 	m.Best = &Best{Parameters: scaled(-1), Iteration: 60, Loss: 0.1}
 	return m
@@ -45,7 +59,13 @@ func TestStateRoundTrip(t *testing.T) {
 					v[1] = 1. / 3
 				}
 			},
-			"start": func(m *Model) { m.Run.Iterations, m.State.Since, m.Best.Iteration = 0, 0, 0 },
+			"start": func(m *Model) {
+				m.Run.Iterations, m.State.Since, m.Best.Iteration = 0, 0, 0
+				if s := m.State.LBFGS; s != nil {
+					s.Iteration, s.Stop, s.S, s.Y = 0, "", nil, nil
+				}
+			},
+			"before the first evaluation": func(m *Model) { m.State.Since, m.State.LBFGS = m.Run.Iterations, nil },
 		} {
 			m := midway(t, o)
 			change(&m)
@@ -130,6 +150,7 @@ func TestWriteStateErrors(t *testing.T) {
 		{"length", func(m *Model) { m.State.Vectors[1] = m.State.Vectors[1][1:] }, "vector 2 of the state of adam has 111 elements where the layout has 112"},
 		{"since", func(m *Model) { m.State.Since = 101 }, "state of adam since iteration 101 where 100 are done"},
 		{"NaN", func(m *Model) { m.State.Vectors[0][34] = math.NaN() }, "vector 1 of the state of adam: element 34 is NaN: a finite number is expected"},
+		{"mean of squares", func(m *Model) { m.State.Vectors[1][34] = -0.5 }, "vector 2 of the state of adam: element 34 is -0.5: a mean of squares is expected, 0 or more"},
 		{"no float32", func(m *Model) { m.State.Vectors[1][17] = 0.1 }, "optimizer.1.0.weight[1,1] is 0.1, which is no float32: precision F64 is needed"},
 		{"best parameters", func(m *Model) { m.Best.Parameters = nil }, "0 best parameters where a network [2 3 2] has 112 with padding"},
 		{"best value", func(m *Model) { m.Best.Parameters[0] = math.Inf(1) }, "best.0.weight[0,0] is +Inf where a finite number is expected"},

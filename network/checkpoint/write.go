@@ -66,7 +66,7 @@ func Write(w io.Writer, m Model) error {
 			switch v := (*t.values)[t.place(k)]; {
 			case !finite(v):
 				return fmt.Errorf("model cannot be written: %s is %v where a finite number is expected", t.position(k), v)
-			case m.Precision == F32 && float64(float32(v)) != v:
+			case t.precision == F32 && float64(float32(v)) != v:
 				return fmt.Errorf("model cannot be written: %s is %v, which is no float32: precision %s is needed", t.position(k), v, F64)
 			}
 		}
@@ -77,14 +77,14 @@ func Write(w io.Writer, m Model) error {
 	}
 
 	sum := sha256.New()
-	if err := writeFile(sum, m, all, head); err != nil {
+	if err := writeFile(sum, all, head); err != nil {
 		return err
 	}
-	return writeFile(w, m, all, bytes.Replace(head, []byte(noSum), []byte(hex.EncodeToString(sum.Sum(nil))), 1))
+	return writeFile(w, all, bytes.Replace(head, []byte(noSum), []byte(hex.EncodeToString(sum.Sum(nil))), 1))
 }
 
 // writeFile writes the header and the tensors.
-func writeFile(w io.Writer, m Model, all []tensor, head []byte) error {
+func writeFile(w io.Writer, all []tensor, head []byte) error {
 	out := bufio.NewWriterSize(w, 1<<16)
 	out.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(head)))) // errors stay until Flush
 	out.Write(head)
@@ -92,12 +92,12 @@ func writeFile(w io.Writer, m Model, all []tensor, head []byte) error {
 	for _, t := range all {
 		for k := range t.size() {
 			v := (*t.values)[t.place(k)]
-			if m.Precision == F32 {
+			if t.precision == F32 {
 				binary.LittleEndian.PutUint32(value[:], math.Float32bits(float32(v)))
 			} else {
 				binary.LittleEndian.PutUint64(value[:], math.Float64bits(v))
 			}
-			out.Write(value[:m.Precision.bytes()])
+			out.Write(value[:t.precision.bytes()])
 		}
 	}
 	return out.Flush()
@@ -113,8 +113,8 @@ func header(m Model, all []tensor) ([]byte, error) {
 	head := append([]byte(`{"`+metadataKey+`":`), meta...)
 	at := int64(0)
 	for _, t := range all {
-		end := at + int64(t.size())*int64(m.Precision.bytes())
-		text, err := json.Marshal(entry{string(m.Precision), t.shape, [2]int64{at, end}})
+		end := at + int64(t.size())*int64(t.precision.bytes())
+		text, err := json.Marshal(entry{string(t.precision), t.shape, [2]int64{at, end}})
 		if err != nil {
 			return nil, err
 		}
@@ -157,7 +157,7 @@ func metadata(m Model) ([]byte, error) {
 		{classesKey, m.Classes, m.Classes != nil},
 		{columnsKey, m.Columns, m.Columns != nil},
 		{runKey, m.Run, m.Run != nil},
-		{optimizerKey, stateText{m.State.Optimizer, m.State.Since}, m.State.Optimizer != ""},
+		{optimizerKey, stateText{m.State.Optimizer, m.State.Since, m.State.LBFGS}, m.State.Optimizer != ""},
 		{bestKey, m.Best, m.Best != nil},
 	} {
 		if !v.known {

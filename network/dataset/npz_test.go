@@ -3,6 +3,7 @@ package dataset
 import (
 	"archive/zip"
 	"bytes"
+	"compress/gzip"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -358,5 +359,23 @@ func TestLoadNPZOptions(t *testing.T) {
 	cancel()
 	if _, err := Load(ctx, path, Options{}); err == nil || !strings.HasSuffix(err.Error(), "loading was stopped: context canceled") {
 		t.Errorf("a cancelled load returns %v", err)
+	}
+}
+
+// An NPZ file that was compressed once more is named as that, not as a bad CSV file.
+func TestNPZInGzip(t *testing.T) {
+	var b bytes.Buffer
+	w := gzip.NewWriter(&b)
+	w.Write(archive(zip.Store, entry{"x_train.npy", npyFile("|u1", []int{1, 1}, []uint8{1})}))
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "set.npz.gz")
+	if err := os.WriteFile(file, b.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(context.Background(), file, Options{})
+	if want := file + ": holds an NPZ file compressed once more by gzip: unpack it (gunzip)"; err == nil || err.Error() != want {
+		t.Errorf("error %v, want %s", err, want)
 	}
 }

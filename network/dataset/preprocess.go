@@ -56,7 +56,9 @@ func ParsePreprocess(name string) (Preprocess, error) {
 }
 
 // Preprocess returns the set with the scaling that method takes from the
-// training set, in all its parts alike. The features are shared, not copied.
+// training set, in all its parts alike. The features are shared, not copied: they stay
+// raw, and a backend scales them as it loads them ([network.Samples.ScaledRows], in
+// package gpu valuesOf and affineOf).
 func (s Set) Preprocess(method Preprocess) (Set, error) {
 	scaling, err := Fit(method, s.Train, s.Shape)
 	if err != nil {

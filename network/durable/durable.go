@@ -61,6 +61,29 @@ func WriteFile(path string, content []byte) error {
 	})
 }
 
+// MkdirAll makes a directory and those above it that are not there. The names of those
+// that it made have reached the disk when it returns.
+func MkdirAll(dir string) error {
+	dir = filepath.Clean(dir)
+	if info, err := os.Stat(dir); err == nil && info.IsDir() {
+		return nil
+	}
+	parent := filepath.Dir(dir)
+	if parent != dir {
+		if err := MkdirAll(parent); err != nil {
+			return err
+		}
+	}
+	err := os.Mkdir(dir, 0o777)
+	if errors.Is(err, fs.ErrExist) {
+		return os.MkdirAll(dir, 0o777) // an error where it is no directory
+	}
+	if err != nil {
+		return err
+	}
+	return SyncDir(parent)
+}
+
 // Sweep removes what a Write that was killed left in a directory, of the files
 // whose names match a pattern of [path.Match]. Nobody may be writing them.
 func Sweep(dir string, patterns ...string) error {

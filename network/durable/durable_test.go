@@ -11,6 +11,30 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
+// Directories are made with those above them, whether some are there or not; a file in
+// their place is an error.
+func TestMkdirAll(t *testing.T) {
+	base := t.TempDir()
+	deep := filepath.Join(base, "a", "b", "c")
+	for _, dir := range []string{deep + "/", deep, filepath.Join(base, "a", "other"), base, "."} {
+		if err := MkdirAll(dir); err != nil {
+			t.Fatal(err)
+		}
+		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
+			t.Errorf("%s: %v, %v", dir, info, err)
+		}
+	}
+	file := filepath.Join(base, "file")
+	if err := WriteFile(file, nil); err != nil {
+		t.Fatal(err)
+	}
+	for _, dir := range []string{file, filepath.Join(file, "below")} {
+		if err := MkdirAll(dir); err == nil || !strings.Contains(err.Error(), file) {
+			t.Errorf("%s: %v", dir, err)
+		}
+	}
+}
+
 func names(t *testing.T, dir string) (all []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)

@@ -26,8 +26,8 @@ func (d death) Is(target error) bool { return target == ErrDied }
 const maxOutput = 1 << 20
 
 // Run runs a process that calls a driver and returns the last line of its
-// standard output, which it may have written before it died. Where the process does not exit with status 0, or takes longer
-// than limit, the error is an [ErrDied] in one line, to be put behind the name of
+// standard output, which it may have written before it died. Where the process does not
+// exit with status 0, or takes longer than limit, the error is an [ErrDied] in one line, to be put behind the name of
 // the driver: "ended the process:" and what the driver had to say last, or else
 // how the process ended.
 func Run(ctx context.Context, c *exec.Cmd, limit time.Duration) ([]byte, error) {

@@ -61,9 +61,9 @@ func fields(t reflect.Type) []field {
 	return all
 }
 
-// decode reads a recipe or a part of one into a struct. It is stricter than package json, which takes the last
-// of equal keys and any case of them. given receives the value of every key that
-// a flag could have.
+// decode reads a recipe or a part of one into a struct. It is stricter than package
+// json, which takes the last of equal keys and any case of them. given receives the
+// value of every key that a flag could have.
 func decode(name string, text []byte, to any, given map[string]string) error {
 	err := decodeText(text, to, given)
 	var m *decodeError

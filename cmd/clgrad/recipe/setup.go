@@ -19,6 +19,11 @@ func (s Setup) Load(ctx context.Context, o dataset.Options) (set dataset.Set, er
 	if set, err = dataset.Load(ctx, string(s.Data), o); err != nil {
 		return set, err
 	}
+	return s.Parts(set)
+}
+
+// Parts returns a whole set with its parts as the setup wants them.
+func (s Setup) Parts(set dataset.Set) (_ dataset.Set, err error) {
 	if len(s.Divide) == 2 {
 		if set, err = set.Divide(s.Divide[0], s.Divide[1], s.Seed); err != nil {
 			return set, fmt.Errorf("--divide: %w", err)
@@ -48,7 +53,7 @@ func (s Setup) Layout(set dataset.Set) (network.Layout, error) {
 // Start returns a trainer with initial parameters, on one backend, for batches of so
 // many rows.
 func (s Setup) Start(set dataset.Set, l network.Layout, batchRows int, b network.Backend) (*network.Trainer, network.Plan, error) {
-	order := network.Given
+	order := network.Similar // whose groups share their zeros
 	if batchRows < set.Train.Rows {
 		order = network.Random // files are often sorted by class
 	}

@@ -33,15 +33,7 @@ type Training struct {
 }
 
 // DefaultRate returns the learning rate of an optimizer where none is given.
-func DefaultRate(o network.Optimizer) Rate {
-	switch o {
-	case network.Momentum, network.Nesterov:
-		return 0.1
-	case network.Adam, network.AdamW:
-		return 0.001
-	}
-	return 0.5
-}
+func DefaultRate(o network.Optimizer) Rate { return Rate(network.DefaultLearningRate(o)) }
 
 // DefaultRates says those of all optimizers.
 func DefaultRates() string {

@@ -53,6 +53,7 @@ type directory struct {
 	saved    int      // the newest checkpoint's iteration, −1 where there is none
 	file     string   // the newest checkpoint
 	failed   bool     // a checkpoint could not be written
+	logged   bool     // an iteration after the first is logged in the history
 	finished bool     // the model is written
 }
 
@@ -103,15 +104,18 @@ func newDirectory(path string, now time.Time, patience time.Duration, r recipe.R
 	return d, nil
 }
 
-// makeDir makes a directory and those above it, and reports whether the directory
-// itself is new.
+// makeDir makes a directory and those above it, whose names reach the disk, and reports
+// whether the directory itself is new.
 func makeDir(path string) (made bool, err error) {
-	if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(path)); err != nil {
 		return false, err
 	}
 	err = os.Mkdir(path, 0o777)
 	if errors.Is(err, fs.ErrExist) {
 		return false, os.MkdirAll(path, 0o777) // an error where it is no directory
+	}
+	if err == nil {
+		err = durable.SyncDir(filepath.Dir(filepath.Clean(path)))
 	}
 	return err == nil, err
 }
@@ -181,11 +185,13 @@ func encode(r recipe.Recipe) ([]byte, error) {
 	return r.Encode()
 }
 
-// Close gives the directory back. A new run that came to nothing removes what it
-// has written, and nothing else.
+// Close gives the directory back. A new run that came to nothing removes what it has
+// written, and nothing else: one without a checkpoint after the start, and without a logged
+// iteration after the first, whose loss is that of the initial parameters. The history of a
+// run that diverged late is all there is to look at.
 func (d *directory) Close() error {
 	err := d.history.close()
-	if !d.resumed && d.saved < 1 && len(d.wrote) > 0 {
+	if !d.resumed && !d.logged && d.saved < 1 && len(d.wrote) > 0 {
 		checkpoint.Clear(d.path)
 		// The configuration last: while it is there the rest can be gone on from.
 		for _, name := range slices.Backward(d.wrote) {
@@ -220,6 +226,7 @@ func (d *directory) line(line Line) error {
 	if d == nil {
 		return nil
 	}
+	d.logged = d.logged || line.Iteration > 1
 	return d.history.line(line)
 }
 
@@ -275,12 +282,15 @@ func (d *directory) sweep() error {
 
 // makeNumbered makes a directory that is not there yet: first, first-2, …
 func makeNumbered(first string) (path string, err error) {
-	if err := os.MkdirAll(filepath.Dir(first), 0o777); err != nil {
+	if err := durable.MkdirAll(filepath.Dir(first)); err != nil {
 		return "", err
 	}
 	path = first
 	for n := 2; ; n++ {
 		if err := os.Mkdir(path, 0o777); !errors.Is(err, fs.ErrExist) {
+			if err == nil {
+				err = durable.SyncDir(filepath.Dir(path))
+			}
 			return path, err
 		}
 		path = fmt.Sprintf("%s-%d", first, n)

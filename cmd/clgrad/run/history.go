@@ -101,7 +101,7 @@ func parseIteration(n int, row string) (loss, accuracy float64, elapsed time.Dur
 	}
 	var v [3]float64
 	for i := range v {
-		if v[i], err = strconv.ParseFloat(cells[i+1], 64); err != nil || math.IsNaN(v[i]) || math.Abs(v[i]) > 1e18 {
+		if v[i], err = strconv.ParseFloat(cells[i+1], 64); err != nil || math.IsNaN(v[i]) || math.IsInf(v[i], 0) {
 			return 0, 0, 0, fmt.Errorf("column %d: %.80q where a number is expected", i+2, cells[i+1])
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -76,6 +77,21 @@ func TestHistory(t *testing.T) {
 			if got := strings.Count(fileText(t, filepath.Join(dir, name)), "\n"); got != lines {
 				t.Errorf("after %d iterations %s has %d lines, want %d", done, name, got, lines)
 			}
+		}
+	}
+}
+
+// Whatever loss can be written can be read.
+func TestLargeLoss(t *testing.T) {
+	for _, want := range []float64{1e18, 3e38, math.MaxFloat64} {
+		loss, _, _, err := parseIteration(1, fmt.Sprintf("1,%g,0.5,0.001", want))
+		if err != nil || loss != want {
+			t.Errorf("%g is read as %g, %v", want, loss, err)
+		}
+	}
+	for _, bad := range []string{"1e999", "Inf", "NaN"} {
+		if _, _, _, err := parseIteration(1, "1,"+bad+",0.5,0.001"); err == nil {
+			t.Errorf("loss %s is read", bad)
 		}
 	}
 }

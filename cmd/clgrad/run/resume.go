@@ -33,6 +33,15 @@ func (r *run) reopen(path string) (err error) {
 	if !isThere(config) {
 		return fmt.Errorf("%s: not found: the directory that train --out made is expected", config)
 	}
+	// Everything is looked at behind the lock: whoever had it may have finished the run, or
+	// given it more iterations.
+	lock, lockErr := lockDir(path, r.opts.Patience)
+	d := &directory{path: path, lock: lock, saved: -1, resumed: true}
+	defer func() {
+		if err != nil && lockErr == nil {
+			err = errors.Join(err, d.Close())
+		}
+	}()
 	read, err := recipe.Load(config)
 	if err != nil {
 		return err
@@ -41,13 +50,12 @@ func (r *run) reopen(path string) (err error) {
 	if err := r.Complete(); err != nil {
 		return fmt.Errorf("%s: %w", config, err)
 	}
-	model := r.finishedModel(path)
+	d.keep = int(r.KeepCheckpoints)
+	model, damaged := r.finishedModel(path)
 	if more := r.opts.Recipe; (more.Iterations > 0 || more.Epochs > 0) && (more.Iterations != r.Iterations || more.Epochs != r.Epochs) {
 		had := r.Recipe
 		r.had, r.Iterations, r.Epochs = &had, more.Iterations, more.Epochs
 	}
-	lock, lockErr := lockDir(path, r.opts.Patience)
-	d := &directory{path: path, lock: lock, keep: int(r.KeepCheckpoints), saved: -1, resumed: true}
 	switch {
 	case model != nil && r.had == nil && hasReport(path):
 		r.opts.Note("%s: finished, all %s are done", path, r.finishedWords(model))
@@ -59,11 +67,6 @@ func (r *run) reopen(path string) (err error) {
 		return lockErr
 	}
 	r.dir = d
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, d.Close())
-		}
-	}()
 	if d.config, err = os.ReadFile(config); err != nil {
 		return err
 	}
@@ -76,18 +79,26 @@ func (r *run) reopen(path string) (err error) {
 		d.saved, d.file = r.from.Run.Iterations, d.name(checkpoint.FileName)
 		return nil
 	}
-	return r.choose(path, model)
+	return r.choose(path, model, damaged)
 }
 
 // choose finds what the run goes on from: the newest checkpoint, or a model that was
-// finished once and is newer, where it has all that the rest of the run needs.
-func (r *run) choose(path string, model *checkpoint.Model) error {
-	m, file, damaged, err := checkpoint.Newest(path)
+// finished once and is newer, where it has all that the rest of the run needs. damaged is
+// why there is no such model though there is a file of its name.
+func (r *run) choose(path string, model *checkpoint.Model, damaged error) error {
+	m, file, passed, err := checkpoint.Newest(path)
 	if err != nil && !errors.Is(err, checkpoint.ErrNone) {
 		return err
 	}
-	for _, problem := range damaged {
+	for _, problem := range passed {
 		r.opts.Note("%s: it is passed over", text.OneLine(problem))
+	}
+	switch {
+	case damaged == nil:
+	case err != nil:
+		return fmt.Errorf("%w, and there is no checkpoint to make it again from: nothing is changed", damaged)
+	default:
+		r.opts.Note("%s: it is made again", text.OneLine(damaged))
 	}
 	whole := model != nil && r.Rule().States() == 0 && !r.EarlyStopping
 	switch {
@@ -121,19 +132,20 @@ func (r *run) lengthen() error {
 }
 
 // finishedModel returns the model of all iterations in a run directory, nil where it
-// is not there.
-func (r *run) finishedModel(path string) *checkpoint.Model {
+// is not there. damaged is why a file of its name is not that model.
+func (r *run) finishedModel(path string) (_ *checkpoint.Model, damaged error) {
 	file := filepath.Join(path, checkpoint.FileName)
 	if !isThere(file) {
-		return nil
+		return nil, nil
 	}
 	m, err := checkpoint.Load(file)
-	if err != nil {
-		r.opts.Note("%s: it is made again", text.OneLine(err))
-		return nil
-	}
-	if m.Run == nil || m.Run.Plan == nil {
-		return nil
+	switch {
+	case err != nil:
+		return nil, err
+	case m.Run == nil || m.Run.Plan == nil:
+		return nil, fmt.Errorf("%s: does not say how it was trained", file)
+	case m.Run.Iterations != int(r.Iterations):
+		return nil, fmt.Errorf("%s: is of %d iterations where %d are expected", file, m.Run.Iterations, r.Iterations)
 	}
 	settled := r.Recipe // whose schedule stays as it is
 	all, every, err := settled.Settle(batches(*m.Run.Plan))
@@ -141,10 +153,13 @@ func (r *run) finishedModel(path string) *checkpoint.Model {
 	if m.Run.Stopped > 0 {
 		done, best = m.Run.Stopped, m.Run.Iterations
 	}
-	if err != nil || done != all && patient(r.EarlyStopping, every, int(r.Patience), done, best) {
-		return nil
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	return &m
+	if done != all && patient(r.EarlyStopping, every, int(r.Patience), done, best) {
+		return nil, fmt.Errorf("%s: is of %d iterations where %d are expected", file, done, all)
+	}
+	return &m, nil
 }
 
 // asCheckpoint returns a finished model as the checkpoint that it was made of, without

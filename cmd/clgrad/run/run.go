@@ -381,6 +381,9 @@ func (r *run) resumeHint(err error) {
 			r.opts.Note("the model is saved in %s: %s makes the report", d.name(checkpoint.FileName), resume())
 		}
 	case d.saved < 1:
+		if d.logged {
+			r.opts.Note("no checkpoint after the start was kept: what the iterations came to is in %s", d.name(IterationsFile))
+		}
 	case !isThere(d.file):
 		r.opts.Note("iteration %d was saved in %s, which cannot be found any more", d.saved, d.file)
 	case errors.As(err, &nonFinite):

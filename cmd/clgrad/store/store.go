@@ -10,6 +10,7 @@ package store
 
 import (
 	"bytes"
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
@@ -24,6 +25,9 @@ import (
 	"strings"
 	"sync"
 	"syscall"
+	"time"
+
+	"github.com/gofrs/flock"
 
 	"clgrad/gpu"
 	"clgrad/network/durable"
@@ -53,20 +57,11 @@ func Name(d gpu.Device) string {
 	return hex.EncodeToString(h[:8])
 }
 
-// identity is what the entries of a file depend on, all of them.
-type identity struct {
-	Device   string `json:"device"`
-	Driver   string `json:"driver"`
-	Platform string `json:"platform"`
-	Version  string `json:"platform_version"`
-	Units    int    `json:"compute_units"`
-}
-
 // content is what a file holds.
 type content struct {
-	MadeFor identity    `json:"made_for"`
-	Passed  []string    `json:"passed"` // in the order in which they were added
-	Tuning  *gpu.Tuning `json:"tuning,omitempty"`
+	MadeFor gpu.Identity `json:"made_for"` // what all entries depend on
+	Passed  []string     `json:"passed"`   // in the order in which they were added
+	Tuning  *gpu.Tuning  `json:"tuning,omitempty"`
 }
 
 // A Store holds the entries of one device. Its methods may be called from several
@@ -132,16 +127,20 @@ func (s *Store) load() (content, error) {
 	if err != nil {
 		return content{}, err
 	}
-	return parse(text, s.identity())
+	c, err := parse(text, s.device.Identity())
+	if err != nil {
+		return content{}, useless{err}
+	}
+	return c, nil
 }
 
-func (s *Store) identity() identity {
-	d := s.device
-	return identity{d.Name, d.Driver, d.PlatformName, d.PlatformVersion, d.ComputeUnits}
-}
+// useless is why the content of a file that could be read is good for nothing.
+type useless struct{ error }
+
+func (u useless) Unwrap() error { return u.error }
 
 // parse returns the entries in a file's text, or why they are of no use.
-func parse(text []byte, here identity) (content, error) {
+func parse(text []byte, here gpu.Identity) (content, error) {
 	if len(text) > maxFile {
 		return content{}, fmt.Errorf("has more than %d bytes: what is known of a device takes less", maxFile)
 	}
@@ -154,19 +153,8 @@ func parse(text []byte, here identity) (content, error) {
 	if decoder.More() {
 		return content{}, errors.New("is not what is known of a device: something follows its end")
 	}
-	for _, f := range []struct {
-		what       string
-		file, here any
-	}{
-		{"device", c.MadeFor.Device, here.Device},
-		{"driver", c.MadeFor.Driver, here.Driver},
-		{"platform", c.MadeFor.Platform, here.Platform},
-		{"platform version", c.MadeFor.Version, here.Version},
-		{"number of compute units", c.MadeFor.Units, here.Units},
-	} {
-		if f.file != f.here {
-			return content{}, fmt.Errorf("was made for another %s (%v, here %v)", f.what, f.file, f.here)
-		}
+	if err := c.MadeFor.Check(here); err != nil {
+		return content{}, err
 	}
 	if len(c.Passed) > maxKeys {
 		return content{}, fmt.Errorf("has %d passes: at most %d are expected", len(c.Passed), maxKeys)
@@ -268,16 +256,45 @@ func (s *Store) SetTuning(t gpu.Tuning) (file string, err error) {
 	})
 }
 
-// write changes what is in the file. Others may have added to it.
+// patience is how long the process that is writing is waited for.
+const patience = 10 * time.Second
+
+// locked runs f while no other process writes to the store's directory. A file system
+// that has no locks is done without.
+func (s *Store) locked(f func() error) (err error) {
+	dir := filepath.Dir(s.file)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
+	defer cancel()
+	l := flock.New(filepath.Join(dir, "lock"), flock.SetPermissions(0o666))
+	_, err = l.TryLockContext(ctx, 5*time.Millisecond)
+	switch {
+	case errors.Is(err, context.DeadlineExceeded):
+		return errors.Join(fmt.Errorf("%s: another process has held it for %v", l.Path(), patience), l.Close())
+	case err != nil && !errors.Is(err, errors.ErrUnsupported):
+		return errors.Join(err, l.Close())
+	}
+	defer func() { err = errors.Join(err, l.Close()) }()
+	return f()
+}
+
+// write changes what is in the file. Others may have added to it: a file that cannot be
+// read at the moment stays as it is.
 func (s *Store) write(change func(*content)) error {
 	if s.file == "" {
 		return nil
 	}
+	return s.locked(func() error { return s.rewrite(change) })
+}
+
+func (s *Store) rewrite(change func(*content)) error {
 	c, err := s.read()
-	if err != nil {
-		c = content{}
+	if err != nil && !errors.As(err, new(useless)) {
+		return err
 	}
-	c.MadeFor = s.identity()
+	c.MadeFor = s.device.Identity()
 	change(&c)
 	// The last of equal keys stays.
 	slices.Reverse(c.Passed)
@@ -295,9 +312,6 @@ func (s *Store) write(change func(*content)) error {
 	}
 	if len(text) >= maxFile {
 		return fmt.Errorf("%s: not written: it would have more than %d bytes", s.file, maxFile)
-	}
-	if err := os.MkdirAll(filepath.Dir(s.file), 0o777); err != nil {
-		return err
 	}
 	return durable.WriteFile(s.file, append(text, '\n'))
 }

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -21,7 +22,7 @@ var device = gpu.Device{Name: "fake", PlatformName: "none", PlatformVersion: "1"
 // tuning returns a good tuning with one shape.
 func tuning(shape string) gpu.Tuning {
 	return gpu.Tuning{
-		Device: gpu.TunedDevice{Device: "fake", Platform: "none", Version: "1", Driver: "1", Units: 2, Kernels: kernels.Digest()},
+		Device: gpu.TunedDevice{Identity: device.Identity(), Kernels: kernels.Digest()},
 		Shapes: map[string]kernels.Tile{shape: {Variant: kernels.NaiveVariant}},
 	}
 }
@@ -193,6 +194,43 @@ func TestNowhere(t *testing.T) {
 	}
 }
 
+// Programs that write at the same time lose nothing of each other.
+func TestAtOnce(t *testing.T) {
+	dir := filepath.Join(t.TempDir(), "new")
+	const stores, adds = 6, 10
+	var all sync.WaitGroup
+	for i := range stores {
+		s := open(t, dir, device)
+		all.Go(func() {
+			for j := range adds {
+				if err := s.Add(Key(fmt.Sprint(i, j))); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	all.Wait()
+	if n := len(open(t, dir, device).Keys()); n != stores*adds {
+		t.Errorf("%d passes are kept where %d were added", n, stores*adds)
+	}
+}
+
+// A file that cannot be read at the moment is not written over: what is in it may be good.
+func TestUnreadable(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir, device)
+	file := filepath.Join(dir, Name(device)+".json")
+	if err := os.Symlink(filepath.Base(file), file); err != nil { // to itself
+		t.Skip(err)
+	}
+	if err := s.Add(Key("one")); err == nil || !strings.HasPrefix(err.Error(), file+": ") || !s.Passed(Key("one")) {
+		t.Errorf("%v, passed %v", err, s.passed)
+	}
+	if info, err := os.Lstat(file); err != nil || info.Mode().IsRegular() {
+		t.Errorf("the file was replaced: %v, %v", info, err)
+	}
+}
+
 // The oldest passes make room.
 func TestFull(t *testing.T) {
 	dir := t.TempDir()
@@ -218,7 +256,8 @@ func TestFull(t *testing.T) {
 func FuzzStore(f *testing.F) {
 	s := &Store{device: device}
 	t := tuning("weight_gradient 784x128")
-	good, err := json.Marshal(content{MadeFor: s.identity(), Passed: []string{Key("one")}, Tuning: &t})
+	t.Steps = map[string]kernels.StepTile{"step 784x128x10": *kernels.Default(kernels.CPU, 2, 16).Step}
+	good, err := json.Marshal(content{MadeFor: s.device.Identity(), Passed: []string{Key("one")}, Tuning: &t})
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -226,7 +265,7 @@ func FuzzStore(f *testing.F) {
 	f.Add([]byte("{}"))
 	f.Add([]byte(""))
 	f.Fuzz(func(t *testing.T, text []byte) {
-		c, err := parse(text, s.identity())
+		c, err := parse(text, s.device.Identity())
 		if err != nil {
 			return
 		}
@@ -241,8 +280,15 @@ func FuzzStore(f *testing.F) {
 		}
 		k := kernels.Default(kernels.CPU, 1, 16)
 		k.Shapes = tuning.Shapes
-		if err := k.Check(kernels.Limits{WorkGroup: device.MaxWorkGroup, LocalMemory: device.LocalMemory}); err != nil {
+		limits := kernels.Limits{WorkGroup: device.MaxWorkGroup, LocalMemory: device.LocalMemory}
+		if err := k.Check(limits); err != nil {
 			t.Error(err)
+		}
+		for _, tile := range tuning.Steps {
+			k.Step, k.Packed = &tile, tile.Tile(*k.Packed)
+			if err := k.Check(limits); err != nil {
+				t.Error(err)
+			}
 		}
 	})
 }

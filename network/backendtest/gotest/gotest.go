@@ -14,9 +14,9 @@ import (
 )
 
 // Run runs the suite as subtests of t, one for each family of operations, on
-// backends made by open. It logs the table of the report. Where tests are
-// short (go test -short), it is quick.
-func Run(t *testing.T, open func() (network.Backend, error), opts ...backendtest.Option) {
+// backends made by open. It logs the table of the report and returns it. Where tests are
+// short (go test -short), it is quick. A family of what the backend does not have is skipped.
+func Run(t *testing.T, open func() (network.Backend, error), opts ...backendtest.Option) (report backendtest.Report) {
 	t.Helper()
 	if testing.Short() {
 		opts = append(slices.Clip(opts), backendtest.Quick())
@@ -26,7 +26,6 @@ func Run(t *testing.T, open func() (network.Backend, error), opts ...backendtest
 		t.Fatal(err)
 	}
 	begin := time.Now()
-	var report backendtest.Report
 	for _, f := range families {
 		t.Run(f.Name, func(t *testing.T) {
 			info, operation := f.Run(open)
@@ -37,9 +36,13 @@ func Run(t *testing.T, open func() (network.Backend, error), opts ...backendtest
 			for _, failure := range operation.Failures {
 				t.Error(failure)
 			}
+			if operation.Absent != "" {
+				t.Skip(operation.Absent)
+			}
 		})
 	}
 	t.Logf("%.1f s\n%v", time.Since(begin).Seconds(), report)
+	return report
 }
 
 // Soak soaks a backend, for as many iterations as the environment's SOAK says

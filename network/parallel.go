@@ -1,4 +1,4 @@
-package cpu
+package network
 
 import (
 	"runtime"
@@ -6,9 +6,9 @@ import (
 	"sync/atomic"
 )
 
-// parallel calls f for every chunk [lo, hi) of 0 … n−1 on all cores. The chunks
+// Parallel calls f for every chunk [lo, hi) of 0 … n−1 on all cores. The chunks
 // depend on n and size alone.
-func parallel(n, size int, f func(lo, hi int)) {
+func Parallel(n, size int, f func(lo, hi int)) {
 	chunks := (n + size - 1) / size
 	workers := min(runtime.GOMAXPROCS(0), chunks)
 	if workers < 2 {
