@@ -190,7 +190,7 @@ func encode(r recipe.Recipe) ([]byte, error) {
 // The history of a run that diverged late is all there is to look at.
 func (d *directory) Close() error {
 	err := d.history.close()
-	if !d.resumed && !d.logged && d.saved < 1 && len(d.wrote) > 0 {
+	if !d.resumed && !d.logged && !d.finished && d.saved < 1 && len(d.wrote) > 0 {
 		checkpoint.Clear(d.path)
 		// The configuration last: while it is there the rest can be gone on from.
 		for _, name := range slices.Backward(d.wrote) {
