@@ -67,24 +67,34 @@ func TestBench(t *testing.T) {
 }
 
 // The profile of every backend has each formula of the network, under the name by
-// which its work is known, packed or dense.
+// which its work is known, packed or dense, or the two parts of whole iterations, which
+// have the work of all formulas together. Networks of many layers, and dense input, have none.
 func TestBenchProfile(t *testing.T) {
 	dir := images(t, 200, 10)
-	for _, form := range []string{"--profile", "--dense"} {
-		r := benched(t, "--data", dir, "--layers", "20,12", "--iterations", "2", "--no-peaks", "--profile", form)
+	for _, c := range []struct{ form, layers string }{{"--profile", "20,12"}, {"--profile", "20,12,11,9"}, {"--dense", "20,12"}} {
+		form := c.form
+		r := benched(t, "--data", dir, "--layers", c.layers, "--iterations", "2", "--no-peaks", "--profile", form)
 		for _, x := range r.Results {
 			l, err := network.NewLayout(r.Layers)
 			if err != nil {
 				t.Fatal(err)
 			}
-			sum := x.Rest
-			for _, w := range l.Work(200, 4) {
+			sum, work := x.Rest, l.Work(200, 4)
+			if form != "--dense" && c.layers == "20,12" && len(x.Profile) == 2 {
+				rows, columns := x.Profile[0], x.Profile[1]
+				if rows.Operation != network.OpStepRows || columns.Operation != network.OpStepColumns || rows.Flops+columns.Flops != l.Flops(200) ||
+					rows.Launches != 1 || columns.Launches != 1 || rows.Bytes <= 0 || columns.Bytes <= 0 || rows.Median <= 0 || columns.Median <= 0 {
+					t.Errorf("%s: %+v", x.Backend, x.Profile)
+				}
+				work = nil
+			}
+			for _, w := range work {
 				i := slices.IndexFunc(x.Profile, func(o bench.Operation) bool {
 					words := strings.Fields(o.Operation) // with or without its form
 					return o.Operation == w.Operation || words[0]+" "+words[len(words)-1] == w.Operation
 				})
 				if i < 0 {
-					t.Errorf("%s %s: no %s in %+v", x.Backend, form, w.Operation, x.Profile)
+					t.Errorf("%s %s %s: no %s in %+v", x.Backend, form, c.layers, w.Operation, x.Profile)
 					continue
 				}
 				if o := x.Profile[i]; o.Flops != w.Flops || o.Bytes <= 0 || o.Launches != 1 || o.Median <= 0 || o.Q1 > o.Median || o.Median > o.Q3 {
