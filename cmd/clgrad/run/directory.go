@@ -186,7 +186,8 @@ func encode(r recipe.Recipe) ([]byte, error) {
 }
 
 // Close gives the directory back. A new run that came to nothing, neither a logged
-// iteration nor a checkpoint after the start, removes what it has written, and nothing else.
+// iteration nor a checkpoint after the start nor a model, removes what it has written, and
+// nothing else.
 // The history of a run that diverged late is all there is to look at.
 func (d *directory) Close() error {
 	err := d.history.close()

@@ -154,7 +154,7 @@ func (r *run) finishedModel(path string) (_ *checkpoint.Model, damaged error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if done != all && m.Run.Converged == "" && patient(r.EarlyStopping, every, int(r.Patience), done, best) {
+	if converged := m.Run.Converged != "" && done < all; done != all && !converged && patient(r.EarlyStopping, every, int(r.Patience), done, best) {
 		return nil, fmt.Errorf("%s: is of %d iterations where %d are expected", file, done, all)
 	}
 	return &m, nil
