@@ -23,6 +23,14 @@ const (
 	NoProgress LBFGSStop = "no lower loss found"
 )
 
+// Check reports a stop that there is not.
+func (s LBFGSStop) Check() error {
+	if !slices.Contains([]LBFGSStop{"", ZeroGradient, SmallGain, NoProgress}, s) {
+		return fmt.Errorf("stop %.80q is unknown", string(s))
+	}
+	return nil
+}
+
 // An LBFGSState is a run of L-BFGS between two iterations. From equal states equal
 // objectives go on with the same bits. What its slices hold never changes: an iteration
 // makes new ones, so that a copy of the struct is a copy of the state.
@@ -151,8 +159,8 @@ func (s *LBFGSState) check(n int) error {
 		return fmt.Errorf("L-BFGS state: %d pairs after %d iterations", pairs, s.Iteration)
 	case s.Evaluations <= s.Iteration:
 		return fmt.Errorf("L-BFGS state: %d evaluations for %d iterations: at least one more is expected", s.Evaluations, s.Iteration)
-	case !slices.Contains([]LBFGSStop{"", ZeroGradient, SmallGain, NoProgress}, s.Stop):
-		return fmt.Errorf("L-BFGS state: stop %.80q is unknown", s.Stop)
+	case s.Stop.Check() != nil:
+		return fmt.Errorf("L-BFGS state: %w", s.Stop.Check())
 	case !finite(s.Loss):
 		return fmt.Errorf("L-BFGS state: loss is %g", s.Loss)
 	}

@@ -97,6 +97,10 @@ func (r Rule) States() int {
 	return 0
 }
 
+// Stateful reports whether the rule remembers anything from one iteration to the next: to go
+// on with a run its [State] is needed.
+func (r Rule) Stateful() bool { return r.States() > 0 || r.Optimizer == LBFGS }
+
 // Check reports hyper-parameters out of their range. Those that the optimizer does not
 // have are of no matter.
 func (r Rule) Check() error {

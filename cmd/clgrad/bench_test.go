@@ -93,7 +93,7 @@ func TestBenchProfile(t *testing.T) {
 					return o.Operation == w.Operation || words[0]+" "+words[len(words)-1] == w.Operation
 				})
 				if i < 0 {
-					t.Errorf("%s %s: no %s in %+v", x.Backend, form, w.Operation, x.Profile)
+					t.Errorf("%s %s %s: no %s in %+v", x.Backend, form, c[0], w.Operation, x.Profile)
 					continue
 				}
 				if o := x.Profile[i]; o.Flops != w.Flops || o.Bytes <= 0 || o.Launches != 1 || o.Median <= 0 || o.Q1 > o.Median || o.Median > o.Q3 {

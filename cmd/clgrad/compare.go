@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"time"
 
@@ -22,10 +23,11 @@ import (
 )
 
 type compareCommand struct {
-	Optimizer []optimizerName `default:"gd" placeholder:"NAME" help:"Optimizers: gd, momentum, nesterov, adam or adamw, with the hyper-parameters of train's defaults."`
-	BatchSize []batchSize     `default:"all" placeholder:"N" help:"Numbers of rows of a batch, or all."`
-	LR        []recipe.Rate   `name:"lr" placeholder:"RATE" help:"Learning rates. Without it: 0.5 for gd, 0.1 for momentum and nesterov, 0.001 for adam and adamw."`
-	Backend   []backendName   `default:"auto" placeholder:"NAME" help:"Backends: auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
+	Optimizer   []optimizerName `default:"gd" placeholder:"NAME" help:"Optimizers, of ${optimizers}, with the hyper-parameters of train's defaults. lbfgs takes part with the batch size all."`
+	BatchSize   []batchSize     `default:"all" placeholder:"N" help:"Numbers of rows of a batch, or all."`
+	LR          []recipe.Rate   `name:"lr" placeholder:"RATE" help:"Learning rates. Without it: ${rates}."`
+	HistorySize recipe.Count    `placeholder:"N" help:"Pairs of steps and changes of the gradient that lbfgs keeps. Default: 10."`
+	Backend     []backendName   `default:"auto" placeholder:"NAME" help:"Backends: auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
 
 	Epochs    recipe.Count   `default:"10" help:"Number of epochs of a run at most. With all rows in a batch an epoch is one iteration."`
 	TimeLimit recipe.Seconds `placeholder:"SECONDS" help:"End a run after the epoch in which its training time reaches this."`
@@ -60,6 +62,7 @@ Examples:
 
   clgrad compare --optimizer gd,nesterov,adam --batch-size 64,128 --epochs 5
   clgrad compare --batch-size 128,all --lr 0.1,0.5 --epochs 20 --out comparison
+  clgrad compare --optimizer nesterov,lbfgs --batch-size 128,all --epochs 100
   clgrad compare --optimizer adam --batch-size 128 --target 0.97 --seeds 5 --json`
 }
 
@@ -95,6 +98,9 @@ func (c compareCommand) Run(a *app) (err error) {
 		Data: c.Data, Label: c.Label, Test: c.Test, Divide: c.Divide, Samples: c.Samples, Validation: c.Validation, Shifts: c.Shifts,
 		Layers: c.Layers, Preprocess: c.Preprocess, Init: c.Init, Seed: c.Seed, Precision: c.Precision,
 	}}
+	if c.HistorySize > 0 && !slices.Contains(c.Optimizer, optimizerName(network.LBFGS)) {
+		return misused("--history-size: it belongs to the optimizer %s", network.LBFGS)
+	}
 	// Before the data is read: that may take long.
 	if _, err := c.settings(recipe.Most); err != nil {
 		return usageError{err}
@@ -108,7 +114,7 @@ func (c compareCommand) Run(a *app) (err error) {
 	}
 	o := compare.Options{
 		Setup: f.Setup, Set: set, Layout: l,
-		Epochs: int(c.Epochs), TimeLimit: float64(c.TimeLimit), Target: float64(c.Target), Cold: c.Cold, Seeds: int(c.Seeds),
+		HistorySize: int(c.HistorySize), Epochs: int(c.Epochs), TimeLimit: float64(c.TimeLimit), Target: float64(c.Target), Cold: c.Cold, Seeds: int(c.Seeds),
 		Open: func(name string) (network.Backend, error) {
 			return backendName(name).open(a, gpu.Options{Precision: c.Precision})
 		},

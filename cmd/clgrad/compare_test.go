@@ -141,6 +141,8 @@ func TestCompareErrors(t *testing.T) {
 		{side(t, "--lr", "0"), usage, "a learning rate above 0"},
 		{side(t, "--backend", "gpu"), usage, `backend "gpu" is unknown`},
 		{side(t, "--optimizer", "gd,adam", "--batch-size", "1,2,3,4,5,6,7,8,9,10,11", "--lr", "0.1,0.2,0.3"), usage, "66 combinations of optimizer, batch size, learning rate and backend: 64 at most"},
+		{side(t, "--history-size", "5"), usage, "--history-size: it belongs to the optimizer lbfgs"},
+		{side(t, "--optimizer", "gd,lbfgs", "--batch-size", "16"), usage, "optimizer lbfgs takes all rows: the batch size all is expected"},
 		{append(bare, "--epochs", "1"), failure, "neither a validation nor a test set to take the accuracy of"},
 		{side(t, "--out", own), failure, filepath.Join(own, report.FileName) + " is there already"},
 		{side(t, "--backend", "cpu", "--precision", "tf32"), usage, "--precision tf32: an OpenCL device is expected"},

@@ -139,6 +139,9 @@ func TestKills(t *testing.T) {
 			killed(t, backend, kills, 120, "--data", write(t, "flowers.csv", noisyFlowers(200)), "--batch-size", "100", "--optimizer", "adam", "--lr", "0.02",
 				"--schedule", "cosine", "--schedule-steps", "240", "--early-stopping", "--patience", "8")
 		})
+		t.Run(backend+"/lbfgs", func(t *testing.T) {
+			killed(t, backend, kills, 120, "--data", write(t, "flowers.csv", noisyFlowers(200)), "--optimizer", "lbfgs", "--weight-decay", "1e-4")
+		})
 	}
 }
 

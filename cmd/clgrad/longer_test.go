@@ -26,6 +26,9 @@ func TestResumeLonger(t *testing.T) {
 		"within epochs":  {[]string{"--iterations", "5"}, []string{"--iterations", "14"}, []string{"--optimizer", "adamw", "--batch-size", "17", "--log-every", "3"}},
 		"cosine":         {[]string{"--iterations", "5"}, []string{"--iterations", "9"}, []string{"--optimizer", "adam", "--schedule", "cosine", "--schedule-steps", "20"}},
 		"early stopping": {[]string{"--iterations", "5"}, []string{"--iterations", "40"}, []string{"--optimizer", "adam", "--lr", "0.05", "--batch-size", "9", "--validation", "0.2", "--early-stopping", "--patience", "4", "--log-every", "2"}},
+		"lbfgs":          {[]string{"--iterations", "5"}, []string{"--iterations", "12"}, []string{"--optimizer", "lbfgs", "--history-size", "4", "--log-every", "3"}},
+		"converges":      {[]string{"--iterations", "7"}, []string{"--iterations", "500"}, []string{"--optimizer", "lbfgs", "--weight-decay", "0.1", "--checkpoint-every", "4"}},
+		"has converged":  {[]string{"--iterations", "400"}, []string{"--epochs", "500"}, []string{"--optimizer", "lbfgs", "--weight-decay", "0.1", "--log-every", "7"}},
 		"another unit":   {[]string{"--epochs", "2"}, []string{"--iterations", "11"}, []string{"--optimizer", "momentum", "--batch-size", "25"}},
 	} {
 		args := slices.Concat([]string{"train", "--data", data, "--label", "species", "--layers", "7,5", "--backend", "cpu", "--predictions", "table"}, c.more)

@@ -272,8 +272,16 @@ func TestRunDirectory(t *testing.T) {
 		t.Errorf("%+v, %v", r.Recipe, err)
 	}
 
+	late := filepath.Join(t.TempDir(), "late") // behind a line: the losses are all there is to look at
+	if status, _, notes := clgrad(t, "train", "--data", data, "--backend", "cpu", "--lr", "1e38", "--log-every", "1", "--out", late); status != failure {
+		t.Errorf("status %d, %s", status, notes)
+	}
+	if text := read(t, filepath.Join(late, metricsTable)); strings.Count(text, "\n") < 2 {
+		t.Errorf("the losses of a run that diverges late: %s", text)
+	}
+
 	bad := filepath.Join(t.TempDir(), "bad")
-	if status, _, notes := clgrad(t, "train", "--data", data, "--backend", "cpu", "--lr", "1e38", "--log-every", "1", "--out", bad); status != failure {
+	if status, _, notes := clgrad(t, "train", "--data", data, "--backend", "cpu", "--lr", "1e38", "--out", bad); status != failure {
 		t.Errorf("status %d, %s", status, notes)
 	}
 	if _, err := os.Stat(bad); !os.IsNotExist(err) {

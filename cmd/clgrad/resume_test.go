@@ -119,9 +119,10 @@ func TestResume(t *testing.T) {
 			"adam": {"--optimizer", "adam", "--batch-size", "9", "--log-every", "3", "--schedule", "cosine", "--warmup", "2", "--validation", "0.2",
 				"--early-stopping", "--patience", "3", "--checkpoint-every", "4"},
 			"momentum": {"--optimizer", "momentum", "--batch-size", "25", "--schedule", "step", "--step-size", "4", "--weight-decay", "0.01", "--checkpoint-every", "2"},
+			"lbfgs":    {"--optimizer", "lbfgs", "--history-size", "3", "--weight-decay", "0.001", "--validation", "0.2", "--checkpoint-every", "4"},
 			"divided":  {"--divide", "40,15", "--samples", "30", "--init", "he", "--checkpoint-every", "13"},
 		} {
-			if backend != "cpu" && name != "held out" && name != "adam" {
+			if backend != "cpu" && name != "held out" && name != "adam" && name != "lbfgs" {
 				continue // devices take their time to start: the cases with most in them stand for all
 			}
 			args := append([]string{"train", "--data", data, "--label", "species", "--layers", "7,5", "--iterations", "13", "--log-every", "5", "--lr", "0.3",

@@ -33,6 +33,7 @@ func (trainCommand) Help() string {
 		"--lr, --momentum and the like belong to --optimizer: where it is given beside --recipe, they are not taken from the recipe.\n\n" +
 		"Examples:\n\n  clgrad train --layers 500,150 --iterations 1000 --out run1\n  clgrad train --resume run1\n  clgrad train --resume run1 --iterations 2000\n  clgrad train --recipe run1/config.json --seed 2\n" +
 		"  clgrad train --batch-size 100 --epochs 5 --optimizer nesterov --schedule cosine\n" +
+		"  clgrad train --optimizer lbfgs --history-size 30 --weight-decay 1e-5\n" +
 		"  clgrad train --batch-size 100 --epochs 50 --optimizer adam --validation 0.1 --early-stopping\n" +
 		"  clgrad train --data flowers.csv --label species --preprocess feature --validation 0.1\n  clgrad train --preprocess standard --backend cpu --json"
 }

@@ -131,6 +131,7 @@ func TestSettingNames(t *testing.T) {
 	}{
 		{choice{variant{name: "1 thread"}, setting{Optimizer: "sgd", LR: 0.5, Batch: 64}}, "SGD 0.5, batch 64, 1 thread"},
 		{choice{variant{}, setting{Optimizer: "lbfgs"}}, "L-BFGS, all rows"},
+		{choice{variant{}, setting{Optimizer: "lbfgs", History: 30}}, "L-BFGS of 30 pairs, all rows"},
 	} {
 		if got := c.of.String(); got != c.want {
 			t.Errorf("%q, want %q", got, c.want)

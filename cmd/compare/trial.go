@@ -21,6 +21,7 @@ type setting struct {
 	Optimizer string   `json:"optimizer"` // sgd, nesterov, adam or lbfgs
 	LR        float64  `json:"lr"`
 	Batch     int      `json:"batch"` // 0 for all rows
+	History   int      `json:"-"`     // pairs that clgrad's L-BFGS keeps, 0 for a peer's own number
 	Seed      int      `json:"seed"`
 	Epochs    int      `json:"epochs"`
 	Target    *float64 `json:"target,omitempty"`
@@ -33,6 +34,9 @@ func (s setting) String() string {
 	rule := map[string]string{"sgd": "SGD", "nesterov": "Nesterov", "adam": "Adam", "lbfgs": "L-BFGS"}[s.Optimizer]
 	if s.LR > 0 {
 		rule += fmt.Sprintf(" %g", s.LR)
+	}
+	if s.History > 0 {
+		rule += fmt.Sprintf(" of %d pairs", s.History)
 	}
 	if s.Batch == 0 {
 		return rule + ", all rows"
@@ -207,6 +211,9 @@ func clgradTrial(o options, s setting) (t trial, err error) {
 		"--optimizer", optimizer, "--batch-size", batch, "--seed", fmt.Sprint(s.Seed), "--epochs", fmt.Sprint(s.Epochs), "--time-limit", fmt.Sprint(max(1, math.Ceil(s.Limit)))}
 	if s.LR > 0 {
 		args = append(args, "--lr", fmt.Sprint(s.LR))
+	}
+	if s.History > 0 {
+		args = append(args, "--history-size", fmt.Sprint(s.History))
 	}
 	if s.Target != nil {
 		args = append(args, "--target", fmt.Sprint(*s.Target))

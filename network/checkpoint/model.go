@@ -61,11 +61,14 @@ type Run struct {
 	Iterations int             `json:"iterations"` // after which the parameters stood
 	// Stopped is how many iterations were done, where the parameters were chosen from
 	// those of several iterations; 0 where they are the last.
-	Stopped   int           `json:"stopped,omitempty"`
-	Data      string        `json:"data"`                // name of the set
-	Directory bool          `json:"directory,omitempty"` // the set was a file or directory of that name, not a named set
-	Digest    string        `json:"digest"`              // of the set's samples
-	Plan      *network.Plan `json:"plan,omitempty"`
+	Stopped int `json:"stopped,omitempty"`
+	// Converged is why L-BFGS ended the run before all iterations that were asked for, ""
+	// where it did not.
+	Converged network.LBFGSStop `json:"converged,omitempty"`
+	Data      string            `json:"data"`                // name of the set
+	Directory bool              `json:"directory,omitempty"` // the set was a file or directory of that name, not a named set
+	Digest    string            `json:"digest"`              // of the set's samples
+	Plan      *network.Plan     `json:"plan,omitempty"`
 }
 
 // UnmarshalJSON also reads the form of version 1, which has a key for each of six things
@@ -168,6 +171,9 @@ func (m Model) checkMetadata() error {
 	}
 	if n := m.Run.Stopped; n != 0 && n < m.Run.Iterations {
 		return fmt.Errorf("stopped after %d iterations where the parameters are of iteration %d", n, m.Run.Iterations)
+	}
+	if err := m.Run.Converged.Check(); err != nil {
+		return fmt.Errorf("the run has converged: %w", err)
 	}
 	if p := m.Run.Plan; p != nil && !slices.Equal(p.Sizes, m.Sizes) {
 		return fmt.Errorf("the run's plan is for a network %v, not %v", p.Sizes, m.Sizes)

@@ -154,6 +154,7 @@ func TestReadMetadata(t *testing.T) {
 		{"classes", sound + `,"clgrad.classes":"[\"a\"]"`, "1 names of classes where the network has 2 classes"},
 		{"run", sound + `,"clgrad.run":"{\"iterations\":-1}"`, "-1 iterations"},
 		{"stopped", sound + `,"clgrad.run":"{\"iterations\":5,\"stopped\":4}"`, "stopped after 4 iterations where the parameters are of iteration 5"},
+		{"converged", sound + `,"clgrad.run":"{\"iterations\":5,\"converged\":\"tired\"}"`, `the run has converged: stop "tired" is unknown`},
 		{"plan", sound + `,"clgrad.run":"{\"plan\":{\"sizes\":[1,2]}}"`, "the run's plan is for a network [1 2], not [2 3 2]"},
 	} {
 		t.Run(test.name, func(t *testing.T) {

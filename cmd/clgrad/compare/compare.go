@@ -27,12 +27,13 @@ type Options struct {
 	Set    dataset.Set  // scaled; its validation set is scored on, where it has none its test set
 	Layout network.Layout
 
-	Settings  []Setting
-	Epochs    int
-	TimeLimit float64 // an entry ends after the epoch that reaches so many seconds; 0 for none
-	Target    float64 // an entry ends after the epoch that reaches this accuracy; 0 for none
-	Cold      bool    // without the epoch of warm-up
-	Seeds     int     // how many runs each entry has, the first with Setup's seed
+	Settings    []Setting
+	HistorySize int // of lbfgs, 0 for its default
+	Epochs      int
+	TimeLimit   float64 // an entry ends after the epoch that reaches so many seconds; 0 for none
+	Target      float64 // an entry ends after the epoch that reaches this accuracy; 0 for none
+	Cold        bool    // without the epoch of warm-up
+	Seeds       int     // how many runs each entry has, the first with Setup's seed
 
 	// Open opens a backend by its name.
 	Open func(name string) (network.Backend, error)
@@ -59,6 +60,7 @@ type runner struct {
 	trainer *network.Trainer
 	scorer  *network.Scorer
 	batches int
+	rule    network.Rule
 	limit   float64
 	target  float64
 	ended   bool
@@ -155,9 +157,12 @@ func (r *Report) round(ctx context.Context, o Options, i int, heldOut network.Sa
 	for j := range r.Entries {
 		x := &r.Entries[j]
 		x.Runs = append(x.Runs, Run{Seed: o.Setup.Seed})
-		run := &runner{Entry: x, Run: &x.Runs[i], limit: o.TimeLimit, target: o.Target}
+		run := &runner{Entry: x, Run: &x.Runs[i], rule: network.NewRule(x.Optimizer), limit: o.TimeLimit, target: o.Target}
+		if o.HistorySize > 0 && x.Optimizer == network.LBFGS {
+			run.rule.HistorySize = o.HistorySize
+		}
 		runners = append(runners, run)
-		if err := run.start(ctx, o, heldOut, backends[x.Backend]); err != nil && !run.diverged(err, o.Note) {
+		if err := run.start(ctx, o, heldOut, backends[x.Backend]); err != nil && !run.endedBy(err, o.Note) {
 			return fmt.Errorf("%s: %w", x.Name, err)
 		}
 	}
@@ -169,7 +174,7 @@ func (r *Report) round(ctx context.Context, o Options, i int, heldOut network.Sa
 			if x.ended {
 				continue
 			}
-			if err := x.epoch(ctx); err != nil && !x.diverged(err, o.Note) {
+			if err := x.epoch(ctx); err != nil && !x.endedBy(err, o.Note) {
 				return fmt.Errorf("%s: %w", x.Name, err)
 			}
 		}
@@ -180,9 +185,15 @@ func (r *Report) round(ctx context.Context, o Options, i int, heldOut network.Sa
 	return nil
 }
 
-// diverged reports whether an error ends this run alone, keeps it and says it.
-func (x *runner) diverged(err error, note func(string, ...any)) bool {
-	if nonFinite := (*network.NonFiniteError)(nil); !errors.As(err, &nonFinite) {
+// endedBy reports whether an error ends this run alone, keeps it and says it. Where L-BFGS
+// has converged that is no problem, unless there was nothing to do.
+func (x *runner) endedBy(err error, note func(string, ...any)) bool {
+	switch nonFinite := (*network.NonFiniteError)(nil); {
+	case errors.Is(err, network.ErrConverged) && len(x.Epochs) > 0:
+		x.Converged, x.ended = text.OneLine(err), true
+		note("%s, seed %d, ends: %s", x.Name, x.Seed, x.Converged)
+		return true
+	case !errors.As(err, &nonFinite) && !errors.Is(err, network.ErrConverged):
 		return false
 	}
 	x.Problem, x.ended = text.OneLine(err), true
@@ -223,7 +234,7 @@ func (x *runner) start(ctx context.Context, o Options, heldOut network.Samples, 
 		return nil
 	}
 	begin = time.Now()
-	if err := x.descend(ctx, nil); err != nil {
+	if err := x.descend(ctx, nil); err != nil && !errors.Is(err, network.ErrConverged) {
 		return err
 	}
 	if _, _, err := x.scorer.Score(); err != nil {
@@ -237,7 +248,7 @@ func (x *runner) start(ctx context.Context, o Options, heldOut network.Samples, 
 func (x *runner) descend(ctx context.Context, report func(network.Iteration) error) error {
 	next := x.trainer.Done() + x.batches
 	err := x.trainer.Descend(ctx, network.Descent{
-		Iterations: next, Rule: network.NewRule(x.Optimizer), LearningRate: x.LearningRate,
+		Iterations: next, Rule: x.rule, LearningRate: x.LearningRate,
 	}, report)
 	// A signal at the end of an epoch takes nothing from it.
 	if err != nil && ctx.Err() != nil && x.trainer.Settled() && x.trainer.Done() == next {

@@ -10,17 +10,18 @@ import (
 // A Report is the output of --json. Seconds are of training: loading, the warm-up and
 // scoring are in none of them but their own.
 type Report struct {
-	Data      string  `json:"data"`
-	Layers    []int   `json:"layers"`
-	Rows      int     `json:"rows"`                         // of the training set
-	Of        string  `json:"accuracy_of"`                  // the set that losses and accuracies are of
-	OfRows    int     `json:"accuracy_rows"`                // its rows
-	Epochs    int     `json:"epochs"`                       // of a run at most
-	TimeLimit float64 `json:"time_limit_seconds,omitempty"` // of a run
-	Target    float64 `json:"target,omitempty"`             // accuracy at which a run ends
-	Cold      bool    `json:"cold,omitempty"`               // without warm-up: seconds have what drivers compile
-	Seeds     int     `json:"seeds"`                        // runs of an entry
-	Entries   []Entry `json:"entries"`
+	Data        string  `json:"data"`
+	Layers      []int   `json:"layers"`
+	Rows        int     `json:"rows"`                         // of the training set
+	Of          string  `json:"accuracy_of"`                  // the set that losses and accuracies are of
+	OfRows      int     `json:"accuracy_rows"`                // its rows
+	Epochs      int     `json:"epochs"`                       // of a run at most
+	TimeLimit   float64 `json:"time_limit_seconds,omitempty"` // of a run
+	Target      float64 `json:"target,omitempty"`             // accuracy at which a run ends
+	Cold        bool    `json:"cold,omitempty"`               // without warm-up: seconds have what drivers compile
+	Seeds       int     `json:"seeds"`                        // runs of an entry
+	HistorySize int     `json:"history_size,omitempty"`       // of lbfgs, where it is not its default
+	Entries     []Entry `json:"entries"`
 }
 
 // An Entry is a setting with its runs. Its figures are medians over those runs that ended,
@@ -44,13 +45,14 @@ type Entry struct {
 
 // A Run is an entry with one seed.
 type Run struct {
-	Seed    uint64  `json:"seed"`
-	Ended   bool    `json:"ended"`             // not cut short
-	Problem string  `json:"problem,omitempty"` // why it has fewer epochs than it might
-	Reached int     `json:"reached_epoch"`     // at which it reached the target, 0 for none
-	Load    float64 `json:"load_seconds"`      // bringing the rows to the device
-	Warmup  float64 `json:"warmup_seconds"`    // an epoch before the first
-	Epochs  []Epoch `json:"epochs"`
+	Seed      uint64  `json:"seed"`
+	Ended     bool    `json:"ended"`               // not cut short
+	Problem   string  `json:"problem,omitempty"`   // why it failed
+	Converged string  `json:"converged,omitempty"` // where L-BFGS ended it, and why
+	Reached   int     `json:"reached_epoch"`       // at which it reached the target, 0 for none
+	Load      float64 `json:"load_seconds"`        // bringing the rows to the device
+	Warmup    float64 `json:"warmup_seconds"`      // an epoch before the first
+	Epochs    []Epoch `json:"epochs"`
 }
 
 // An Epoch is what is known after one.
@@ -66,7 +68,7 @@ type Epoch struct {
 func newReport(o Options, of string, rows int) Report {
 	r := Report{
 		Data: o.Set.Name, Layers: o.Layout.Sizes, Rows: o.Set.Train.Rows, Of: of, OfRows: rows,
-		Epochs: o.Epochs, TimeLimit: o.TimeLimit, Target: o.Target, Cold: o.Cold, Seeds: o.Seeds,
+		Epochs: o.Epochs, TimeLimit: o.TimeLimit, Target: o.Target, Cold: o.Cold, Seeds: o.Seeds, HistorySize: o.HistorySize,
 	}
 	for i, name := range names(o.Settings, r.Rows) {
 		r.Entries = append(r.Entries, Entry{Name: name, Setting: o.Settings[i]})

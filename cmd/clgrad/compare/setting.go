@@ -2,6 +2,7 @@ package compare
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"clgrad/network"
@@ -19,10 +20,14 @@ type Setting struct {
 const MaxEntries = 64
 
 // Cross returns every combination of the given values. A batch size of 0 is all rows;
-// without learning rates each optimizer has its default.
+// without learning rates each optimizer has its default. lbfgs is in combinations with all
+// rows alone.
 func Cross(optimizers []network.Optimizer, batchSizes []int, rates []float64, backends []string, rows int) ([]Setting, error) {
 	if n := len(optimizers) * len(batchSizes) * max(1, len(rates)) * len(backends); n > MaxEntries {
 		return nil, fmt.Errorf("%d combinations of optimizer, batch size, learning rate and backend: %d at most are possible", n, MaxEntries)
+	}
+	if slices.Contains(optimizers, network.LBFGS) && !slices.Contains(batchSizes, 0) && !slices.Contains(batchSizes, rows) {
+		return nil, fmt.Errorf("optimizer %s takes all rows: the batch size all is expected, alone or beside others", network.LBFGS)
 	}
 	var all []Setting
 	for _, backend := range backends {
@@ -37,6 +42,9 @@ func Cross(optimizers []network.Optimizer, batchSizes []int, rates []float64, ba
 				}
 				if size > rows {
 					return nil, fmt.Errorf("batches of %d rows: the training set has %d", size, rows)
+				}
+				if o == network.LBFGS && size < rows {
+					continue
 				}
 				for _, rate := range of {
 					all = append(all, Setting{o, size, rate, backend})

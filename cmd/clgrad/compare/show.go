@@ -67,7 +67,11 @@ func (r Report) table() (columns []string, rows [][]string) {
 
 // subject says what was trained on what.
 func (r Report) subject() string {
-	return fmt.Sprintf("%s, %d rows, layers %v, accuracy on the %s of %d rows", r.Data, r.Rows, r.Layers, r.Of, r.OfRows)
+	s := fmt.Sprintf("%s, %d rows, layers %v, accuracy on the %s of %d rows", r.Data, r.Rows, r.Layers, r.Of, r.OfRows)
+	if r.HistorySize > 0 {
+		s += fmt.Sprintf(", lbfgs with a history of %d pairs", r.HistorySize)
+	}
+	return s
 }
 
 // medians says what the figures of the table are.
@@ -115,8 +119,8 @@ func (r Report) Page(command string) report.Run {
 			page.Settings = append(page.Settings, f)
 		}
 		for _, run := range x.Runs {
-			if run.Problem != "" {
-				page.Notes = append(page.Notes, fmt.Sprintf("%s, seed %d, ends: %s.", x.Name, run.Seed, run.Problem))
+			if why := cmp.Or(run.Problem, run.Converged); why != "" {
+				page.Notes = append(page.Notes, fmt.Sprintf("%s, seed %d, ends: %s.", x.Name, run.Seed, why))
 			}
 		}
 	}

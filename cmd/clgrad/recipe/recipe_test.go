@@ -84,12 +84,14 @@ func TestValue(t *testing.T) {
 // keys of optimizers and batches, means what it did.
 func TestComplete(t *testing.T) {
 	for text, want := range map[string]string{
-		`"lr": 0.2, "iterations": 7, "log_every": 3`: "0.2 7 0 3 {gd 0 0 0 0 0} {constant 0 0 0 0}",
-		`"seed": 1`:                            "0.5 100 0 10 {gd 0 0 0 0 0} {constant 0 0 0 0}",
-		`"optimizer": "nesterov", "epochs": 2`: "0.1 0 2 10 {nesterov 0.9 0 0 0 0} {constant 0 0 0 0}",
-		`"optimizer": "momentum", "momentum": 0, "weight_decay": 1e-4`:              "0.1 100 0 10 {momentum 0 0 0 0 0.0001} {constant 0 0 0 0}",
-		`"optimizer": "adamw", "batch_size": 50, "schedule": "cosine", "warmup": 3`: "0.001 100 0 0 {adamw 0 0.9 0.999 1e-08 0.01} {cosine 0 0 0 3}",
-		`"schedule": "step", "step_size": 5`:                                        "0.5 100 0 10 {gd 0 0 0 0 0} {step 0 5 0.1 0}",
+		`"lr": 0.2, "iterations": 7, "log_every": 3`: "0.2 7 0 3 {gd 0 0 0 0 0 0} {constant 0 0 0 0}",
+		`"seed": 1`:                            "0.5 100 0 10 {gd 0 0 0 0 0 0} {constant 0 0 0 0}",
+		`"optimizer": "nesterov", "epochs": 2`: "0.1 0 2 10 {nesterov 0.9 0 0 0 0 0} {constant 0 0 0 0}",
+		`"optimizer": "momentum", "momentum": 0, "weight_decay": 1e-4`:              "0.1 100 0 10 {momentum 0 0 0 0 0.0001 0} {constant 0 0 0 0}",
+		`"optimizer": "adamw", "batch_size": 50, "schedule": "cosine", "warmup": 3`: "0.001 100 0 0 {adamw 0 0.9 0.999 1e-08 0.01 0} {cosine 0 0 0 3}",
+		`"schedule": "step", "step_size": 5`:                                        "0.5 100 0 10 {gd 0 0 0 0 0 0} {step 0 5 0.1 0}",
+		`"optimizer": "lbfgs", "iterations": 50`:                                    "1 50 0 10 {lbfgs 0 0 0 0 0 10} {constant 0 0 0 0}",
+		`"optimizer": "lbfgs", "history_size": 30, "weight_decay": 0.1, "lr": 2`:    "2 100 0 10 {lbfgs 0 0 0 0 0.1 30} {constant 0 0 0 0}",
 	} {
 		f, err := Parse("r.json", []byte(`{"version": 1, `+text+`}`))
 		if err != nil {
@@ -163,6 +165,11 @@ var bad = []struct{ text, want string }{
 	{`{"version": 1, "reference": {"first": 0}}`, `r.json:1:39: key "reference.first": "0": a whole number of at least 1`},
 	{`{"version": 1, "reference": {"x": 0}}`, `r.json:1:30: key "reference.x": is unknown: one of name, first, every, losses`},
 	{`{"version": 1, "reference": {"name": "n", "losses": [1]}}`, `r.json:1:29: key "reference": name, first, every and losses are expected`},
+	{`{"version": 1, "history_size": 5}`, `r.json:1:1: key "history_size": the optimizer gd has none: it belongs to lbfgs`},
+	{`{"version": 1, "optimizer": "lbfgs", "momentum": 0.9}`, `r.json:1:1: key "momentum": the optimizer lbfgs has none`},
+	{`{"version": 1, "optimizer": "lbfgs", "batch_size": 5}`, `r.json:1:1: key "batch_size": the optimizer lbfgs takes all rows`},
+	{`{"version": 1, "optimizer": "lbfgs", "schedule": "cosine"}`, `r.json:1:1: key "schedule": the optimizer lbfgs finds its steps by line searches`},
+	{`{"version": 1, "optimizer": "lbfgs", "warmup": 5}`, `r.json:1:1: key "warmup": the optimizer lbfgs finds its steps`},
 	{`{"version": 1, "reference": {"losses": [1e999]}}`, `r.json:1:41: key "reference.losses": 1e999 is out of range`},
 }
 

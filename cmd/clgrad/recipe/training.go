@@ -14,13 +14,15 @@ import (
 type Training struct {
 	From      Path      `json:"from,omitempty" placeholder:"MODEL" help:"Start from the parameters of this model, a safetensors file with layers of the same sizes or the directory of a run, in place of --init. The features are scaled by --preprocess, as those of any run."`
 	BatchSize Count     `json:"batch_size,omitempty" placeholder:"ROWS" help:"Rows of a batch. Each iteration is over one batch, and each epoch visits all of them in an order drawn from --seed. Default: all rows."`
-	Optimizer Optimizer `json:"optimizer" default:"gd" help:"What updates the parameters: ${optimizers}. Formulas and defaults are PyTorch's."`
+	Optimizer Optimizer `json:"optimizer" default:"gd" help:"What updates the parameters: ${optimizers}. Formulas and defaults are PyTorch's. lbfgs takes all rows, finds its steps by line searches, and ends the run where there is no lower loss to be found."`
 
 	Momentum    *Fraction `json:"momentum,omitempty" placeholder:"MU" of:"optimizer" help:"Momentum of the optimizers momentum and nesterov. Default: 0.9."`
 	Beta1       *Fraction `json:"beta1,omitempty" name:"beta1" placeholder:"BETA" of:"optimizer" help:"Decay of the mean of gradients, of adam and adamw. Default: 0.9."`
 	Beta2       *Fraction `json:"beta2,omitempty" name:"beta2" placeholder:"BETA" of:"optimizer" help:"Decay of the mean of squared gradients, of adam and adamw. Default: 0.999."`
 	Epsilon     *Decimal  `json:"epsilon,omitempty" placeholder:"EPSILON" of:"optimizer" help:"What adam and adamw add to the root of that mean. Default: 1e-8."`
 	WeightDecay *Decimal  `json:"weight_decay,omitempty" placeholder:"LAMBDA" of:"optimizer" help:"Weight decay: L2 regularisation, decoupled from the gradient with adamw. Default: 0, 0.01 with adamw."`
+
+	HistorySize Count `json:"history_size,omitempty" placeholder:"N" of:"optimizer" help:"Pairs of steps and changes of the gradient that lbfgs keeps. Default: 10."`
 
 	Schedule      network.Shape `json:"schedule" default:"constant" enum:"constant,step,cosine" help:"How the learning rate changes: ${enum}. step multiplies it by --gamma every --step-size iterations. cosine takes it to 0 at --schedule-steps."`
 	ScheduleSteps Count         `json:"schedule_steps,omitempty" placeholder:"N" of:"schedule,iterations,epochs,batch-size" help:"Iteration at which cosine ends. Default: the run's last."`
@@ -92,6 +94,9 @@ func (r *Recipe) Complete() error {
 	if err := r.completeRule(); err != nil {
 		return err
 	}
+	if err := r.checkLBFGS(); err != nil {
+		return err
+	}
 	if err := r.completeSchedule(); err != nil {
 		return err
 	}
@@ -117,6 +122,7 @@ func (r *Recipe) check() error {
 func (t *Training) completeRule() error {
 	o := network.Optimizer(t.Optimizer)
 	momentum, adam := []network.Optimizer{network.Momentum, network.Nesterov}, []network.Optimizer{network.Adam, network.AdamW}
+	lbfgs := []network.Optimizer{network.LBFGS}
 	rule := network.NewRule(o)
 	for _, p := range []struct {
 		key     string
@@ -128,7 +134,8 @@ func (t *Training) completeRule() error {
 		{"beta1", adam, t.Beta1 != nil, func() { t.Beta1 = pointer(Fraction(rule.Beta1)) }},
 		{"beta2", adam, t.Beta2 != nil, func() { t.Beta2 = pointer(Fraction(rule.Beta2)) }},
 		{"epsilon", adam, t.Epsilon != nil, func() { t.Epsilon = pointer(Decimal(rule.Epsilon)) }},
-		{"weight_decay", slices.Concat([]network.Optimizer{network.GD}, momentum, adam), t.WeightDecay != nil, func() { t.WeightDecay = pointer(Decimal(rule.WeightDecay)) }},
+		{"weight_decay", network.Optimizers(), t.WeightDecay != nil, func() { t.WeightDecay = pointer(Decimal(rule.WeightDecay)) }},
+		{"history_size", lbfgs, t.HistorySize > 0, func() { t.HistorySize = Count(rule.HistorySize) }},
 	} {
 		switch has := slices.Contains(p.of, o); {
 		case p.given && !has:
@@ -140,6 +147,20 @@ func (t *Training) completeRule() error {
 	// Flags have their ranges but for this one.
 	if err := t.Rule().Check(); err != nil {
 		return wrong("epsilon", "%v", err)
+	}
+	return nil
+}
+
+// checkLBFGS reports what lbfgs does not do.
+func (t *Training) checkLBFGS() error {
+	switch {
+	case network.Optimizer(t.Optimizer) != network.LBFGS:
+	case t.BatchSize > 0:
+		return wrong("batch_size", "the optimizer %s takes all rows: no batches are expected", network.LBFGS)
+	case t.Schedule != "" && t.Schedule != network.Constant:
+		return wrong("schedule", "the optimizer %s finds its steps by line searches: %s is expected", network.LBFGS, network.Constant)
+	case t.Warmup > 0:
+		return wrong("warmup", "the optimizer %s finds its steps by line searches: no warm-up is expected", network.LBFGS)
 	}
 	return nil
 }
@@ -171,7 +192,7 @@ func (t *Training) completeSchedule() error {
 func (t Training) Rule() network.Rule {
 	return network.Rule{
 		Optimizer: network.Optimizer(t.Optimizer), Momentum: value(t.Momentum), Beta1: value(t.Beta1), Beta2: value(t.Beta2),
-		Epsilon: value(t.Epsilon), WeightDecay: value(t.WeightDecay),
+		Epsilon: value(t.Epsilon), WeightDecay: value(t.WeightDecay), HistorySize: int(t.HistorySize),
 	}
 }
 

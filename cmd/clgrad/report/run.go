@@ -41,8 +41,9 @@ type Run struct {
 	// is shown where Shape is that of an image.
 	FirstLayer []float64
 
-	Kernels []Kernel // where the time of an iteration goes
-	Figures []Figure // what else was measured
+	Kernels   []Kernel // where the time of an iteration goes
+	KernelsOf string   // what it is the time of, "" for an iteration
+	Figures   []Figure // what else was measured
 
 	Settings []Figure // device, driver, layers, preprocessing, seed, …
 	Command  string   // the command line
@@ -91,7 +92,7 @@ type Predictions struct {
 	Logits  []float64       // outputs before softmax, row-major, Rows×classes
 }
 
-// A Kernel is one operation of an iteration.
+// A Kernel is one operation of an iteration, or of what KernelsOf says.
 type Kernel struct {
 	Operation    string
 	Launches     float64 // an iteration

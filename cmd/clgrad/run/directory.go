@@ -186,12 +186,12 @@ func encode(r recipe.Recipe) ([]byte, error) {
 }
 
 // Close gives the directory back. A new run that came to nothing removes what it has
-// written, and nothing else: one without a checkpoint after the start, and without a logged
-// iteration after the first, whose loss is that of the initial parameters. The history of a
-// run that diverged late is all there is to look at.
+// written, and nothing else: one without a model, without a checkpoint after the start, and
+// without a logged iteration after the first, whose loss is that of the initial parameters.
+// The history of a run that diverged late is all there is to look at.
 func (d *directory) Close() error {
 	err := d.history.close()
-	if !d.resumed && !d.logged && d.saved < 1 && len(d.wrote) > 0 {
+	if !d.resumed && !d.logged && !d.finished && d.saved < 1 && len(d.wrote) > 0 {
 		checkpoint.Clear(d.path)
 		// The configuration last: while it is there the rest can be gone on from.
 		for _, name := range slices.Backward(d.wrote) {

@@ -74,7 +74,7 @@ func (r *run) loop() (err error) {
 	iterations, every := r.pace.total, r.pace.every
 	count := (iterations-1)/every + 1
 	scoreEvery := (count + evaluations - 1) / evaluations
-	for r.trainer.Done() < iterations && !r.exhausted() {
+	for r.trainer.Done() < iterations && !r.exhausted() && r.converged == "" {
 		next := iterations
 		for _, n := range []int{every, int(r.CheckpointEvery)} {
 			if n > 0 {
@@ -97,12 +97,18 @@ func (r *run) loop() (err error) {
 		if errors.Is(stopped, context.Canceled) {
 			stopped = context.Cause(r.ctx) // which says why
 		}
+		if err := r.takeConverged(); err != nil {
+			return errors.Join(stopped, err)
+		}
+		if r.converged != "" {
+			next, stopped = r.trainer.Done(), nil
+		}
 		// What stopped the run at the end of the last of these iterations takes
 		// nothing from them.
 		if stopped != nil && !(r.trainer.Settled() && r.trainer.Done() == next) {
 			return stopped
 		}
-		if next%every == 0 || next == iterations {
+		if len(r.lines) < r.pace.logged(next) {
 			line := Line{
 				Iteration: next, Loss: network.Number(r.pace.lastEpoch(r.loss, r.batchRows)),
 				TrainAccuracy: network.Number(r.pace.lastEpoch(r.accuracy, r.batchRows)), Seconds: r.seconds,
@@ -110,7 +116,7 @@ func (r *run) loop() (err error) {
 			if r.pace.mini() {
 				line.Epoch = r.pace.epoch(next)
 			}
-			if err := r.scoreLine(&line, others, len(r.lines)%scoreEvery == 0 || next == iterations); err != nil {
+			if err := r.scoreLine(&line, others, len(r.lines)%scoreEvery == 0 || next == r.pace.last()); err != nil {
 				return errors.Join(stopped, err)
 			}
 			if err := r.keepBest(line); err != nil {

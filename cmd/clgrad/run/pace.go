@@ -8,6 +8,7 @@ import (
 // A pace is how the iterations of a run make epochs and lines.
 type pace struct {
 	total   int // iterations of the run
+	end     int // the iteration that it converged at, 0 where it did not
 	every   int // a line is for every so many of them, and the last
 	batches int // iterations of an epoch
 	epochs  bool
@@ -15,16 +16,24 @@ type pace struct {
 
 // logged returns how many lines there are after done iterations.
 func (p pace) logged(done int) int {
-	if done == p.total && p.total%p.every > 0 {
+	if done == p.last() && done%p.every > 0 {
 		return done/p.every + 1
 	}
 	return done / p.every
 }
 
+// last returns the last iteration.
+func (p pace) last() int {
+	if p.end > 0 {
+		return p.end
+	}
+	return p.total
+}
+
 // number returns the iteration of the i-th line, counted from 0.
 func (p pace) number(i int) int {
-	if i >= p.total/p.every {
-		return p.total
+	if i >= p.last()/p.every {
+		return p.last()
 	}
 	return (i + 1) * p.every
 }

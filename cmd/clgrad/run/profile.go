@@ -14,7 +14,9 @@ func profiled(iterationSeconds float64) int {
 }
 
 // kernelTimes runs some more iterations of a finished run and returns the times of the
-// operations of one. A backend without that ability has none.
+// operations of one; of L-BFGS, whose iterations differ, it evaluates the loss and its gradient
+// instead. A backend without that ability has none. The parameters are set back; the state of
+// the optimizer is lost.
 func (r *run) kernelTimes() (kernels []report.Kernel, err error) {
 	p, ok := r.backend.(network.Profiler)
 	if !ok {
@@ -23,21 +25,34 @@ func (r *run) kernelTimes() (kernels []report.Kernel, err error) {
 	if err := p.StartProfile(); err != nil {
 		return nil, err
 	}
-	// A rate of nearly nothing: only the time is of interest.
-	descend := func(iterations int) ([]network.OperationTime, error) {
-		err := r.trainer.Descend(r.ctx, network.Descent{Iterations: r.trainer.Done() + iterations, Rule: r.Rule(), LearningRate: 1e-30}, nil)
+	done := r.trainer.Done()
+	repeat := func(n int) (err error) {
+		if r.Rule().Optimizer == network.LBFGS {
+			gradient := make([]float64, r.layout.Len)
+			for range n {
+				if _, _, e := r.trainer.Evaluate(gradient); e != nil {
+					err = e
+				}
+			}
+			return err
+		}
+		// A rate of nearly nothing: only the time is of interest.
+		return r.trainer.Descend(r.ctx, network.Descent{Iterations: r.trainer.Done() + n, Rule: r.Rule(), LearningRate: 1e-30}, nil)
+	}
+	timed := func(n int) ([]network.OperationTime, error) {
+		err := repeat(n)
 		times, e := p.Profile()
 		return times, errors.Join(err, e)
 	}
-	if _, err := descend(1); err != nil {
+	if _, err := timed(1); err != nil {
 		return nil, err
 	}
 	n := profiled(r.summary.Median)
-	times, err := descend(n)
+	times, err := timed(n)
 	for _, o := range times {
 		kernels = append(kernels, report.Kernel{
 			Operation: o.Operation, Launches: float64(o.Launches) / float64(n), Milliseconds: 1e3 * o.Total.Seconds() / float64(n),
 		})
 	}
-	return kernels, err
+	return kernels, errors.Join(err, r.trainer.SetParameters(r.theta, done))
 }

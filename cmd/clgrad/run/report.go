@@ -127,6 +127,10 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 	if r.pace.mini() {
 		page.Notes = append(page.Notes, fmt.Sprintf("An epoch has %d iterations. Loss and accuracy of the training set are means over the last epoch's.", epoch))
 	}
+	if r.Rule().Optimizer == network.LBFGS {
+		page.KernelsOf = "an evaluation"
+		page.Notes = append(page.Notes, "An iteration of L-BFGS evaluates the loss and its gradient at one point or several.")
+	}
 	if page.Title == "" {
 		page.Title = r.set.Name
 	}

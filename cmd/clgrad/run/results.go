@@ -46,6 +46,7 @@ func (r *run) score() error {
 	if r.pace.mini() {
 		s.Epochs, s.BatchSize = r.pace.epoch(s.Iterations), int(r.BatchSize)
 	}
+	s.Converged, s.converged = string(r.converged), r.convergedWords()
 	r.summarizeStopping()
 	if r.Precision.Reduced() {
 		s.Precision = string(r.Precision)
@@ -138,6 +139,7 @@ func (r *run) save() error {
 	}
 	r.summary.Model = r.dir.name(checkpoint.FileName)
 	m := r.model(r.theta, r.done)
+	m.Run.Converged = r.converged
 	if r.best != nil {
 		m.Run.Iterations, m.Run.Stopped = r.best.Iteration, r.done
 	}

@@ -100,7 +100,7 @@ func (r *run) choose(path string, model *checkpoint.Model, damaged error) error 
 	default:
 		r.opts.Note("%s: it is made again", text.OneLine(damaged))
 	}
-	whole := model != nil && r.Rule().States() == 0 && !r.EarlyStopping
+	whole := model != nil && !r.Rule().Stateful() && !r.EarlyStopping
 	switch {
 	case whole && (err != nil || m.Run.Iterations < model.Run.Iterations):
 		r.from = model // lengthen makes a checkpoint of it
@@ -144,8 +144,6 @@ func (r *run) finishedModel(path string) (_ *checkpoint.Model, damaged error) {
 		return nil, err
 	case m.Run == nil || m.Run.Plan == nil:
 		return nil, fmt.Errorf("%s: does not say how it was trained", file)
-	case m.Run.Iterations != int(r.Iterations):
-		return nil, fmt.Errorf("%s: is of %d iterations where %d are expected", file, m.Run.Iterations, r.Iterations)
 	}
 	settled := r.Recipe // whose schedule stays as it is
 	all, every, err := settled.Settle(batches(*m.Run.Plan))
@@ -156,7 +154,7 @@ func (r *run) finishedModel(path string) (_ *checkpoint.Model, damaged error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if done != all && patient(r.EarlyStopping, every, int(r.Patience), done, best) {
+	if converged := m.Run.Converged != "" && done < all; done != all && !converged && patient(r.EarlyStopping, every, int(r.Patience), done, best) {
 		return nil, fmt.Errorf("%s: is of %d iterations where %d are expected", file, done, all)
 	}
 	return &m, nil
@@ -176,6 +174,9 @@ func asCheckpoint(m checkpoint.Model) *checkpoint.Model {
 
 // finishedWords says what a finished run has done.
 func (r *run) finishedWords(m *checkpoint.Model) string {
+	if m.Run.Converged != "" {
+		return fmt.Sprintf("%d iterations until it converged", max(m.Run.Iterations, m.Run.Stopped))
+	}
 	settled := r.Recipe
 	if all, _, err := settled.Settle(batches(*m.Run.Plan)); err == nil && m.Run.Stopped > 0 && m.Run.Stopped < all {
 		return fmt.Sprintf("%d iterations until early stopping", m.Run.Stopped)

@@ -81,14 +81,16 @@ type run struct {
 	info    network.Info
 
 	trace
-	batchRows []int            // of each iteration
-	best      *checkpoint.Best // with early stopping, by the loss of the validation set
-	initial   []float64        // parameters to start from, nil where they are drawn
-	done      int              // iterations, once they are all done
-	theta     []float64        // the final parameters
-	logits    []float64        // of heldOutRows, nil where they are not finite
-	rowLogits []float64        // of rows, nil where they are not finite
-	notFinite error            // what is said of sets without a finite result
+	batchRows []int             // of each iteration
+	best      *checkpoint.Best  // with early stopping, by the loss of the validation set
+	converged network.LBFGSStop // why the run ended before all iterations, "" where it did not
+	changed   bool              // the state has, since the newest checkpoint, of the same iteration
+	initial   []float64         // parameters to start from, nil where they are drawn
+	done      int               // iterations, once they are all done
+	theta     []float64         // the final parameters
+	logits    []float64         // of heldOutRows, nil where they are not finite
+	rowLogits []float64         // of rows, nil where they are not finite
+	notFinite error             // what is said of sets without a finite result
 	summary   Summary
 }
 
@@ -139,6 +141,9 @@ func Train(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	r.done = r.trainer.Done()
+	if words := r.convergedWords(); words != "" && r.opts.JSON { // else the summary says it
+		r.opts.Note("the run has converged %s", words)
+	}
 	if r.best != nil {
 		if err := r.trainer.SetParameters(r.best.Parameters, r.best.Iteration); err != nil {
 			return err
@@ -291,11 +296,21 @@ func (r *run) startFrom(from *checkpoint.Model) (err error) {
 func (r *run) restore(from *checkpoint.Model) error {
 	done, o := from.Run.Iterations, r.Rule().Optimizer
 	err := r.trainer.SetParameters(from.Parameters, done)
+	why := from.Run.Converged // of a finished model, which has no state
+	if s := from.State.LBFGS; s != nil && !r.opts.NewPlan {
+		why = s.Stop
+	}
+	if why != "" && done < r.pace.total {
+		r.converge(why, done)
+	}
 	switch {
 	case err != nil:
+	case from.State.LBFGS != nil && r.opts.NewPlan:
+		// Its loss and gradient have the bits of the plan that it began with.
+		r.opts.Note("the history of %s begins anew", o)
 	case from.State.Optimizer != "":
 		err = r.trainer.SetState(from.State)
-	case done > 0 && done < r.pace.total && r.Rule().States() > 0 && !r.exhausted():
+	case done > 0 && done < r.pace.total && r.Rule().Stateful() && !r.exhausted() && r.converged == "":
 		err = fmt.Errorf("the checkpoint of iteration %d has no state of %s", done, o)
 	}
 	if err != nil {
@@ -332,7 +347,7 @@ func heldOutRows(set dataset.Set) (name string, samples network.Samples) {
 // reaches as far.
 func (r *run) checkpoint() error {
 	done := r.trainer.Done()
-	if r.dir == nil || r.dir.failed || r.dir.saved == done || len(r.lines) != r.pace.logged(done) {
+	if r.dir == nil || r.dir.failed || r.dir.saved == done && !r.changed || len(r.lines) != r.pace.logged(done) {
 		return nil
 	}
 	theta, err := r.trainer.Parameters()
@@ -344,9 +359,10 @@ func (r *run) checkpoint() error {
 	if m.State, err = r.trainer.State(); err != nil {
 		return err
 	}
-	if len(m.State.Vectors) == 0 {
+	if !r.Rule().Stateful() {
 		m.State = network.State{}
 	}
+	r.changed = false
 	return r.dir.checkpoint(m)
 }
 

@@ -66,7 +66,7 @@ func (r *run) summarizeStopping() {
 		return
 	}
 	s := &r.summary
-	s.StoppedEarly = r.done < r.pace.total
+	s.StoppedEarly = r.done < r.pace.total && r.converged == ""
 	end := "it was not needed"
 	if s.StoppedEarly {
 		end = fmt.Sprintf("at %s, %d evaluations after the best", r.pace.at(r.done), r.Patience)

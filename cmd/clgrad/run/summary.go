@@ -39,6 +39,9 @@ type Summary struct {
 	PeakRSS int64   `json:"peak_rss_bytes"`
 	Model   string  `json:"model,omitempty"` // the file that was saved
 
+	Converged string `json:"converged,omitempty"` // why it ended before all iterations
+	converged string // the same in words
+
 	// Of early stopping.
 	StoppedEarly bool       `json:"stopped_early,omitempty"`
 	Best         *bestShown `json:"best,omitempty"`
@@ -103,8 +106,10 @@ func (r *run) show() error {
 	if r.pace.byEpoch() {
 		first = "first iteration"
 	}
-	fmt.Fprintf(out, "Time: %.1f s for %s, the %s %.3f s, then %s s each (median)\n",
-		s.Seconds, r.pace.count(s.Iterations), first, r.times[0].Seconds(), text.Digits(s.Median))
+	if len(r.times) > 0 {
+		fmt.Fprintf(out, "Time: %.1f s for %s, the %s %.3f s, then %s s each (median)\n",
+			s.Seconds, r.pace.count(s.Iterations), first, r.times[0].Seconds(), text.Digits(s.Median))
+	}
 	if s.PeakRSS > 0 {
 		fmt.Fprintf(out, "Peak memory: %.0f MB\n", float64(s.PeakRSS)/1e6)
 	}
@@ -131,6 +136,9 @@ func optimizerWords(r recipe.Recipe) string {
 	case 2:
 		add("beta1 %g, beta2 %g, epsilon %g", rule.Beta1, rule.Beta2, rule.Epsilon)
 	}
+	if rule.HistorySize > 0 {
+		add("history of %d pairs", rule.HistorySize)
+	}
 	if rule.WeightDecay > 0 {
 		add("weight decay %g", rule.WeightDecay)
 	}
@@ -153,6 +161,9 @@ func optimizerWords(r recipe.Recipe) string {
 func (s Summary) figures() (all []report.Figure) {
 	if v := s.UnscaledTest; v != nil && score.Finite(float64(*v)) {
 		all = append(all, report.Figure{Name: "Test set without scaling", Value: "accuracy " + text.Percent(float64(*v))})
+	}
+	if s.converged != "" {
+		all = append(all, report.Figure{Name: "Converged", Value: s.converged})
 	}
 	if s.stopping != "" {
 		all = append(all, report.Figure{Name: "Early stopping", Value: s.stopping})
