@@ -9,12 +9,13 @@ import (
 	"clgrad/network"
 )
 
-// Ten iterations of L-BFGS on a device have the losses that they have in float64 on the CPU,
-// up to a relative error of 3e-5: PoCL is off by 4e-6.
-// The CPU in float32 is off by less.
+// Seven iterations of L-BFGS on a device have the losses that they have in float64 on the
+// CPU, up to a relative error of 3e-5: PoCL is off by 4e-6. The CPU in float32 is off by less.
+// Later ones need not: a step that a line search interpolates amplifies the roundings before
+// it, and with whole iterations the losses part at the eighth.
 func TestLBFGS(t *testing.T) {
 	t.Parallel()
-	const bound = 3e-5
+	const bound, iterations = 3e-5, 7
 	run := func(s network.Samples, b network.Backend) (losses []float64) {
 		t.Helper()
 		defer b.Close()
@@ -38,7 +39,7 @@ func TestLBFGS(t *testing.T) {
 		if err := tr.SetParameters(theta, 0); err != nil {
 			t.Fatal(err)
 		}
-		d := network.Descent{Iterations: 10, LearningRate: 1, Rule: network.NewRule(network.LBFGS)}
+		d := network.Descent{Iterations: iterations, LearningRate: 1, Rule: network.NewRule(network.LBFGS)}
 		d.Rule.WeightDecay = 1e-3
 		if err := tr.Descend(context.Background(), d, func(i network.Iteration) error {
 			losses = append(losses, i.Loss)
@@ -50,7 +51,7 @@ func TestLBFGS(t *testing.T) {
 	}
 	for name, s := range map[string]network.Samples{"dense": noise(500, 20), "sparse": sparse(500, 20)} {
 		want := run(s, cpu.New[float64]())
-		if want[9] > want[0]*0.9 {
+		if want[iterations-1] > want[0]*0.95 {
 			t.Fatalf("%s: losses %v", name, want)
 		}
 		near := func(what string, got []float64, bound float64) {
