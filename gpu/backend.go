@@ -172,6 +172,9 @@ func (b *Backend) settings(sizes []int, plan network.ShardPlan) (c kernels.Confi
 	if err == nil {
 		err = c.Check(b.s.device.limits())
 	}
+	if err == nil && c.Step != nil && c.Packed.ItemRows != c.Step.Rows {
+		err = fmt.Errorf("whole iterations are of groups of %d rows, packed input has groups of %d", c.Step.Rows, c.Packed.ItemRows)
+	}
 	if err == nil {
 		err = c.CheckFirst(sizes[0], sizes[1])
 	}

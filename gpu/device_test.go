@@ -556,7 +556,7 @@ func TestBrokenKernels(t *testing.T) {
 			"if (range == 0)                                                                        \\\n            TILED(step_bias, v)(B, D(l, 0)",
 			"if (range < 0)                                                                        \\\n            TILED(step_bias, v)(B, D(l, 0)", "steps"},
 		{"transposed weights of before, whole iterations", whole, "step_register.cl",
-			"wt[(ulong)(v * WIDTH + c) * ldwt + j] = y[c];", ";", "steps"},
+			"wt[(ulong)(v * WIDTH + c) * ldwt + j] = y.s[c];", ";", "steps"},
 		{"feature without entries, whole iterations", whole, "step_register.cl",
 			"#if RULE == GD\n        if (q == last && decay == 0.0f)", "#if RULE != SUM\n        if (q == last)", "steps"},
 		{"loss of the last rows, whole iterations", whole, "step_register.cl",

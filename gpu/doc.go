@@ -22,12 +22,15 @@
 // Where a kernel does not build or run, or gives a wrong result, Propose takes the next
 // variant and tests that (package kernels):
 //
+//	whole iterations → one operation after the other
 //	packed input → dense input
 //	bytes → float32 input
 //	register tile → tile in local memory → naive kernel
 //
 // [Options].Note is told so in one line. Where no variant of an operation passes, Propose fails, and names
-// operation and device. Prepare replaces nothing: a plan is computed exactly or refused.
+// operation and device. Prepare replaces nothing: a plan is computed exactly or refused. The
+// kernels of an update rule other than gd are tested on their first use, when the plan is
+// fixed: where they fail, that is an error.
 //
 // # Isolation
 //

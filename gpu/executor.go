@@ -44,7 +44,7 @@ func (e *executor) trust(rule kernels.Rule) error {
 	c := e.config
 	c.Rule = rule
 	if err := e.verify(c, e.sizes, e.plan); err != nil {
-		return e.s.fail("self-test of the kernels of "+strings.ToLower(string(rule)), unwrapped(err))
+		return e.s.fail("self-test of the kernels of "+strings.ToLower(string(rule))+", which another optimizer or the CPU does without", unwrapped(err))
 	}
 	e.trusted[rule] = true
 	return nil

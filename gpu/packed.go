@@ -4,10 +4,7 @@ import (
 	"encoding/binary"
 	"math"
 	"math/bits"
-	"runtime"
 	"slices"
-	"sync"
-	"sync/atomic"
 	"unsafe"
 
 	"clgrad/kernels"
@@ -120,6 +117,7 @@ const maxStepDensity = 1. / 3
 // (784-128-10 on two Zen 3 cores: blocks of 256 to 1024 rows take the same time, of 2048 half as
 // long again, of 8192 three times as long.)
 const (
+	minStepRows   = 8 // fewer make the index of a block larger than its data
 	maxStepRows   = 1024
 	stepBlockRows = 504 // whole groups of 1 to 4, 6, 8 and 12
 )
@@ -187,18 +185,7 @@ func countEntries(s network.Samples, first, end int) (n int) {
 }
 
 // parallel calls f for 0 … n−1 on all cores.
-func parallel(n int, f func(i int)) {
-	var next atomic.Int64
-	var wait sync.WaitGroup
-	for range min(n, runtime.GOMAXPROCS(0)) {
-		wait.Go(func() {
-			for i := int(next.Add(1)) - 1; i < n; i = int(next.Add(1)) - 1 {
-				f(i)
-			}
-		})
-	}
-	wait.Wait()
-}
+func parallel(n int, f func(i int)) { network.Parallel(n, 1, func(i, _ int) { f(i) }) }
 
 func (p *packedRows) free(s *session) {
 	for _, c := range slices.Backward(p.chunks) {

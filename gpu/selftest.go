@@ -45,7 +45,7 @@ var process memory
 
 // A Failure is an operation whose launches do not build, do not run or are wrong.
 type Failure struct {
-	Operation string `json:"operation"` // of package kernels, network.OpSoftmax or network.OpUpdate
+	Operation string `json:"operation"` // of package kernels, network.OpSoftmax, network.OpUpdate or opStep
 	N         int    `json:"n"`         // inputs and outputs of a layer; 0, 0 of what is no product
 	P         int    `json:"p"`
 	First     bool   `json:"first"`  // the layer is the first

@@ -116,7 +116,7 @@ func (l *layerTest) prepare(e *executor, dry bool) (err error) {
 		if err != nil {
 			return m
 		}
-		m = network.Matrix{Rows: rows, Cols: cols, Stride: network.AlignUp(cols)}
+		m = network.Matrix{Rows: rows, Cols: cols, Stride: network.Stride(cols)}
 		if m.Buffer, err = e.NewBuffer(rows * m.Stride); err == nil {
 			l.made = append(l.made, m.Buffer)
 		}

@@ -31,7 +31,7 @@ func (t softmaxTest) run(e *executor, dry bool) (err error) {
 			err = errors.Join(err, c.Close())
 		}
 	}()
-	z := network.Matrix{Rows: t.rows, Cols: t.classes, Stride: network.AlignUp(t.classes)}
+	z := network.Matrix{Rows: t.rows, Cols: t.classes, Stride: network.Stride(t.classes)}
 	if z.Buffer, err = e.NewBuffer(z.Rows * z.Stride); err != nil {
 		return err
 	}

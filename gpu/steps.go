@@ -261,7 +261,7 @@ func (f *featureIndex) load(x *input, s network.Samples) error {
 	for from := 0; from < len(counts); {
 		end, entries := from, 0
 		var starts []uint32
-		for ; end < len(counts) && (end == from || entries+totals[end] <= limit); end++ {
+		for ; end < len(counts) && (end == from || entries+totals[end] <= limit && len(starts)+x.features+1 <= limit/2); end++ {
 			f.chunkOf, f.first = append(f.chunkOf, len(f.chunks)), append(f.first, len(starts))
 			for j, n := range counts[end] {
 				counts[end][j] = uint32(entries)

@@ -196,11 +196,14 @@ static inline void NAME(step_dense)(
 #if RULE != SUM
 #pragma unroll
         for (int v = 0; v < V; v++) {
-            float y[WIDTH];
-            *(vector *)y = sum[i][v];
+            union {
+                vector v;
+                float s[WIDTH];
+            } y;
+            y.v = sum[i][v];
 #pragma unroll
             for (int c = 0; c < WIDTH; c++)
-                wt[(ulong)(v * WIDTH + c) * ldwt + j] = y[c];
+                wt[(ulong)(v * WIDTH + c) * ldwt + j] = y.s[c];
         }
 #endif
     }

@@ -219,13 +219,13 @@ func (t *Trainer) Evaluate(gradient []float64) (loss float64, correct int, err e
 		return 0, 0, fmt.Errorf("gradient of %d elements where the layout has %d", len(gradient), t.layout.Len)
 	}
 	sums, parts := make([]Record, len(t.shards)), make([][]float64, len(t.shards))
-	err = t.each(func(i int, s *shard) error {
+	err = t.each(func(i int, s *shard) (err error) {
 		n := s.batches[len(s.batches)-1]
 		r, err := s.exec.NewRecorder(n)
 		if err != nil {
 			return err
 		}
-		defer r.Close()
+		defer func() { err = errors.Join(err, r.Close()) }()
 		if err := s.evaluate(0, n, t.plan.Rows, r, 0); err != nil {
 			return err
 		}

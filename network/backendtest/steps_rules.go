@@ -44,7 +44,7 @@ func stepsNotFinite(s *session, name string, sizes []int, r network.Rule) {
 	blocks := []int{12, 5}
 	f := newStepFixture(name, sizes, blocks, true)
 	w, b := f.layout.Layer(0)
-	last, _ := f.layout.Layer(f.layout.Layers() - 1)
+	last, lastBias := f.layout.Layer(f.layout.Layers() - 1)
 	type place struct {
 		what   string
 		vector int // 0 are the parameters
@@ -53,7 +53,7 @@ func stepsNotFinite(s *session, name string, sizes []int, r network.Rule) {
 	}
 	places := []place{
 		{"first bias", 0, b.Offset, true},
-		{"last bias", 0, f.layout.Len - network.AlignUp(last.Cols) + last.Cols - 1, true},
+		{"last bias", 0, lastBias.Offset + last.Cols - 1, true},
 		{"weight of a feature in all rows", 0, w.Offset + alwaysFeature*w.Stride + w.Cols - 1, true},
 		{"last weight", 0, last.Offset + (last.Rows-1)*last.Stride + last.Cols - 1, false},
 	}
@@ -63,7 +63,7 @@ func stepsNotFinite(s *session, name string, sizes []int, r network.Rule) {
 	for k := range r.States() {
 		places = append(places,
 			place{fmt.Sprintf("state %d of a feature in no row", k+1), 1 + k, w.Offset + neverFeature*w.Stride, false},
-			place{fmt.Sprintf("state %d of the last bias", k+1), 1 + k, f.layout.Len - network.AlignUp(last.Cols) + last.Cols - 1, false})
+			place{fmt.Sprintf("state %d of the last bias", k+1), 1 + k, lastBias.Offset + last.Cols - 1, false})
 	}
 	for _, p := range places {
 		for _, bad := range []float64{math.NaN(), math.Inf(1)} {

@@ -51,7 +51,7 @@ type Recipe struct {
 	Epochs          Count   `json:"epochs,omitempty" placeholder:"N" of:"iterations" help:"Number of epochs, in place of --iterations. An epoch visits the training set once."`
 	Backend         Backend `json:"backend" default:"auto" help:"What to compute on: auto (the best OpenCL device, otherwise the CPU), cpu (float32), cpu64 (float64), opencl (the best OpenCL device), opencl:P.D (device D of platform P, see clgrad devices) or opencl:NAME (a part of the device's name)."`
 	LogEvery        Count   `json:"log_every,omitempty" placeholder:"N" of:"batch-size" help:"Report every N iterations, and the last. Default: 10, an epoch with --batch-size."`
-	CheckpointEvery Period  `json:"checkpoint_every,omitempty" default:"0" placeholder:"N" help:"Keep a checkpoint every N iterations, from which --resume can go on. With 0 there is one only where a signal stops the run."`
+	CheckpointEvery Period  `json:"checkpoint_every,omitempty" default:"0" placeholder:"N" help:"Keep a checkpoint every N iterations, from which --resume can go on. With 0 a run keeps its last one, and that of a signal that stops it."`
 	KeepCheckpoints Count   `json:"keep_checkpoints" default:"3" help:"How many checkpoints to keep, the newest ones."`
 	Passes          Share   `json:"passes,omitempty" placeholder:"SHARE" help:"Say at which iteration the training accuracy first reaches this share, as in 0.85."`
 	Predict         Form    `json:"predictions,omitempty" name:"predictions" placeholder:"FORM" help:"Predict the test set at the end: table (row, predicted and actual label in predictions.csv) or kaggle (ImageId,Label in submission.csv)."`

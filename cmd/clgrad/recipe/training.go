@@ -25,13 +25,13 @@ type Training struct {
 	HistorySize Count `json:"history_size,omitempty" placeholder:"N" of:"optimizer" help:"Pairs of steps and changes of the gradient that lbfgs keeps. Default: 10."`
 
 	Schedule      network.Shape `json:"schedule" default:"constant" enum:"constant,step,cosine" help:"How the learning rate changes: ${enum}. step multiplies it by --gamma every --step-size iterations. cosine takes it to 0 at --schedule-steps."`
-	ScheduleSteps Count         `json:"schedule_steps,omitempty" placeholder:"N" of:"schedule,iterations,epochs,batch-size" help:"Iteration at which cosine ends. Default: the run's last."`
+	ScheduleSteps Count         `json:"schedule_steps,omitempty" placeholder:"N" of:"schedule,iterations,epochs,batch-size,data,samples,validation,divide,shifts" help:"Iteration at which cosine ends. Default: the run's last."`
 	StepSize      Count         `json:"step_size,omitempty" placeholder:"N" of:"schedule" help:"Iterations of a step of the schedule step."`
 	Gamma         Share         `json:"gamma,omitempty" placeholder:"GAMMA" of:"schedule" help:"What the schedule step multiplies the rate by. Default: 0.1."`
 	Warmup        Period        `json:"warmup,omitempty" default:"0" placeholder:"N" help:"Let the learning rate rise linearly over the first N iterations."`
 
 	EarlyStopping bool  `json:"early_stopping,omitempty" help:"Evaluate the validation set every --log-every iterations, and end with the parameters that had its lowest loss: after --patience evaluations without a lower one, or at the last iteration."`
-	Patience      Count `json:"patience,omitempty" placeholder:"N" help:"Evaluations that --early-stopping waits for a lower loss. Default: 10."`
+	Patience      Count `json:"patience,omitempty" placeholder:"N" of:"early-stopping" help:"Evaluations that --early-stopping waits for a lower loss. Default: 10."`
 }
 
 // DefaultRate returns the learning rate of an optimizer where none is given.

@@ -72,7 +72,7 @@ func (r *run) summarizeStopping() {
 		end = fmt.Sprintf("at %s, %d evaluations after the best", r.pace.at(r.done), r.Patience)
 	}
 	if r.best == nil {
-		s.stopping = end + "; no evaluation found a finite loss, and these are the last parameters"
+		s.stopping = end + "; there was no evaluation with a finite loss, and these are the last parameters"
 		return
 	}
 	s.Best = &bestShown{Iteration: r.best.Iteration, ValidationLoss: network.Number(r.best.Loss)}
