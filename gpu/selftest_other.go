@@ -112,11 +112,11 @@ func ruleUpdate(o network.Optimizer) network.Update {
 	return u
 }
 
-// roundings is how far from the formula, in learning rates, an update may be for the roundings
-// that are not emulated: of Adam's quotient, which is about 1.
-func roundings(u network.Update) float64 {
+// roundings is how far from the formula an updated parameter may be for the roundings that are
+// not emulated: of Adam's root and quotient, which is large where the root is small.
+func roundings(u network.Update, want float64) float64 {
 	if u.States() == 2 {
-		return 1e-5
+		return 1e-5 * (u.LearningRate + math.Abs(want))
 	}
 	return 0
 }
@@ -203,7 +203,7 @@ func (t updateTest) run(e *executor, dry bool) (err error) {
 			all[i] = values(i, from)
 		}
 		for i, v := range got {
-			if want, _, _ := ruled(u, all[0][i], all[1][i], all[2][i], all[3][i]); v != want && !(math.Abs(v-want) <= roundings(u)) {
+			if want, _, _ := ruled(u, all[0][i], all[1][i], all[2][i], all[3][i]); v != want && !(math.Abs(v-want) <= roundings(u, want)) {
 				return wrong("element %d of %s by %s is %v where %v is expected", from+i, network.OpUpdate, t.rule, v, want)
 			}
 		}

@@ -64,7 +64,7 @@ func (t stepTest) run(e *executor, dry bool) (err error) {
 		return err
 	}
 	made = append(made, r)
-	u := ruleUpdate(t.rule)
+	u, descent := ruleUpdate(t.rule), ruleUpdate(network.GD)
 	var state []network.Vector
 	for range u.States() {
 		b, err := e.NewBuffer(t.layout.Len)
@@ -93,7 +93,7 @@ func (t stepTest) run(e *executor, dry bool) (err error) {
 		return err
 	}
 	if !dry {
-		if err := t.compare(e, "gradient", g, r, func(_, sum float64) float64 { return sum }); err != nil {
+		if err := t.compare(e, "gradient", descent, g, r, func(_, sum float64) float64 { return sum }); err != nil {
 			return err
 		}
 	}
@@ -102,15 +102,11 @@ func (t stepTest) run(e *executor, dry bool) (err error) {
 	if err := errors.Join(st.rows(block, t.m, e.own(theta)), st.columns(ruleOf(u), u.Factors(), 1, block, e.own(theta), state, r, 0)); err != nil || dry {
 		return err
 	}
-	return t.compare(e, "update by "+string(t.rule), theta, r, func(old, sum float64) float64 {
+	return t.compare(e, "update by "+string(t.rule), u, theta, r, func(old, sum float64) float64 {
 		x, _, _ := ruled(u, old, sum, 0, 0)
 		return x
 	})
 }
-
-// tolerance returns what an element may be off: nothing but of Adam, whose root and quotient
-// are rounded.
-func (t *stepTest) tolerance() float64 { return roundings(ruleUpdate(t.rule)) * t.alpha }
 
 // prepare makes parameters and samples and computes with them; where the run is dry, it makes
 // what is loaded alone.
@@ -222,8 +218,8 @@ func (t *stepTest) row(i int, inputs [][][]int) {
 }
 
 // compare compares a sample of what buffer v holds in the network's layout with
-// finish(θ, gradient), and the record.
-func (t *stepTest) compare(e *executor, what string, v network.Buffer, r network.Recorder, finish func(old, sum float64) float64) error {
+// finish(θ, gradient), as exactly as the update u is known, and the record.
+func (t *stepTest) compare(e *executor, what string, u network.Update, v network.Buffer, r network.Recorder, finish func(old, sum float64) float64) error {
 	got := make([]float64, t.layout.Len)
 	if err := e.Read(v, 0, got); err != nil {
 		return err
@@ -254,7 +250,7 @@ func (t *stepTest) compare(e *executor, what string, v network.Buffer, r network
 			}
 			old := span.Row(t.theta, at)
 			for j, v := range span.Row(got, at) {
-				if want := float64(float32(finish(old[j], sums[j]))); v != want && !(math.Abs(v-want) <= t.tolerance()) {
+				if want := float64(float32(finish(old[j], sums[j]))); v != want && !(math.Abs(v-want) <= roundings(u, want)) {
 					return wrong("%s of layer %d of %v on %d rows: element (%d, %d) is %v where %v is expected", what, l+1, t.sizes, t.rows, k, j, v, want)
 				}
 			}

@@ -354,3 +354,36 @@ func TestSelfTestCoversRun(t *testing.T) {
 		}
 	}
 }
+
+// The self-test of every rule passes where the kernels are right, whatever the network: it has
+// no numbers whose own rounding goes beyond what it allows.
+func TestSelfTestOfRules(t *testing.T) {
+	t.Parallel()
+	for _, d := range usableDevices(t) {
+		b, err := Open(d, Options{Untested: true})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer b.Close()
+		e := b.executor(b.config, nil, network.ShardPlan{})
+		for _, o := range network.Optimizers() {
+			if o == network.LBFGS {
+				continue // which has no kernel
+			}
+			for _, n := range []int{16, 13 * network.Align, 113056, 459536, 1 << 20} {
+				if err := (updateTest{n, o}).run(e, false); err != nil {
+					t.Errorf("%s: %v", d.ID(), err)
+				}
+			}
+			if b.config.Step == nil {
+				continue
+			}
+			e.config.Packed = e.config.Step.Tile(*e.config.Packed)
+			for _, rows := range []int{8, 60, 504} {
+				if err := (stepTest{sizes: []int{30, 17, 10}, rows: rows, rule: o}).run(e, false); err != nil {
+					t.Errorf("%s: %v", d.ID(), err)
+				}
+			}
+		}
+	}
+}
