@@ -135,8 +135,8 @@ func TestTuneSteps(t *testing.T) {
 		return time.Millisecond
 	}}
 	sizes, s := []int{100, 3}, tinyPacked()
-	if step := stepSearchOf(t, a, fakeDevice, sizes, s, TuneOptions{BatchRows: 7, Options: Options{Untested: true}}); step.rows != 7 || step.samples.Rows != 21 {
-		t.Errorf("batches of 7 rows: blocks of %d, of %d rows together", step.rows, step.samples.Rows)
+	if step := stepSearchOf(t, a, fakeDevice, sizes, s, TuneOptions{BatchRows: 11, Options: Options{Untested: true}}); step.rows != 11 || step.samples.Rows != 22 {
+		t.Errorf("batches of 11 rows: blocks of %d, of %d rows together", step.rows, step.samples.Rows)
 	}
 	var progress []string
 	tuning, shapes, err := tune(t.Context(), a, fakeDevice, sizes, s, TuneOptions{

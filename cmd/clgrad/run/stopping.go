@@ -72,7 +72,11 @@ func (r *run) summarizeStopping() {
 		end = fmt.Sprintf("at %s, %d evaluations after the best", r.pace.at(r.done), r.Patience)
 	}
 	if r.best == nil {
-		s.stopping = end + "; there was no evaluation with a finite loss, and these are the last parameters"
+		what := "no evaluation had a finite loss"
+		if r.done < r.pace.every {
+			what = fmt.Sprintf("no evaluation took place, there is one after every %d iterations", r.pace.every)
+		}
+		s.stopping = fmt.Sprintf("%s; %s; these are the last parameters", end, what)
 		return
 	}
 	s.Best = &bestShown{Iteration: r.best.Iteration, ValidationLoss: network.Number(r.best.Loss)}
