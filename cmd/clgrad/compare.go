@@ -35,8 +35,8 @@ type compareCommand struct {
 	Cold      bool           `help:"Run no epoch of warm-up before the first. Seconds then have what drivers compile."`
 	Seeds     recipe.Count   `default:"1" help:"Number of runs of each entry, with seeds from --seed on. Figures are medians."`
 
-	Data       recipe.Path        `default:"mnist" help:"Data set, as for train."`
-	Label      recipe.Path        `placeholder:"COLUMN" help:"Column of a CSV file that holds the labels. Without it: the column named label."`
+	Data recipe.Path `default:"mnist" help:"Data set, as for train."`
+	recipe.Reading
 	Test       recipe.Path        `placeholder:"FILE" help:"CSV file with the test set."`
 	Divide     recipe.Division    `placeholder:"TRAIN,TEST" help:"Shuffle all rows of the data set by --seed, and take so many for training and for testing."`
 	Samples    recipe.Count       `placeholder:"N" help:"Use only the first N rows of the training set and of the test set."`
@@ -95,7 +95,7 @@ func (n *batchSize) UnmarshalText(text []byte) error {
 // Run compares the entries and writes what it found.
 func (c compareCommand) Run(a *app) (err error) {
 	f := modelFlags{recipe.Setup{
-		Data: c.Data, Label: c.Label, Test: c.Test, Divide: c.Divide, Samples: c.Samples, Validation: c.Validation, Shifts: c.Shifts,
+		Reading: c.Reading, Data: c.Data, Test: c.Test, Divide: c.Divide, Samples: c.Samples, Validation: c.Validation, Shifts: c.Shifts,
 		Layers: c.Layers, Preprocess: c.Preprocess, Init: c.Init, Seed: c.Seed, Precision: c.Precision,
 	}}
 	if c.HistorySize > 0 && !slices.Contains(c.Optimizer, optimizerName(network.LBFGS)) {

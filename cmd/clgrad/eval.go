@@ -16,9 +16,9 @@ import (
 )
 
 type evalCommand struct {
-	Model   recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
-	Data    recipe.Path `placeholder:"DATA" help:"Data set, as for train. Without it: the one that the model was trained on."`
-	Label   recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that holds the labels. Without it: the column that held them in training."`
+	Model recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
+	Data  recipe.Path `placeholder:"DATA" help:"Data set, as for train. Without it: the one that the model was trained on."`
+	recipe.Reading
 	Test    recipe.Path `placeholder:"FILE" help:"CSV file with the test set."`
 	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME, as for train."`
 	JSON    bool        `name:"json" help:"Print one JSON object."`
@@ -112,16 +112,17 @@ func (c evalCommand) Run(a *app) (err error) {
 // training set is without the shifted copies that the model may have been trained on;
 // shifts says how far those are moved.
 func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts recipe.Pixels, err error) {
-	if c.Data == "" && (c.Label != "" || c.Test != "") {
-		return set, 0, misused("--label and --test say more of --data: give that too")
+	if c.Data == "" && (c.Reading != recipe.Reading{} || c.Test != "") {
+		return set, 0, misused("--test and what says how files are read belong to --data: give that too")
 	}
-	setup := recipe.Setup{Data: c.Data, Label: c.Label, Test: c.Test}
+	setup := recipe.Setup{Reading: c.Reading, Data: c.Data, Test: c.Test}
 	var trained recipe.Setup
 	if m.Run != nil {
 		if trained, err = recipe.ParseSetup(string(c.Model)+": its setup", m.Run.Setup); err != nil {
 			return set, 0, err
 		}
 	}
+	setup.Reading = setup.Reading.Over(trained.Reading)
 	config := filepath.Join(string(c.Model), recipe.FileName)
 	_, err = os.Stat(config)
 	switch {

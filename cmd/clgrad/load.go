@@ -60,9 +60,9 @@ func loadModel(a *app, path recipe.Path) (checkpoint.Model, error) {
 // loadRows returns rows that are to be predicted: the test set where there is
 // one, otherwise all. Those of a CSV file have the classes and columns of the
 // training set.
-func loadRows(a *app, name, label recipe.Path, classes []string, columns *dataset.Columns) (network.Samples, error) {
+func loadRows(a *app, name recipe.Path, reading recipe.Reading, classes []string, columns *dataset.Columns) (network.Samples, error) {
 	o := a.dataOptions()
-	o.Label, o.Classes, o.Columns, o.Unlabelled = string(label), classes, columns, true
+	o.Reading, o.Classes, o.Columns, o.Unlabelled = reading.Options(), classes, columns, true
 	set, err := dataset.Load(a, string(name), o)
 	if err != nil {
 		return network.Samples{}, err
@@ -72,6 +72,16 @@ func loadRows(a *app, name, label recipe.Path, classes []string, columns *datase
 		return set.Test, nil
 	}
 	return set.Train, nil
+}
+
+// readingOf returns how files are read for a model: as flags say, and where they leave
+// something out, as those of its training were.
+func readingOf(flags recipe.Reading, m checkpoint.Model) (recipe.Reading, error) {
+	if m.Run == nil {
+		return flags, nil
+	}
+	trained, err := recipe.ParseSetup("its setup", m.Run.Setup)
+	return flags.Over(trained.Reading), err
 }
 
 // noteColumns says so where the names of a CSV file's columns were not looked at.

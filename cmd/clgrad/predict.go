@@ -17,9 +17,9 @@ import (
 )
 
 type predictCommand struct {
-	Model         recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
-	Data          recipe.Path `required:"" placeholder:"DATA" help:"Rows to predict: a data set, as for train. If it has a test set, that is taken. Labels are not needed."`
-	Label         recipe.Path `placeholder:"COLUMN" help:"Column of a CSV file that holds labels. Without it: the column that held them in training."`
+	Model recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
+	Data  recipe.Path `required:"" placeholder:"DATA" help:"Rows to predict: a data set, as for train. If it has a test set, that is taken. Labels are not needed."`
+	recipe.Reading
 	Out           recipe.Path `placeholder:"FILE" help:"Write to this file instead of standard output."`
 	Probabilities bool        `help:"Also write the probability of every class."`
 	Kaggle        bool        `xor:"form" help:"Write ImageId,Label, as Kaggle's digit recogniser takes it."`
@@ -39,7 +39,11 @@ func (c predictCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	samples, err := loadRows(a, c.Data, c.Label, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns)
+	reading, err := readingOf(c.Reading, m)
+	if err != nil {
+		return fmt.Errorf("%s: %w", c.Model, err)
+	}
+	samples, err := loadRows(a, c.Data, reading, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns)
 	if err != nil {
 		return err
 	}

@@ -111,8 +111,8 @@ func (c trainCommand) Run(a *app) error {
 	o := run.Options{
 		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, Patience: lockPatience,
 		JSON: c.JSON, Command: a.command(), Out: a.out, Note: a.note, Screen: a.screen, Data: a.dataOptions(),
-		Rows: func(name recipe.Path, set dataset.Set) (network.Samples, error) {
-			return loadRows(a, name, "", classNames(set.ClassNames, set.Classes), set.Columns)
+		Rows: func(r recipe.Recipe, set dataset.Set) (network.Samples, error) {
+			return loadRows(a, r.Rows, r.Reading, classNames(set.ClassNames, set.Classes), set.Columns)
 		},
 		Model: func(name recipe.Path) (checkpoint.Model, error) { return loadModel(a, name) },
 		Start: func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {

@@ -310,7 +310,7 @@ func TestLoadTables(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			dir := writeDir(t, map[string][]byte{"train.csv": []byte(test.train), "test.csv": gzipped([]byte(test.test))})
-			o := Options{Label: test.label, Test: filepath.Join(dir, "test.csv")}
+			o := Options{Reading: Reading{Label: test.label}, Test: filepath.Join(dir, "test.csv")}
 			got, err := Load(t.Context(), filepath.Join(dir, "train.csv"), o)
 			if err != nil {
 				t.Fatal(err)
@@ -369,7 +369,7 @@ func TestLoadTableAlone(t *testing.T) {
 // Label columns and test files mean something for tables only.
 func TestLoadNoTable(t *testing.T) {
 	dir := t.TempDir()
-	for name, o := range map[string]Options{"mnist": {Label: "a"}, dir: {Test: "b"}} {
+	for name, o := range map[string]Options{"mnist": {Reading: Reading{Label: "a"}}, dir: {Test: "b"}} {
 		if _, err := Load(t.Context(), name, o); err == nil || !strings.HasPrefix(err.Error(), name+": knows its labels and its test set") {
 			t.Errorf("%s: got %v", name, err)
 		}

@@ -352,7 +352,7 @@ func TestLoadNPZOptions(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := path + ": knows its labels and its test set: only for a CSV file can a label column or a test file be given"
-	if _, err := Load(t.Context(), path, Options{Label: "1"}); err == nil || err.Error() != want {
+	if _, err := Load(t.Context(), path, Options{Reading: Reading{Label: "1"}}); err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}
 	ctx, cancel := context.WithCancel(t.Context())

@@ -47,10 +47,7 @@ type Options struct {
 	// or went wrong on the way: downloads, damaged files, an unwritable cache.
 	Log func(line string)
 
-	// Label is the column of a CSV file that holds the labels: its name in the
-	// header or its number, counted from 1; "" is that of Columns, or the column
-	// named label.
-	Label string
+	Reading
 
 	// Columns are those that a CSV file has to have, as those of the set that a
 	// network was trained on: features are put into their order by their names

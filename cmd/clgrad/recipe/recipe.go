@@ -75,7 +75,7 @@ type Origin struct {
 // (tag of:"data") are not taken from a recipe where --data is given.
 type Setup struct {
 	Data       Path               `json:"data,omitempty" default:"mnist" help:"Data set: a name (clgrad data list), a directory of IDX files, a CSV file or an NPZ file."`
-	Label      Path               `json:"label,omitempty" placeholder:"COLUMN" of:"data" help:"Column of a CSV file that holds the labels, by name or number. Without it: the column named label."`
+	Reading
 	Test       Path               `json:"test,omitempty" placeholder:"FILE" of:"data" help:"CSV file with the test set. Without it a CSV file has none."`
 	Divide     Division           `json:"divide,omitempty" placeholder:"TRAIN,TEST" of:"data" help:"Shuffle all rows of the data set by --seed, and take so many for training and for testing, as in 42000,28000."`
 	Samples    Count              `json:"samples,omitempty" placeholder:"N" help:"Use only the first N rows of the training set and of the test set."`

@@ -15,7 +15,7 @@ import (
 // options say what the setup does not: where sets are looked for, and which classes
 // and columns a CSV file has.
 func (s Setup) Load(ctx context.Context, o dataset.Options) (set dataset.Set, err error) {
-	o.Label, o.Test = string(s.Label), string(s.Test)
+	o.Reading, o.Test = s.Reading.Options(), string(s.Test)
 	if set, err = dataset.Load(ctx, string(s.Data), o); err != nil {
 		return set, err
 	}

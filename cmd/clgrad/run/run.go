@@ -50,9 +50,9 @@ type Options struct {
 	Screen   bool                             // Out is a terminal
 
 	Data dataset.Options
-	// Rows loads the rows that Recipe.Rows names, which are to be predicted by a
+	// Rows loads the rows that the recipe's Rows names, which are to be predicted by a
 	// network that was trained on the set.
-	Rows func(name recipe.Path, set dataset.Set) (network.Samples, error)
+	Rows func(r recipe.Recipe, set dataset.Set) (network.Samples, error)
 	// Model loads the model that Recipe.From names.
 	Model func(name recipe.Path) (checkpoint.Model, error)
 	// Start opens the recipe's backend and starts there.
@@ -197,7 +197,7 @@ func (r *run) load() (err error) {
 	if _, r.rows = heldOutRows(r.set); r.Rows == "" {
 		return r.ctx.Err()
 	}
-	if r.rows, err = r.opts.Rows(r.Rows, r.set); err != nil {
+	if r.rows, err = r.opts.Rows(r.Recipe, r.set); err != nil {
 		return fmt.Errorf("--predict: %w", err)
 	}
 	if r.rows.Features != r.set.Train.Features {

@@ -1,0 +1,166 @@
+package recipe
+
+import (
+	"encoding/csv"
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"unicode/utf8"
+
+	"clgrad/network/dataset"
+)
+
+// A Reading says how the files of a data set are read where there is more than one way.
+// What it leaves out is found out from the files, and said where another way was possible.
+type Reading struct {
+	Label     Path            `json:"label,omitempty" placeholder:"COLUMN" of:"data" help:"Column of a table that holds the labels, by name or number. Without it: the column named label."`
+	Header    dataset.Header  `json:"header,omitempty" placeholder:"auto|yes|no" of:"data" help:"Whether the first line of a CSV file has the columns' names. Without it: it has where a field of it is no number."`
+	Separator Separator       `json:"separator,omitempty" placeholder:"CHARACTER" of:"data" help:"What stands between the fields of a CSV file: one character, tab or space. Without it: the one of comma, semicolon and tab that the first lines agree on."`
+	Ignore    ColumnList      `json:"ignore,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are no features, by name or number, as in id,3."`
+	Features  ColumnList      `json:"features,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are features, by name or number, in place of all."`
+	Missing   dataset.Missing `json:"missing,omitempty" placeholder:"refuse|drop|mean" of:"data" help:"What becomes of a feature without a value (an empty field, NA, NaN, null or ?). drop leaves out its row. mean puts the mean of its column in the training set there. Without it: an error says where."`
+	Shape     Dimensions      `json:"shape,omitempty" placeholder:"HxWxC" of:"data" help:"Shape of a sample, as in 28x28 or 32x32x3: that of an image in a table or an array, and that to which pictures are brought."`
+	Arrays    ArrayNames      `json:"arrays,omitempty" placeholder:"x=NAME,y=NAME" of:"data" help:"Which arrays of an NPZ file hold what: x, y, x_val, y_val, x_test and y_test."`
+	Transpose bool            `json:"transpose,omitempty" of:"data" help:"Exchange rows and columns of each image, as EMNIST's files need it."`
+	Numbers   bool            `json:"numbers_as_classes,omitempty" name:"numbers-as-classes" of:"data" help:"Take labels for classes that look like measurements: fractions that nearly all differ."`
+}
+
+// Options says the same to package dataset.
+func (r Reading) Options() dataset.Reading {
+	columns := func(l ColumnList) []string { names, _ := l.names(); return names }
+	shape, _ := r.Shape.sizes()
+	arrays, _ := r.Arrays.names()
+	separator, _ := r.Separator.rune()
+	return dataset.Reading{
+		Label: string(r.Label), Header: r.Header, Separator: separator, Ignore: columns(r.Ignore), Features: columns(r.Features),
+		Missing: r.Missing, Shape: shape, Arrays: arrays, Transpose: r.Transpose, Numbers: r.Numbers,
+	}
+}
+
+// Over returns the reading with what it leaves out taken from another.
+func (r Reading) Over(other Reading) Reading {
+	to, from := reflect.ValueOf(&r).Elem(), reflect.ValueOf(other)
+	for i := range to.NumField() {
+		if to.Field(i).IsZero() {
+			to.Field(i).Set(from.Field(i))
+		}
+	}
+	return r
+}
+
+// A Separator is the character between fields, in words where it is not seen.
+type Separator string
+
+func (s Separator) rune() (rune, error) {
+	switch s {
+	case "":
+		return 0, nil
+	case "tab", `\t`:
+		return '\t', nil
+	case "space":
+		return ' ', nil
+	}
+	r, size := utf8.DecodeRuneInString(string(s))
+	if r == utf8.RuneError || size < len(s) || strings.ContainsRune("\"\r\n+-.0123456789", r) {
+		return 0, fmt.Errorf("separator %.20q: one character that is no part of a number, tab or space is expected", string(s))
+	}
+	return r, nil
+}
+
+// UnmarshalText refuses what separates nothing.
+func (s *Separator) UnmarshalText(text []byte) (err error) {
+	*s = Separator(text)
+	if len(text) == 0 {
+		return fmt.Errorf("separator %q: one character, tab or space is expected", text)
+	}
+	_, err = s.rune()
+	return err
+}
+
+// A ColumnList names columns, separated by commas and quoted as a line of a CSV file is.
+type ColumnList string
+
+func (l ColumnList) names() ([]string, error) {
+	if l == "" {
+		return nil, nil
+	}
+	r := csv.NewReader(strings.NewReader(string(l)))
+	r.TrimLeadingSpace = true
+	names, err := r.Read()
+	if err == nil && r.InputOffset() < int64(len(l)) || slices.Contains(names, "") {
+		err = fmt.Errorf("a line")
+	}
+	if err != nil {
+		return nil, fmt.Errorf("columns %.80q: names or numbers separated by commas are expected, a name with a comma in double quotes", string(l))
+	}
+	return names, nil
+}
+
+// UnmarshalText parses such a list.
+func (l *ColumnList) UnmarshalText(text []byte) (err error) {
+	*l = ColumnList(text)
+	if len(text) == 0 {
+		return fmt.Errorf("columns %q: names or numbers separated by commas are expected", text)
+	}
+	_, err = l.names()
+	return err
+}
+
+// Dimensions are those of a sample, as in 28x28.
+type Dimensions string
+
+func (d Dimensions) sizes() (sizes []int, err error) {
+	if d == "" {
+		return nil, nil
+	}
+	for _, part := range strings.Split(strings.ReplaceAll(string(d), "×", "x"), "x") {
+		n, err := count(part, 1)
+		if err != nil || len(sizes) == 3 {
+			return nil, fmt.Errorf("shape %.40q: up to three sizes are expected, as in 28x28 or 32x32x3", string(d))
+		}
+		sizes = append(sizes, n)
+	}
+	return sizes, nil
+}
+
+// UnmarshalText parses up to three sizes.
+func (d *Dimensions) UnmarshalText(text []byte) (err error) {
+	*d = Dimensions(text)
+	if len(text) == 0 {
+		return fmt.Errorf("shape %q: up to three sizes are expected, as in 28x28 or 32x32x3", text)
+	}
+	_, err = d.sizes()
+	return err
+}
+
+// ArrayNames say which array holds what, as in x=images,y=labels.
+type ArrayNames string
+
+func (a ArrayNames) names() (map[string]string, error) {
+	if a == "" {
+		return nil, nil
+	}
+	known := []string{"x", "y", "x_val", "y_val", "x_test", "y_test"}
+	names := map[string]string{}
+	for _, part := range strings.Split(string(a), ",") {
+		role, name, _ := strings.Cut(part, "=")
+		role, name = strings.TrimSpace(role), strings.TrimSpace(name)
+		if _, twice := names[role]; twice || name == "" || !slices.Contains(known, role) {
+			return nil, fmt.Errorf("arrays %.80q: what they hold and their names are expected, as in x=images,y=labels: %s are possible, each once",
+				string(a), strings.Join(known, ", "))
+		}
+		names[role] = name
+	}
+	return names, nil
+}
+
+// UnmarshalText parses such names.
+func (a *ArrayNames) UnmarshalText(text []byte) (err error) {
+	*a = ArrayNames(text)
+	if len(text) == 0 {
+		return fmt.Errorf("arrays %q: names are expected, as in x=images,y=labels", text)
+	}
+	_, err = a.names()
+	return err
+}
