@@ -104,7 +104,12 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 		c.Packed = nil
 	}
 	if c.Step != nil {
-		if tile, ok := b.steps[kernels.StepKey(sizes)]; ok {
+		standard := kernels.Default(d.Class(), d.ComputeUnits, d.lanes()).Step
+		switch tile, tuned := b.steps[kernels.StepKey(sizes)]; {
+		case tuned:
+			c.Step = &tile
+		case standard != nil && *c.Step == *standard:
+			tile = kernels.DefaultStep(d.ComputeUnits, d.lanes(), sizes[1])
 			c.Step = &tile
 		}
 		c.Packed = c.Step.Tile(*c.Packed)
