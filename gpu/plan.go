@@ -94,7 +94,7 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 		return packed != nil && packable(s) && packedDensity(s, packed.ItemRows) <= maxPackedDensity
 	}
 	// A tuned tile of packed input with other rows is not asked: whole iterations do not use it.
-	if batchRows < minStepRows || !sparse(c.Packed) || !steppable(s, sizes) {
+	if !sparse(c.Packed) || !steppable(d.lanes(), s, sizes, batchRows) {
 		c.Step = nil
 	}
 	c = ofNetwork(c, sizes)
