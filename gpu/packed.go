@@ -122,9 +122,29 @@ const (
 	stepBlockRows = 504 // whole groups of 1 to 4, 6, 8 and 12
 )
 
-// steppable reports whether whole iterations suit samples and a network.
-func steppable(s network.Samples, sizes []int) bool {
-	if len(sizes)-1 > kernels.MaxStepLayers || shifted(s, true) {
+// largeBatch is how many rows fill blocks of single operations. Batches of more take less time
+// so where vectors have 16 elements, and where a gradient of packed rows is of few outputs.
+// Milliseconds an iteration of MNIST on two Zen 4 cores (AVX-512), whole iterations and single
+// operations, medians of three runs of clgrad bench --batch-size ROWS, in turns:
+//
+//	rows of a batch    784-128-10     784-500-150-10    784-10-10
+//	128                0.18   0.39                      0.066  0.11
+//	1024               1.01   1.14    5.8    6.8
+//	4096               4.0    4.2     24     27         1.9    1.6
+//	60000              57     40      341    321        22     9.8
+const (
+	largeBatch = 8192
+	fewOutputs = 16
+)
+
+// steppable reports whether whole iterations suit a device's vectors of lanes float32, samples
+// and a network, in batches of batchRows rows.
+func steppable(lanes int, s network.Samples, sizes []int, batchRows int) bool {
+	switch {
+	case batchRows < minStepRows,
+		batchRows > largeBatch && (lanes >= 16 || sizes[1] <= fewOutputs),
+		len(sizes)-1 > kernels.MaxStepLayers,
+		shifted(s, true):
 		return false
 	}
 	return packedDensity(s, 1) <= maxStepDensity

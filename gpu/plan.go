@@ -94,7 +94,7 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 		return packed != nil && packable(s) && packedDensity(s, packed.ItemRows) <= maxPackedDensity
 	}
 	// A tuned tile of packed input with other rows is not asked: whole iterations do not use it.
-	if batchRows < minStepRows || !sparse(c.Packed) || !steppable(s, sizes) {
+	if !sparse(c.Packed) || !steppable(d.lanes(), s, sizes, batchRows) {
 		c.Step = nil
 	}
 	c = ofNetwork(c, sizes)
@@ -104,7 +104,12 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 		c.Packed = nil
 	}
 	if c.Step != nil {
-		if tile, ok := b.steps[kernels.StepKey(sizes)]; ok {
+		standard := kernels.Default(d.Class(), d.ComputeUnits, d.lanes()).Step
+		switch tile, tuned := b.steps[kernels.StepKey(sizes)]; {
+		case tuned:
+			c.Step = &tile
+		case standard != nil && *c.Step == *standard:
+			tile = kernels.DefaultStep(d.ComputeUnits, d.lanes(), sizes[1])
 			c.Step = &tile
 		}
 		c.Packed = c.Step.Tile(*c.Packed)

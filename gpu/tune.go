@@ -65,15 +65,18 @@ func (t TunedShape) Tiles() (standard, best string) {
 const worthwhile = 0.97
 
 // Tune looks for the fastest tile of each operation of a network on a device, on
-// the exact shapes that its default plan for these samples has. From the default
+// the exact shapes that its default plan for these samples has. Rows are taken in the order
+// that they are given in, which decides what packed input skips: that of training is
+// expected, as of [network.Samples.Ordered]. From the default
 // it goes to neighbouring tiles as long as one is faster, alternating the two,
 // and all operations share the budget by what is left of it. A candidate has to
 // build and run, and on integers, whose sums are exact, a sample of its results has to
 // equal that of the host; what does not is rejected.
 //
 // Where the default plan has whole iterations, half of the budget is for their tile. The
-// other half is for the operations of the plan that it would be without them: scoring, and
-// training on the same shapes by other scaling or data.
+// other half is for the operations of the plan that it would be without them: scoring, but for
+// its packed input, which stands in the groups of the whole iterations' tile, and training on
+// the same shapes by other scaling or data.
 func Tune(ctx context.Context, d Device, sizes []int, s network.Samples, o TuneOptions) (Tuning, []TunedShape, error) {
 	a, err := openCL()
 	if err != nil {

@@ -189,7 +189,7 @@ func TestTuneSteps(t *testing.T) {
 		if err := json.Unmarshal(plan.Settings, &config); err != nil {
 			t.Fatal(err)
 		}
-		want := *kernels.Default(kernels.CPU, fakeDevice.ComputeUnits, fakeDevice.lanes()).Step
+		want := kernels.DefaultStep(fakeDevice.ComputeUnits, fakeDevice.lanes(), c.sizes[1])
 		if c.tuned {
 			want = best
 		}

@@ -159,7 +159,7 @@ func (c Config) Check(l Limits) error {
 
 // Default returns the configuration for a class of device with the given number
 // of compute units, before any tuning. lanes is how many float32 a vector register of a
-// CPU holds.
+// CPU holds. Step is that of a wide first layer, see [DefaultStep].
 //
 // The CPU's were found on two Sapphire Rapids cores with PoCL 3.1, MNIST's 60000
 // rows, milliseconds of the first layer's forward + weight gradient an iteration:
@@ -182,7 +182,6 @@ func Default(class Class, units, lanes int) Config {
 			Forward:        Tile{Variant: Register, ItemRows: 6, ItemCols: 64, Width: 16},
 			WeightGradient: Tile{Variant: Register, ItemRows: 8, ItemCols: 48, Width: 16, Depth: 256, Splits: units},
 			Packed:         &Tile{Variant: Packed, ItemRows: 6, ItemCols: 64, Width: 16, Splits: units},
-			Step:           &StepTile{Rows: 3, Packed: 4, DenseRows: 6, Dense: 4, Gradient: 8, RowItems: units, Ranges: 2 * units},
 			SoftmaxRows:    64,
 			UpdateItem:     4096,
 			RecordGroup:    1,
@@ -192,8 +191,9 @@ func Default(class Class, units, lanes int) Config {
 			c.Forward.ItemCols = 16
 			c.WeightGradient.ItemRows, c.WeightGradient.ItemCols = 5, 16
 			c.Packed.ItemRows, c.Packed.ItemCols = 2, 32
-			c.Step = &StepTile{Rows: 2, Packed: 2, DenseRows: 6, Dense: 1, Gradient: 4, RowItems: units, Ranges: 2 * units}
 		}
+		step := DefaultStep(units, lanes, wideLayer)
+		c.Step = &step
 		c.InputGradient = c.Forward
 		return c
 	}

@@ -82,6 +82,15 @@ func (o Order) Permutation(s Samples, batchRows int, seed uint64) ([]int32, erro
 	return spreadGroups(order, batchRows, random), nil
 }
 
+// Ordered returns the samples in the order of a plan for batches of batchRows rows.
+func (s Samples) Ordered(o Order, batchRows int, seed uint64) (Samples, error) {
+	order, err := o.Permutation(s, batchRows, seed)
+	if err != nil || order == nil {
+		return s, err
+	}
+	return s.gather(order, [][2]int{{0, s.Rows}}), nil
+}
+
 // inOrder returns 0 … n−1.
 func inOrder(n int) []int32 {
 	order := make([]int32, n)

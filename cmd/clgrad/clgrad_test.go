@@ -149,8 +149,15 @@ func TestTrainEverywhere(t *testing.T) {
 		if err := json.Unmarshal([]byte(good(t, "eval", run, "--data", dir, "--backend", name, "--json")), &e); err != nil {
 			t.Fatal(err)
 		}
-		// train has the rows of a full batch in an order of its own.
-		if math.Abs(float64(e.Loss/s.Loss)-1) > 1e-13 || e.TrainAccuracy != s.TrainAccuracy || e.TestLoss != s.TestLoss || e.TestAccuracy != s.TestAccuracy {
+		// train has the rows of a full batch in an order of its own, which changes the order of
+		// the losses' float64 sum. On a device it also changes a row's place in a tile: compilers
+		// contract products and sums into FMAs in a whole tile and not in a short one, or the
+		// other way round, which rounds float32 logits differently.
+		bound := 1e-13
+		if strings.HasPrefix(name, "opencl") {
+			bound = 1e-6
+		}
+		if math.Abs(float64(e.Loss/s.Loss)-1) > bound || e.TrainAccuracy != s.TrainAccuracy || e.TestLoss != s.TestLoss || e.TestAccuracy != s.TestAccuracy {
 			t.Errorf("%s: train found %+v, eval %+v", name, s, e)
 		}
 	}

@@ -102,7 +102,7 @@ func (c compareCommand) Run(a *app) (err error) {
 		return misused("--history-size: it belongs to the optimizer %s", network.LBFGS)
 	}
 	// Before the data is read: that may take long.
-	if _, err := c.settings(recipe.Most); err != nil {
+	if _, err := c.settings(0); err != nil {
 		return usageError{err}
 	}
 	if err := c.outIsFree(); err != nil {

@@ -56,7 +56,7 @@ func TestResumeWaitsForFinish(t *testing.T) {
 func TestResumeDamagedModel(t *testing.T) {
 	for what, damage := range map[string]func(file string) error{
 		"has 4 bytes": func(file string) error { return os.WriteFile(file, []byte("half"), 0o666) },
-		"is of 7 iterations where 20 are expected": func(file string) error {
+		"is of 7 iterations, the run is to have 20": func(file string) error {
 			m, err := checkpoint.Load(file)
 			if err != nil {
 				return err

@@ -61,6 +61,10 @@ func (c tuneCommand) Run(a *app) error {
 	if int(c.BatchSize) > set.Train.Rows {
 		return misused("--batch-size %d: the training set has %d rows", c.BatchSize, set.Train.Rows)
 	}
+	rows, err := c.Ordered(set.Train, recipe.Training{BatchSize: c.BatchSize}.Batch(set.Train.Rows))
+	if err != nil {
+		return err
+	}
 	o := gpu.TuneOptions{Budget: time.Duration(c.Seconds) * time.Second, BatchRows: int(c.BatchSize), Options: options}
 	if a.terminal {
 		bar := progressbar.NewOptions(1000, progressbar.OptionSetWriter(a.err), progressbar.OptionClearOnFinish(),
@@ -71,7 +75,7 @@ func (c tuneCommand) Run(a *app) error {
 			bar.Set(int(1000 * p.Share))
 		}
 	}
-	found, shapes, err := gpu.Tune(a, d, l.Sizes, set.Train, o)
+	found, shapes, err := gpu.Tune(a, d, l.Sizes, rows, o)
 	if err != nil {
 		return err
 	}

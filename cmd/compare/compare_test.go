@@ -45,7 +45,7 @@ func TestTrial(t *testing.T) {
 	for _, c := range []struct {
 		ours, peer float64
 		want       string
-	}{{0.5, 3, "6.0× faster"}, {2, inf, "over 30.0× faster"}, {inf, 3, ""}, {inf, inf, ""}} {
+	}{{0.5, 3, "6.0× as fast"}, {2, inf, "over 30.0× as fast"}, {inf, 3, ""}, {inf, inf, ""}} {
 		if got := ratio(c.ours, c.peer, 60); got != c.want {
 			t.Errorf("ratio of %g and %g: %q, want %q", c.ours, c.peer, got, c.want)
 		}

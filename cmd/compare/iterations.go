@@ -94,7 +94,7 @@ func (o options) iterationsTable() error {
 			}
 			ratio := "" // of medians, both sides measured in the same turns
 			if i > 0 {
-				ratio = fmt.Sprintf("%.1f× faster", measure.Median(times[i])/measure.Median(times[0]))
+				ratio = fmt.Sprintf("%.1f× as fast", measure.Median(times[i])/measure.Median(times[0]))
 			}
 			fmt.Printf("| 784-%s-10 | %s | %.3g | %s | %.0f MB |\n",
 				strings.ReplaceAll(hidden, ",", "-"), strings.TrimSpace(e.name+" "+e.version), measure.Median(times[i]), ratio, float64(memory[i])/1e6)

@@ -41,9 +41,9 @@ func ratio(ours, peer, limit float64) string {
 	case math.IsInf(ours, 1):
 		return ""
 	case math.IsInf(peer, 1):
-		return fmt.Sprintf("over %.1f× faster", limit/ours)
+		return fmt.Sprintf("over %.1f× as fast", limit/ours)
 	}
-	return fmt.Sprintf("%.1f× faster", peer/ours)
+	return fmt.Sprintf("%.1f× as fast", peer/ours)
 }
 
 // seconds writes a time, or that it is over a limit.

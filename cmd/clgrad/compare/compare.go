@@ -205,25 +205,13 @@ func (x *runner) endedBy(err error, note func(string, ...any)) bool {
 // compile at first launches, of the last, shorter batch too. Cold there is no such epoch.
 func (x *runner) start(ctx context.Context, o Options, heldOut network.Samples, b network.Backend) error {
 	begin := time.Now()
-	// One batch has all rows in whatever order: in the one that devices compute fastest.
-	order := network.Similar
-	if x.BatchSize < o.Set.Train.Rows {
-		order = network.Random
-	}
-	plan, err := network.NewOrderedPlan(o.Layout.Sizes, o.Set.Train, x.BatchSize, order, o.Setup.Seed, b)
+	trainer, plan, err := o.Setup.Start(o.Set, o.Layout, x.BatchSize, b)
 	if err != nil {
 		return err
 	}
-	plan.Shuffle = plan.Batches() > 1
-	x.batches = plan.Batches()
-	if x.trainer, err = network.NewTrainer(o.Layout, o.Set.Train, plan, []network.Backend{b}, nil); err != nil {
-		return err
-	}
-	theta, err := o.Layout.Initial(o.Setup.Init, o.Setup.Seed)
+	x.trainer, x.batches = trainer, plan.Batches()
+	theta, err := trainer.Parameters()
 	if err != nil {
-		return err
-	}
-	if err := x.trainer.SetParameters(theta, 0); err != nil {
 		return err
 	}
 	if x.scorer, err = x.trainer.Scorer(heldOut); err != nil {

@@ -168,7 +168,7 @@ func TestNames(t *testing.T) {
 		want string
 	}{
 		{cross(both, []int{0}, nil, []string{"cpu"}), "gd|adam"},
-		{cross(both[:1], []int{0, 60}, nil, []string{"cpu"}), "gd|gd"},
+		{cross(both[:1], []int{0, 60}, nil, []string{"cpu"}), "gd"},
 		{cross(both[:1], []int{0, 6}, nil, []string{"cpu", "opencl"}), "gd, all rows, cpu|gd, batch 6, cpu|gd, all rows, opencl|gd, batch 6, opencl"},
 		{cross(both, []int{6}, []float64{0.1, 0.5}, []string{"cpu"}), "gd, lr 0.1|gd, lr 0.5|adam, lr 0.1|adam, lr 0.5"},
 	} {

@@ -21,12 +21,13 @@ const MaxEntries = 64
 
 // Cross returns every combination of the given values. A batch size of 0 is all rows;
 // without learning rates each optimizer has its default. lbfgs is in combinations with all
-// rows alone.
+// rows alone. Equal combinations, as of all and of their number, are one. With 0 rows, where
+// they are not known yet, what depends on them is not looked at.
 func Cross(optimizers []network.Optimizer, batchSizes []int, rates []float64, backends []string, rows int) ([]Setting, error) {
 	if n := len(optimizers) * len(batchSizes) * max(1, len(rates)) * len(backends); n > MaxEntries {
 		return nil, fmt.Errorf("%d combinations of optimizer, batch size, learning rate and backend: %d at most are possible", n, MaxEntries)
 	}
-	if slices.Contains(optimizers, network.LBFGS) && !slices.Contains(batchSizes, 0) && !slices.Contains(batchSizes, rows) {
+	if rows > 0 && slices.Contains(optimizers, network.LBFGS) && !slices.Contains(batchSizes, 0) && !slices.Contains(batchSizes, rows) {
 		return nil, fmt.Errorf("optimizer %s takes all rows: the batch size all is expected, alone or beside others", network.LBFGS)
 	}
 	var all []Setting
@@ -40,14 +41,16 @@ func Cross(optimizers []network.Optimizer, batchSizes []int, rates []float64, ba
 				if size == 0 {
 					size = rows
 				}
-				if size > rows {
+				if rows > 0 && size > rows {
 					return nil, fmt.Errorf("batches of %d rows: the training set has %d", size, rows)
 				}
 				if o == network.LBFGS && size < rows {
 					continue
 				}
 				for _, rate := range of {
-					all = append(all, Setting{o, size, rate, backend})
+					if s := (Setting{o, size, rate, backend}); !slices.Contains(all, s) {
+						all = append(all, s)
+					}
 				}
 			}
 		}

@@ -50,17 +50,26 @@ func (s Setup) Layout(set dataset.Set) (network.Layout, error) {
 	return network.NewLayout(slices.Concat([]int{set.Train.Features}, s.Layers, []int{set.Classes}))
 }
 
+// orderOf returns the order of the rows for batches of so many. Similar rows share their
+// zeros. Small batches of them take less time too, and learn less: 784-128-10 on MNIST in
+// batches of 60 at rate 0.4 has 96.1 % of the test set right after two epochs, and 97.0 % in
+// random order (medians of ten seeds).
+func orderOf(rows, batchRows int) network.Order {
+	if batchRows < rows {
+		return network.Random
+	}
+	return network.Similar
+}
+
+// Ordered returns the training rows in the order in which [Setup.Start] trains on them.
+func (s Setup) Ordered(train network.Samples, batchRows int) (network.Samples, error) {
+	return train.Ordered(orderOf(train.Rows, batchRows), batchRows, s.Seed)
+}
+
 // Start returns a trainer with initial parameters, on one backend, for batches of so
 // many rows.
 func (s Setup) Start(set dataset.Set, l network.Layout, batchRows int, b network.Backend) (*network.Trainer, network.Plan, error) {
-	// Similar rows share their zeros. Small batches of them take less time too, and learn
-	// less: 784-128-10 on MNIST in batches of 60 at rate 0.4 has 96.1 % of the test set right
-	// after two epochs, and 97.0 % in random order (medians of ten seeds).
-	order := network.Similar
-	if batchRows < set.Train.Rows {
-		order = network.Random
-	}
-	plan, err := network.NewOrderedPlan(l.Sizes, set.Train, batchRows, order, s.Seed, b)
+	plan, err := network.NewOrderedPlan(l.Sizes, set.Train, batchRows, orderOf(set.Train.Rows, batchRows), s.Seed, b)
 	if err != nil {
 		return nil, plan, err
 	}

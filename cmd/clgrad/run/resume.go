@@ -155,7 +155,7 @@ func (r *run) finishedModel(path string) (_ *checkpoint.Model, damaged error) {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
 	if converged := m.Run.Converged != "" && done < all; done != all && !converged && patient(r.EarlyStopping, every, int(r.Patience), done, best) {
-		return nil, fmt.Errorf("%s: is of %d iterations where %d are expected", file, done, all)
+		return nil, fmt.Errorf("%s: is of %d iterations, the run is to have %d", file, done, all)
 	}
 	return &m, nil
 }
