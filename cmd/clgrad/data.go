@@ -9,6 +9,7 @@ import (
 	"strings"
 	"text/tabwriter"
 
+	"clgrad/cpu"
 	"clgrad/network/dataset"
 )
 
@@ -46,7 +47,7 @@ func (n *setName) UnmarshalText(text []byte) error {
 
 // dataOptions says how commands find data sets.
 func (a *app) dataOptions() dataset.Options {
-	return dataset.Options{Log: func(line string) { a.note("%s", line) }}
+	return dataset.Options{Log: func(line string) { a.note("%s", line) }, MaxBytes: cpu.New[float32]().Info().Memory}
 }
 
 // Run lists the named sets.

@@ -122,7 +122,6 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts r
 			return set, 0, err
 		}
 	}
-	setup.Reading = setup.Reading.Over(trained.Reading)
 	config := filepath.Join(string(c.Model), recipe.FileName)
 	_, err = os.Stat(config)
 	switch {
@@ -142,7 +141,7 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts r
 		setup.Data, setup.Divide, setup.Samples, setup.Seed = recipe.Path(m.Run.Data), trained.Divide, trained.Samples, trained.Seed
 	}
 	o := a.dataOptions()
-	o.Classes, o.Columns = classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns
+	o.Trained, o.Classes, o.Columns = trained.Reading.Options(), classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns
 	if set, err = setup.Load(a, o); err != nil {
 		return set, 0, err
 	}

@@ -58,11 +58,11 @@ func loadModel(a *app, path recipe.Path) (checkpoint.Model, error) {
 }
 
 // loadRows returns rows that are to be predicted: the test set where there is
-// one, otherwise all. Those of a CSV file have the classes and columns of the
-// training set.
-func loadRows(a *app, name recipe.Path, reading recipe.Reading, classes []string, columns *dataset.Columns) (network.Samples, error) {
+// one, otherwise all. Labels are those of the training set's classes, and a CSV file has its
+// columns. Where reading leaves something out, rows are read as the training set was.
+func loadRows(a *app, name recipe.Path, reading, trained recipe.Reading, classes []string, columns *dataset.Columns) (network.Samples, error) {
 	o := a.dataOptions()
-	o.Reading, o.Classes, o.Columns, o.Unlabelled = reading.Options(), classes, columns, true
+	o.Reading, o.Trained, o.Classes, o.Columns, o.Unlabelled = reading.Options(), trained.Options(), classes, columns, true
 	set, err := dataset.Load(a, string(name), o)
 	if err != nil {
 		return network.Samples{}, err
@@ -74,14 +74,13 @@ func loadRows(a *app, name recipe.Path, reading recipe.Reading, classes []string
 	return set.Train, nil
 }
 
-// readingOf returns how files are read for a model: as flags say, and where they leave
-// something out, as those of its training were.
-func readingOf(flags recipe.Reading, m checkpoint.Model) (recipe.Reading, error) {
+// trainedReading returns how the files of a model's training set were read.
+func trainedReading(m checkpoint.Model) (recipe.Reading, error) {
 	if m.Run == nil {
-		return flags, nil
+		return recipe.Reading{}, nil
 	}
 	trained, err := recipe.ParseSetup("its setup", m.Run.Setup)
-	return flags.Over(trained.Reading), err
+	return trained.Reading, err
 }
 
 // noteColumns says so where the names of a CSV file's columns were not looked at.

@@ -39,11 +39,11 @@ func (c predictCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	reading, err := readingOf(c.Reading, m)
+	trained, err := trainedReading(m)
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Model, err)
 	}
-	samples, err := loadRows(a, c.Data, reading, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns)
+	samples, err := loadRows(a, c.Data, c.Reading, trained, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns)
 	if err != nil {
 		return err
 	}

@@ -73,6 +73,7 @@ func (l library) loadTables(ctx context.Context, f *os.File, size int64) (Set, e
 		Name: baseName(f.Name()), Train: train.samples, Shape: train.shape(),
 		Classes: len(train.classes), ClassNames: train.classes, Columns: &train.columns,
 	}
+	l.noteGaps(train.name, train.classes)
 	if l.Test != "" {
 		if train.columns.Label == 0 {
 			return Set{}, fmt.Errorf("%s: has no labels: a test set goes with a training set that has", train.name)

@@ -1,6 +1,7 @@
 // Package dataset loads labelled samples for a [network.Trainer]: named sets,
 // which it fetches, checks and keeps, directories of IDX files, and CSV and NPZ
 // files. Of files the content tells what they are, whatever the name says.
+// [FromRows] and [FromFlat] make a set of Go slices.
 //
 // # Sets
 //
@@ -11,6 +12,11 @@
 //	t10k-images-idx3-ubyte   t10k-labels-idx1-ubyte
 //
 // A name wins over a directory or file of that name; "./mnist" is the directory.
+// The name of the set may stand before those of the files, and test for t10k, as in
+// emnist-letters-test-images-idx3-ubyte.gz. Of several such sets in a directory one is
+// chosen by its path, as in gzip/emnist-letters. A directory in the place of a file stands for
+// the file of such a name in it, as Kaggle's archive has it. EMNIST's images have rows and columns
+// exchanged: [Reading].Transpose.
 //
 // # CSV files
 //
@@ -34,12 +40,30 @@
 //
 // # NPZ files
 //
-// An NPZ file has the arrays of Keras's data sets, row-major, those of the test
-// set or not:
+// The arrays of an NPZ file are found by their names, at the root of the archive or in a folder,
+// or are named in [Reading].Arrays:
 //
-//	x_train, x_test   features, a row a sample, of 2 dimensions or more: uint8,
-//	                  held as bytes, or other integers and floats, as float32
-//	y_train, y_test   the rows' classes 0, 1, 2, …: integers, n or n×1 of them
+//	         training set                test set                  validation set
+//	Keras    x_train, y_train            x_test, y_test            x_val, y_val
+//	MedMNIST train_images, train_labels  test_images, test_labels  val_images, val_labels
+//	plain    x, y                        x_test, y_test            x_val, y_val
+//	         arr_0, arr_1, which is said
+//
+// Test set and validation set may be missing. The arrays may be in C or Fortran order:
+//
+//	x   features, a row a sample, of 2 dimensions or more: uint8 and bool, held as bytes, or
+//	    other integers and floats of 16 to 64 bits, held as float32
+//	y   the rows' labels, whole numbers of any of these types, n or n×1 of them; or one-hot,
+//	    n×K of them, one of which is 1 in each row and the others 0: K classes
+//
+// Images of one channel, 28×28×1 or 1×28×28, have the shape 28×28. Rows to be predicted need no
+// labels, and may be an array alone in an NPY file.
+//
+// # Labels of arrays
+//
+// As in CSV files, the classes are the labels that the training set has, in the order of their
+// values: 1 to 26 are 26 classes with these names, 3 and 8 are two. Labels that are left out are named
+// once in Options.Log. Another label of the test or validation set is an error.
 //
 // # Where a named set comes from
 //
@@ -53,7 +77,10 @@
 // # Damaged and hostile files
 //
 // Memory grows with the data that arrives, whatever a header announces. A
-// compressed file may hold 200 times its size, or 64 MiB where that is more.
+// compressed CSV file may hold 200 times its size, or 64 MiB where that is more. Arrays, many of which are
+// nearly all 0, may hold what compression can come to at best, 1032 times their size; Options.MaxBytes
+// bounds that by the machine's memory. They take 1 byte an element (uint8, bool) or 4, and about twice
+// that while they are read.
 //
 // # Preprocessing
 //

@@ -10,6 +10,8 @@ import (
 	"io"
 	"math"
 	"os"
+
+	"github.com/sbinet/npyio/npy"
 )
 
 // A format is a kind of file that holds a set, told by its first bytes.
@@ -19,6 +21,7 @@ const (
 	unknownFormat format = iota
 	csvFormat
 	npzFormat
+	npyFormat
 )
 
 // sniff returns the format of a file. Whatever is compressed by gzip or has no
@@ -32,6 +35,8 @@ func sniff(f io.ReaderAt) (format, error) {
 	switch start = start[:n]; {
 	case isZip(start):
 		return npzFormat, nil
+	case isNPY(start):
+		return npyFormat, nil
 	case isGzip(start), bytes.IndexByte(start, 0) < 0:
 		return csvFormat, nil
 	}
@@ -50,7 +55,7 @@ func openData(path string) (f *os.File, size int64, kind format, err error) {
 	return f, size, kind, nil
 }
 
-// loadFile loads the set of a CSV or NPZ file.
+// loadFile loads the set of a CSV, NPZ or NPY file.
 func (l library) loadFile(ctx context.Context, path string) (Set, error) {
 	f, size, kind, err := openData(path)
 	if err != nil {
@@ -59,14 +64,12 @@ func (l library) loadFile(ctx context.Context, path string) (Set, error) {
 	defer f.Close()
 	switch kind {
 	case csvFormat:
-		return l.loadTables(ctx, f, size)
-	case npzFormat:
-		if err := l.noTable(path); err != nil {
+		if l, err = l.readingOf(path, "a CSV file", "Label", "Header", "Separator", "Ignore", "Features", "Missing", "Shape", "Transpose", "Numbers"); err != nil {
 			return Set{}, err
 		}
-		set, err := readNPZ(stopping{ctx, f}, path, size)
-		set.Name = baseName(path)
-		return set, err
+		return l.loadTables(ctx, f, size)
+	case npzFormat, npyFormat:
+		return l.loadArrays(stopping{ctx, f}, path, size, kind)
 	}
 	return Set{}, fmt.Errorf("%s: is neither a CSV nor an NPZ file", path)
 }
@@ -115,8 +118,19 @@ func maxUnpacked(size int64) int64 {
 	if size >= math.MaxInt64/maxDeflate {
 		return math.MaxInt64
 	}
-	return min(size*maxDeflate, max(freeBytes, size*maxRatio))
+	return min(mostInflated(size), max(freeBytes, size*maxRatio))
 }
+
+// mostInflated returns the most bytes that size bytes of deflate can hold.
+func mostInflated(size int64) int64 {
+	if size >= math.MaxInt64/maxDeflate {
+		return math.MaxInt64
+	}
+	return size * maxDeflate
+}
+
+// isNPY reports the beginning of an NPY file, an array alone.
+func isNPY(start []byte) bool { return bytes.HasPrefix(start, npy.Magic[:]) }
 
 // isZip reports the beginning of a ZIP file, which an NPZ file is.
 func isZip(start []byte) bool {

@@ -36,10 +36,16 @@ var idxTypes = map[byte]string{
 //
 // name stands in messages; size is the number of bytes that r holds. The
 // dimensions must account for every byte of the file. Dimensions that size
-// cannot hold are refused before memory is taken for them, and memory grows
-// with the data that arrives, so a damaged or hostile file costs no more than
-// its content. Every error is one line that begins with name.
+// cannot hold are refused before memory is taken for them (1032 times size, where
+// it is compressed), and memory grows with the data that arrives, so a damaged or
+// hostile file costs no more than its content. Every error is one line that begins
+// with name.
 func ReadIDX(r io.Reader, name string, size int64) (Array, error) {
+	return readIDXWithin(r, name, size, math.MaxInt64)
+}
+
+// readIDXWithin is ReadIDX of at most so many elements.
+func readIDXWithin(r io.Reader, name string, size, most int64) (Array, error) {
 	u, err := unpack(r, name, "an IDX file", size)
 	if err != nil {
 		return Array{}, err
@@ -49,9 +55,14 @@ func ReadIDX(r io.Reader, name string, size int64) (Array, error) {
 		return Array{}, err
 	}
 	header := int64(4 + 4*len(shape))
+	if u.zipped {
+		u.limit = mostInflated(size)
+	}
 	switch {
 	case elements > uint64(math.MaxInt-header) || elements+uint64(header) > uint64(u.limit):
 		return Array{}, fmt.Errorf("%s: dimensions %s are more than a file of %d bytes can hold", name, times(shape), size)
+	case elements > uint64(max(most, 0)):
+		return Array{}, fmt.Errorf("%s: dimensions %s are more than the memory has room for, %d bytes", name, times(shape), max(most, 0))
 	case !u.zipped && elements+uint64(header) != uint64(size):
 		return Array{}, fmt.Errorf("%s: has %d bytes where dimensions %s need %d",
 			name, size, times(shape), elements+uint64(header))

@@ -129,16 +129,16 @@ func (l library) loadNamed(ctx context.Context, set namedSet) (Set, error) {
 		l.logf("%s: is used without being kept: %v", set.name, err)
 	}
 
-	var parts [4]part
+	var all parts
 	for i, f := range files {
 		name := set.name + "/" + set.files[i].Name
 		array, err := ReadIDX(bytes.NewReader(f.content), name, int64(len(f.content)))
 		if err != nil {
 			return Set{}, err
 		}
-		parts[i] = makePart(i, name, array)
+		all[i] = makePart(i, name, array)
 	}
-	s, err := assemble(set.name, parts)
+	s, err := library{}.assemble(set.name, all)
 	if err != nil {
 		return Set{}, err
 	}

@@ -9,106 +9,374 @@ import (
 	"io"
 	"math"
 	"math/bits"
+	"path"
+	"regexp"
+	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/sbinet/npyio/npy"
 )
 
-// npzNames are the arrays of an NPZ file in the order of partNames.
-var npzNames = [4]string{"x_train", "y_train", "x_test", "y_test"}
+// roles are what the arrays of an NPZ file hold, in the order of parts.
+var roles = [6]string{"x", "y", "x_test", "y_test", "x_val", "y_val"}
 
-// readNPZ reads the set of an NPZ file in the layout of Keras's data sets:
+// conventions are the names that arrays have, in the order of parts. A name stands at the
+// end of a path in the archive, in small or capital letters.
+var conventions = [...][6]string{
+	{"x_train", "y_train", "x_test", "y_test", "x_val", "y_val"},                               // Keras
+	{"train_images", "train_labels", "test_images", "test_labels", "val_images", "val_labels"}, // MedMNIST
+	roles,
+}
+
+// numbered are the names that numpy.savez gives to arrays without one.
+var numbered = [6]string{"arr_0", "arr_1"}
+
+// loadArrays loads the set of an NPZ file, or the rows of an NPY file.
+func (l library) loadArrays(r io.ReaderAt, path string, size int64, kind format) (Set, error) {
+	if err := l.noTable(path); err != nil {
+		return Set{}, err
+	}
+	if l.Arrays != nil {
+		l.Trained.Arrays = nil
+	}
+	var set Set
+	var err error
+	if kind == npyFormat {
+		if l, err = l.readingOf(path, "an NPY file", "Shape", "Transpose"); err == nil {
+			set, err = l.readNPY(r, path, size)
+		}
+	} else if l, err = l.readingOf(path, "an NPZ file", "Shape", "Transpose", "Arrays"); err == nil {
+		set, err = l.readNPZ(r, path, size)
+	}
+	set.Name = baseName(path)
+	return set, err
+}
+
+// readNPY reads the rows of an array alone, which have no labels.
+func (l library) readNPY(r io.ReaderAt, name string, size int64) (Set, error) {
+	if !l.Unlabelled {
+		return Set{}, fmt.Errorf("%s: is one array without labels: an NPZ file with both is expected, as numpy.savez(FILE, x_train=…, y_train=…) writes it", name)
+	}
+	left := l.memory()
+	p, err := readArray(io.NewSectionReader(r, 0, size), name, false, uint64(size), size, &left)
+	if err != nil {
+		return Set{}, err
+	}
+	return l.assemble("", parts{trainImages: p})
+}
+
+// readNPZ reads the set of an NPZ file, whose arrays have the names of one of the
+// conventions, or those of Options.Arrays:
 //
-//	x_train, x_test   features, row-major, a row a sample, of 2 dimensions or more:
-//	                  uint8, held as bytes; other integers and floats, as float32
-//	y_train, y_test   the rows' classes 0, 1, 2, …: integers, one or n×1 dimensions
+//	features  row-major or in Fortran order, a row a sample, of 2 dimensions or more:
+//	          uint8 and bool, held as bytes; other integers and floats, as float32
+//	labels    whole numbers of any type, one or n×1 dimensions; or n×K numbers with one 1 a
+//	          row and 0 elsewhere, which are K classes
 //
-// The two for the test may both be missing; other arrays are passed over. name
-// stands in messages; size is the number of bytes that r holds.
+// Those of the test set and of the validation set may be missing; other arrays are passed
+// over. Where classes are given, rows of a test set alone are those of the training set.
+// name stands in messages; size is the number of bytes that r holds.
 //
 // Each array has to fill its place in the archive to the byte, and all of them
-// may be unpacked to 200 times the file's size, or 64 MiB where that is more.
-// Memory grows with the data that arrives, so a damaged or hostile file costs no
-// more than its content. Every error is one line that begins with name and names
+// may be unpacked to 1032 times the file's size, the limit of deflate, and to what the
+// memory has room for (see Options.MaxBytes). Memory grows with the data that arrives, so a
+// damaged or hostile file costs no more than its content: 1 or 4 bytes an element, and about
+// twice that while an array is read. Every error is one line that begins with name and names
 // the array.
-func readNPZ(r io.ReaderAt, name string, size int64) (Set, error) {
+func (l library) readNPZ(r io.ReaderAt, name string, size int64) (Set, error) {
 	archive, err := zip.NewReader(r, size)
 	if err != nil {
 		return Set{}, fmt.Errorf("%s: is no readable NPZ file: %w", name, err)
 	}
-	var entries [4]*zip.File
-	var others []string
-	total := uint64(0)
-	for _, f := range archive.File {
-		array, _ := strings.CutSuffix(f.Name, ".npy")
-		others = append(others, array)
-		for i, wanted := range npzNames {
-			if array != wanted {
-				continue
-			}
-			if entries[i] != nil {
-				return Set{}, fmt.Errorf("%s: holds %s twice", name, array)
-			}
-			entries[i] = f
-			sum, carry := bits.Add64(total, f.UncompressedSize64, 0)
-			if total = sum; carry > 0 || total > uint64(maxUnpacked(size)) {
-				return Set{}, fmt.Errorf("%s: %s has %d bytes, with which the file holds too much for its %d: at most 200 times that, or 64 MiB, are expected",
-					name, array, f.UncompressedSize64, size)
-			}
-		}
+	l, names, entries, err := l.findArrays(name, archive.File)
+	if err != nil {
+		return Set{}, err
 	}
-	var parts [4]part
+	total := uint64(0)
 	for i, f := range entries {
 		if f == nil {
-			if i >= testImages && entries[testImages] == entries[testLabels] {
-				break // no test set
-			}
-			return Set{}, fmt.Errorf("%s: has no array %s: there are %s", name, npzNames[i], list(others))
+			continue
 		}
-		if parts[i], err = readEntry(f, name+": "+npzNames[i], i == trainLabels || i == testLabels, size); err != nil {
+		sum, carry := bits.Add64(total, f.UncompressedSize64, 0)
+		if total = sum; carry > 0 || total > uint64(mostInflated(size)) {
+			return Set{}, fmt.Errorf("%s: %s has %d bytes, with which the file holds too much for its %d: at most %d times that, the limit of deflate, is possible",
+				name, names[i], f.UncompressedSize64, size, maxDeflate)
+		}
+	}
+	if i := l.lacks(entries); i >= 0 {
+		return Set{}, l.missing(name, i, names, entries, archive.File)
+	}
+	var all parts
+	left := l.memory()
+	for i, f := range entries {
+		if f == nil {
+			continue
+		}
+		if all[i], err = readEntry(f, name+": "+names[i], i%2 == 1, size, &left); err != nil {
 			return Set{}, err
 		}
 	}
-	return assemble("", parts)
+	if all[trainImages].file == "" {
+		all[trainImages], all[trainLabels] = all[testImages], all[testLabels]
+		all[testImages], all[testLabels] = part{}, part{}
+	}
+	return l.assemble("", all)
 }
 
-// An npyArray is an array of an NPZ file while it is read.
-type npyArray struct {
-	name     string // for messages
-	r        io.Reader
-	size     int64 // of the NPZ file
-	shape    []int
-	elements int
-	kind     byte // u, i or f
-	width    int  // bytes of an element
-	order    binary.ByteOrder
+// findArrays returns the arrays that are there and their names, in the order of parts.
+// In the library Arrays has names that have to be there, and is nil without such.
+func (l library) findArrays(name string, files []*zip.File) (_ library, names [6]string, found [6]*zip.File, err error) {
+	for i, role := range roles {
+		names[i] = l.Arrays[role]
+	}
+	if found, err = lookUp(name, files, names); err != nil {
+		return l, names, found, err
+	}
+	inherited := l.Trained.Arrays != nil
+	if l.Arrays == nil || inherited && count(found) == 0 {
+		l.Arrays = nil
+		names, found, err = l.guessArrays(name, files)
+		return l, names, found, err
+	}
+	if inherited { // other data may have less
+		l.Arrays = map[string]string{}
+		for i, f := range found {
+			if f != nil {
+				l.Arrays[roles[i]] = names[i]
+			}
+		}
+	}
+	return l, names, found, nil
 }
 
-// readEntry reads one array, of labels or of features.
-func readEntry(f *zip.File, name string, labels bool, size int64) (part, error) {
+// lacks returns the first array that has to be there and is not, −1 where all are.
+func (l library) lacks(found [6]*zip.File) int {
+	model := l.Classes != nil || l.Unlabelled // whose rows these are
+	for i, f := range found {
+		pair := i &^ 1
+		switch {
+		case f != nil:
+		case l.Arrays[roles[i]] != "":
+			return i
+		case i <= trainLabels && model && found[trainImages] == nil && found[testImages] != nil:
+		case i%2 == 1 && found[pair] != nil && l.Unlabelled:
+		case i > trainLabels && found[pair] == found[pair+1]: // neither is there
+		default:
+			return i
+		}
+	}
+	return -1
+}
+
+// guessArrays finds the arrays of a set by the convention that most of them follow.
+func (l library) guessArrays(name string, files []*zip.File) (names [6]string, found [6]*zip.File, err error) {
+	names = conventions[0]
+	most := 0
+	for _, convention := range conventions {
+		have, err := lookUp(name, files, convention)
+		if err != nil {
+			return names, found, err
+		}
+		if n := count(have); n > most {
+			names, found, most = convention, have, n
+		}
+	}
+	if most > 0 || arrays(files) > 2 {
+		return names, found, nil
+	}
+	switch have, _ := lookUp(name, files, numbered); {
+	case have[trainLabels] != nil && have[trainImages] != nil:
+		l.logf("%s: arr_0 is taken for the features and arr_1 for the labels: --arrays x=arr_1,y=arr_0 exchanges them", name)
+		return numbered, have, nil
+	case have[trainImages] != nil && l.Unlabelled:
+		return numbered, have, nil
+	}
+	return names, found, nil
+}
+
+// count returns how many arrays are there.
+func count(found [6]*zip.File) (n int) {
+	for _, f := range found {
+		if f != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// arrayName returns the name of an entry that may be an array, "" of a folder.
+func arrayName(f *zip.File) string {
+	if strings.HasSuffix(f.Name, "/") {
+		return ""
+	}
+	return strings.TrimSuffix(f.Name, ".npy")
+}
+
+// arrays returns how many arrays an archive may have.
+func arrays(files []*zip.File) (n int) {
+	for _, f := range files {
+		if arrayName(f) != "" {
+			n++
+		}
+	}
+	return n
+}
+
+// lookUp finds arrays by their names: whole ones are better than the ends of paths, and
+// these better than such in other letters.
+func lookUp(name string, files []*zip.File, names [6]string) (found [6]*zip.File, err error) {
+	for i, wanted := range names {
+		if wanted == "" {
+			continue
+		}
+		for _, same := range []func(array string) bool{
+			func(array string) bool { return array == wanted },
+			func(array string) bool { return path.Base(array) == wanted },
+			func(array string) bool { return strings.EqualFold(path.Base(array), wanted) },
+		} {
+			for _, f := range files {
+				if array := arrayName(f); array == "" || !same(array) {
+					continue
+				}
+				if found[i] != nil {
+					return found, fmt.Errorf("%s: holds %s twice", name, wanted)
+				}
+				found[i] = f
+			}
+			if found[i] != nil {
+				break
+			}
+		}
+	}
+	return found, nil
+}
+
+// missing reports that array i is not there, and which arrays are.
+func (l library) missing(name string, i int, names [6]string, found [6]*zip.File, files []*zip.File) error {
+	type array struct {
+		npyArray
+		name string
+	}
+	var have []array
+	var words []string
+	const most = 8
+	for _, f := range files {
+		a := array{name: arrayName(f)}
+		if a.name == "" {
+			continue
+		}
+		if len(words) < most { // reading more would help nobody
+			problem := a.peek(f)
+			what := "no array that can be read"
+			if problem == nil {
+				have = append(have, a)
+				what = fmt.Sprintf("%s, %s", times(a.shape), a.describeType())
+			}
+			words = append(words, fmt.Sprintf("%.80q (%s)", a.name, what))
+		} else if len(words) == most {
+			words = append(words, fmt.Sprintf("and %d more", arrays(files)-most))
+		}
+	}
+	there := strings.Join(words, ", ")
+	switch {
+	case l.Arrays[roles[i]] != "":
+		return fmt.Errorf("%s: has no array %.80q for %s: there are %s", name, names[i], roles[i], there)
+	case l.Arrays != nil:
+		return fmt.Errorf("%s: no array is named for %s: there are %s", name, roles[i], there)
+	}
+	err := fmt.Errorf("%s: has no array %s: there are %s", name, names[i], there)
+	if i > trainLabels && found[trainImages] != nil {
+		return fmt.Errorf("%w: --arrays x=%s,y=%s does without", err, names[trainImages], names[trainLabels])
+	}
+	if found[trainImages] != nil {
+		return fmt.Errorf("%w: --arrays says which are which, as in --arrays x=%s,y=NAME", err, names[trainImages])
+	}
+	// A likely pair: rows of features, and as many labels.
+	for i, x := range have {
+		for k, y := range have {
+			if i != k && len(x.shape) > 1 && x.shape[0] == y.shape[0] && y.elements < x.elements && isPlain(x.name) && isPlain(y.name) {
+				return fmt.Errorf("%w: --arrays says which are which, as in --arrays x=%s,y=%s", err, x.name, y.name)
+			}
+		}
+	}
+	return fmt.Errorf("%w: --arrays says which are which, as in --arrays x=NAME,y=NAME", err)
+}
+
+// isPlain reports a name that can be typed as it is.
+func isPlain(name string) bool {
+	return strconv.Quote(name) == `"`+name+`"` && !strings.ContainsAny(name, " ,='$")
+}
+
+// peek reads the header of an array.
+func (a *npyArray) peek(f *zip.File) error {
+	r, err := f.Open()
+	if err != nil {
+		return err
+	}
+	defer r.Close()
+	a.r = r
+	return a.header(f.UncompressedSize64)
+}
+
+// readEntry reads an array of an archive, of labels or of features.
+func readEntry(f *zip.File, name string, labels bool, size int64, left *int64) (part, error) {
 	r, err := f.Open()
 	if err != nil {
 		return part{}, fmt.Errorf("%s: cannot be unpacked: %w", name, err)
 	}
 	defer r.Close()
-	a := npyArray{name: name, r: r, size: size}
-	if err := a.header(f.UncompressedSize64); err != nil {
+	return readArray(r, name, labels, f.UncompressedSize64, size, left)
+}
+
+// An npyArray is an array while it is read.
+type npyArray struct {
+	r        io.Reader
+	size     int64 // of the NPZ file
+	shape    []int
+	fortran  bool // the first dimension runs fastest
+	elements int
+	kind     byte // u, i, f or b (bool)
+	width    int  // bytes of an element
+	order    binary.ByteOrder
+}
+
+// readArray reads an array of length bytes in a file of size bytes. It takes what
+// it holds from the memory that is left.
+func readArray(r io.Reader, name string, labels bool, length uint64, size int64, left *int64) (part, error) {
+	a := npyArray{r: r, size: size}
+	if err := a.header(length); err != nil {
 		return part{}, fmt.Errorf("%s: %w", name, err)
 	}
 	p := part{file: name, shape: a.shape}
+	small := a.kind == 'b' || a.kind == 'u' && a.width == 1
+	elements, held := int64(a.elements), int64(4)
 	switch {
 	case labels:
+		elements, held = int64(a.shape[0]), 12 // as they are and as classes
+	case small:
+		held = 1
+	}
+	if elements > *left/held {
+		return part{}, fmt.Errorf("%s: shape %s needs more memory than is left, %d bytes", name, times(a.shape), *left)
+	}
+	*left -= elements * held
+	var err error
+	switch {
+	case labels && a.elements == a.shape[0]:
+		p.shape = a.shape[:1]
 		p.labels, err = a.labels()
-		p.shape = p.shape[:1]
+	case labels:
+		p.shape = a.shape[:1]
+		p.labels, p.oneHot, err = a.oneHot()
 	case len(a.shape) < 2:
 		err = fmt.Errorf("has shape %s where rows of features, 2 dimensions or more, are expected", times(a.shape))
-	case a.kind == 'u' && a.width == 1:
-		p.bytes, err = readExactly(r, a.elements, size)
-		if err == nil && len(p.bytes) < a.elements {
-			err = io.ErrUnexpectedEOF
-		}
+	case small:
+		p.bytes, err = a.bytes()
+		p.bytes = fromFortran(p.bytes, a)
 	default:
 		p.floats, err = a.floats()
+		p.floats = fromFortran(p.floats, a)
 	}
 	if err == nil {
 		// Reading on to the end makes package zip compare its checksum.
@@ -163,7 +431,8 @@ func (a *npyArray) header(size uint64) (err error) {
 	if _, err := io.ReadFull(a.r, all[len(start):]); err != nil {
 		return cutHeader(err)
 	}
-	h, err := parseNPY(all)
+	// Python 2 wrote whole numbers as 28L.
+	h, err := parseNPY(append(start, longs.ReplaceAll(all[len(start):], []byte("$1 "))...))
 	if err != nil {
 		return err
 	}
@@ -172,9 +441,7 @@ func (a *npyArray) header(size uint64) (err error) {
 	if err := a.element(h.Descr.Type); err != nil {
 		return err
 	}
-	if h.Descr.Fortran && len(a.shape) > 1 {
-		return errors.New("is in Fortran order where C order is expected (numpy.ascontiguousarray makes it so)")
-	}
+	a.fortran = h.Descr.Fortran && len(a.shape) > 1
 	if len(a.shape) == 0 {
 		return errors.New("is a single value where rows are expected")
 	}
@@ -194,6 +461,9 @@ func (a *npyArray) header(size uint64) (err error) {
 	a.elements = int(product) / a.width
 	return nil
 }
+
+// longs are whole numbers of Python 2 in a header.
+var longs = regexp.MustCompile(`([0-9])L`)
 
 // cutHeader puts an early end of the header into words.
 func cutHeader(err error) error {
@@ -227,13 +497,21 @@ func (a *npyArray) element(descr string) error {
 			a.order = binary.BigEndian
 		}
 		switch descr[1:] {
-		case "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8":
+		case "b1", "u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f2", "f4", "f8":
 			if strings.IndexByte("<>", descr[0]) >= 0 || descr[0] == '|' && a.width == 1 {
 				return nil
 			}
 		}
 	}
-	return fmt.Errorf("has elements of type %.20q where integers of 8 to 64 bits, float32 or float64 are expected", descr)
+	return fmt.Errorf("has elements of type %.20q where bool, integers of 8 to 64 bits or floats of 16 to 64 are expected", descr)
+}
+
+// describeType names the type of the elements as NumPy does.
+func (a *npyArray) describeType() string {
+	if a.kind == 'b' {
+		return "bool"
+	}
+	return fmt.Sprintf("%s%d", map[byte]string{'u': "uint", 'i': "int", 'f': "float"}[a.kind], 8*a.width)
 }
 
 // each reads the elements and gives visit each as the float64 that is nearest.
@@ -268,6 +546,10 @@ func (a *npyArray) value(b []byte) float64 {
 		u = a.order.Uint64(b)
 	}
 	switch {
+	case a.kind == 'b':
+		return float64(min(u, 1))
+	case a.kind == 'f' && a.width == 2:
+		return half(uint16(u))
 	case a.kind == 'f' && a.width == 4:
 		return float64(math.Float32frombits(uint32(u)))
 	case a.kind == 'f':
@@ -279,14 +561,49 @@ func (a *npyArray) value(b []byte) float64 {
 	return float64(u)
 }
 
+// half returns the value of a float16: sign, 5 bits of exponent with 15 for 2⁰, 10 bits of
+// fraction.
+func half(bits uint16) float64 {
+	exponent, fraction := int(bits>>10&31), float64(bits&1023)
+	var v float64
+	switch exponent {
+	case 0:
+		v = math.Ldexp(fraction, -24)
+	case 31:
+		if v = math.Inf(1); fraction > 0 {
+			v = math.NaN()
+		}
+	default:
+		v = math.Ldexp(1024+fraction, exponent-25)
+	}
+	if bits>>15 > 0 {
+		return -v
+	}
+	return v
+}
+
+// bytes reads features that are bytes.
+func (a *npyArray) bytes() ([]uint8, error) {
+	values, err := readExactly(a.r, a.elements, a.size)
+	if err == nil && len(values) < a.elements {
+		err = io.ErrUnexpectedEOF
+	}
+	if a.kind == 'b' {
+		for i, v := range values {
+			values[i] = min(v, 1)
+		}
+	}
+	return values, err
+}
+
 // floats reads features.
 func (a *npyArray) floats() ([]float32, error) {
 	values := make([]float32, 0, min(int64(a.elements), a.size))
-	features := a.elements / a.shape[0]
 	err := a.each(func(i int, v float64) error {
 		narrow := float32(v)
 		if narrow-narrow != 0 { // NaN for ±Inf and NaN
-			return fmt.Errorf("row %d, feature %d is %v where a finite float32 is expected", i/features+1, i%features+1, v)
+			row, feature := a.place(i)
+			return fmt.Errorf("row %d, feature %d is %v where a finite float32 is expected", row+1, feature+1, v)
 		}
 		values = append(values, narrow)
 		return nil
@@ -294,21 +611,81 @@ func (a *npyArray) floats() ([]float32, error) {
 	return values, err
 }
 
-// labels reads labels.
-func (a *npyArray) labels() ([]int32, error) {
-	if a.elements != a.shape[0] {
-		return nil, fmt.Errorf("has shape %s where one label a row is expected", times(a.shape))
+// place returns the row of an element, and its place in the row.
+func (a *npyArray) place(i int) (row, feature int) {
+	if !a.fortran {
+		features := a.elements / a.shape[0]
+		return i / features, i % features
 	}
-	if a.kind == 'f' {
-		return nil, errors.New("has elements that are floats where integers are expected, the rows' classes")
+	row, i = i%a.shape[0], i/a.shape[0]
+	feature, stride := 0, a.elements/a.shape[0]
+	for _, d := range a.shape[1:] {
+		stride /= d
+		feature += i % d * stride
+		i /= d
 	}
-	values := make([]int32, 0, min(int64(a.elements), a.size))
-	err := a.each(func(i int, v float64) error {
-		if v < 0 || v >= maxClasses {
-			return fmt.Errorf("row %d has label %.0f where a class of 0 to %d is expected", i+1, v, maxClasses-1)
+	return row, feature
+}
+
+// fromFortran returns values that were read in the order of rows.
+func fromFortran[T any](values []T, a npyArray) []T {
+	if !a.fortran || len(values) < a.elements {
+		return values
+	}
+	rows := make([]T, len(values))
+	features := a.elements / a.shape[0]
+	for i := 0; i < len(values); i += a.shape[0] { // the rows of one feature
+		_, feature := a.place(i)
+		for row, v := range values[i : i+a.shape[0]] {
+			rows[row*features+feature] = v
 		}
-		values = append(values, int32(v))
+	}
+	return rows
+}
+
+// maxLabel bounds whole numbers that float64 has exactly.
+const maxLabel = 1 << 53
+
+// labels reads labels, one a row.
+func (a *npyArray) labels() ([]int64, error) {
+	values := make([]int64, 0, min(int64(a.elements), a.size))
+	err := a.each(func(i int, v float64) error {
+		if v != math.Trunc(v) || math.Abs(v) > maxLabel { // NaN and Inf among them
+			return fmt.Errorf("row %d has label %v where a whole number of at most 2⁵³ is expected, its class", i+1, v)
+		}
+		values = append(values, int64(v))
 		return nil
 	})
 	return values, err
+}
+
+// oneHot reads labels that have a column a class, and returns how many these are.
+func (a *npyArray) oneHot() ([]int64, int, error) {
+	columns := a.elements / a.shape[0]
+	if len(a.shape) != 2 || columns > maxClasses {
+		return nil, 0, fmt.Errorf("has shape %s where one label a row is expected", times(a.shape))
+	}
+	expected := func(row int) error {
+		return fmt.Errorf("has shape %s where one label a row is expected, or one 1 a row and 0 elsewhere, which row %d has not", times(a.shape), row+1)
+	}
+	values := make([]int64, 0, min(int64(a.shape[0]), a.size)) // the classes, or −1 as long as none is known
+	err := a.each(func(i int, v float64) error {
+		row, column := a.place(i)
+		if row == len(values) {
+			values = append(values, -1)
+		}
+		switch {
+		case v == 1 && values[row] < 0:
+			values[row] = int64(column)
+		case v != 0:
+			return expected(row)
+		}
+		return nil
+	})
+	if err == nil {
+		if row := slices.Index(values, -1); row >= 0 {
+			err = expected(row)
+		}
+	}
+	return values, columns, err
 }

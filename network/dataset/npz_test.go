@@ -17,6 +17,7 @@ import (
 	"clgrad/network"
 
 	"github.com/google/go-cmp/cmp"
+	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/sbinet/npyio/npz"
 )
 
@@ -95,8 +96,20 @@ func toyArrays() []entry {
 	}
 }
 
+// classNames returns the names of a set's classes, their numbers where they have none.
+func classNames(s Set) []string {
+	if s.ClassNames != nil {
+		return s.ClassNames
+	}
+	names := make([]string, s.Classes)
+	for i := range names {
+		names[i] = fmt.Sprint(i)
+	}
+	return names
+}
+
 func readArchive(file []byte) (Set, error) {
-	return readNPZ(bytes.NewReader(file), "file", int64(len(file)))
+	return library{}.readNPZ(bytes.NewReader(file), "file", int64(len(file)))
 }
 
 // NPZ and IDX files of the same data are the same set, to the digest.
@@ -161,6 +174,10 @@ func TestNPZTypes(t *testing.T) {
 		{">f4", []float32{0.25, 1e-45}, []float32{0.25, 1e-45}},
 		{"<f8", []float64{0.1, -1e-300}, []float32{0.1, 0}},
 		{">f8", []float64{0.1, 1e38}, []float32{0.1, 1e38}},
+		{"<f2", []uint16{0x3c00, 0xc500}, []float32{1, -5}},
+		{"<f2", []uint16{0x0001, 0x03ff}, []float32{1. / (1 << 24), 1023. / (1 << 24)}},
+		{">f2", []uint16{0x3555, 0x7bff}, []float32{0.333251953125, 65504}},
+		{">f2", []uint16{0x8000, 0x0400}, []float32{0, 1. / (1 << 14)}},
 	} {
 		file := archive(zip.Deflate, entry{"x_train.npy", npyFile(test.descr, []int{2, 1}, test.values)},
 			entry{"y_train.npy", npyFile("<i4", []int{2, 1}, []int32{1, 0})})
@@ -174,7 +191,7 @@ func TestNPZTypes(t *testing.T) {
 				t.Errorf("%s: element %d is %v, want %v", test.descr, i, got.Train.Floats[i], want)
 			}
 		}
-		// As labels: those that are classes.
+		// As labels.
 		if test.descr[1] == 'f' {
 			continue
 		}
@@ -189,8 +206,9 @@ func TestNPZTypes(t *testing.T) {
 				labels.Write(b[:width])
 			}
 			file := archive(zip.Store, entry{"x_train.npy", npyFile("|u1", []int{2, 1}, []uint8{1, 2})}, entry{"y_train.npy", labels.Bytes()})
-			if got, err := readArchive(file); y > 0 && (err != nil || got.Train.Labels[1] != y) {
-				t.Errorf("%s: label %d is %v, %v", test.descr, y, got.Train.Labels, err)
+			got, err := readArchive(file)
+			if y > 0 && (err != nil || got.Train.Labels[1] != 1 || classNames(got)[1] != fmt.Sprint(y)) {
+				t.Errorf("%s: label %d is %v of %v, %v", test.descr, y, got.Train.Labels, got.ClassNames, err)
 			}
 		}
 	}
@@ -227,10 +245,10 @@ func TestNPZDamage(t *testing.T) {
 		{"empty", nil, "file: is no readable NPZ file: zip: not a valid zip file"},
 		{"cut short", stored[:len(stored)-30], "file: is no readable NPZ file: zip: not a valid zip file"},
 		{"nothing in it", archive(zip.Store), "file: has no array x_train: there are "},
-		{"others in it", archive(zip.Store, entry{"a.npy", nil}, entry{"b", nil}), `file: has no array x_train: there are "a", "b"`},
-		{"no labels", archive(zip.Store, toy[0], toy[2], toy[3]), `file: has no array y_train: there are "x_train", "x_test", "y_test"`},
-		{"no test labels", archive(zip.Store, toy[:3]...), `file: has no array y_test: there are "x_train", "y_train", "x_test"`},
-		{"no test images", archive(zip.Store, toy[0], toy[1], toy[3]), `file: has no array x_test: there are "x_train", "y_train", "y_test"`},
+		{"others in it", archive(zip.Store, entry{"a.npy", nil}, entry{"b", nil}), `file: has no array x_train: there are "a" (no array that can be read), "b" (no array that can be read): --arrays says which are which, as in --arrays x=NAME,y=NAME`},
+		{"no labels", archive(zip.Store, toy[0], toy[2], toy[3]), `file: has no array y_train: there are "x_train" (3×2×3, uint8), "x_test" (2×2×3, uint8), "y_test" (2, uint8): --arrays says which are which, as in --arrays x=x_train,y=NAME`},
+		{"no test labels", archive(zip.Store, toy[:3]...), `file: has no array y_test: there are "x_train" (3×2×3, uint8), "y_train" (3, uint8), "x_test" (2×2×3, uint8): --arrays x=x_train,y=y_train does without`},
+		{"no test images", archive(zip.Store, toy[0], toy[1], toy[3]), `file: has no array x_test: there are "x_train" (3×2×3, uint8), "y_train" (3, uint8), "y_test" (2, uint8): --arrays x=x_train,y=y_train does without`},
 		{"twice", archive(zip.Store, toy[0], toy[0]), "file: holds x_train twice"},
 		{"other bytes", flipped, "file: x_train: has another checksum than the archive says: the file is damaged"},
 		{"no header", x(nil), "file: x_train: ends within its header: an NPY array is expected"},
@@ -244,11 +262,17 @@ func TestNPZDamage(t *testing.T) {
 		{"other order", x(raw("{'shape': (1, 1), 'fortran_order': False, 'descr': '<f4', }\n")), "file: x_train: has a header that cannot be read"},
 		{"no shape", x(raw("{'descr': '<f4', 'fortran_order': False, }\n")), "file: x_train: has a header that cannot be read: npy: invalid dictionary format"},
 		{"words in the shape", x(raw("{'descr': '<f4', 'fortran_order': False, 'shape': (a, b), }\n")), "file: x_train: has a header that cannot be read: "},
-		{"half precision", x(npyHeader("<f2", false, 3, 2)), `file: x_train: has elements of type "<f2" where integers of 8 to 64 bits, float32 or float64 are expected`},
+		{"other names", archive(zip.Store, entry{"digits.npy", good}, entry{"sizes.npy", npyFile("<f2", []int{2}, []uint16{1, 2})}, entry{"kinds.npy", npyFile("|b1", []int{3}, []uint8{1, 0, 1})}),
+			`file: has no array x_train: there are "digits" (3×2×3, uint8), "sizes" (2, float16), "kinds" (3, bool): --arrays says which are which, as in --arrays x=digits,y=kinds`},
+		{"names that cannot be typed", archive(zip.Store, entry{"a\nb.npy", good}, entry{"k.npy", npyFile("|b1", []int{3}, []uint8{1, 0, 1})}),
+			`file: has no array x_train: there are "a\nb" (3×2×3, uint8), "k" (3, bool): --arrays says which are which, as in --arrays x=NAME,y=NAME`},
+		{"twice in folders", archive(zip.Store, entry{"a/x_train.npy", good}, entry{"b/x_train.npy", good}), "file: holds x_train twice"},
+		{"complex elements", x(npyHeader("<c8", false, 3, 2)), `file: x_train: has elements of type "<c8" where bool, integers of 8 to 64 bits or floats of 16 to 64 are expected`},
 		{"text elements", x(npyHeader("<U5", false, 3, 2)), `file: x_train: has elements of type "<U5" where`},
 		{"objects", x(npyHeader("|O", false, 3, 2)), `file: x_train: has elements of type "|O" where`},
 		{"no order of bytes", x(npyHeader("|f4", false, 3, 2)), `file: x_train: has elements of type "|f4" where`},
-		{"Fortran order", x(npyHeader("<f4", true, 3, 2)), "file: x_train: is in Fortran order where C order is expected (numpy.ascontiguousarray makes it so)"},
+		{"NaN in Fortran order", x(append(npyHeader("<f2", true, 3, 2), 0, 0, 0, 0, 0, 0, 0, 0, 1, 0x7e, 0, 0)), "file: x_train: row 2, feature 2 is NaN where a finite float32 is expected"},
+		{"infinite half", x(npyFile("<f2", []int{3, 2}, []uint16{0, 0, 0, 0, 0xfc00, 0})), "file: x_train: row 3, feature 1 is -Inf where a finite float32 is expected"},
 		{"scalar", x(npyHeader("<f4", false)), "file: x_train: is a single value where rows are expected"},
 		{"no rows", x(npyHeader("<f4", false, 0, 2)), "file: x_train: dimension 1 is 0 where at least 1 is expected"},
 		{"negative", x(npyHeader("<f4", false, 3, -2)), "file: x_train: dimension 2 is -2 where at least 1 is expected"},
@@ -261,9 +285,13 @@ func TestNPZDamage(t *testing.T) {
 		{"other sample", x(npyFile("|u1", []int{3, 6}, make([]uint8, 18))), "file: x_test: has samples of shape 2×3 where 6 is expected, as in file: x_train"},
 		{"labels of two columns", y(npyFile("|u1", []int{3, 2}, make([]uint8, 6))), "file: y_train: has shape 3×2 where one label a row is expected"},
 		{"labels across", y(npyFile("|u1", []int{1, 3}, make([]uint8, 3))), "file: y_train: has shape 1×3 where one label a row is expected"},
-		{"float labels", y(npyFile("<f4", []int{3}, []float32{1, 0, 1})), "file: y_train: has elements that are floats where integers are expected, the rows' classes"},
-		{"negative label", y(npyFile("<i8", []int{3}, []int64{1, 0, -1})), "file: y_train: row 3 has label -1 where a class of 0 to 65535 is expected"},
-		{"large label", y(npyFile("<i8", []int{3}, []int64{1, 65536, 2})), "file: y_train: row 2 has label 65536 where a class of 0 to 65535 is expected"},
+		{"labels that are fractions", y(npyFile("<f4", []int{3}, []float32{1, 0.5, 1})), "file: y_train: row 2 has label 0.5 where a whole number of at most 2⁵³ is expected, its class"},
+		{"labels that are no numbers", y(npyFile("<f8", []int{3}, []float64{1, 0, math.NaN()})), "file: y_train: row 3 has label NaN where a whole number"},
+		{"huge labels", y(npyFile("<u8", []int{3}, []uint64{1, 0, 1 << 63})), "file: y_train: row 3 has label 9.223372036854776e+18 where a whole number"},
+		{"two ones in a row", y(npyFile("|u1", []int{3, 2}, []uint8{1, 0, 1, 1, 0, 1})), "file: y_train: has shape 3×2 where one label a row is expected, or one 1 a row and 0 elsewhere, which row 2 has not"},
+		{"shares", y(npyFile("<f4", []int{3, 2}, []float32{1, 0, 0.5, 0.5, 0, 1})), "file: y_train: has shape 3×2 where one label a row is expected, or one 1 a row and 0 elsewhere, which row 2 has not"},
+		{"labels of three dimensions", y(npyFile("|u1", []int{3, 2, 1}, []uint8{1, 0, 1, 0, 0, 1})), "file: y_train: has shape 3×2×1 where one label a row is expected"},
+		{"label of the test set alone", with(entry{"y_test.npy", npyFile("|u1", []int{2}, []uint8{1, 3})}), "file: y_test: row 2 has label 3, which no row of the training set has: its classes are 0 to 2"},
 		{"too many labels", y(npyFile("|u1", []int{4}, []uint8{1, 0, 1, 0})), "file: y_train: has 4 labels where 3 are expected, one a row of file: x_train"},
 		{"one class", with(entry{"y_train.npy", npyFile("|u1", []int{3}, make([]uint8, 3))}, entry{"y_test.npy", npyFile("|u1", []int{2}, make([]uint8, 2))}),
 			"file: y_train: has no label but 0, nor has the test set: at least two classes are expected"},
@@ -298,6 +326,267 @@ func TestNPZMemory(t *testing.T) {
 	}
 }
 
+// The cases of files that people have, each of which has one meaning.
+func TestNPZCases(t *testing.T) {
+	plain, err := Load(t.Context(), "testdata/arrays/chan.npz", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, test := range []struct {
+		name   string
+		o      Options
+		change func(s *Set) // plain to what is expected
+		log    string
+	}{
+		{name: "py2long.npz"},
+		{name: "floatlabels.npz"},
+		{name: "onehot.npz"},
+		{name: "folder.npz"},
+		{name: "fortran.npz"},
+		{name: "arr0.npz", change: func(s *Set) { s.Test = network.Samples{} },
+			log: "testdata/arrays/arr0.npz: arr_0 is taken for the features and arr_1 for the labels: --arrays x=arr_1,y=arr_0 exchanges them"},
+		{name: "arr0.npz", o: Options{Reading: Reading{Arrays: map[string]string{"x": "arr_0", "y": "arr_1"}}}, change: func(s *Set) { s.Test = network.Samples{} }},
+		{name: "medmnist.npz", change: func(s *Set) { s.Validation = s.Test }},
+		{name: "gap.npz", change: func(s *Set) { s.ClassNames = []string{"3", "8"} },
+			log: "testdata/arrays/gap.npz: y_train: no row has label 0 to 2, 4 to 7: the 2 classes are the labels that occur, 3, 8"},
+		{name: "gap.npz", o: Options{Classes: []string{"8", "3"}}, change: func(s *Set) {
+			s.ClassNames = []string{"8", "3"}
+			s.Train.Labels, s.Test.Labels = []int32{1, 0, 1, 0, 1, 0, 1, 0}, []int32{1, 0, 1, 0}
+		}},
+		// As a model has them that knows no names of its classes.
+		{name: "gap.npz", o: Options{Classes: strings.Split("0123456789", "")}, change: func(s *Set) {
+			s.Classes = 10
+			s.Train.Labels, s.Test.Labels = []int32{3, 8, 3, 8, 3, 8, 3, 8}, []int32{3, 8, 3, 8}
+		}},
+		{name: "onehot.npz", o: Options{Classes: []string{"Trouser", "Coat"}}, change: func(s *Set) { s.ClassNames = []string{"Trouser", "Coat"} }},
+		{name: "chan.npz", o: Options{Reading: Reading{Shape: []int{2, 8}}}, change: func(s *Set) { s.Shape = []int{2, 8} }},
+		{name: "testonly.npz", o: Options{Unlabelled: true, Classes: []string{"0", "1"}}, change: func(s *Set) { s.Test.Labels = nil },
+			log: "testdata/arrays/testonly.npz: y_test: row 3 has label 2, which is no class: 0, 1 are: the labels are left out"},
+		{name: "xtest.npz", o: Options{Unlabelled: true}, change: func(s *Set) {
+			s.Train, s.Test = s.Test, network.Samples{}
+			s.Train.Labels, s.Classes = nil, 0
+		}},
+	} {
+		var log []string
+		test.o.Log = func(line string) { log = append(log, line) }
+		got, err := Load(t.Context(), filepath.Join("testdata", "arrays", test.name), test.o)
+		if err != nil {
+			t.Errorf("%s: %v", test.name, err)
+			continue
+		}
+		want := plain
+		if test.change != nil {
+			test.change(&want)
+		}
+		want.Name, want.Digest, got.Digest = test.name, "", ""
+		if d := cmp.Diff(want, got); d != "" {
+			t.Errorf("%s: %s", test.name, d)
+		}
+		if strings.Join(log, "\n") != test.log {
+			t.Errorf("%s: says %q, want %q", test.name, log, test.log)
+		}
+	}
+}
+
+// The same rows are the same set, whether they stand in a table or in arrays.
+func TestGapsOfTablesAndArrays(t *testing.T) {
+	table, err := Load(t.Context(), "testdata/arrays/gap.csv", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrays, err := Load(t.Context(), "testdata/arrays/gap.npz", Options{Reading: Reading{Arrays: map[string]string{"x": "x_train", "y": "y_train"}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	arrays.Name, arrays.Columns = table.Name, table.Columns
+	if d := cmp.Diff(table, arrays); d != "" {
+		t.Error(d)
+	}
+}
+
+// Values of half precision and truth values are what they are.
+func TestNPZValues(t *testing.T) {
+	half, err := Load(t.Context(), "testdata/arrays/f16.npz", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := half.Train.Floats[:3], []float32{0.0353088379, 0.313720703125, 0.39990234375}; !cmp.Equal(got, want, cmpopts.EquateApprox(0, 1e-9)) {
+		t.Errorf("half precision is %v, want %v", got, want)
+	}
+	truth, err := Load(t.Context(), "testdata/arrays/bool.npz", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := truth.Train.Bytes[:8], []uint8{1, 0, 0, 1, 1, 1, 1, 1}; !bytes.Equal(got, want) || truth.Classes != 2 {
+		t.Errorf("truth values are %v of %d classes, want %v", got, truth.Classes, want)
+	}
+}
+
+// One-hot labels have a class a column, in any type and order, and the classes without
+// rows are named.
+func TestOneHot(t *testing.T) {
+	columns := append(npyHeader("|b1", true, 3, 4), 0, 0, 1, 1, 0, 0, 0, 0, 0, 0, 1, 0)
+	rows := npyFile(">f4", []int{3, 4}, []float32{0, 1, 0, 0, 0, 0, 0, 1, 1, 0, 0, 0})
+	for _, labels := range [][]byte{columns, rows} {
+		var log []string
+		l := library{Options: Options{Log: func(line string) { log = append(log, line) }}}
+		file := archive(zip.Store, entry{"x_train.npy", npyFile("|u1", []int{3, 1}, []uint8{1, 2, 3})}, entry{"y_train.npy", labels})
+		got, err := l.readNPZ(bytes.NewReader(file), "file", int64(len(file)))
+		if err != nil || !cmp.Equal(got.Train.Labels, []int32{1, 3, 0}) || got.Classes != 4 || got.ClassNames != nil {
+			t.Errorf("got labels %v, %d classes %v, %v", got.Train.Labels, got.Classes, got.ClassNames, err)
+		}
+		if want := "file: y_train: no row has label 2: the 4 columns are the classes nevertheless"; len(log) != 1 || log[0] != want {
+			t.Errorf("says %q, want %s", log, want)
+		}
+	}
+}
+
+// Images of one channel have no third dimension, those of several keep it, and rows and
+// columns change places where that is asked for.
+func TestImageShapes(t *testing.T) {
+	for _, test := range []struct {
+		file, want []int
+		o          Reading
+		row        []uint8
+		problem    string
+	}{
+		{file: []int{1, 2, 3, 1}, want: []int{2, 3}, row: []uint8{0, 1, 2, 3, 4, 5}},
+		{file: []int{1, 1, 2, 3}, want: []int{2, 3}, row: []uint8{0, 1, 2, 3, 4, 5}},
+		{file: []int{1, 1, 2, 3}, want: []int{3, 2}, row: []uint8{0, 3, 1, 4, 2, 5}, o: Reading{Transpose: true}},
+		{file: []int{1, 1, 2, 3}, want: []int{1, 2, 3}, row: []uint8{0, 1, 2, 3, 4, 5}, o: Reading{Shape: []int{1, 2, 3}}},
+		{file: []int{1, 1, 2, 3}, want: []int{2, 1, 3}, row: []uint8{0, 1, 2, 3, 4, 5}, o: Reading{Shape: []int{1, 2, 3}, Transpose: true}},
+		{file: []int{1, 12}, want: []int{3, 2, 2}, row: []uint8{0, 1, 6, 7, 2, 3, 8, 9, 4, 5, 10, 11}, o: Reading{Shape: []int{2, 3, 2}, Transpose: true}},
+		{file: []int{1, 2, 2, 3}, want: []int{2, 2, 3}, row: []uint8{0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11}},
+		{file: []int{1, 12}, o: Reading{Transpose: true}, problem: "file: x: has samples of shape 12: only images of rows and columns can be transposed"},
+		{file: []int{1, 12}, o: Reading{Shape: []int{3, 3}}, problem: "file: x: has samples of 12 features, which are not those of shape 3×3"},
+	} {
+		n := 1
+		for _, d := range test.file {
+			n *= d
+		}
+		values := make([]uint8, n)
+		for i := range values {
+			values[i] = uint8(i)
+		}
+		file := archive(zip.Store, entry{"x.npy", npyFile("|u1", test.file, values)})
+		l := library{Options: Options{Reading: test.o, Unlabelled: true}}
+		got, err := l.readNPZ(bytes.NewReader(file), "file", int64(len(file)))
+		if test.problem != "" {
+			if err == nil || err.Error() != test.problem {
+				t.Errorf("%v: got %v, want %s", test.file, err, test.problem)
+			}
+			continue
+		}
+		if err != nil || !cmp.Equal(got.Shape, test.want) || !bytes.Equal(got.Train.Bytes, test.row) {
+			t.Errorf("%v, %+v: got shape %v, %v, %v", test.file, test.o, got.Shape, got.Train.Bytes, err)
+		}
+	}
+}
+
+// A set whose arrays were in one order of dimensions has the digest that it always had.
+func TestDigestOfOneChannel(t *testing.T) {
+	got, err := Load(t.Context(), "testdata/arrays/chan.npz", Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := Digest([]int{4, 4, 1}, got.Train, got.Test); got.Digest != want {
+		t.Errorf("the digest is %s, want %s", got.Digest, want)
+	}
+	if d := Digest([]int{4, 4}, got.Train, got.Test, got.Test); d == Digest([]int{4, 4}, got.Train, got.Test) {
+		t.Error("a validation set of the file's own does not change the digest")
+	}
+}
+
+// The memory that the caller has bounds what is read.
+func TestMaxBytes(t *testing.T) {
+	const size = 8*16 + 12*8 + 4*16 + 12*4
+	for most, ok := range map[int64]bool{0: true, size: true, size - 1: false} {
+		_, err := Load(t.Context(), "testdata/arrays/chan.npz", Options{MaxBytes: most})
+		if (err == nil) != ok || err != nil && !strings.HasSuffix(err.Error(), "y_test: shape 4 needs more memory than is left, 47 bytes") {
+			t.Errorf("with %d bytes: %v", most, err)
+		}
+	}
+	files := map[string][]byte{}
+	for i, content := range toyFiles() {
+		files[partNames[i]] = content
+	}
+	_, err := Load(t.Context(), writeDir(t, files), Options{MaxBytes: 20})
+	if err == nil || !strings.HasSuffix(err.Error(), "train-labels-idx1-ubyte: dimensions 3 are more than the memory has room for, 2 bytes") {
+		t.Errorf("IDX files: %v", err)
+	}
+}
+
+// What is said of how files are read and has no use there is an error, unless a model
+// brought it along.
+func TestUselessReading(t *testing.T) {
+	const file = "testdata/arrays/chan.npz"
+	for want, r := range map[string]Reading{
+		"columns to ignore":         {Ignore: []string{"id"}},
+		"a separator":               {Separator: ';'},
+		"a header":                  {Header: HeaderYes},
+		"a rule for missing values": {Missing: Drop},
+		"numbers as classes":        {Numbers: true},
+	} {
+		_, err := Load(t.Context(), file, Options{Reading: r})
+		if want = file + ": is an NPZ file, which has no use for " + want; err == nil || err.Error() != want {
+			t.Errorf("got %v, want %s", err, want)
+		}
+		if _, err := Load(t.Context(), file, Options{Trained: r}); err != nil {
+			t.Error(err)
+		}
+	}
+	got, err := Load(t.Context(), file, Options{Trained: Reading{Shape: []int{2, 8}, Arrays: map[string]string{"x": "images", "y": "labels"}}})
+	if err != nil || !cmp.Equal(got.Shape, []int{2, 8}) {
+		t.Errorf("as a model's training set was read: shape %v, %v", got.Shape, err)
+	}
+	_, err = Load(t.Context(), "mnist", Options{Offline: true, Reading: Reading{Transpose: true}})
+	if err == nil || err.Error() != "mnist: is a named set, which has no use for transposing" {
+		t.Errorf("a named set: %v", err)
+	}
+}
+
+// What is named and is not there is an error.
+func TestNamedArrays(t *testing.T) {
+	for want, arrays := range map[string]map[string]string{
+		`has no array "images" for x: there are "arr_0" (8×4×4, uint8), "arr_1" (8, uint8)`: {"x": "images", "y": "arr_1"},
+		`no array is named for y: there are "arr_0" (8×4×4, uint8), "arr_1" (8, uint8)`:     {"x": "arr_0"},
+		`has no array "a" for x_test: there are "arr_0" (8×4×4, uint8), "arr_1" (8, uint8)`: {"x": "arr_0", "y": "arr_1", "x_test": "a", "y_test": "b"},
+		"arr_1: has shape 8 where rows of features, 2 dimensions or more, are expected":     {"x": "arr_1", "y": "arr_0"},
+	} {
+		_, err := Load(t.Context(), "testdata/arrays/arr0.npz", Options{Reading: Reading{Arrays: arrays}})
+		if want = "testdata/arrays/arr0.npz: " + want; err == nil || err.Error() != want {
+			t.Errorf("%v: got %v\nwant %s", arrays, err, want)
+		}
+	}
+}
+
+// An array without an archive has rows to be predicted and nothing else.
+func TestNPY(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "rows.npy")
+	if err := os.WriteFile(path, npyFile("<f4", []int{2, 1}, []float32{0.5, 2}), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Load(t.Context(), path, Options{Unlabelled: true, Classes: []string{"a", "b"}})
+	if err != nil || !cmp.Equal(got.Train, network.Samples{Rows: 2, Features: 1, Floats: []float32{0.5, 2}}) || got.Name != "rows.npy" {
+		t.Errorf("%+v, %v", got, err)
+	}
+	want := path + ": is one array without labels: an NPZ file with both is expected, as numpy.savez(FILE, x_train=…, y_train=…) writes it"
+	if _, err := Load(t.Context(), path, Options{}); err == nil || err.Error() != want {
+		t.Errorf("got %v\nwant %s", err, want)
+	}
+}
+
+// Data that is nearly all 0 may be packed to a thousandth: 10 MB of it are read.
+func TestNPZHighRatio(t *testing.T) {
+	const rows, features = 1000, 10000
+	x := append(npyHeader("|u1", false, rows, features), make([]byte, rows*features)...)
+	file := archive(zip.Deflate, entry{"x.npy", x}, entry{"y.npy", append(npyHeader("|u1", false, rows), bytes.Repeat([]byte{0, 1}, rows/2)...)})
+	got, err := readArchive(file)
+	if err != nil || got.Train.Rows != rows || len(file) > rows*features/400 {
+		t.Errorf("%d bytes of %d are %d rows, %v", len(file), rows*features, got.Train.Rows, err)
+	}
+}
+
 // FuzzNPZ looks for a file that panics, takes more memory than its content
 // explains, whose result contradicts itself, or whose error is not one line that
 // names it.
@@ -310,6 +599,9 @@ func FuzzNPZ(f *testing.F) {
 		archive(zip.Store, entry{"x_train.npy", npyHeader("<f4", false, 1<<31, 1<<31, 4)}, toy[1]),
 		archive(zip.Store, entry{"x_train.npy", []byte("\x93NUMPY\x02\x00\xff\xff\xff\xff")}, toy[1]),
 		lying("x_train.npy", toy[0].content, 1<<20),
+		archive(zip.Store, entry{"a/arr_0.npy", npyFile("<f2", []int{2, 2, 1}, []uint16{1, 2, 3, 4})}, entry{"a/arr_1.npy", npyFile("|b1", []int{2, 2}, []uint8{1, 0, 0, 1})}),
+		archive(zip.Store, entry{"train_images.npy", append(npyHeader("|u1", true, 2, 2), 1, 2, 3, 4)}, entry{"train_labels.npy", npyFile("<f8", []int{2, 1}, []float64{-7, 9})},
+			entry{"val_images.npy", npyFile("|u1", []int{1, 2}, []uint8{3, 4})}, entry{"val_labels.npy", npyFile("|i1", []int{1}, []int8{9})}),
 	} {
 		f.Add(file)
 	}
@@ -338,7 +630,7 @@ func FuzzNPZ(f *testing.F) {
 			for _, d := range got.Shape {
 				n *= d
 			}
-			if n != got.Train.Features || got.Test.Rows > 0 && got.Test.Features != n || got.Classes < 2 {
+			if n != got.Train.Features || got.Test.Rows > 0 && got.Test.Features != n || got.Classes < 2 || len(classNames(got)) != got.Classes {
 				t.Errorf("shape %v, %d classes, %+v", got.Shape, got.Classes, got)
 			}
 		}

@@ -1,6 +1,10 @@
 package dataset
 
-import "fmt"
+import (
+	"fmt"
+	"reflect"
+	"slices"
+)
 
 // A Reading says how files are read where there is more than one way. What is zero is found
 // out from the file by the rules of its format, and told to [Options.Log] where another way
@@ -23,11 +27,35 @@ type Reading struct {
 	Shape []int
 
 	// Arrays name the arrays of an NPZ file that hold x, y, x_val, y_val, x_test
-	// and y_test. nil is found out by their names.
+	// and y_test: no others are read. nil is found out by their names.
 	Arrays map[string]string
 
-	Transpose bool // exchange rows and columns of each image
+	Transpose bool // exchange rows and columns of each image, which has Shape in the file
 	Numbers   bool // labels that look like measurements are classes nevertheless
+}
+
+// readingWords say in messages what the fields of a Reading are.
+var readingWords = map[string]string{
+	"Label": "a label column", "Header": "a header", "Separator": "a separator", "Ignore": "columns to ignore",
+	"Features": "feature columns", "Missing": "a rule for missing values", "Shape": "a shape", "Arrays": "names of arrays",
+	"Transpose": "transposing", "Numbers": "numbers as classes",
+}
+
+// readingOf returns the library for a kind of file that has a use for the named fields
+// of Reading: those of Options.Reading, or of Options.Trained where they are zero
+// there. It reports others that are given.
+func (l library) readingOf(name, kind string, fields ...string) (library, error) {
+	given, trained := reflect.ValueOf(&l.Reading).Elem(), reflect.ValueOf(l.Trained)
+	for i := range given.NumField() {
+		field := given.Type().Field(i).Name
+		switch useful := slices.Contains(fields, field); {
+		case !useful && !given.Field(i).IsZero():
+			return l, fmt.Errorf("%s: is %s, which has no use for %s", name, kind, readingWords[field])
+		case useful && given.Field(i).IsZero():
+			given.Field(i).Set(trained.Field(i))
+		}
+	}
+	return l, nil
 }
 
 // A Header says whether the first line of a CSV file has the columns' names.

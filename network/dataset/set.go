@@ -24,10 +24,10 @@ type Set struct {
 	Name       string          // of the named set, or the file's or directory's own name without its path
 	Named      bool            // a named set, no file or directory
 	Train      network.Samples // raw: the scaling is empty until Preprocess
-	Validation network.Samples // see Split
+	Validation network.Samples // that of the file, or see Split
 	Test       network.Samples
 	Classes    int      // at least 2; 0 where no labels are known
-	ClassNames []string // in the order of the classes; nil where they are 0, 1, 2, …
+	ClassNames []string // in the order of the classes; nil where they are 0, 1, 2, … and none is left out
 	Columns    *Columns // of a CSV file; nil for others
 	Shape      []int    // of a sample's features: [28 28] for images of 28 rows and 28 columns
 	Digest     string   // see Digest; Split and Shift leave it as it is
@@ -44,10 +44,20 @@ type Options struct {
 	Offline bool
 
 	// Log, where not nil, is told in one line without an end what takes time
-	// or went wrong on the way: downloads, damaged files, an unwritable cache.
+	// or went wrong on the way: downloads, damaged files, an unwritable cache. It is
+	// told as well which reading of a file was taken where another one was possible.
 	Log func(line string)
 
+	// MaxBytes bounds what the arrays of a set may hold in memory, such as the
+	// machine's memory; 0 is no bound. A file of 1 MB can hold 1 GB.
+	MaxBytes int64
+
 	Reading
+
+	// Trained is how the training set of a model was read, for the rows that the
+	// model is to have: it stands in for what Reading leaves out, as far as the kind
+	// of file has a use for it. What Reading says and has no use is an error.
+	Trained Reading
 
 	// Columns are those that a CSV file has to have, as those of the set that a
 	// network was trained on: features are put into their order by their names
@@ -58,12 +68,14 @@ type Options struct {
 	// those of the training set, as in Columns.
 	Test string
 
-	// Classes are the names that a CSV file's labels may have, in the order of
-	// the classes; nil is those that it has, sorted.
+	// Classes are the names that labels may have, in the order of the classes; nil
+	// is those that the training set has, sorted. Of IDX and NPZ files, whose labels
+	// are whole numbers, they are the labels' names, or their classes where no name is
+	// a whole number.
 	Classes []string
 
-	// Unlabelled lets a CSV file do without labels where Label is "": those of its
-	// samples are nil.
+	// Unlabelled lets a file do without labels, a CSV file where Label is "": those of
+	// its samples are nil. So are those of an IDX or NPZ file that Classes have not.
 	Unlabelled bool
 }
 
@@ -79,11 +91,18 @@ func (l library) load(ctx context.Context, name string) (Set, error) {
 		if err := l.noTable(name); err != nil {
 			return Set{}, err
 		}
+		if _, err := l.readingOf(name, "a named set"); err != nil {
+			return Set{}, err
+		}
 		return l.loadNamed(ctx, named)
 	}
 	info, err := os.Stat(name)
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
+		// The beginning of the names of IDX files chooses among several sets.
+		if dir, prefix := filepath.Dir(name), filepath.Base(name); hasPrefix(dir, prefix) {
+			return l.loadDir(ctx, dir, prefix)
+		}
 		return Set{}, fmt.Errorf("data set %q is unknown and no file: %s, a directory of IDX files, a CSV or an NPZ file is expected",
 			name, strings.Join(l.names(), ", "))
 	case err != nil:
@@ -91,114 +110,23 @@ func (l library) load(ctx context.Context, name string) (Set, error) {
 	case !info.IsDir():
 		return l.loadFile(ctx, name)
 	}
-	if err := l.noTable(name); err != nil {
-		return Set{}, err
-	}
-	return loadDir(ctx, name)
-}
-
-// The four files of a set of the MNIST family.
-const (
-	trainImages = iota
-	trainLabels
-	testImages
-	testLabels
-)
-
-var partNames = [4]string{
-	"train-images-idx3-ubyte", "train-labels-idx1-ubyte",
-	"t10k-images-idx3-ubyte", "t10k-labels-idx1-ubyte",
-}
-
-// A part is one of the four files or arrays, read: features as bytes or floats,
-// or labels.
-type part struct {
-	file   string // for messages; "" where there is none
-	shape  []int
-	bytes  []uint8
-	floats []float32
-	labels []int32
-}
-
-// makePart makes part i of an IDX file.
-func makePart(i int, file string, a Array) part {
-	p := part{file: file, shape: a.Shape}
-	if i == trainImages || i == testImages {
-		p.bytes = a.Data
-		return p
-	}
-	p.labels = make([]int32, len(a.Data))
-	for i, y := range a.Data {
-		p.labels[i] = int32(y)
-	}
-	return p
-}
-
-// assemble makes a set of its four parts, or of the first two where there is no
-// test set, or reports how they contradict each other. There is a class for
-// every number up to the largest label of both sets.
-func assemble(name string, parts [4]part) (Set, error) {
-	pairs := [][2]int{{trainImages, trainLabels}, {testImages, testLabels}}
-	if parts[testImages].file == "" {
-		pairs = pairs[:1]
-	}
-	for _, pair := range pairs {
-		images, labels := parts[pair[0]], parts[pair[1]]
-		switch {
-		case len(labels.shape) != 1:
-			return Set{}, fmt.Errorf("%s: has dimensions %s where one dimension of labels is expected", labels.file, times(labels.shape))
-		case len(images.shape) == 1:
-			return Set{}, fmt.Errorf("%s: has one dimension of %d where rows of features, 2 dimensions or more, are expected",
-				images.file, images.shape[0])
-		case images.shape[0] != labels.shape[0]:
-			return Set{}, fmt.Errorf("%s: has %d labels where %d are expected, one a row of %s",
-				labels.file, labels.shape[0], images.shape[0], filepath.Base(images.file))
-		}
-	}
-	shape := parts[trainImages].shape[1:]
-	if test := parts[testImages]; test.file != "" && !slices.Equal(test.shape[1:], shape) {
-		return Set{}, fmt.Errorf("%s: has samples of shape %s where %s is expected, as in %s",
-			test.file, times(test.shape[1:]), times(shape), filepath.Base(parts[trainImages].file))
-	}
-	classes := 0
-	for _, pair := range pairs {
-		classes = max(classes, 1+int(slices.Max(parts[pair[1]].labels)))
-	}
-	if classes < 2 {
-		return Set{}, fmt.Errorf("%s: has no label but 0, nor has the test set: at least two classes are expected",
-			parts[trainLabels].file)
-	}
-	set := Set{Name: name, Train: samples(parts[trainImages], parts[trainLabels]), Classes: classes, Shape: shape}
-	if len(pairs) > 1 {
-		set.Test = samples(parts[testImages], parts[testLabels])
-	}
-	set.Digest = Digest(shape, set.Train, set.Test)
-	return set, nil
-}
-
-func samples(images, labels part) network.Samples {
-	rows := images.shape[0]
-	return network.Samples{
-		Rows:     rows,
-		Features: (len(images.bytes) + len(images.floats)) / rows,
-		Bytes:    images.bytes,
-		Floats:   images.floats,
-		Labels:   labels.labels,
-	}
+	return l.loadDir(ctx, name, "")
 }
 
 // Digest returns the hexadecimal SHA-256 of a set's samples, by which a resumed
-// run recognises its data. Names and scaling have no part in it, nor has a
-// validation set or shifted copies: what [Set.Split] and [Set.Shift] make of a set
-// follows from the set and their arguments. What is hashed, every integer little-endian:
+// run recognises its data: the training set, the test set, and the validation set
+// where the file has one. Names and scaling have no part in it, nor have the rows
+// that [Set.Split] holds back or shifted copies: what it and [Set.Shift] make of a set
+// follows from the set and their arguments. The shape is that of the file. What is
+// hashed, every integer little-endian:
 //
 //	"clgrad data 1\n"
 //	uint64 rank of shape, then each dimension as uint64
-//	for the training and then the test set:
+//	for each of the sets:
 //	    uint64 rows, uint64 features
 //	    "B" and the features as bytes, or "F" and their float32 bits, row-major
 //	    "L" and the labels as int32, or "-" where there are none
-func Digest(shape []int, train, test network.Samples) string {
+func Digest(shape []int, sets ...network.Samples) string {
 	h := sha256.New()
 	h.Write([]byte("clgrad data 1\n"))
 	integers := []uint64{uint64(len(shape))}
@@ -206,7 +134,7 @@ func Digest(shape []int, train, test network.Samples) string {
 		integers = append(integers, uint64(d))
 	}
 	hashEach(h, integers, binary.LittleEndian.AppendUint64)
-	for _, s := range []network.Samples{train, test} {
+	for _, s := range sets {
 		hashEach(h, []uint64{uint64(s.Rows), uint64(s.Features)}, binary.LittleEndian.AppendUint64)
 		if s.Floats == nil {
 			h.Write([]byte("B"))

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"fmt"
 	"maps"
 	"math"
 	"os"
@@ -152,16 +153,90 @@ func TestLoadDirErrors(t *testing.T) {
 	}
 }
 
-// A class that only the test set has is a class.
+// Labels of files are read as those of tables are: the classes are those of the training
+// set, and another label of the test set is named.
 func TestClassesOfBothSets(t *testing.T) {
 	files := map[string][]byte{}
 	for i, content := range toyFiles() {
 		files[partNames[i]] = content
 	}
-	files[partNames[testLabels]] = idx([]int{2}, 255, 0)
-	s, err := Load(context.Background(), writeDir(t, files), Options{})
-	if err != nil || s.Classes != 256 {
-		t.Errorf("got %d classes, %v, want 256", s.Classes, err)
+	files[partNames[testLabels]] = idx([]int{2}, 0, 255)
+	dir := writeDir(t, files)
+	_, err := Load(context.Background(), dir, Options{})
+	if want := dir + "/t10k-labels-idx1-ubyte: row 2 has label 255, which no row of the training set has: its classes are 0 to 2"; err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	// A model that knows more classes knows this one.
+	var classes []string
+	for i := range 256 {
+		classes = append(classes, fmt.Sprint(i))
+	}
+	s, err := Load(context.Background(), dir, Options{Classes: classes})
+	if err != nil || s.Classes != 256 || s.ClassNames != nil || s.Test.Labels[1] != 255 {
+		t.Errorf("got %+v, %v", s, err)
+	}
+}
+
+// Files of the MNIST family have one meaning under the names that people have them by.
+func TestLoadDirCases(t *testing.T) {
+	for _, test := range []struct {
+		dir    string
+		o      Options
+		shape  []int
+		names  []string
+		labels []int32
+		first  []uint8
+		log    string
+	}{
+		{dir: "kaggle-archive", shape: []int{4, 4}, labels: []int32{0, 1, 0, 1}, first: []uint8{58, 12, 159, 197}},
+		{dir: "emnist-names", shape: []int{4, 4}, names: []string{"1", "2", "3", "4", "5", "6", "7", "26"}, labels: []int32{0, 1, 2, 7}, first: []uint8{58, 12, 159, 197},
+			log: "testdata/arrays/emnist-names: EMNIST's files have rows and columns of the images exchanged: --transpose puts them upright\n" +
+				"testdata/arrays/emnist-names/emnist-letters-train-labels-idx1-ubyte.gz: no row has label 0, 8 to 25: the 8 classes are the labels that occur, 1 to 7, 26"},
+		{dir: "emnist-names/emnist-letters", o: Options{Reading: Reading{Transpose: true}}, shape: []int{4, 4}, names: []string{"1", "2", "3", "4", "5", "6", "7", "26"},
+			labels: []int32{0, 1, 2, 7}, first: []uint8{58, 175, 55, 10},
+			log: "testdata/arrays/emnist-names/emnist-letters-train-labels-idx1-ubyte.gz: no row has label 0, 8 to 25: the 8 classes are the labels that occur, 1 to 7, 26"},
+	} {
+		var log []string
+		test.o.Log = func(line string) { log = append(log, line) }
+		got, err := Load(t.Context(), "testdata/arrays/"+test.dir, test.o)
+		if err != nil {
+			t.Error(err)
+			continue
+		}
+		if !cmp.Equal(got.Shape, test.shape) || !cmp.Equal(got.ClassNames, test.names) || !cmp.Equal(got.Test.Labels, test.labels) || !cmp.Equal(got.Test.Bytes[:4], test.first) || got.Train.Rows != 8 {
+			t.Errorf("%s: %+v", test.dir, got)
+		}
+		if strings.Join(log, "\n") != test.log {
+			t.Errorf("%s: says %q, want %q", test.dir, log, test.log)
+		}
+	}
+}
+
+// A directory in a file's place without such a file in it is no file, and what is wrong
+// with several sets in one directory is said.
+func TestLoadDirOfSeveralSets(t *testing.T) {
+	files := map[string][]byte{}
+	for i, content := range toyFiles() {
+		for _, set := range []string{"emnist-digits-", "emnist-letters-"} {
+			files[set+strings.Replace(partNames[i], "t10k", "test", 1)] = content
+		}
+	}
+	delete(files, "emnist-letters-test-labels-idx1-ubyte")
+	dir := writeDir(t, files)
+	if err := os.Mkdir(filepath.Join(dir, "emnist-letters-test-labels-idx1-ubyte"), 0o755); err != nil {
+		t.Fatal(err)
+	}
+	_, err := Load(t.Context(), dir, Options{})
+	if want := dir + `: holds the sets "emnist-digits", "emnist-letters": one of them is expected, as in ` + filepath.Join(dir, "emnist-digits"); err == nil || err.Error() != want {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	_, err = Load(t.Context(), filepath.Join(dir, "emnist-letters"), Options{})
+	if want := dir + `: emnist-letters-test-labels-idx1-ubyte not found, with or without .gz: all of emnist-letters-train-images-idx3-ubyte, `; err == nil || !strings.HasPrefix(err.Error(), want) {
+		t.Errorf("got %v, want %s", err, want)
+	}
+	got, err := Load(t.Context(), filepath.Join(dir, "emnist-digits"), Options{})
+	if d := cmp.Diff(toySet("emnist-digits"), got); err != nil || d != "" {
+		t.Errorf("%v%s", err, d)
 	}
 }
 

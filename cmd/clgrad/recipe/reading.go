@@ -3,7 +3,6 @@ package recipe
 import (
 	"encoding/csv"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -21,8 +20,8 @@ type Reading struct {
 	Features  ColumnList      `json:"features,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are features, by name or number, in place of all."`
 	Missing   dataset.Missing `json:"missing,omitempty" placeholder:"refuse|drop|mean" of:"data" help:"What becomes of a feature without a value (an empty field, NA, NaN, null or ?). drop leaves out its row. mean puts the mean of its column in the training set there. Without it: an error says where."`
 	Shape     Dimensions      `json:"shape,omitempty" placeholder:"HxWxC" of:"data" help:"Shape of a sample, as in 28x28 or 32x32x3: that of an image in a table or an array, and that to which pictures are brought."`
-	Arrays    ArrayNames      `json:"arrays,omitempty" placeholder:"x=NAME,y=NAME" of:"data" help:"Which arrays of an NPZ file hold what: x, y, x_val, y_val, x_test and y_test."`
-	Transpose bool            `json:"transpose,omitempty" of:"data" help:"Exchange rows and columns of each image, as EMNIST's files need it."`
+	Arrays    ArrayNames      `json:"arrays,omitempty" placeholder:"x=NAME,y=NAME" of:"data" help:"Which arrays of an NPZ file hold the features x and the labels y of the training set, x_val and y_val of the validation set, x_test and y_test of the test set. No others are read. Without it: those with names as x_train (Keras), train_images (MedMNIST), x, or arr_0 and arr_1."`
+	Transpose bool            `json:"transpose,omitempty" of:"data" help:"Exchange rows and columns of each image, as EMNIST's files need it. --shape is that in the file."`
 	Numbers   bool            `json:"numbers_as_classes,omitempty" name:"numbers-as-classes" of:"data" help:"Take labels for classes that look like measurements: fractions that nearly all differ."`
 }
 
@@ -36,17 +35,6 @@ func (r Reading) Options() dataset.Reading {
 		Label: string(r.Label), Header: r.Header, Separator: separator, Ignore: columns(r.Ignore), Features: columns(r.Features),
 		Missing: r.Missing, Shape: shape, Arrays: arrays, Transpose: r.Transpose, Numbers: r.Numbers,
 	}
-}
-
-// Over returns the reading with what it leaves out taken from another.
-func (r Reading) Over(other Reading) Reading {
-	to, from := reflect.ValueOf(&r).Elem(), reflect.ValueOf(other)
-	for i := range to.NumField() {
-		if to.Field(i).IsZero() {
-			to.Field(i).Set(from.Field(i))
-		}
-	}
-	return r
 }
 
 // A Separator is the character between fields, in words where it is not seen.

@@ -13,7 +13,7 @@ import (
 
 // Load returns the data set with its parts as the setup wants them, not scaled. The
 // options say what the setup does not: where sets are looked for, and which classes
-// and columns a CSV file has.
+// and columns there are.
 func (s Setup) Load(ctx context.Context, o dataset.Options) (set dataset.Set, err error) {
 	o.Reading, o.Test = s.Reading.Options(), string(s.Test)
 	if set, err = dataset.Load(ctx, string(s.Data), o); err != nil {

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"clgrad/network"
+	"clgrad/network/dataset"
 )
 
 // A Training says how the parameters are updated. What a file or a command line leaves
@@ -103,7 +104,7 @@ func (r *Recipe) Complete() error {
 	switch {
 	case r.Schedule == network.StepDown && r.StepSize == 0:
 		return &KeyError{"step_size", "is missing: the schedule step needs it", true}
-	case r.EarlyStopping && r.Validation == 0:
+	case r.EarlyStopping && r.Validation == 0 && slices.Contains(dataset.Names(), string(r.Data)): // files may have one
 		return &KeyError{"early_stopping", "a validation set is expected: give validation too", true}
 	}
 	return nil

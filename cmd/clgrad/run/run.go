@@ -173,6 +173,9 @@ func (r *run) load() (err error) {
 	if r.set, err = r.Load(r.ctx, r.opts.Data); err != nil {
 		return err
 	}
+	if r.EarlyStopping && r.set.Validation.Rows == 0 {
+		return fmt.Errorf("--early-stopping: a validation set is expected, %s has none: give --validation too", r.set.Name)
+	}
 	if err := r.settle(); err != nil {
 		return err
 	}
