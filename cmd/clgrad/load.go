@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"clgrad/cmd/clgrad/recipe"
@@ -57,21 +58,89 @@ func loadModel(a *app, path recipe.Path) (checkpoint.Model, error) {
 	return m, err
 }
 
+// A trainedSet is what of a training set decides how rows for its network are read.
+type trainedSet struct {
+	classes []string
+	columns *dataset.Columns
+	shape   []int
+	profile *dataset.Profile
+}
+
+// trainedOn returns what a model says of its training set.
+func trainedOn(m checkpoint.Model) trainedSet {
+	return trainedSet{classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns, m.Shape, m.Profile}
+}
+
+// options are those of data sets for such a network.
+func (t trainedSet) options(a *app) dataset.Options {
+	o := a.dataOptions()
+	o.Classes, o.Columns = t.classes, t.columns
+	if t.shape != nil {
+		o.Pictures = &dataset.Conversion{Shape: t.shape, Like: t.profile, Method: dataset.MethodFor(t.shape, t.profile)}
+	}
+	return o
+}
+
 // loadRows returns rows that are to be predicted: the test set where there is
 // one, otherwise all. Those of a CSV file have the classes and columns of the
 // training set.
-func loadRows(a *app, name recipe.Path, reading recipe.Reading, classes []string, columns *dataset.Columns) (network.Samples, error) {
-	o := a.dataOptions()
-	o.Reading, o.Classes, o.Columns, o.Unlabelled = reading.Options(), classes, columns, true
+func loadRows(a *app, name recipe.Path, reading recipe.Reading, t trainedSet) (network.Samples, error) {
+	o := t.options(a)
+	o.Reading, o.Unlabelled = reading.Options(), true
 	set, err := dataset.Load(a, string(name), o)
 	if err != nil {
 		return network.Samples{}, err
 	}
-	a.noteColumns(columns, set)
+	a.noteColumns(t.columns, set)
+	samples := set.Train
 	if set.Test.Rows > 0 {
-		return set.Test, nil
+		samples = set.Test
 	}
-	return set.Train, nil
+	a.noteMisfit(string(name), t, samples)
+	return samples, nil
+}
+
+// loadPictures returns a row for each picture in files and folders, and the files.
+// Only their size is changed where raw says so.
+func loadPictures(a *app, names []recipe.Path, flags recipe.Reading, raw bool, t trainedSet) (s network.Samples, files []string, err error) {
+	o := t.options(a)
+	o.Reading = flags.Options()
+	c := dataset.Conversion{Shape: t.shape, Like: t.profile}
+	switch {
+	case c.Shape == nil && o.Shape == nil:
+		return s, nil, fmt.Errorf("%s: the model does not say which shape its images have: give --shape, as in 28x28", names[0])
+	case c.Shape == nil:
+		c.Shape = o.Shape
+	case o.Shape != nil && !slices.Equal(o.Shape, c.Shape):
+		return s, nil, fmt.Errorf("--shape: the model's images are %v, not %v", c.Shape, o.Shape)
+	}
+	if !raw {
+		c.Method = dataset.MethodFor(c.Shape, c.Like)
+	}
+	var pictures []dataset.Picture
+	for _, name := range names {
+		found, err := dataset.FindPictures(a, string(name), o)
+		if err != nil {
+			return s, nil, err
+		}
+		pictures = append(pictures, found...)
+	}
+	if s, err = dataset.ReadPictures(a, pictures, c, o); err != nil {
+		return s, nil, err
+	}
+	for _, p := range pictures {
+		files = append(files, p.Path)
+	}
+	t.shape = c.Shape
+	a.noteMisfit(fmt.Sprintf("pictures (%s)", files[0]), t, s)
+	return s, files, nil
+}
+
+// noteMisfit says so where rows are not like those of the training set.
+func (a *app) noteMisfit(name string, t trainedSet, s network.Samples) {
+	if words := t.profile.Misfit(s, t.shape); words != "" {
+		a.note("%s: %s", name, words)
+	}
 }
 
 // readingOf returns how files are read for a model: as flags say, and where they leave
