@@ -150,7 +150,8 @@ func readHeader(r io.ReadSeeker, size int64) (h header, err error) {
 
 // damaged puts a decoder's error into words.
 func damaged(err error, format string) error {
-	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
+	// The JPEG decoder has no value for the end within its codes.
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || strings.HasSuffix(err.Error(), "short Huffman data") {
 		return fmt.Errorf("ends within its %s data: the file is cut short", format)
 	}
 	return fmt.Errorf("damaged or unusual %s data: %w", format, err)

@@ -42,8 +42,11 @@ const (
 	//
 	//   - The background is the median of the picture's border. If it is lighter than the
 	//     middle between the darkest and the lightest pixel, light and dark are exchanged.
+	//     Light that grows from one edge to the opposite one is taken off evenly.
 	//   - What differs from the background by less than 4 % of the contrast, or than three
-	//     times the median deviation of the border, becomes background, and the rest is stretched.
+	//     times the median deviation of the border, becomes background. What differs by 80 % or more is full ink, and between them it is stretched.
+	//   - Specks go: parts that do not touch the others and have less than a 50th of the
+	//     largest one's ink.
 	//   - The box around all ink of a tenth or more is brought to b pixels at its longer
 	//     side, with its ratio kept, and stretched once more, so that thin lines do not fade.
 	//   - It is placed so that the centre of mass is where that of the training images is,
@@ -202,7 +205,7 @@ func isGrey(m color.Model) bool {
 const enough = 1024
 
 // digit converts a picture as Digits says.
-func (c Conversion) digit(to []uint8, picture image.Image, orientation int, ground image.Image) (l look) {
+func (c Conversion) digit(to []uint8, picture image.Image, orientation int, under image.Image) (l look) {
 	clear(to)
 	if c.Like != nil && c.Like.Border != nil && 2*c.Like.Border.Mean > c.Like.Lowest.Min+c.Like.Highest.Max {
 		defer func() { // dark on light
@@ -218,15 +221,15 @@ func (c Conversion) digit(to []uint8, picture image.Image, orientation int, grou
 	if long := max(down, right); long > enough {
 		down, right = max(1, down*enough/long), max(1, right*enough/long)
 	}
-	pixels := grey(resized(picture, orientation, down, right, ground))
+	pixels := grey(resized(picture, orientation, down, right, under))
 	dark, light := slices.Min(pixels), slices.Max(pixels)
 	if light-dark < 8 {
 		return look{blank: true}
 	}
-	base, deviation := borderOf(pixels, down, right)
-	if int(base)*2 > int(dark)+int(light) {
+	behind := groundOf(pixels, down, right)
+	if 2*behind.middle > float64(dark)+float64(light) {
 		invert(pixels)
-		base, light = 255-base, 255-dark
+		behind = groundOf(pixels, down, right)
 		l.inverted = true
 	}
 	middle := [2]float64{float64(h) / 2, float64(w) / 2}
@@ -236,12 +239,17 @@ func (c Conversion) digit(to []uint8, picture image.Image, orientation int, grou
 	side := max(1, int(math.Round(float64(min(h, w))*20/28)))
 
 	// Ink, from 0 to 255.
-	ink := slices.Clone(pixels)
-	contrast := float64(light) - float64(base)
-	from := float64(base) + min(contrast/2, max(contrast/25, 3*float64(deviation)))
-	for i, v := range pixels {
-		ink[i] = uint8(math.Round(255 * max(0, (float64(v)-from)/(float64(light)-from))))
+	over := func(i int) float64 { return float64(pixels[i]) - behind.at(i/right, i%right) }
+	contrast := 0.0
+	for i := range pixels {
+		contrast = max(contrast, over(i))
 	}
+	from := min(contrast/2, max(contrast/25, 3*behind.deviation))
+	ink := make([]uint8, len(pixels))
+	for i := range pixels {
+		ink[i] = uint8(math.Round(255 * min(1, max(0, (over(i)-from)/(0.8*contrast-from)))))
+	}
+	dropSpecks(ink, right)
 	box := inkBox(ink, down, right)
 	if down == h && right == w && abs(max(box.Dx(), box.Dy())-side) <= 1 {
 		d := describeRow(pixels, []int{h, w})
@@ -272,33 +280,104 @@ func (c Conversion) digit(to []uint8, picture image.Image, orientation int, grou
 
 func abs(n int) int { return max(n, -n) }
 
-// borderOf returns the median of the pixels at the edges, a 28th of the shorter side wide,
-// and the median of their distances from it.
-func borderOf(pixels []uint8, h, w int) (median, deviation uint8) {
+// A ground is the background of a picture: a plane, as light seldom falls evenly.
+type ground struct {
+	middle      float64 // its value there, the median of the border
+	down, right float64 // how much it gains from row to row and from column to column
+	h, w        int
+	deviation   float64 // the median distance of the border from the plane
+}
+
+func (g ground) at(row, column int) float64 {
+	return g.middle + g.down*(float64(row)-float64(g.h-1)/2) + g.right*(float64(column)-float64(g.w-1)/2)
+}
+
+// groundOf finds the background by the pixels at the edges, a 28th of the shorter side
+// wide: by the median of all of them, and the difference of those of opposite edges.
+func groundOf(pixels []uint8, h, w int) ground {
 	wide := max(1, min(h, w)/28)
-	var edge []uint8
+	strip := func(top, left, bottom, right int) (values []float64) {
+		for i := top; i < bottom; i++ {
+			for _, v := range pixels[i*w+left : i*w+right] {
+				values = append(values, float64(v))
+			}
+		}
+		return values
+	}
+	top, bottom := strip(0, 0, wide, w), strip(h-wide, 0, h, w)
+	left, right := strip(0, 0, h, wide), strip(0, w-wide, h, w)
+	g := ground{h: h, w: w, middle: median(slices.Concat(top, bottom, left, right))}
+	if h > wide && w > wide {
+		g.down, g.right = (median(bottom)-median(top))/float64(h-wide), (median(right)-median(left))/float64(w-wide)
+	}
+	var distances []float64
 	for i := range h {
 		for j := range w {
 			if i < wide || i >= h-wide || j < wide || j >= w-wide {
-				edge = append(edge, pixels[i*w+j])
+				distances = append(distances, math.Abs(float64(pixels[i*w+j])-g.at(i, j)))
 			}
 		}
 	}
-	slices.Sort(edge)
-	median = edge[len(edge)/2]
-	for i, v := range edge {
-		edge[i] = max(v, median) - min(v, median)
-	}
-	slices.Sort(edge)
-	return median, edge[len(edge)/2]
+	g.deviation = median(distances)
+	return g
 }
 
-// inkBox returns the box around all ink of a tenth or more.
+// median sorts values and returns the upper of the middle ones.
+func median(values []float64) float64 {
+	slices.Sort(values)
+	return values[len(values)/2]
+}
+
+// faint is ink that is not looked at for the box: less than a tenth.
+const faint = 26
+
+// dropSpecks clears what hangs together, also by corners, and has less than a 50th of the
+// ink of the largest of such parts.
+func dropSpecks(ink []uint8, w int) {
+	seen := make([]bool, len(ink))
+	var all []int    // pixels, part by part
+	var ends []int   // of the parts in all
+	var masses []int // of the parts
+	most := 0
+	for start, v := range ink {
+		if v < faint || seen[start] {
+			continue
+		}
+		mass, first := 0, len(all)
+		seen[start] = true
+		all = append(all, start)
+		for at := first; at < len(all); at++ {
+			i := all[at]
+			mass += int(ink[i])
+			x := i % w
+			for _, row := range [3]int{i - w, i, i + w} {
+				for dx := -1; dx <= 1; dx++ {
+					if j := row + dx; row >= 0 && row < len(ink) && x+dx >= 0 && x+dx < w && !seen[j] && ink[j] >= faint {
+						seen[j] = true
+						all = append(all, j)
+					}
+				}
+			}
+		}
+		ends, masses, most = append(ends, len(all)), append(masses, mass), max(most, mass)
+	}
+	from := 0
+	for k, to := range ends {
+		if 50*masses[k] < most {
+			for _, i := range all[from:to] {
+				ink[i] = 0
+			}
+		}
+		from = to
+	}
+}
+
+// inkBox returns the box around all ink that is not faint.
 func inkBox(ink []uint8, h, w int) image.Rectangle {
 	box := image.Rectangle{image.Pt(w, h), image.Pt(0, 0)}
 	for i := range h {
 		for j, v := range ink[i*w : (i+1)*w] {
-			if v >= 26 {
+			if v >= faint {
 				box.Min.X, box.Min.Y = min(box.Min.X, j), min(box.Min.Y, i)
 				box.Max.X, box.Max.Y = max(box.Max.X, j+1), max(box.Max.Y, i+1)
 			}
