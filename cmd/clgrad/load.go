@@ -102,7 +102,7 @@ func loadRows(a *app, name recipe.Path, reading recipe.Reading, t trainedSet) (n
 
 // loadPictures returns a row for each picture in files and folders, and the files.
 // Only their size is changed where raw says so.
-func loadPictures(a *app, names []recipe.Path, flags recipe.Reading, raw bool, t trainedSet) (s network.Samples, files []string, err error) {
+func loadPictures(a *app, names []string, flags recipe.Reading, raw bool, t trainedSet) (s network.Samples, files []string, err error) {
 	o := t.options(a)
 	o.Reading = flags.Options()
 	c := dataset.Conversion{Shape: t.shape, Like: t.profile}
@@ -119,7 +119,7 @@ func loadPictures(a *app, names []recipe.Path, flags recipe.Reading, raw bool, t
 	}
 	var pictures []dataset.Picture
 	for _, name := range names {
-		found, err := dataset.FindPictures(a, string(name), o)
+		found, err := dataset.FindPictures(a, name, o)
 		if err != nil {
 			return s, nil, err
 		}

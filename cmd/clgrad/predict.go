@@ -18,9 +18,9 @@ import (
 )
 
 type predictCommand struct {
-	Model    recipe.Path   `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
-	Pictures []recipe.Path `arg:"" optional:"" sep:"none" name:"picture" help:"PNG or JPEG files of any size, folders of them, or - for one on standard input."`
-	Data     recipe.Path   `placeholder:"DATA" help:"In place of pictures: rows to predict, a data set as for train. If it has a test set, that is taken. Labels are not needed."`
+	Model    recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
+	Pictures []string    `arg:"" optional:"" sep:"none" name:"picture" help:"PNG or JPEG files of any size, folders of them, or - for one on standard input."`
+	Data     recipe.Path `placeholder:"DATA" help:"In place of pictures: rows to predict, a data set as for train. If it has a test set, that is taken. Labels are not needed."`
 	recipe.Reading
 	Raw           bool         `help:"Only resize pictures to the size of the model's images. Without it they are converted as the training images were (see clgrad predict --help)."`
 	Show          bool         `help:"Draw on standard error what the network sees of each row."`
@@ -52,7 +52,7 @@ func (c predictCommand) Run(a *app) (err error) {
 		return misused("--data and pictures are given: one of them is expected")
 	}
 	if c.Data != "" && dataset.HoldsPictures(string(c.Data)) {
-		c.Pictures = []recipe.Path{c.Data}
+		c.Pictures = []string{string(c.Data)}
 	}
 	if c.Raw && len(c.Pictures) == 0 {
 		return misused("--raw: it belongs to pictures, which %s has none of", c.Data)
@@ -101,7 +101,7 @@ func (c predictCommand) Run(a *app) (err error) {
 		return err
 	}
 	p := score.Predictions{Actual: samples.Labels, Logits: logits, Classes: classes, Names: m.Classes, Files: files, Top: int(c.Top), All: c.Probabilities}
-	if err := score.CheckLogits(string(c.source()), logits, p.Classes, nil); err != nil {
+	if err := score.CheckLogits(c.source(), logits, p.Classes, nil); err != nil {
 		return err
 	}
 	if c.Show {
@@ -125,11 +125,11 @@ func (c predictCommand) Run(a *app) (err error) {
 }
 
 // source returns the name of what is predicted.
-func (c predictCommand) source() recipe.Path {
+func (c predictCommand) source() string {
 	if len(c.Pictures) > 0 {
 		return c.Pictures[0]
 	}
-	return c.Data
+	return string(c.Data)
 }
 
 // rows returns what is predicted, the files where those are pictures, and the shape of a

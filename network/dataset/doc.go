@@ -1,6 +1,6 @@
 // Package dataset loads labelled samples for a [network.Trainer]: named sets,
-// which it fetches, checks and keeps, directories of IDX files, and CSV and NPZ
-// files. Of files the content tells what they are, whatever the name says.
+// which it fetches, checks and keeps, directories of IDX files, folders of
+// pictures, and CSV and NPZ files. Of files the content tells what they are, whatever the name says.
 //
 // # Sets
 //
@@ -41,6 +41,16 @@
 //	                  held as bytes, or other integers and floats, as float32
 //	y_train, y_test   the rows' classes 0, 1, 2, …: integers, n or n×1 of them
 //
+// # Folders of pictures
+//
+// A directory without IDX files that has PNG or JPEG files in folders is a set: of a class for
+// each folder, whose name is the class's, or of folders train, val (valid, validation) and
+// test with such folders each. Pictures in folders of a class's folder belong to it. Classes
+// are in the order of their numbers if all names are whole numbers, otherwise of their names;
+// val and test have no other classes than train. Hidden files are passed over, and other
+// files that are no pictures, which are said. [Conversion] says how pictures become rows of bytes;
+// [Reading].Shape is the size that they are brought to, or else all must have one.
+//
 // # Where a named set comes from
 //
 // A file of a named set is looked for in the cache directory, then in the
@@ -51,6 +61,9 @@
 // replaced.
 //
 // # Damaged and hostile files
+//
+// A picture is decoded if its header says that it has 67 million pixels at most, and no
+// more than its bytes can hold.
 //
 // Memory grows with the data that arrives, whatever a header announces. A
 // compressed file may hold 200 times its size, or 64 MiB where that is more.
