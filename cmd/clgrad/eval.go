@@ -140,8 +140,11 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts r
 	default:
 		setup.Data, setup.Divide, setup.Samples, setup.Seed = recipe.Path(m.Run.Data), trained.Divide, trained.Samples, trained.Seed
 	}
-	o := a.dataOptions()
-	o.Trained, o.Classes, o.Columns = trained.Reading.Options(), classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns
+	of, err := trainedOn(m)
+	if err != nil {
+		return set, 0, fmt.Errorf("%s: %w", c.Model, err)
+	}
+	o := of.options(a)
 	if set, err = setup.Load(a, o); err != nil {
 		return set, 0, err
 	}
@@ -153,6 +156,8 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts r
 	case m.Run == nil:
 	case m.Run.Digest != set.Digest:
 		a.note("%s was trained on other data (%s) than %s", c.Model, m.Run.Data, setup.Data)
+		a.noteMisfit(set.Name, of, set.Train)
+		a.noteMisfit("test set of "+set.Name, of, set.Test)
 	case c.Data != "": // whole
 		parts := trained
 		parts.Shifts = 0

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"strconv"
 
 	"clgrad/cmd/clgrad/recipe"
@@ -57,30 +58,96 @@ func loadModel(a *app, path recipe.Path) (checkpoint.Model, error) {
 	return m, err
 }
 
+// A trainedSet is what of a training set decides how rows for its network are read.
+type trainedSet struct {
+	reading recipe.Reading
+	classes []string
+	columns *dataset.Columns
+	shape   []int
+	profile *dataset.Profile
+}
+
+// trainedOn returns what a model says of its training set.
+func trainedOn(m checkpoint.Model) (t trainedSet, err error) {
+	t = trainedSet{classes: classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), columns: m.Columns, shape: m.Shape, profile: m.Profile}
+	if m.Run == nil {
+		return t, nil
+	}
+	trained, err := recipe.ParseSetup("its setup", m.Run.Setup)
+	t.reading = trained.Reading
+	return t, err
+}
+
+// options are those of data sets for such a network.
+func (t trainedSet) options(a *app) dataset.Options {
+	o := a.dataOptions()
+	o.Trained, o.Classes, o.Columns = t.reading.Options(), t.classes, t.columns
+	if t.shape != nil {
+		o.Pictures = &dataset.Conversion{Shape: t.shape, Like: t.profile, Method: dataset.MethodFor(t.shape, t.profile)}
+	}
+	return o
+}
+
 // loadRows returns rows that are to be predicted: the test set where there is
 // one, otherwise all. Labels are those of the training set's classes, and a CSV file has its
 // columns. Where reading leaves something out, rows are read as the training set was.
-func loadRows(a *app, name recipe.Path, reading, trained recipe.Reading, classes []string, columns *dataset.Columns) (network.Samples, error) {
-	o := a.dataOptions()
-	o.Reading, o.Trained, o.Classes, o.Columns, o.Unlabelled = reading.Options(), trained.Options(), classes, columns, true
+func loadRows(a *app, name recipe.Path, reading recipe.Reading, t trainedSet) (network.Samples, error) {
+	o := t.options(a)
+	o.Reading, o.Unlabelled = reading.Options(), true
 	set, err := dataset.Load(a, string(name), o)
 	if err != nil {
 		return network.Samples{}, err
 	}
-	a.noteColumns(columns, set)
+	a.noteColumns(t.columns, set)
+	samples := set.Train
 	if set.Test.Rows > 0 {
-		return set.Test, nil
+		samples = set.Test
 	}
-	return set.Train, nil
+	a.noteMisfit(string(name), t, samples)
+	return samples, nil
 }
 
-// trainedReading returns how the files of a model's training set were read.
-func trainedReading(m checkpoint.Model) (recipe.Reading, error) {
-	if m.Run == nil {
-		return recipe.Reading{}, nil
+// loadPictures returns a row for each picture in files and folders, and the files.
+// Only their size is changed where raw says so.
+func loadPictures(a *app, names []string, flags recipe.Reading, raw bool, t trainedSet) (s network.Samples, files []string, err error) {
+	o := t.options(a)
+	o.Reading = flags.Options()
+	c := dataset.Conversion{Shape: t.shape, Like: t.profile}
+	switch {
+	case c.Shape == nil && o.Shape == nil:
+		return s, nil, fmt.Errorf("%s: the model does not say which shape its images have: give --shape, as in 28x28", names[0])
+	case c.Shape == nil:
+		c.Shape = o.Shape
+	case o.Shape != nil && !slices.Equal(o.Shape, c.Shape):
+		return s, nil, fmt.Errorf("--shape: the model's images are %v, not %v", c.Shape, o.Shape)
 	}
-	trained, err := recipe.ParseSetup("its setup", m.Run.Setup)
-	return trained.Reading, err
+	if !raw {
+		c.Method = dataset.MethodFor(c.Shape, c.Like)
+	}
+	var pictures []dataset.Picture
+	for _, name := range names {
+		found, err := dataset.FindPictures(a, name, o)
+		if err != nil {
+			return s, nil, err
+		}
+		pictures = append(pictures, found...)
+	}
+	if s, err = dataset.ReadPictures(a, pictures, c, o); err != nil {
+		return s, nil, err
+	}
+	for _, p := range pictures {
+		files = append(files, p.Path)
+	}
+	t.shape = c.Shape
+	a.noteMisfit(fmt.Sprintf("pictures (%s)", files[0]), t, s)
+	return s, files, nil
+}
+
+// noteMisfit says so where rows are not like those of the training set.
+func (a *app) noteMisfit(name string, t trainedSet, s network.Samples) {
+	if words := t.profile.Misfit(s, t.shape); words != "" {
+		a.note("%s: %s", name, words)
+	}
 }
 
 // noteColumns says so where the names of a CSV file's columns were not looked at.

@@ -13,38 +13,66 @@ import (
 	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/dataset"
 	"clgrad/network/durable"
 )
 
 type predictCommand struct {
-	Model recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
-	Data  recipe.Path `required:"" placeholder:"DATA" help:"Rows to predict: a data set, as for train. If it has a test set, that is taken. Labels are not needed."`
+	Model    recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
+	Pictures []string    `arg:"" optional:"" sep:"none" name:"picture" help:"PNG or JPEG files of any size, folders of them, or - for one on standard input."`
+	Data     recipe.Path `placeholder:"DATA" help:"In place of pictures: rows to predict, a data set as for train. If it has a test set, that is taken. Labels are not needed."`
 	recipe.Reading
-	Out           recipe.Path `placeholder:"FILE" help:"Write to this file instead of standard output."`
-	Probabilities bool        `help:"Also write the probability of every class."`
-	Kaggle        bool        `xor:"form" help:"Write ImageId,Label, as Kaggle's digit recogniser takes it."`
-	Backend       backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME, as for train."`
-	JSON          bool        `name:"json" xor:"form" help:"Write JSON, one object a row and line."`
+	Raw           bool         `help:"Only resize pictures to the size of the model's images. Without it they are converted as the training images were (see clgrad predict --help)."`
+	Show          bool         `help:"Draw on standard error what the network sees of each row."`
+	Out           recipe.Path  `placeholder:"FILE" help:"Write to this file instead of standard output."`
+	Probabilities bool         `help:"Also write the probability of every class."`
+	Top           recipe.Count `placeholder:"K" help:"Also write the K most probable classes and their probabilities."`
+	Kaggle        bool         `xor:"form" help:"Write ImageId,Label, as Kaggle's digit recogniser takes it."`
+	Backend       backendName  `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME, as for train."`
+	JSON          bool         `name:"json" xor:"form" help:"Write JSON, one object a row and line."`
+}
+
+// Help is shown by clgrad predict --help.
+func (predictCommand) Help() string {
+	return "Pictures may be dark on light or light on dark, grey or colour. For a model of MNIST's digits, or of others like them, they are converted as MNIST was made: " +
+		"what is drawn is cut out, brought to 20×20 pixels at most, and placed in 28×28 by its centre of mass. For a model that was trained on a folder of pictures they are resized, as those were. " +
+		"For a model of other grey images they are resized, and dark and light exchanged where the border asks for it.\n\n" +
+		"Of a folder that has train and test, test is taken, otherwise all pictures in it. Folders with the names of classes say what is right.\n\n" +
+		"Examples:\n\n  clgrad predict run1 seven.png\n  clgrad predict run1 scans/ --top 3 --show\n  clgrad predict run1 - --json < seven.jpg\n  clgrad predict run1 --data test.csv --probabilities"
 }
 
 // Run predicts the classes of rows.
 func (c predictCommand) Run(a *app) (err error) {
-	if c.Kaggle && c.Probabilities {
-		return misused("--kaggle has no room for --probabilities: give one of them")
+	switch {
+	case c.Kaggle && (c.Probabilities || c.Top > 0):
+		return misused("--kaggle has no room for --probabilities or --top: give one of them")
+	case c.Data == "" && len(c.Pictures) == 0:
+		return misused("what is to be predicted is missing: give pictures, or --data")
+	case c.Data != "" && len(c.Pictures) > 0:
+		return misused("--data and pictures are given: one of them is expected")
 	}
-	if err := c.checkOut(); err != nil {
+	if c.Data != "" && dataset.HoldsPictures(string(c.Data)) {
+		c.Pictures = []string{string(c.Data)}
+	}
+	if c.Raw && len(c.Pictures) == 0 {
+		return misused("--raw: it belongs to pictures, which %s has none of", c.Data)
+	}
+	if err := c.checkOut(nil); err != nil {
 		return err
 	}
 	m, err := loadModel(a, c.Model)
 	if err != nil {
 		return err
 	}
-	trained, err := trainedReading(m)
-	if err != nil {
-		return fmt.Errorf("%s: %w", c.Model, err)
+	classes := m.Sizes[len(m.Sizes)-1]
+	if int(c.Top) > classes {
+		return fmt.Errorf("--top %d: the model has %d classes", c.Top, classes)
 	}
-	samples, err := loadRows(a, c.Data, c.Reading, trained, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns)
+	samples, files, shape, err := c.rows(a, m)
 	if err != nil {
+		return err
+	}
+	if err := c.checkOut(files); err != nil {
 		return err
 	}
 	samples.Scaling = m.Scaling
@@ -53,7 +81,7 @@ func (c predictCommand) Run(a *app) (err error) {
 		return err
 	}
 	if samples.Features != l.Sizes[0] {
-		return fmt.Errorf("%s: the model has %d inputs, %s has %d features", c.Model, l.Sizes[0], c.Data, samples.Features)
+		return fmt.Errorf("%s: the model has %d inputs, %s has %d features", c.Model, l.Sizes[0], c.source(), samples.Features)
 	}
 	b, plan, err := c.Backend.propose(a, gpu.Options{}, l.Sizes, samples)
 	if err != nil {
@@ -72,18 +100,23 @@ func (c predictCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	p := score.Predictions{Actual: samples.Labels, Logits: logits, Classes: l.Sizes[len(l.Sizes)-1], Names: m.Classes}
-	if err := score.CheckLogits(string(c.Data), logits, p.Classes, nil); err != nil {
+	p := score.Predictions{Actual: samples.Labels, Logits: logits, Classes: classes, Names: m.Classes, Files: files, Top: int(c.Top), All: c.Probabilities}
+	if err := score.CheckLogits(c.source(), logits, p.Classes, nil); err != nil {
 		return err
+	}
+	if c.Show {
+		if err := p.Draw(a.err, samples, shape); err != nil {
+			return fmt.Errorf("--show: %w", err)
+		}
 	}
 	write := func(w io.Writer) error {
 		switch {
 		case c.JSON:
-			return p.WriteLines(w, c.Probabilities)
+			return p.WriteLines(w)
 		case c.Kaggle:
 			return p.WriteKaggle(w)
 		}
-		return p.WriteTable(w, c.Probabilities)
+		return p.WriteTable(w)
 	}
 	if c.Out == "" {
 		return write(a.out)
@@ -91,13 +124,44 @@ func (c predictCommand) Run(a *app) (err error) {
 	return replaceFile(string(c.Out), write)
 }
 
-// checkOut refuses to write over what is read, and over a file of a run.
-func (c predictCommand) checkOut() error {
+// source returns the name of what is predicted.
+func (c predictCommand) source() string {
+	if len(c.Pictures) > 0 {
+		return c.Pictures[0]
+	}
+	return string(c.Data)
+}
+
+// rows returns what is predicted, the files where those are pictures, and the shape of a
+// row, nil where it is unknown.
+func (c predictCommand) rows(a *app, m checkpoint.Model) (s network.Samples, files []string, shape []int, err error) {
+	of, err := trainedOn(m)
+	if err != nil {
+		return s, nil, nil, fmt.Errorf("%s: %w", c.Model, err)
+	}
+	if len(c.Pictures) > 0 {
+		// Of how the training set was read only the shape has a meaning for pictures.
+		if of.shape == nil {
+			of.shape = c.Reading.Options().Shape
+		}
+		s, files, err = loadPictures(a, c.Pictures, c.Reading, c.Raw, of)
+		return s, files, of.shape, err
+	}
+	if of.shape == nil {
+		of.shape = c.Reading.Options().Shape
+	}
+	s, err = loadRows(a, c.Data, c.Reading, of)
+	return s, nil, of.shape, err
+}
+
+// checkOut refuses to write over what is read, and over a file of a run. files are those
+// that were found in folders.
+func (c predictCommand) checkOut(files []string) error {
 	out := string(c.Out)
 	if out == "" {
 		return nil
 	}
-	read := []string{string(c.Model), string(c.Data), filepath.Join(string(c.Model), checkpoint.FileName)}
+	read := append([]string{string(c.Model), string(c.Data), filepath.Join(string(c.Model), checkpoint.FileName)}, files...)
 	for _, dir := range []string{string(c.Data), filepath.Join(string(c.Model), checkpoint.Folder)} {
 		files, _ := os.ReadDir(dir) // of no directory none
 		for _, f := range files {

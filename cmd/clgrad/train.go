@@ -112,7 +112,7 @@ func (c trainCommand) Run(a *app) error {
 		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, Patience: lockPatience,
 		JSON: c.JSON, Command: a.command(), Out: a.out, Note: a.note, Screen: a.screen, Data: a.dataOptions(),
 		Rows: func(r recipe.Recipe, set dataset.Set) (network.Samples, error) {
-			return loadRows(a, r.Rows, recipe.Reading{}, r.Reading, classNames(set.ClassNames, set.Classes), set.Columns)
+			return loadRows(a, r.Rows, recipe.Reading{}, trainedSet{r.Reading, classNames(set.ClassNames, set.Classes), set.Columns, set.Shape, set.Profile()})
 		},
 		Model: func(name recipe.Path) (checkpoint.Model, error) { return loadModel(a, name) },
 		Start: func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {

@@ -307,3 +307,31 @@ func TestLoadErrors(t *testing.T) {
 		}
 	}
 }
+
+// What a model says of its training rows is read as it was written, and nonsense is refused.
+func TestProfile(t *testing.T) {
+	image := &dataset.Range{Min: 1, Mean: 2, Max: 3}
+	m := Model{Sizes: []int{4, 2}, Precision: F32, Parameters: make([]float64, layoutOf(t, 4, 2).Len),
+		Profile: &dataset.Profile{Lowest: *image, Highest: *image, Magnitude: *image, Border: image, Row: image, Column: image, Pictures: true}}
+	var b bytes.Buffer
+	if err := Write(&b, m); err != nil {
+		t.Fatal(err)
+	}
+	got, err := Read(bytes.NewReader(b.Bytes()), int64(b.Len()), "m")
+	if err != nil || !cmp.Equal(got.Profile, m.Profile) {
+		t.Errorf("%+v, %v", got.Profile, err)
+	}
+	m.Profile.Highest.Max = 0
+	if err := Write(&b, m); err == nil || !strings.Contains(err.Error(), "range of highest from 1 to 0 with mean 2") {
+		t.Error(err)
+	}
+}
+
+func layoutOf(t *testing.T, sizes ...int) network.Layout {
+	t.Helper()
+	l, err := network.NewLayout(sizes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return l
+}

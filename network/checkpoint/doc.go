@@ -35,6 +35,8 @@
 //	clgrad.shape       the shape of a sample: [28,28] (optional)
 //	clgrad.classes     the names of the classes (optional)
 //	clgrad.columns     those of the CSV file of the training set, see [dataset.Columns] (optional)
+//	clgrad.features    in what ranges the rows of the training set lie, see [dataset.Profile]: {"lowest":
+//	                   {"min":0,"mean":0,"max":0},"highest":…,"magnitude":…,"border":…,"row":…,"column":…} (optional)
 //	clgrad.run         how the network was trained, see [Run] (optional)
 //	clgrad.optimizer   what the state is of: {"optimizer":"adam","since":0} (optional); for
 //	                   lbfgs with its numbers: {"optimizer":"lbfgs","since":0,"lbfgs":{"iteration":9,

@@ -47,6 +47,7 @@ type Model struct {
 	Shape      []int            // of a sample's features, nil if unknown
 	Classes    []string         // the classes' names, nil where they are 0, 1, 2, …
 	Columns    *dataset.Columns // of the CSV file of the training set, nil if unknown
+	Profile    *dataset.Profile // of the rows of the training set, nil if unknown
 	Run        *Run             // how it was trained, nil if unknown
 
 	State network.State // of the optimizer, to go on from here; the zero value is none. It needs a Run
@@ -146,6 +147,11 @@ func (m Model) checkMetadata() error {
 	}
 	if m.Classes != nil && len(m.Classes) != outputs {
 		return fmt.Errorf("%d names of classes where the network has %d classes", len(m.Classes), outputs)
+	}
+	if m.Profile != nil {
+		if err := m.Profile.Check(); err != nil {
+			return fmt.Errorf("the training set's features: %w", err)
+		}
 	}
 	texts := append([]string{m.Preprocess}, m.Classes...)
 	if c := m.Columns; c != nil {

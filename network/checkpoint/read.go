@@ -282,6 +282,7 @@ func (h fileHeader) parseMetadata(m *Model) error {
 		{shapeKey, &m.Shape, false},
 		{classesKey, &m.Classes, false},
 		{columnsKey, &m.Columns, false},
+		{featuresKey, &m.Profile, false},
 		{runKey, &m.Run, false},
 	} {
 		text, ok := h.metadata[v.key]

@@ -26,6 +26,7 @@ const (
 	shapeKey      = "clgrad.shape"
 	classesKey    = "clgrad.classes"
 	columnsKey    = "clgrad.columns"
+	featuresKey   = "clgrad.features"
 	runKey        = "clgrad.run"
 	optimizerKey  = "clgrad.optimizer"
 	bestKey       = "clgrad.best"
@@ -156,6 +157,7 @@ func metadata(m Model) ([]byte, error) {
 		{shapeKey, m.Shape, m.Shape != nil},
 		{classesKey, m.Classes, m.Classes != nil},
 		{columnsKey, m.Columns, m.Columns != nil},
+		{featuresKey, m.Profile, m.Profile != nil},
 		{runKey, m.Run, m.Run != nil},
 		{optimizerKey, stateText{m.State.Optimizer, m.State.Since, m.State.LBFGS}, m.State.Optimizer != ""},
 		{bestKey, m.Best, m.Best != nil},

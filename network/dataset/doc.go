@@ -1,6 +1,6 @@
 // Package dataset loads labelled samples for a [network.Trainer]: named sets,
-// which it fetches, checks and keeps, directories of IDX files, and CSV and NPZ
-// files. Of files the content tells what they are, whatever the name says.
+// which it fetches, checks and keeps, directories of IDX files, folders of pictures,
+// and CSV and NPZ files. Of files the content tells what they are, whatever the name says.
 // [FromRows] and [FromFlat] make a set of Go slices.
 //
 // # Sets
@@ -65,6 +65,16 @@
 // values: 1 to 26 are 26 classes with these names, 3 and 8 are two. Labels that are left out are named
 // once in Options.Log. Another label of the test or validation set is an error.
 //
+// # Folders of pictures
+//
+// A directory without IDX files that has PNG or JPEG files in folders is a set: of a class for
+// each folder, whose name is the class's, or of folders train, val (valid, validation) and
+// test with such folders each. Pictures in folders of a class's folder belong to it. Classes
+// are in the order of their numbers if all names are whole numbers, otherwise of their names;
+// val and test have no other classes than train. Hidden files are passed over, and other
+// files that are no pictures, which are said. [Conversion] says how pictures become rows of bytes;
+// [Reading].Shape is the size that they are brought to, or else all must have one.
+//
 // # Where a named set comes from
 //
 // A file of a named set is looked for in the cache directory, then in the
@@ -75,6 +85,9 @@
 // replaced.
 //
 // # Damaged and hostile files
+//
+// A picture is decoded if its header says that it has 67 million pixels at most, and no
+// more than its bytes can hold.
 //
 // Memory grows with the data that arrives, whatever a header announces. A
 // compressed CSV file may hold 200 times its size, or 64 MiB where that is more. Arrays, many of which are

@@ -31,6 +31,7 @@ type Set struct {
 	Columns    *Columns // of a CSV file; nil for others
 	Shape      []int    // of a sample's features: [28 28] for images of 28 rows and 28 columns
 	Digest     string   // see Digest; Split and Shift leave it as it is
+	Pictures   bool     // the samples were pictures, of which nothing was changed but the size
 }
 
 // Options says how sets are found and, for CSV files, what their columns mean.
@@ -74,13 +75,17 @@ type Options struct {
 	// a whole number.
 	Classes []string
 
+	// Pictures says how pictures become rows: nil is by resizing them to Shape, or if that
+	// is nil too, by their own size.
+	Pictures *Conversion
+
 	// Unlabelled lets a file do without labels, a CSV file where Label is "": those of
 	// its samples are nil. So are those of an IDX or NPZ file that Classes have not.
 	Unlabelled bool
 }
 
-// Load returns a named set, that of a directory of IDX files, or that of a CSV
-// or NPZ file. An error is one line that begins with the name or file it is
+// Load returns a named set, that of a directory of IDX files or of a folder of pictures, or
+// that of a CSV or NPZ file. An error is one line that begins with the name or file it is
 // about.
 func Load(ctx context.Context, name string, o Options) (Set, error) {
 	return library{sets, o}.load(ctx, name)
@@ -109,6 +114,9 @@ func (l library) load(ctx context.Context, name string) (Set, error) {
 		return Set{}, err
 	case !info.IsDir():
 		return l.loadFile(ctx, name)
+	}
+	if HoldsPictures(name) {
+		return l.loadPictures(ctx, name)
 	}
 	return l.loadDir(ctx, name, "")
 }

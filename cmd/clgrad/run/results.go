@@ -127,7 +127,7 @@ func (r *run) save() error {
 	name, write := "", p.WriteKaggle
 	switch r.Predict {
 	case recipe.Table:
-		name, write = PredictionsFile, func(w io.Writer) error { return p.WriteTable(w, false) }
+		name, write = PredictionsFile, func(w io.Writer) error { return p.WriteTable(w) }
 	case recipe.Kaggle:
 		name = submissionFile
 	}

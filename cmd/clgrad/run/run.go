@@ -74,7 +74,8 @@ type run struct {
 	set     dataset.Set
 	layout  network.Layout
 	pace    pace
-	rows    network.Samples // to be predicted
+	rows    network.Samples  // to be predicted
+	profile *dataset.Profile // of the training set, where it is kept or something is compared with it
 	backend network.Backend
 	trainer *network.Trainer
 	plan    network.Plan
@@ -178,6 +179,12 @@ func (r *run) load() (err error) {
 	}
 	if err := r.settle(); err != nil {
 		return err
+	}
+	if r.dir != nil || r.Test != "" {
+		r.profile = r.set.Profile()
+	}
+	if words := r.profile.Misfit(r.set.Test, r.set.Shape); words != "" {
+		r.opts.Note("test set of %s: %s", r.set.Name, words)
 	}
 	if r.from == nil {
 		if r.set, err = r.set.Preprocess(r.Preprocess); err != nil {
@@ -378,6 +385,7 @@ func (r *run) model(theta []float64, done int) checkpoint.Model {
 	return checkpoint.Model{
 		Sizes: r.layout.Sizes, Parameters: theta, Precision: precision,
 		Scaling: r.set.Train.Scaling, Preprocess: string(r.Preprocess), Shape: r.set.Shape, Classes: r.set.ClassNames, Columns: r.set.Columns,
+		Profile: r.profile,
 		Run: &checkpoint.Run{
 			Setup: r.setup, Iterations: done, Data: r.set.Name, Directory: !r.set.Named, Digest: r.set.Digest, Plan: &r.plan,
 		},

@@ -98,13 +98,22 @@ func image(pixels []float64, h, w int) []string {
 	return lines
 }
 
+// Side is the most rows and columns of an image that is drawn.
+const Side = 64
+
+// drawn returns the characters that an image of a shape takes in a line.
+func drawn(shape []int) int { return max(15, (shape[1]+1)/2) }
+
+// Abreast is how many images of a shape Samples draws side by side.
+func Abreast(shape []int) int { return 80 / (drawn(shape) + 1) }
+
 // Samples draws the first images side by side, each above its line of text.
 func Samples(s network.Samples, shape []int, captions [][]string) string {
-	if len(shape) != 2 || shape[1] > 64 || shape[0] > 64 || s.Features != shape[0]*shape[1] {
+	if len(shape) != 2 || shape[1] > Side || shape[0] > Side || s.Features != shape[0]*shape[1] {
 		return ""
 	}
-	width := max(15, (shape[1]+1)/2)
-	n := min(len(captions), s.Rows, 80/(width+1))
+	width := drawn(shape)
+	n := min(len(captions), s.Rows, Abreast(shape))
 	s.Scaling = network.Scaling{}
 	rows, row, pixels := s.ScaledRows(), make([]float32, s.Features), make([]float64, s.Features)
 	var all []string
