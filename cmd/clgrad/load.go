@@ -21,7 +21,7 @@ func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) 
 	if set, err = f.Setup.Load(a, a.dataOptions()); err != nil {
 		return set, l, err
 	}
-	if set, err = set.Preprocess(f.Preprocess); err != nil {
+	if set, err = f.Setup.Scale(set); err != nil {
 		return set, l, err
 	}
 	if l, err = f.Layout(set); err == nil {
@@ -42,14 +42,21 @@ func roomForNetwork(l network.Layout) error {
 }
 
 // loadModel reads the model of a file or of a run directory, and says so where that
-// is a checkpoint.
+// is a checkpoint, or a file of another program.
 func loadModel(a *app, path recipe.Path) (checkpoint.Model, error) {
 	if info, err := os.Stat(string(path)); err != nil || !info.IsDir() {
-		return checkpoint.Load(string(path))
+		m, err := checkpoint.Load(string(path))
+		if err == nil {
+			err = a.noteLayers(path, m)
+		}
+		return m, err
 	}
 	m, file, damaged, err := checkpoint.LoadRun(string(path))
 	for _, problem := range damaged {
 		a.note("%s: it is passed over", oneLine(problem))
+	}
+	if err == nil {
+		err = a.noteLayers(path, m)
 	}
 	if err == nil && filepath.Base(file) != checkpoint.FileName {
 		a.note("%s: the run is not finished: its checkpoint of iteration %d is taken", path, m.Run.Iterations)
@@ -58,20 +65,31 @@ func loadModel(a *app, path recipe.Path) (checkpoint.Model, error) {
 }
 
 // loadRows returns rows that are to be predicted: the test set where there is
-// one, otherwise all. Those of a CSV file have the classes and columns of the
-// training set.
+// one, otherwise all.
 func loadRows(a *app, name recipe.Path, reading recipe.Reading, classes []string, columns *dataset.Columns) (network.Samples, error) {
+	set, err := loadUnlabelled(a, name, reading, classes, columns)
+	return toPredict(set), err
+}
+
+// toPredict returns the rows of a set that are to be predicted.
+func toPredict(set dataset.Set) network.Samples {
+	if set.Test.Rows > 0 {
+		return set.Test
+	}
+	return set.Train
+}
+
+// loadUnlabelled returns a set whose labels are not needed. A CSV file has the classes and
+// columns of the training set.
+func loadUnlabelled(a *app, name recipe.Path, reading recipe.Reading, classes []string, columns *dataset.Columns) (dataset.Set, error) {
 	o := a.dataOptions()
 	o.Reading, o.Classes, o.Columns, o.Unlabelled = reading.Options(), classes, columns, true
 	set, err := dataset.Load(a, string(name), o)
 	if err != nil {
-		return network.Samples{}, err
+		return dataset.Set{}, err
 	}
 	a.noteColumns(columns, set)
-	if set.Test.Rows > 0 {
-		return set.Test, nil
-	}
-	return set.Train, nil
+	return set, nil
 }
 
 // readingOf returns how files are read for a model: as flags say, and where they leave

@@ -20,6 +20,7 @@ type predictCommand struct {
 	Model recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
 	Data  recipe.Path `required:"" placeholder:"DATA" help:"Rows to predict: a data set, as for train. If it has a test set, that is taken. Labels are not needed."`
 	recipe.Reading
+	scalingFlags
 	Out           recipe.Path `placeholder:"FILE" help:"Write to this file instead of standard output."`
 	Probabilities bool        `help:"Also write the probability of every class."`
 	Kaggle        bool        `xor:"form" help:"Write ImageId,Label, as Kaggle's digit recogniser takes it."`
@@ -32,7 +33,10 @@ func (c predictCommand) Run(a *app) (err error) {
 	if c.Kaggle && c.Probabilities {
 		return misused("--kaggle has no room for --probabilities: give one of them")
 	}
-	if err := c.checkOut(); err != nil {
+	if err := c.scalingFlags.check(); err != nil {
+		return err
+	}
+	if err := checkOut(c.Out, c.Model, c.Data); err != nil {
 		return err
 	}
 	m, err := loadModel(a, c.Model)
@@ -43,17 +47,20 @@ func (c predictCommand) Run(a *app) (err error) {
 	if err != nil {
 		return fmt.Errorf("%s: %w", c.Model, err)
 	}
-	samples, err := loadRows(a, c.Data, reading, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns)
+	set, err := loadUnlabelled(a, c.Data, reading, classNames(m.Classes, m.Sizes[len(m.Sizes)-1]), m.Columns)
 	if err != nil {
 		return err
 	}
-	samples.Scaling = m.Scaling
+	samples := toPredict(set)
 	l, err := network.NewLayout(m.Sizes)
 	if err != nil {
 		return err
 	}
 	if samples.Features != l.Sizes[0] {
 		return fmt.Errorf("%s: the model has %d inputs, %s has %d features", c.Model, l.Sizes[0], c.Data, samples.Features)
+	}
+	if samples.Scaling, err = c.scalingFlags.of(a, c.Model, m, string(c.Data), set.Train, set.Shape); err != nil {
+		return err
 	}
 	b, plan, err := c.Backend.propose(a, gpu.Options{}, l.Sizes, samples)
 	if err != nil {
@@ -91,14 +98,15 @@ func (c predictCommand) Run(a *app) (err error) {
 	return replaceFile(string(c.Out), write)
 }
 
-// checkOut refuses to write over what is read, and over a file of a run.
-func (c predictCommand) checkOut() error {
-	out := string(c.Out)
+// checkOut refuses to write over what is read, a model and other data, and over a file of a
+// run.
+func checkOut(name, model, data recipe.Path) error {
+	out := string(name)
 	if out == "" {
 		return nil
 	}
-	read := []string{string(c.Model), string(c.Data), filepath.Join(string(c.Model), checkpoint.FileName)}
-	for _, dir := range []string{string(c.Data), filepath.Join(string(c.Model), checkpoint.Folder)} {
+	read := []string{string(model), string(data), filepath.Join(string(model), checkpoint.FileName)}
+	for _, dir := range []string{string(data), filepath.Join(string(model), checkpoint.Folder)} {
 		files, _ := os.ReadDir(dir) // of no directory none
 		for _, f := range files {
 			read = append(read, filepath.Join(dir, f.Name()))

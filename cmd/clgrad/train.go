@@ -53,6 +53,9 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 	if given["resume"] {
 		return checkResume(ctx)
 	}
+	if given["preprocess"] && (given["mean"] || given["std"]) {
+		return errors.New("--preprocess: --mean or --std is given too: one kind of scaling is expected")
+	}
 	if !given["recipe"] {
 		return nil
 	}

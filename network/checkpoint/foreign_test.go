@@ -2,6 +2,7 @@ package checkpoint_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"encoding/json"
 	"fmt"
 	"math"
@@ -151,4 +152,48 @@ func TestForeignWithScaling(t *testing.T) {
 	if err := checkpoint.Write(&bytes.Buffer{}, m); err != nil {
 		t.Error(err)
 	}
+}
+
+// FuzzForeign looks for a file of others that panics, takes long, or is read as an unsound
+// network. The header's text and the values are apart, so that most inputs get as far as the
+// names and shapes of tensors.
+func FuzzForeign(f *testing.F) {
+	files, err := filepath.Glob(saved("*"))
+	if err != nil || len(files) == 0 {
+		f.Fatal(err)
+	}
+	for _, name := range files {
+		file, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		n := 8 + int(file[0]) + int(file[1])<<8
+		f.Add(file[8:n], file[n:])
+	}
+	f.Fuzz(func(t *testing.T, head, values []byte) {
+		file := append(binary.LittleEndian.AppendUint64(nil, uint64(len(head))), head...)
+		file = append(file, values...)
+		m, err := checkpoint.Read(bytes.NewReader(file), int64(len(file)), "file")
+		if err != nil {
+			if s := err.Error(); !strings.HasPrefix(s, "file: ") || strings.Contains(s, "\n") {
+				t.Errorf("error %q is not one line that begins with the file's name", s)
+			}
+			return
+		}
+		layout, err := network.NewLayout(m.Sizes)
+		if err != nil || len(m.Parameters) != layout.Len {
+			t.Fatalf("%d parameters for %v: %v", len(m.Parameters), m.Sizes, err)
+		}
+		if m.Layers != nil && len(m.Layers) != layout.Layers() {
+			t.Fatalf("%d layers have names where there are %d", len(m.Layers), layout.Layers())
+		}
+		var first bytes.Buffer
+		if err := checkpoint.Write(&first, m); err != nil {
+			t.Fatalf("it cannot be written: %v", err)
+		}
+		again, err := checkpoint.Read(bytes.NewReader(first.Bytes()), int64(first.Len()), "again")
+		if err != nil || !slices.Equal(again.Parameters, m.Parameters) || again.Precision != m.Precision {
+			t.Fatalf("written again it is another network, or refused: %v", err)
+		}
+	})
 }

@@ -177,7 +177,7 @@ func (r *run) load() (err error) {
 		return err
 	}
 	if r.from == nil {
-		if r.set, err = r.set.Preprocess(r.Preprocess); err != nil {
+		if r.set, err = r.Setup.Scale(r.set); err != nil {
 			return err
 		}
 	} else {
@@ -244,6 +244,9 @@ func (r *run) loadInitial() error {
 	}
 	if !slices.Equal(m.Sizes, r.layout.Sizes) {
 		return fmt.Errorf("--from: %s is a network %v where this run has %v: layers of the same sizes are expected", r.From, m.Sizes, r.layout.Sizes)
+	}
+	if m.Layers != nil && !r.Scaling.Given() {
+		r.opts.Note("--from %s: how its features were scaled in training is unknown: here they are by --preprocess %s (--mean and --std say another scaling)", r.From, r.Preprocess)
 	}
 	r.initial = m.Parameters
 	return nil
@@ -374,7 +377,7 @@ func (r *run) model(theta []float64, done int) checkpoint.Model {
 	}
 	return checkpoint.Model{
 		Sizes: r.layout.Sizes, Parameters: theta, Precision: precision,
-		Scaling: r.set.Train.Scaling, Preprocess: string(r.Preprocess), Shape: r.set.Shape, Classes: r.set.ClassNames, Columns: r.set.Columns,
+		Scaling: r.set.Train.Scaling, Preprocess: r.ScaledBy(), Shape: r.set.Shape, Classes: r.set.ClassNames, Columns: r.set.Columns,
 		Run: &checkpoint.Run{
 			Setup: r.setup, Iterations: done, Data: r.set.Name, Directory: !r.set.Named, Digest: r.set.Digest, Plan: &r.plan,
 		},
