@@ -8,7 +8,7 @@ export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
 
 GO ?= go
 
-.PHONY: train test lint build compare portable recipes oclgrind mesa mesa-train ptx faults soak kills fuzz deps openblas-deps openblas-test clean
+.PHONY: train test lint build compare portable recipes onnx oclgrind mesa mesa-train ptx faults soak kills fuzz deps openblas-deps openblas-test clean
 
 train: build
 	@bin/clgrad train $(TRAIN)
@@ -57,6 +57,14 @@ portable: build
 # The recipes to their end, each kept in a folder of runs.
 recipes: build
 	@for r in assignment nn-class iiakshat chang biswas fast best; do bin/clgrad train --recipe $$r || exit 1; done
+
+# Exported networks computed by ONNX Runtime, a WebAssembly module of npm under node. It is put into .build/onnx;
+# ONNXRUNTIME names another folder with node_modules/onnxruntime-web in it.
+ONNXRUNTIME ?= $(CURDIR)/.build/onnx
+onnx:
+	@./cmd/install-deps.sh onnx
+	@[ -d $(ONNXRUNTIME)/node_modules/onnxruntime-web ] || npm install --silent --no-audit --no-fund --prefix $(ONNXRUNTIME) onnxruntime-web@1.30.0
+	REQUIRE_ONNX=1 ONNXRUNTIME=$(ONNXRUNTIME) $(GO) test -count=1 -v -run '^TestRuntime$$' ./network/checkpoint/onnx
 
 # Every kernel in a simulator that finds data races, values used before they are
 # written, accesses outside of buffers and wrong calls. It is to find nothing there,

@@ -4,6 +4,7 @@
 #   opencl      OpenCL headers, the loader, and PoCL where no driver is there
 #   openblas    OpenBLAS
 #   peers       NumPy over OpenBLAS, PyTorch and scikit-learn
+#   onnx        node and npm, for the ONNX Runtime of make onnx
 #   oclgrind    the simulator of make oclgrind
 # Debian and Ubuntu are served by apt-get; elsewhere it says what to install.
 set -eu
@@ -30,6 +31,10 @@ for part in "$@"; do
 		/usr/bin/python3 -c 'import torch' 2>/dev/null || missing="$missing python3-torch"
 		/usr/bin/python3 -c 'import sklearn' 2>/dev/null || missing="$missing python3-sklearn"
 		ls /usr/lib/*/openblas-pthread/libblas.so.3 >/dev/null 2>&1 || missing="$missing libopenblas0-pthread"
+		;;
+	onnx)
+		command -v node >/dev/null 2>&1 || missing="$missing nodejs"
+		command -v npm >/dev/null 2>&1 || missing="$missing npm"
 		;;
 	oclgrind)
 		command -v oclgrind >/dev/null 2>&1 || missing="$missing oclgrind"

@@ -19,6 +19,7 @@ type evalCommand struct {
 	Model recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
 	Data  recipe.Path `placeholder:"DATA" help:"Data set, as for train. Without it: the one that the model was trained on."`
 	recipe.Reading
+	scalingFlags
 	Test    recipe.Path `placeholder:"FILE" help:"CSV file with the test set."`
 	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME, as for train."`
 	JSON    bool        `name:"json" help:"Print one JSON object."`
@@ -38,6 +39,9 @@ type evaluation struct {
 
 // Run loads a model and scores it on a training, validation and test set.
 func (c evalCommand) Run(a *app) (err error) {
+	if err := c.scalingFlags.check(); err != nil {
+		return err
+	}
 	m, err := loadModel(a, c.Model)
 	if err != nil {
 		return err
@@ -169,5 +173,9 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts r
 			return set, 0, err
 		}
 	}
-	return set.Scale(m.Scaling), trained.Shifts, nil
+	if set.Train.Features != m.Sizes[0] {
+		return set, trained.Shifts, nil // which the caller reports
+	}
+	scaling, err := c.scalingFlags.of(a, c.Model, m, set.Name, set.Train, set.Shape)
+	return set.Scale(scaling), trained.Shifts, err
 }

@@ -22,7 +22,7 @@ func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) 
 	if set, err = f.Setup.Load(a, a.dataOptions()); err != nil {
 		return set, l, err
 	}
-	if set, err = set.Preprocess(f.Preprocess); err != nil {
+	if set, err = f.Setup.Scale(set); err != nil {
 		return set, l, err
 	}
 	if l, err = f.Layout(set); err == nil {
@@ -43,14 +43,21 @@ func roomForNetwork(l network.Layout) error {
 }
 
 // loadModel reads the model of a file or of a run directory, and says so where that
-// is a checkpoint.
+// is a checkpoint, or a file of another program.
 func loadModel(a *app, path recipe.Path) (checkpoint.Model, error) {
 	if info, err := os.Stat(string(path)); err != nil || !info.IsDir() {
-		return checkpoint.Load(string(path))
+		m, err := checkpoint.Load(string(path))
+		if err == nil {
+			err = a.noteLayers(path, m)
+		}
+		return m, err
 	}
 	m, file, damaged, err := checkpoint.LoadRun(string(path))
 	for _, problem := range damaged {
 		a.note("%s: it is passed over", oneLine(problem))
+	}
+	if err == nil {
+		err = a.noteLayers(path, m)
 	}
 	if err == nil && filepath.Base(file) != checkpoint.FileName {
 		a.note("%s: the run is not finished: its checkpoint of iteration %d is taken", path, m.Run.Iterations)
@@ -88,23 +95,27 @@ func (t trainedSet) options(a *app) dataset.Options {
 	return o
 }
 
-// loadRows returns rows that are to be predicted: the test set where there is
-// one, otherwise all. Labels are those of the training set's classes, and a CSV file has its
+// toPredict returns the rows of a set that are to be predicted: the test set where there is
+// one, otherwise all.
+func toPredict(set dataset.Set) network.Samples {
+	if set.Test.Rows > 0 {
+		return set.Test
+	}
+	return set.Train
+}
+
+// loadUnlabelled returns a set whose labels are not needed. Labels are those of the training set's classes, and a CSV file has its
 // columns. Where reading leaves something out, rows are read as the training set was.
-func loadRows(a *app, name recipe.Path, reading recipe.Reading, t trainedSet) (network.Samples, error) {
+func loadUnlabelled(a *app, name recipe.Path, reading recipe.Reading, t trainedSet) (dataset.Set, error) {
 	o := t.options(a)
 	o.Reading, o.Unlabelled = reading.Options(), true
 	set, err := dataset.Load(a, string(name), o)
 	if err != nil {
-		return network.Samples{}, err
+		return dataset.Set{}, err
 	}
 	a.noteColumns(t.columns, set)
-	samples := set.Train
-	if set.Test.Rows > 0 {
-		samples = set.Test
-	}
-	a.noteMisfit(string(name), t, samples)
-	return samples, nil
+	a.noteMisfit(string(name), t, toPredict(set))
+	return set, nil
 }
 
 // loadPictures returns a row for each picture in files and folders, and the files.

@@ -5,6 +5,7 @@
 //	clgrad train     train a network
 //	clgrad eval      compute loss and accuracy of a saved model
 //	clgrad predict   predict labels with a saved model
+//	clgrad export    write a saved model as ONNX, NPZ or safetensors
 //	clgrad bench     time every backend side by side
 //	clgrad compare   train with several optimizers, batch sizes, rates or backends side by side
 //	clgrad check     compare a backend's results with exact ones
@@ -66,6 +67,7 @@ type commands struct {
 	Train   trainCommand   `cmd:"" help:"Train a network."`
 	Eval    evalCommand    `cmd:"" help:"Compute loss and accuracy of a saved model."`
 	Predict predictCommand `cmd:"" help:"Predict labels with a saved model, as CSV."`
+	Export  exportCommand  `cmd:"" help:"Write a saved model for other programs: as ONNX, NPZ or safetensors."`
 	Bench   benchCommand   `cmd:"" help:"Time an iteration on every backend, side by side."`
 	Compare compareCommand `cmd:"" help:"Train with several optimizers, batch sizes, learning rates or backends, side by side."`
 	Check   checkCommand   `cmd:"" help:"Compare a backend's results with exact ones (the conformance suite)."`

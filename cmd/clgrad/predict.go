@@ -22,6 +22,7 @@ type predictCommand struct {
 	Pictures []string    `arg:"" optional:"" sep:"none" name:"picture" help:"PNG or JPEG files of any size, folders of them, or - for one on standard input."`
 	Data     recipe.Path `placeholder:"DATA" help:"In place of pictures: rows to predict, a data set as for train. If it has a test set, that is taken. Labels are not needed."`
 	recipe.Reading
+	scalingFlags
 	Raw           bool         `help:"Only resize pictures to the size of the model's images. Without it they are converted as the training images were (see clgrad predict --help)."`
 	Show          bool         `help:"Draw on standard error what the network sees of each row."`
 	Out           recipe.Path  `placeholder:"FILE" help:"Write to this file instead of standard output."`
@@ -51,13 +52,16 @@ func (c predictCommand) Run(a *app) (err error) {
 	case c.Data != "" && len(c.Pictures) > 0:
 		return misused("--data and pictures are given: one of them is expected")
 	}
+	if err := c.scalingFlags.check(); err != nil {
+		return err
+	}
 	if c.Data != "" && dataset.HoldsPictures(string(c.Data)) {
 		c.Pictures = []string{string(c.Data)}
 	}
 	if c.Raw && len(c.Pictures) == 0 {
 		return misused("--raw: it belongs to pictures, which %s has none of", c.Data)
 	}
-	if err := c.checkOut(nil); err != nil {
+	if err := checkOut(c.Out, c.Model, c.Data, nil); err != nil {
 		return err
 	}
 	m, err := loadModel(a, c.Model)
@@ -68,20 +72,23 @@ func (c predictCommand) Run(a *app) (err error) {
 	if int(c.Top) > classes {
 		return fmt.Errorf("--top %d: the model has %d classes", c.Top, classes)
 	}
-	samples, files, shape, err := c.rows(a, m)
+	rows, err := c.rows(a, m)
 	if err != nil {
 		return err
 	}
-	if err := c.checkOut(files); err != nil {
+	if err := checkOut(c.Out, c.Model, c.Data, rows.files); err != nil {
 		return err
 	}
-	samples.Scaling = m.Scaling
+	samples := rows.Samples
 	l, err := network.NewLayout(m.Sizes)
 	if err != nil {
 		return err
 	}
 	if samples.Features != l.Sizes[0] {
 		return fmt.Errorf("%s: the model has %d inputs, %s has %d features", c.Model, l.Sizes[0], c.source(), samples.Features)
+	}
+	if samples.Scaling, err = c.scalingFlags.of(a, c.Model, m, c.source(), rows.train, rows.shape); err != nil {
+		return err
 	}
 	b, plan, err := c.Backend.propose(a, gpu.Options{}, l.Sizes, samples)
 	if err != nil {
@@ -100,12 +107,12 @@ func (c predictCommand) Run(a *app) (err error) {
 	if err != nil {
 		return err
 	}
-	p := score.Predictions{Actual: samples.Labels, Logits: logits, Classes: classes, Names: m.Classes, Files: files, Top: int(c.Top), All: c.Probabilities}
+	p := score.Predictions{Actual: samples.Labels, Logits: logits, Classes: classes, Names: m.Classes, Files: rows.files, Top: int(c.Top), All: c.Probabilities}
 	if err := score.CheckLogits(c.source(), logits, p.Classes, nil); err != nil {
 		return err
 	}
 	if c.Show {
-		if err := p.Draw(a.err, samples, shape); err != nil {
+		if err := p.Draw(a.err, samples, rows.shape); err != nil {
 			return fmt.Errorf("--show: %w", err)
 		}
 	}
@@ -132,37 +139,46 @@ func (c predictCommand) source() string {
 	return string(c.Data)
 }
 
-// rows returns what is predicted, the files where those are pictures, and the shape of a
-// row, nil where it is unknown.
-func (c predictCommand) rows(a *app, m checkpoint.Model) (s network.Samples, files []string, shape []int, err error) {
+// A rowSet is what is predicted.
+type rowSet struct {
+	network.Samples
+	train network.Samples // what a scaling is fitted to
+	files []string        // where the rows are pictures
+	shape []int           // of a row, nil where it is unknown
+}
+
+// rows returns what is predicted.
+func (c predictCommand) rows(a *app, m checkpoint.Model) (r rowSet, err error) {
 	of, err := trainedOn(m)
 	if err != nil {
-		return s, nil, nil, fmt.Errorf("%s: %w", c.Model, err)
-	}
-	if len(c.Pictures) > 0 {
-		// Of how the training set was read only the shape has a meaning for pictures.
-		if of.shape == nil {
-			of.shape = c.Reading.Options().Shape
-		}
-		s, files, err = loadPictures(a, c.Pictures, c.Reading, c.Raw, of)
-		return s, files, of.shape, err
+		return r, fmt.Errorf("%s: %w", c.Model, err)
 	}
 	if of.shape == nil {
 		of.shape = c.Reading.Options().Shape
 	}
-	s, err = loadRows(a, c.Data, c.Reading, of)
-	return s, nil, of.shape, err
+	r.shape = of.shape
+	if len(c.Pictures) > 0 {
+		r.Samples, r.files, err = loadPictures(a, c.Pictures, c.Reading, c.Raw, of)
+		r.train = r.Samples
+		return r, err
+	}
+	set, err := loadUnlabelled(a, c.Data, c.Reading, of)
+	r.Samples, r.train = toPredict(set), set.Train
+	if r.shape == nil {
+		r.shape = set.Shape
+	}
+	return r, err
 }
 
-// checkOut refuses to write over what is read, and over a file of a run. files are those
-// that were found in folders.
-func (c predictCommand) checkOut(files []string) error {
-	out := string(c.Out)
+// checkOut refuses to write over what is read, a model, other data and files, and over a
+// file of a run.
+func checkOut(name, model, data recipe.Path, files []string) error {
+	out := string(name)
 	if out == "" {
 		return nil
 	}
-	read := append([]string{string(c.Model), string(c.Data), filepath.Join(string(c.Model), checkpoint.FileName)}, files...)
-	for _, dir := range []string{string(c.Data), filepath.Join(string(c.Model), checkpoint.Folder)} {
+	read := append([]string{string(model), string(data), filepath.Join(string(model), checkpoint.FileName)}, files...)
+	for _, dir := range []string{string(data), filepath.Join(string(model), checkpoint.Folder)} {
 		files, _ := os.ReadDir(dir) // of no directory none
 		for _, f := range files {
 			read = append(read, filepath.Join(dir, f.Name()))

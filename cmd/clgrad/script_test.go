@@ -17,11 +17,16 @@ func TestMain(m *testing.M) {
 }
 
 // The scripts run clgrad as a process of its own, where a driver can be taken
-// away or broken by the environment. $DATA is a directory of 60 images, $ARRAYS one of
-// small files of arrays. The condition opencl asks for a device that can be used, pocl for PoCL's, whose
+// away or broken by the environment. $DATA is a directory of 60 images, $ARRAYS one of small
+// files of arrays, $MODELS one of models that PyTorch saved. The condition opencl asks for a
+// device that can be used, pocl for PoCL's, whose
 // environment variables bring its failures about.
 func TestScripts(t *testing.T) {
 	data, programs := images(t, 60, 20), t.TempDir()
+	models, err := filepath.Abs(filepath.Join("testdata", "models"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	devices, _ := gpu.Devices()
 	arrays, err := filepath.Abs(filepath.Join("..", "..", "network", "dataset", "testdata", "arrays"))
 	if err != nil {
@@ -33,6 +38,7 @@ func TestScripts(t *testing.T) {
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("DATA", data)
 			e.Setenv("ARRAYS", arrays)
+			e.Setenv("MODELS", models)
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			e.Setenv("POCL_CACHE_DIR", programs) // shared: compiling takes longest
 			if name := "OCL_ICD_VENDORS"; os.Getenv(name) != "" {

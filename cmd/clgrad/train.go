@@ -53,6 +53,9 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 	if given["resume"] {
 		return checkResume(ctx)
 	}
+	if given["preprocess"] && (given["mean"] || given["std"]) {
+		return errors.New("--preprocess: --mean or --std is given too: one kind of scaling is expected")
+	}
 	if !given["recipe"] {
 		return nil
 	}
@@ -112,7 +115,8 @@ func (c trainCommand) Run(a *app) error {
 		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, Patience: lockPatience,
 		JSON: c.JSON, Command: a.command(), Out: a.out, Note: a.note, Screen: a.screen, Data: a.dataOptions(),
 		Rows: func(r recipe.Recipe, set dataset.Set) (network.Samples, error) {
-			return loadRows(a, r.Rows, recipe.Reading{}, trainedSet{r.Reading, classNames(set.ClassNames, set.Classes), set.Columns, set.Shape, set.Profile()})
+			rows, err := loadUnlabelled(a, r.Rows, recipe.Reading{}, trainedSet{r.Reading, classNames(set.ClassNames, set.Classes), set.Columns, set.Shape, set.Profile()})
+			return toPredict(rows), err
 		},
 		Model: func(name recipe.Path) (checkpoint.Model, error) { return loadModel(a, name) },
 		Start: func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {

@@ -45,11 +45,33 @@
 //	clgrad.sha256      the file's SHA-256, its own 64 digits taken as zeros
 //
 // in JSON where they are not plain text. They hold no times, paths or
-// durations, and are written in a fixed order: equal runs give equal files. A
-// file without clgrad.version, such as PyTorch's own, is a network whose
-// scaling and run are unknown. A reader looks at the version before anything else that
+// durations, and are written in a fixed order: equal runs give equal files. A reader looks at the version before anything else that
 // a version may change. An optimizer or best parameters need a run; no key but those above
 // is allowed within them.
+//
+// # Files of others
+//
+// A file without clgrad.version, such as one of PyTorch, is a network whose scaling and run
+// are unknown. Its tensors may have any names, and be F16, BF16, F32 or F64; the first two
+// become F32. By these rules they are the layers of a network with ReLU in between:
+//
+//   - A matrix is the weights of a layer, outputs × inputs. A tensor of one dimension whose
+//     name says bias, or is a letter b with or without a number, is the bias of the weights
+//     whose name is the same but for that word (fc1.bias of fc1.weight, b1 of W1). A layer
+//     without one has a bias of zeros.
+//   - Where names first differ in a number, the smaller number comes first: 2.weight before
+//     10.weight, layers.0.linear.weight before layers.1.linear.weight.
+//   - Of the orders that are left, one in which each layer has as many inputs as the one
+//     before has outputs. None, or more than one, is an error that lists the tensors.
+//   - Anything else (a tensor of another number of dimensions or of whole numbers, a bias
+//     without weights, the state of an optimizer) is an error that names it.
+//
+// [Model].Layers then names the tensors of each layer. [Write] gives such a model the usual
+// names, and no metadata of this package: what is unknown stays so.
+//
+// # Other formats
+//
+// [WriteNPZ] writes a model for NumPy, and package onnx for the runtimes of ONNX.
 //
 // # Damaged and hostile files
 //

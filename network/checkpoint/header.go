@@ -95,7 +95,7 @@ func (t *tensorText) check() (fileTensor, error) {
 	case t == nil || t.Precision == nil:
 		return fileTensor{}, errors.New("has no dtype")
 	case t.Precision.bytes() == 0:
-		return fileTensor{}, fmt.Errorf("has dtype %.80q where %s or %s is expected", *t.Precision, F32, F64)
+		return fileTensor{}, fmt.Errorf("has dtype %.80q where one of %s, %s, %s, %s is expected", *t.Precision, f16, bf16, F32, F64)
 	case t.Shape == nil:
 		return fileTensor{}, errors.New("has no shape")
 	case len(t.Offsets) != 2:

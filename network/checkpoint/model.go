@@ -18,7 +18,7 @@ const FileName = "model.safetensors"
 // A Precision is the type of values in a file, in the format's own words.
 type Precision string
 
-// The precisions.
+// The precisions of a [Model].
 const (
 	F32 Precision = "F32"
 	F64 Precision = "F64"
@@ -27,6 +27,8 @@ const (
 // bytes returns the size of a value, 0 for an unknown precision.
 func (p Precision) bytes() int {
 	switch p {
+	case f16, bf16:
+		return 2
 	case F32:
 		return 4
 	case F64:
@@ -49,6 +51,10 @@ type Model struct {
 	Columns    *dataset.Columns // of the CSV file of the training set, nil if unknown
 	Profile    *dataset.Profile // of the rows of the training set, nil if unknown
 	Run        *Run             // how it was trained, nil if unknown
+
+	// Layers are the tensors of a file of others that were taken as the layers, nil for a
+	// file with this package's metadata. Where it is set, all below Precision is unknown.
+	Layers []LayerTensors
 
 	State network.State // of the optimizer, to go on from here; the zero value is none. It needs a Run
 	Best  *Best         // nil where there is none. It needs a Run
@@ -108,7 +114,7 @@ func (m Model) check() (network.Layout, error) {
 	if err != nil {
 		return network.Layout{}, err
 	}
-	if m.Precision.bytes() == 0 {
+	if m.Precision != F32 && m.Precision != F64 {
 		return network.Layout{}, fmt.Errorf("precision %q is unknown: %s or %s is expected", m.Precision, F32, F64)
 	}
 	if len(m.Parameters) != layout.Len {
@@ -127,6 +133,9 @@ func (m Model) checkMetadata() error {
 	shift, factor := m.Scaling.Shift, m.Scaling.Factor
 	if err := m.Scaling.Check(inputs); err != nil {
 		return err
+	}
+	if m.Layers != nil && (len(shift) > 0 || m.Preprocess != "" || m.Shape != nil || m.Classes != nil || m.Columns != nil || m.Run != nil) {
+		return errors.New("a model of others' tensors has only sizes and parameters (without Layers it may have more)")
 	}
 	for i := range shift {
 		if !finite(shift[i]) || !finite(factor[i]) {

@@ -53,7 +53,7 @@ func Load(path string) (Model, error) {
 // Read reads a model from r, which holds a safetensors file of size bytes. name
 // stands in errors, which are one line that begins with it. See the package's
 // comment for what is checked. A file without this package's metadata gives a
-// model with sizes, parameters and precision alone.
+// model with sizes, parameters, precision and Layers alone.
 //
 // No more memory is taken than a fixed multiple of size.
 func Read(r io.Reader, size int64, name string) (Model, error) {
@@ -74,6 +74,9 @@ func read(r io.Reader, size int64) (Model, error) {
 		return Model{}, cutShort(err)
 	}
 	length := binary.LittleEndian.Uint64(start[:])
+	if string(start[:4]) == "PK\x03\x04" {
+		return Model{}, errors.New("is a ZIP archive, as of torch.save: a safetensors file is expected, as of safetensors.torch.save_file(net.state_dict(), FILE)")
+	}
 	if most := uint64(min(size-prefix, maxHeader)); length > most {
 		return Model{}, fmt.Errorf("announces a header of %d bytes where %d are possible: is this a safetensors file?", length, most)
 	}
@@ -96,16 +99,25 @@ func read(r io.Reader, size int64) (Model, error) {
 	if err := h.checkVersion(); err != nil {
 		return Model{}, err
 	}
-	m, layout, err := h.model()
-	if err != nil {
-		return Model{}, err
-	}
-	if err := h.parseMetadata(&m); err != nil {
-		return Model{}, err
-	}
-	all := m.tensors(layout)
-	if err := h.checkTensors(&m, all); err != nil {
-		return Model{}, err
+	var m Model
+	var layout network.Layout
+	var all []tensor
+	if h.ofOthers() {
+		if m, layout, err = h.foreignModel(); err != nil {
+			return Model{}, err
+		}
+		all = m.foreignTensors(layout, h)
+	} else {
+		if m, layout, err = h.model(); err != nil {
+			return Model{}, err
+		}
+		if err := h.parseMetadata(&m); err != nil {
+			return Model{}, err
+		}
+		all = m.tensors(layout)
+		if err := h.checkTensors(&m, all); err != nil {
+			return Model{}, err
+		}
 	}
 
 	// From here on the tensors are known to fill the rest of the file.
@@ -174,6 +186,9 @@ func (h fileHeader) model() (Model, network.Layout, error) {
 		sizes = append(sizes, weight.shape[0])
 	}
 	layout, err := network.NewLayout(sizes)
+	if err == nil && first.precision != first.precision.widened() {
+		err = fmt.Errorf("tensor 0.weight is %s where %s or %s is expected", first.precision, F32, F64)
+	}
 	if err != nil {
 		return Model{}, network.Layout{}, err
 	}
@@ -236,12 +251,7 @@ func readTensors(r io.Reader, h fileHeader, all []tensor) error {
 				return cutShort(err)
 			}
 			for ; len(part) > 0; part = part[width:] {
-				var v float64
-				if t.precision == F32 {
-					v = float64(math.Float32frombits(binary.LittleEndian.Uint32(part)))
-				} else {
-					v = math.Float64frombits(binary.LittleEndian.Uint64(part))
-				}
+				v := t.precision.value(part)
 				if !finite(v) {
 					return fmt.Errorf("%s is %v where a finite number is expected", t.position(k), v)
 				}
@@ -251,6 +261,19 @@ func readTensors(r io.Reader, h fileHeader, all []tensor) error {
 		}
 	}
 	return nil
+}
+
+// value returns the first value of the bytes.
+func (p Precision) value(b []byte) float64 {
+	switch p {
+	case f16:
+		return halfValue(binary.LittleEndian.Uint16(b))
+	case bf16:
+		return float64(math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16))
+	case F32:
+		return float64(math.Float32frombits(binary.LittleEndian.Uint32(b)))
+	}
+	return math.Float64frombits(binary.LittleEndian.Uint64(b))
 }
 
 // checkVersion reports metadata of a version that is not known here. It comes before
@@ -265,12 +288,8 @@ func (h fileHeader) checkVersion() error {
 }
 
 // parseMetadata adds what this package's metadata say to a model whose sizes
-// are known from the tensors. Metadata of others are passed over.
+// are known from the tensors.
 func (h fileHeader) parseMetadata(m *Model) error {
-	found, ok := h.metadata[versionKey]
-	if !ok {
-		return nil
-	}
 	var sizes []int
 	for _, v := range []struct {
 		key      string
@@ -302,7 +321,7 @@ func (h fileHeader) parseMetadata(m *Model) error {
 		m.Scaling = network.Scaling{}
 	}
 	m.Preprocess = h.metadata[preprocessKey]
-	if found == version {
+	if h.metadata[versionKey] == version {
 		if err := h.parseState(m); err != nil {
 			return err
 		}

@@ -42,7 +42,7 @@ func TestReadPyTorch(t *testing.T) {
 			t.Errorf("%s: %v", name, err)
 			continue
 		}
-		want := Model{Sizes: []int{2, 3, 2}, Parameters: toy(t).Parameters, Precision: F32}
+		want := Model{Sizes: []int{2, 3, 2}, Parameters: toy(t).Parameters, Precision: F32, Layers: []LayerTensors{{"0.weight", "0.bias"}, {"2.weight", "2.bias"}}}
 		if d := cmp.Diff(want, got); d != "" {
 			t.Errorf("%s: %s", name, d)
 		}
@@ -55,6 +55,14 @@ func TestReadDamage(t *testing.T) {
 			t.Fatalf("no %s in the header", old)
 		}
 		return file(strings.Replace(pytorch, old, new, 1), pytorchValues)
+	}
+	// The same of a file with this package's metadata.
+	ours := func(old, new string) []byte {
+		head := strings.Replace(pytorch, `"format":"pt"`, `"clgrad.version":"2","clgrad.sizes":"[2,3,2]","clgrad.scaling":"{}"`, 1)
+		if !strings.Contains(head, old) {
+			t.Fatalf("no %s in the header", old)
+		}
+		return file(strings.ReplaceAll(head, old, new), pytorchValues)
 	}
 	good := file(pytorch, pytorchValues)
 	value := func(i int, v float32) []byte {
@@ -80,7 +88,7 @@ func TestReadDamage(t *testing.T) {
 		{"two objects", file("{}{}"), "its header: jsontext: invalid character '{' after top-level value after offset 2"},
 		{"two", file(layers+" x", []float32{1, 2}), "its header: jsontext: invalid character 'x' after top-level value after offset "},
 		{"not UTF-8", file("{\"\xff\":1}"), "its header: jsontext: invalid UTF-8 after offset 2"},
-		{"no tensors", file("{}"), "has no tensor 0.weight: those of nn.Sequential(Linear, ReLU, Linear, …) are expected, there are none"},
+		{"no tensors", file("{}"), "has no matrix of outputs × inputs: the layers of a fully connected network are expected, there are none"},
 		{"bytes without tensors", file("{}", int32(0)), "has 4 bytes of tensors where its header has 0"},
 
 		{"tensor twice", replace(`"2.bias"`, `"0.bias"`), `its header: jsontext: duplicate object member name "0.bias"`},
@@ -94,7 +102,10 @@ func TestReadDamage(t *testing.T) {
 		{"no shape", replace(`"shape":[3],`, ``), `its header: "0.bias": has no shape`},
 		{"no offsets", replace(`,"data_offsets":[0,12]`, ``), `its header: "0.bias": has 0 data_offsets where 2 are expected`},
 		{"three offsets", replace(`[0,12]`, `[0,12,12]`), `its header: "0.bias": has 3 data_offsets where 2 are expected`},
-		{"half precision", replace(`"F32"`, `"F16"`), `its header: "0.bias": has dtype "F16" where F32 or F64 is expected`},
+		{"whole numbers", replace(`"F32"`, `"I64"`), `its header: "0.bias": has dtype "I64" where one of F16, BF16, F32, F64 is expected`},
+		{"half precision", replace(`"F32"`, `"F16"`), `tensor "0.bias" has 12 bytes, which is not what F16 of shape [3] needs`},
+		{"ours of half precision", file(`{"__metadata__":{"clgrad.version":"2","clgrad.sizes":"[1,1]","clgrad.scaling":"{}"},"0.weight":{"dtype":"F16","shape":[1,1],"data_offsets":[0,2]},"0.bias":{"dtype":"F16","shape":[1],"data_offsets":[2,4]}}`, []uint16{0, 0}),
+			"tensor 0.weight is F16 where F32 or F64 is expected"},
 		{"fraction", replace(`"shape":[3]`, `"shape":[3.5]`), `its header: "/0.bias/shape/0": number 3.5 where int is expected`},
 		{"huge number", replace(`"shape":[3]`, `"shape":[99999999999999999999]`), `its header: "/0.bias/shape/0": number 99999999999999999999 where int is expected`},
 		{"negative dimension", replace(`"shape":[3]`, `"shape":[-3]`), `its header: "0.bias": has a dimension of -3`},
@@ -112,15 +123,14 @@ func TestReadDamage(t *testing.T) {
 		{"values cut", good[:len(good)-4], `tensor "2.weight" is at bytes 44 to 68 of 64`},
 		{"values behind", append(bytes.Clone(good), 0, 0, 0, 0), "has 72 bytes of tensors where its header has 68"},
 
-		{"no weight", replace(`"0.weight"`, `"fc.weight"`), `has no tensor 0.weight: those of nn.Sequential(Linear, ReLU, Linear, …) are expected, there is "0.bias"`},
-		{"no bias", replace(`"2.bias"`, `"2.b"`), "has no tensor 2.bias, which a network [2 3 2] has"},
-		{"gap in the layers", file(strings.ReplaceAll(pytorch, `"2.`, `"4.`), pytorchValues), `tensor "4.bias" has no place in a network [2 3]`},
-		{"unknown tensor", file(strings.Replace(pytorch, `"0.bias"`, `"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"0.bias"`, 1), pytorchValues),
-			`tensor "x" has no place in a network [2 3 2]`},
-		{"weight of one dimension", replace(`"shape":[3,2]`, `"shape":[6]`), "tensor 0.weight has shape [6] where outputs and inputs are expected"},
-		{"bias of two dimensions", replace(`"shape":[3]`, `"shape":[1,3]`), "tensor 0.bias has shape [1 3] where [3] is expected"},
-		{"no chain", replace(`"shape":[2,3]`, `"shape":[3,2]`), "tensor 2.weight has 2 inputs where the layer before has 3 outputs"},
-		{"no inputs", file(strings.NewReplacer("[1,1]", "[1,0]", "[0,4]", "[0,0]", "[4,8]", "[0,4]").Replace(layers), float32(1)), "layer 0 of [0 1] has size 0"},
+		{"no weight", ours(`"0.weight"`, `"fc.weight"`), `has no tensor 0.weight: those of nn.Sequential(Linear, ReLU, Linear, …) are expected, there is "0.bias"`},
+		{"no bias", ours(`"2.bias"`, `"2.b"`), "has no tensor 2.bias, which a network [2 3 2] has"},
+		{"gap in the layers", ours(`"2.`, `"4.`), `clgrad.sizes is [2 3 2] where the tensors have [2 3]`},
+		{"unknown tensor", ours(`"0.bias"`, `"x":{"dtype":"F32","shape":[0],"data_offsets":[0,0]},"0.bias"`), `tensor "x" has no place in a network [2 3 2]`},
+		{"weight of one dimension", ours(`"shape":[3,2]`, `"shape":[6]`), "tensor 0.weight has shape [6] where outputs and inputs are expected"},
+		{"bias of two dimensions", ours(`"shape":[3]`, `"shape":[1,3]`), "tensor 0.bias has shape [1 3] where [3] is expected"},
+		{"no chain", ours(`"shape":[2,3]`, `"shape":[3,2]`), "tensor 2.weight has 2 inputs where the layer before has 3 outputs"},
+		{"no inputs", file(strings.NewReplacer("[1,1]", "[1,0]", "[0,4]", "[0,0]", "[4,8]", "[0,4]").Replace(layers), float32(1)), `tensor "0.weight" has shape [1 0]: a layer has at least one input and one output`},
 		{"two precisions", file(strings.NewReplacer(`"F32","shape":[1],"data_offsets":[4,8]`, `"F64","shape":[1],"data_offsets":[4,12]`).Replace(layers), float32(1), 1.0),
 			"tensor 0.bias is F64 where 0.weight is F32: one precision is expected"},
 

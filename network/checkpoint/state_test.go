@@ -186,7 +186,7 @@ func TestReadStateDamage(t *testing.T) {
 	for _, test := range []struct{ name, old, new, want string }{
 		{"newer version and unknown tensors", `"clgrad.version":"3"},"0.weight"`, `"clgrad.version":"4"},"weight"`, `has clgrad.version "4" where "3" is expected: a newer clgrad may read it`},
 		{"older version", `version":"3"`, `version":"2"`, `tensor "optimizer.0.0.weight" has no place in a network [1 1]`},
-		{"no version", `"clgrad.version":"3"`, `"format":"pt"`, `tensor "optimizer.0.0.weight" has no place in a network [1 1]`},
+		{"no version", `"clgrad.version":"3"`, `"format":"pt"`, `tensor "optimizer.0.0.weight" is of an optimizer: those of the network alone are expected`},
 		{"no optimizer", optimizer, ``, `tensor "optimizer.0.0.weight" has no place in a network [1 1]`},
 		{"no best", best, ``, `tensor "best.0.weight" has no place in a network [1 1]`},
 		{"no run", `"clgrad.run":"{\"iterations\":3,\"data\":\"\",\"digest\":\"\"}",`, ``, "a state without its run is no checkpoint"},

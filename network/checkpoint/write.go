@@ -53,7 +53,8 @@ type entry struct {
 	Offsets [2]int64 `json:"data_offsets"` // begin and end, counted behind the header
 }
 
-// Write writes a model as a safetensors file. Equal models give equal bytes.
+// Write writes a model as a safetensors file. Equal models give equal bytes. One with
+// Layers, of which nothing else is known, is written without this package's metadata.
 // Nothing is written of a model that is inconsistent, has a value that is not
 // finite, or has one that is no float32 where the precision is F32.
 func Write(w io.Writer, m Model) error {
@@ -135,6 +136,9 @@ func header(m Model, all []tensor) ([]byte, error) {
 
 // metadata returns the metadata as JSON, whose keys encoding/json sorts.
 func metadata(m Model) ([]byte, error) {
+	if m.Layers != nil {
+		return json.Marshal(map[string]string{"format": "pt"}) // as of PyTorch
+	}
 	texts := map[string]string{versionKey: secondVersion, sumKey: noSum}
 	if m.hasState() {
 		texts[versionKey] = version

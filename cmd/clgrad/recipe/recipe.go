@@ -83,9 +83,10 @@ type Setup struct {
 	Shifts     Pixels             `json:"shifts,omitempty" default:"0" placeholder:"N" help:"Train also on copies of each image of the training set, moved by 1 to N pixels up, down, left and right. Empty pixels are 0. So there are 1 + 4·N times as many rows, which take as many times the memory. The rows held back for validation are not among them."`
 	Layers     Layers             `json:"layers" default:"128" help:"Sizes of the hidden layers, as in 500,150, or none."`
 	Preprocess dataset.Preprocess `json:"preprocess" default:"max" enum:"max,standard,feature,column,none" help:"Scaling of the features, fitted on the training set: ${enum}. max divides by the largest value. standard subtracts the mean and divides by the standard deviation of all values, feature by those of each feature, column by those of each column of an image. none leaves the values as they are."`
-	Init       network.Init       `json:"init" default:"he" enum:"normal,he" help:"Initial weights: ${enum}. Both are normal, normal with deviation 0.01, he with √(2/inputs)."`
-	Seed       uint64             `json:"seed" default:"1" help:"Seed of the initial weights, of the order of the batches, and of every random division of the data."`
-	LR         Rate               `json:"lr" name:"lr" placeholder:"RATE" of:"optimizer" help:"Learning rate. Default: ${rates}."`
+	Scaling
+	Init network.Init `json:"init" default:"he" enum:"normal,he" help:"Initial weights: ${enum}. Both are normal, normal with deviation 0.01, he with √(2/inputs)."`
+	Seed uint64       `json:"seed" default:"1" help:"Seed of the initial weights, of the order of the batches, and of every random division of the data."`
+	LR   Rate         `json:"lr" name:"lr" placeholder:"RATE" of:"optimizer" help:"Learning rate. Default: ${rates}."`
 
 	Precision kernels.Precision `json:"precision" default:"float32" enum:"float32,tf32,bf16,bf16x3" help:"What the operands of matrix products are rounded to on an OpenCL device: ${enum}. Sums are float32. All but float32 need tensor cores (NVIDIA, sm_80 or later). bf16x3 keeps float32's precision."`
 }

@@ -103,7 +103,7 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 		Settings: []report.Figure{
 			{Name: "data", Value: r.set.Name + ", " + rowCounts(r.set, r.Shifts)},
 			{Name: "layers", Value: strings.Trim(fmt.Sprint(r.layout.Sizes), "[]")},
-			{Name: "preprocessing", Value: string(r.Preprocess)},
+			{Name: "preprocessing", Value: r.ScaledBy()},
 			{Name: "initial weights", Value: cmp.Or(string(r.From), string(r.Init))},
 			{Name: "seed", Value: strconv.FormatUint(r.Seed, 10)},
 			{Name: "optimizer", Value: optimizerWords(r.Recipe)},

@@ -187,7 +187,7 @@ func (r *run) load() (err error) {
 		r.opts.Note("test set of %s: %s", r.set.Name, words)
 	}
 	if r.from == nil {
-		if r.set, err = r.set.Preprocess(r.Preprocess); err != nil {
+		if r.set, err = r.Setup.Scale(r.set); err != nil {
 			return err
 		}
 	} else {
@@ -254,6 +254,9 @@ func (r *run) loadInitial() error {
 	}
 	if !slices.Equal(m.Sizes, r.layout.Sizes) {
 		return fmt.Errorf("--from: %s is a network %v where this run has %v: layers of the same sizes are expected", r.From, m.Sizes, r.layout.Sizes)
+	}
+	if m.Layers != nil && !r.Scaling.Given() {
+		r.opts.Note("--from %s: how its features were scaled in training is unknown: here they are by --preprocess %s (--mean and --std say another scaling)", r.From, r.Preprocess)
 	}
 	r.initial = m.Parameters
 	return nil
@@ -384,7 +387,7 @@ func (r *run) model(theta []float64, done int) checkpoint.Model {
 	}
 	return checkpoint.Model{
 		Sizes: r.layout.Sizes, Parameters: theta, Precision: precision,
-		Scaling: r.set.Train.Scaling, Preprocess: string(r.Preprocess), Shape: r.set.Shape, Classes: r.set.ClassNames, Columns: r.set.Columns,
+		Scaling: r.set.Train.Scaling, Preprocess: r.ScaledBy(), Shape: r.set.Shape, Classes: r.set.ClassNames, Columns: r.set.Columns,
 		Profile: r.profile,
 		Run: &checkpoint.Run{
 			Setup: r.setup, Iterations: done, Data: r.set.Name, Directory: !r.set.Named, Digest: r.set.Digest, Plan: &r.plan,
