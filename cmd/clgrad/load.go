@@ -24,6 +24,9 @@ func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) 
 	if set, err = set.Preprocess(f.Preprocess); err != nil {
 		return set, l, err
 	}
+	if remark := set.ScalingRemark(f.Preprocess); remark != "" {
+		a.note("%s", remark)
+	}
 	if l, err = f.Layout(set); err == nil {
 		err = roomForNetwork(l)
 	}
@@ -81,7 +84,7 @@ func readingOf(flags recipe.Reading, m checkpoint.Model) (recipe.Reading, error)
 		return flags, nil
 	}
 	trained, err := recipe.ParseSetup("its setup", m.Run.Setup)
-	return flags.Over(trained.Reading), err
+	return flags.Over(trained.Reading.WithoutColumns()), err
 }
 
 // noteColumns says so where the names of a CSV file's columns were not looked at.

@@ -13,12 +13,13 @@ import (
 	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/dataset"
 	"clgrad/network/durable"
 )
 
 type predictCommand struct {
 	Model recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
-	Data  recipe.Path `required:"" placeholder:"DATA" help:"Rows to predict: a data set, as for train. If it has a test set, that is taken. Labels are not needed."`
+	Data  recipe.Path `required:"" placeholder:"DATA" help:"Rows to predict: a data set, as for train, or - for standard input. If it has a test set, that is taken. Labels are not needed."`
 	recipe.Reading
 	Out           recipe.Path `placeholder:"FILE" help:"Write to this file instead of standard output."`
 	Probabilities bool        `help:"Also write the probability of every class."`
@@ -29,6 +30,9 @@ type predictCommand struct {
 
 // Run predicts the classes of rows.
 func (c predictCommand) Run(a *app) (err error) {
+	if c.Out == dataset.StandardInput {
+		return misused("--out: the name of a file is expected: without it standard output is written to")
+	}
 	if c.Kaggle && c.Probabilities {
 		return misused("--kaggle has no room for --probabilities: give one of them")
 	}

@@ -17,17 +17,23 @@ func TestMain(m *testing.M) {
 }
 
 // The scripts run clgrad as a process of its own, where a driver can be taken
-// away or broken by the environment. $DATA is a directory of 60 images. The
+// away or broken by the environment. $DATA is a directory of 60 images, $TABLES one
+// of small CSV files. The
 // condition opencl asks for a device that can be used, pocl for PoCL's, whose
 // environment variables bring its failures about.
 func TestScripts(t *testing.T) {
 	data, programs := images(t, 60, 20), t.TempDir()
+	tables, err := filepath.Abs(filepath.Join("..", "..", "network", "dataset", "testdata", "tables"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	devices, _ := gpu.Devices()
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,
 		Setup: func(e *testscript.Env) error {
 			e.Setenv("DATA", data)
+			e.Setenv("TABLES", tables)
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			e.Setenv("POCL_CACHE_DIR", programs) // shared: compiling takes longest
 			if name := "OCL_ICD_VENDORS"; os.Getenv(name) != "" {

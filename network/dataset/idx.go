@@ -50,7 +50,7 @@ func ReadIDX(r io.Reader, name string, size int64) (Array, error) {
 	}
 	header := int64(4 + 4*len(shape))
 	switch {
-	case elements > uint64(math.MaxInt-header) || elements+uint64(header) > uint64(u.limit):
+	case elements > uint64(math.MaxInt-header) || elements+uint64(header) > uint64(u.limit()):
 		return Array{}, fmt.Errorf("%s: dimensions %s are more than a file of %d bytes can hold", name, times(shape), size)
 	case !u.zipped && elements+uint64(header) != uint64(size):
 		return Array{}, fmt.Errorf("%s: has %d bytes where dimensions %s need %d",

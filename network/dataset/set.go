@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -47,6 +48,13 @@ type Options struct {
 	// or went wrong on the way: downloads, damaged files, an unwritable cache.
 	Log func(line string)
 
+	// Progress, where not nil, is told how many bytes of a file were read, and how many
+	// it has, -1 where that is not known.
+	Progress func(done, total int64)
+
+	// Input is what the name [StandardInput] stands for; nil is os.Stdin.
+	Input io.Reader
+
 	Reading
 
 	// Columns are those that a CSV file has to have, as those of the set that a
@@ -80,6 +88,9 @@ func (l library) load(ctx context.Context, name string) (Set, error) {
 			return Set{}, err
 		}
 		return l.loadNamed(ctx, named)
+	}
+	if name == StandardInput {
+		return l.loadFile(ctx, name)
 	}
 	info, err := os.Stat(name)
 	switch {

@@ -49,6 +49,13 @@ func (r Reading) Over(other Reading) Reading {
 	return r
 }
 
+// WithoutColumns returns the reading of other files than those of a training set, whose
+// columns a model knows: without the names and numbers that columns have in those.
+func (r Reading) WithoutColumns() Reading {
+	r.Ignore, r.Features = "", ""
+	return r
+}
+
 // A Separator is the character between fields, in words where it is not seen.
 type Separator string
 
