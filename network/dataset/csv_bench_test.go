@@ -14,6 +14,15 @@ import (
 // decimals or with all that float64 needs, and of 42000 images of 784 pixels, a fifth of them
 // not 0. With CSV_DIR set to a directory they are kept there, so that another reader can
 // be timed on the same files.
+//
+// On two cores of an AMD EPYC, in turns with pandas 1.5.3 (read_csv, engine c), three times each:
+//
+//	decimals6   0.51 to 0.74 s   pandas 0.57 to 0.91 s
+//	decimals17  0.92 to 0.94 s   pandas 1.00 to 1.15 s
+//	pixels      0.82 to 0.93 s   pandas 1.26 to 1.71 s
+//
+//	CSV_DIR=/tmp go test ./network/dataset -run '^$' -bench LoadCSV -benchtime 1x
+//	python3 -c 'import pandas, time; t = time.time(); pandas.read_csv("/tmp/pixels.csv"); print(time.time() - t)'
 func BenchmarkLoadCSV(b *testing.B) {
 	for _, bench := range []struct {
 		name  string

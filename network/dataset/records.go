@@ -163,7 +163,7 @@ func (r *records) quoted(line []byte, ended bool) (record, error) {
 					r.unquoted = append(append(r.unquoted, line...), '\n')
 					missing.column++
 					next, err := r.nextLine()
-					if err == io.EOF {
+					if err == io.EOF || err == nil && len(next) == 0 { // the CR of a line end that is cut off
 						return record{}, missing
 					}
 					if err != nil {
