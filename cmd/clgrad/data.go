@@ -8,6 +8,9 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
+	"time"
+
+	"github.com/schollz/progressbar/v3"
 
 	"clgrad/cpu"
 	"clgrad/network/dataset"
@@ -47,7 +50,43 @@ func (n *setName) UnmarshalText(text []byte) error {
 
 // dataOptions says how commands find data sets.
 func (a *app) dataOptions() dataset.Options {
-	return dataset.Options{Log: func(line string) { a.note("%s", line) }, MaxBytes: cpu.New[float32]().Info().Memory}
+	o := dataset.Options{Log: func(line string) { a.note("%s", line) }, MaxBytes: cpu.New[float32]().Info().Memory}
+	if a.terminal {
+		o.Progress = a.showReading()
+	}
+	return o
+}
+
+// showReading returns what shows a bar while a file is read, once that takes longer than a
+// second.
+func (a *app) showReading() func(done, total int64) {
+	var start time.Time
+	var last int64
+	return func(done, total int64) {
+		if start.IsZero() || done < last {
+			start = time.Now()
+			a.clearBar()
+		}
+		last = done
+		switch {
+		case done == total:
+			a.clearBar()
+		case a.bar != nil:
+			a.bar.Set64(done)
+		case time.Since(start) > time.Second:
+			a.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription("reading"),
+				progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
+			a.bar.Set64(done)
+		}
+	}
+}
+
+// clearBar takes the bar of reading away.
+func (a *app) clearBar() {
+	if a.bar != nil {
+		a.bar.Clear()
+		a.bar = nil
+	}
 }
 
 // Run lists the named sets.

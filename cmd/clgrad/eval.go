@@ -137,8 +137,13 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts r
 		}
 		setup = r.Setup
 		setup.Shifts = 0 // copies say little more of a model
+		if setup.Data == dataset.StandardInput {
+			return set, 0, fmt.Errorf("%s was trained on standard input, of which no copy is kept: give --data", c.Model)
+		}
 	case m.Run == nil:
 		return set, 0, fmt.Errorf("%s does not say what it was trained on: give --data", c.Model)
+	case m.Run.Directory && m.Run.Data == dataset.InputName(dataset.StandardInput):
+		return set, 0, fmt.Errorf("%s was trained on standard input, of which no copy is kept: give --data", c.Model)
 	case m.Run.Directory:
 		return set, 0, fmt.Errorf("%s was trained on a file or directory named %s: give --data", c.Model, m.Run.Data)
 	default:

@@ -25,6 +25,9 @@ func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) 
 	if set, err = f.Setup.Scale(set); err != nil {
 		return set, l, err
 	}
+	if remark := set.ScalingRemark(f.Preprocess); remark != "" {
+		a.note("%s", remark)
+	}
 	if l, err = f.Layout(set); err == nil {
 		err = roomForNetwork(l)
 	}
@@ -81,7 +84,7 @@ func trainedOn(m checkpoint.Model) (t trainedSet, err error) {
 		return t, nil
 	}
 	trained, err := recipe.ParseSetup("its setup", m.Run.Setup)
-	t.reading = trained.Reading
+	t.reading = trained.Reading.WithoutColumns()
 	return t, err
 }
 

@@ -54,6 +54,7 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
 	"clgrad/cmd/clgrad/recipe"
@@ -83,12 +84,13 @@ type commands struct {
 // An app is what a command runs with.
 type app struct {
 	context.Context
-	out      io.Writer // results
-	err      io.Writer // everything else
-	terminal bool      // err is a terminal
-	screen   bool      // out is a terminal
-	args     []string  // the command line
-	guard    *guard    // see drivers
+	out      io.Writer                // results
+	err      io.Writer                // everything else
+	terminal bool                     // err is a terminal
+	screen   bool                     // out is a terminal
+	args     []string                 // the command line
+	guard    *guard                   // see drivers
+	bar      *progressbar.ProgressBar // of reading, nil where none is shown
 }
 
 // drivers returns what stands between the commands and the OpenCL drivers.
@@ -110,6 +112,7 @@ func (a *app) command() string {
 
 // note writes one line for the user to standard error.
 func (a *app) note(format string, args ...any) {
+	a.clearBar()
 	fmt.Fprintf(a.err, "clgrad: "+format+"\n", args...)
 }
 

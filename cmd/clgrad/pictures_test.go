@@ -279,7 +279,7 @@ func TestTrainOnPictures(t *testing.T) {
 	for want, args := range map[string][]string{
 		"--shape: the model's images are [14 10], not [28 28]": {"predict", run, one, "--shape", "28x28"},
 		"is read by this command: choose another file":         {"predict", run, filepath.Join(dir, "test"), "--out", one},
-		"holds pictures, whose folders are the classes":        {"train", "--data", dir, "--label", "x"},
+		"knows its labels and its test set":                    {"train", "--data", dir, "--label", "x"},
 	} {
 		if status, _, err := clgrad(t, append(args, "--backend", "cpu")...); status == success || !strings.Contains(err, want) || strings.Count(err, "\n") != 1 {
 			t.Errorf("%v: status %d, %s", args, status, err)

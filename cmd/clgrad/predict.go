@@ -20,7 +20,7 @@ import (
 type predictCommand struct {
 	Model    recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
 	Pictures []string    `arg:"" optional:"" sep:"none" name:"picture" help:"PNG or JPEG files of any size, folders of them, or - for one on standard input."`
-	Data     recipe.Path `placeholder:"DATA" help:"In place of pictures: rows to predict, a data set as for train. If it has a test set, that is taken. Labels are not needed."`
+	Data     recipe.Path `placeholder:"DATA" help:"In place of pictures: rows to predict, a data set as for train, or - for standard input. If it has a test set, that is taken. Labels are not needed."`
 	recipe.Reading
 	scalingFlags
 	Raw           bool         `help:"Only resize pictures to the size of the model's images. Without it they are converted as the training images were (see clgrad predict --help)."`
@@ -45,6 +45,8 @@ func (predictCommand) Help() string {
 // Run predicts the classes of rows.
 func (c predictCommand) Run(a *app) (err error) {
 	switch {
+	case c.Out == dataset.StandardInput:
+		return misused("--out: the name of a file is expected: without it standard output is written to")
 	case c.Kaggle && (c.Probabilities || c.Top > 0):
 		return misused("--kaggle has no room for --probabilities or --top: give one of them")
 	case c.Data == "" && len(c.Pictures) == 0:

@@ -18,11 +18,15 @@ func TestMain(m *testing.M) {
 
 // The scripts run clgrad as a process of its own, where a driver can be taken
 // away or broken by the environment. $DATA is a directory of 60 images, $ARRAYS one of small
-// files of arrays, $MODELS one of models that PyTorch saved. The condition opencl asks for a
-// device that can be used, pocl for PoCL's, whose
-// environment variables bring its failures about.
+// files of arrays, $TABLES of CSV files, $MODELS of models that PyTorch saved. The condition
+// opencl asks for a device that can be used, pocl for PoCL's, whose environment variables bring
+// its failures about.
 func TestScripts(t *testing.T) {
 	data, programs := images(t, 60, 20), t.TempDir()
+	tables, err := filepath.Abs(filepath.Join("..", "..", "network", "dataset", "testdata", "tables"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	models, err := filepath.Abs(filepath.Join("testdata", "models"))
 	if err != nil {
 		t.Fatal(err)
@@ -39,6 +43,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("DATA", data)
 			e.Setenv("ARRAYS", arrays)
 			e.Setenv("MODELS", models)
+			e.Setenv("TABLES", tables)
 			e.Setenv("XDG_CACHE_HOME", filepath.Join(e.WorkDir, "cache"))
 			e.Setenv("POCL_CACHE_DIR", programs) // shared: compiling takes longest
 			if name := "OCL_ICD_VENDORS"; os.Getenv(name) != "" {

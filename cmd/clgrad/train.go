@@ -96,6 +96,8 @@ func (c trainCommand) Run(a *app) error {
 		c.Predict = recipe.Table
 	case c.Resume != "" && c.Iterations > 0 && c.Epochs > 0:
 		return misused("--epochs: iterations are given too: one of them is expected")
+	case c.Out == dataset.StandardInput || c.Resume == dataset.StandardInput:
+		return misused("--out, --resume: the name of a directory is expected")
 	case c.NewPlan && c.Resume == "":
 		return misused("--new-plan: a run to go on with is expected: give --resume too")
 	case keep || c.Resume != "":
@@ -115,7 +117,7 @@ func (c trainCommand) Run(a *app) error {
 		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, Patience: lockPatience,
 		JSON: c.JSON, Command: a.command(), Out: a.out, Note: a.note, Screen: a.screen, Data: a.dataOptions(),
 		Rows: func(r recipe.Recipe, set dataset.Set) (network.Samples, error) {
-			rows, err := loadUnlabelled(a, r.Rows, recipe.Reading{}, trainedSet{r.Reading, classNames(set.ClassNames, set.Classes), set.Columns, set.Shape, set.Profile()})
+			rows, err := loadUnlabelled(a, r.Rows, recipe.Reading{}, trainedSet{r.Reading.WithoutColumns(), classNames(set.ClassNames, set.Classes), set.Columns, set.Shape, set.Profile()})
 			return toPredict(rows), err
 		},
 		Model: func(name recipe.Path) (checkpoint.Model, error) { return loadModel(a, name) },

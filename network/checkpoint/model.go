@@ -164,8 +164,8 @@ func (m Model) checkMetadata() error {
 	}
 	texts := append([]string{m.Preprocess}, m.Classes...)
 	if c := m.Columns; c != nil {
-		if c.Number != inputs+1 || c.Label < 1 || c.Label > c.Number || c.Names != nil && len(c.Names) != c.Number {
-			return fmt.Errorf("%d columns with %d names and the labels in column %d where the network has %d inputs", c.Number, len(c.Names), c.Label, inputs)
+		if err := c.Check(inputs); err != nil {
+			return err
 		}
 		texts = append(texts, c.Names...)
 	}

@@ -1,47 +1,17 @@
 package dataset
 
 import (
-	"bytes"
-	"cmp"
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
 
 	"clgrad/network"
 )
-
-// Columns are those of a CSV file: features and the labels among them, by which other
-// files are read. Models keep them, as JSON.
-type Columns struct {
-	Number int      `json:"number"`          // that of the labels included
-	Names  []string `json:"names,omitempty"` // nil where the file has no header
-	Label  int      `json:"label"`           // the number of the column of the labels, counted from 1; 0 where there is none
-}
-
-// features returns the number of features.
-func (c Columns) features() int {
-	if c.Label > 0 {
-		return c.Number - 1
-	}
-	return c.Number
-}
-
-// featureNames returns the names of the features in their order, nil where they
-// have none.
-func (c Columns) featureNames() []string {
-	if c.Names == nil || c.Label == 0 {
-		return c.Names
-	}
-	return slices.Concat(c.Names[:c.Label-1], c.Names[c.Label:])
-}
 
 // A table is what a CSV file holds.
 type table struct {
@@ -57,20 +27,27 @@ type tableForm struct {
 	unlabelled bool
 	classes    []string
 	columns    *Columns
+	header     Header
+	separator  rune
+	ignore     []string
+	features   []string
+	missing    Missing
+	numbers    bool
+	shape      []int
+	log        func(format string, args ...any) // nil for none
 }
 
-// defaultLabel is the name of the label column where none is given.
-const defaultLabel = "label"
-
 // loadTables loads the set of a CSV file and of that of its test set.
-func (l library) loadTables(ctx context.Context, f *os.File, size int64) (Set, error) {
-	form := tableForm{l.Label, l.Unlabelled, l.Classes, l.Columns}
-	train, err := readTable(stopping{ctx, f}, f.Name(), size, form)
+func (l library) loadTables(ctx context.Context, in *input) (Set, error) {
+	form := tableForm{
+		l.Label, l.Unlabelled, l.Classes, l.Columns, l.Header, l.Separator, l.Ignore, l.Features, l.Missing, l.Numbers, l.Shape, l.logf,
+	}
+	train, err := readTable(in, in.name, in.size, form)
 	if err != nil {
 		return Set{}, err
 	}
 	set := Set{
-		Name: baseName(f.Name()), Train: train.samples, Shape: train.shape(),
+		Name: in.base, Train: train.samples, Shape: train.shape(l.Shape),
 		Classes: len(train.classes), ClassNames: train.classes, Columns: &train.columns,
 	}
 	l.noteGaps(train.name, train.classes)
@@ -78,15 +55,16 @@ func (l library) loadTables(ctx context.Context, f *os.File, size int64) (Set, e
 		if train.columns.Label == 0 {
 			return Set{}, fmt.Errorf("%s: has no labels: a test set goes with a training set that has", train.name)
 		}
-		f, size, kind, err := openData(l.Test)
+		in, kind, err := l.open(ctx, l.Test)
 		if err != nil {
 			return Set{}, err
 		}
-		defer f.Close()
+		defer in.Close()
 		if kind != csvFormat {
-			return Set{}, fmt.Errorf("%s: is no CSV file: one is expected, as %s is", l.Test, train.name)
+			return Set{}, fmt.Errorf("%s: is no CSV file: one is expected, as %s is", in.name, train.name)
 		}
-		test, err := readTable(stopping{ctx, f}, l.Test, size, tableForm{"", l.Unlabelled, train.classes, &train.columns})
+		form.label, form.classes, form.columns, form.ignore, form.features = "", train.classes, &train.columns, nil, nil
+		test, err := readTable(in, in.name, in.size, form)
 		if err != nil {
 			return Set{}, err
 		}
@@ -96,20 +74,19 @@ func (l library) loadTables(ctx context.Context, f *os.File, size int64) (Set, e
 	return set, nil
 }
 
-// readTable reads a CSV file, raw or compressed by gzip: one row a line, fields
-// separated by commas and quoted as RFC 4180 has it, each row with as many as
-// the first. Spaces around a field are no part of it.
+// readTable reads a CSV file, raw or compressed by gzip: one row a line, as records
+// describes, each row with as many fields as the first. Spaces around a field are no part
+// of it. plainText says which encodings and line ends are read.
 //
-// The first row is a header if it has the name of the label column, or a field
-// outside the label column that is no number. Labels are numbers or text and
-// become classes in sorted order: by their value if all are numbers (1 and 1.0
-// are one class), as text otherwise. Every other column is a feature, a finite
-// number. Features are held as bytes if all are whole numbers of 0 to 255, and
-// as float32 otherwise.
+// Which row is a header and what the columns are is in columns.go. Labels are numbers or
+// text and become classes in sorted order: by their value if all are numbers (1 and 1.0
+// are one class), as text otherwise. Every other column is a feature, a plain decimal
+// number, or a gap where the form's missing allows it. Features are held as bytes if all
+// are whole numbers of 0 to 255, and as float32 otherwise.
 //
-// name stands in messages; size is the number of bytes that r holds. Rows are
-// kept as numbers only, so memory stays below 8 bytes for each byte of the
-// content, some hundreds for each different label and, while a row is read, for
+// name stands in messages; size is the number of bytes that r holds, -1 where that is
+// not known. Rows are kept as numbers only, so memory stays below 12 bytes for each byte of
+// the content, some hundreds for each different label and, while a row is read, for
 // each byte of that row. Every error is one line that begins with name and says
 // at which line and column.
 func readTable(r io.Reader, name string, size int64, form tableForm) (table, error) {
@@ -117,106 +94,119 @@ func readTable(r io.Reader, name string, size int64, form tableForm) (table, err
 	if err != nil {
 		return table{}, err
 	}
-	content, err := skipMark(&limited{u, u.limit})
+	text, head, whole, err := plainText(&limited{u, u.limit, 0})
 	if err != nil {
 		return table{}, u.describe(err)
 	}
-	t := tableReader{u: u, csv: csv.NewReader(content), table: table{name: name}}
-	t.csv.FieldsPerRecord = -1
-	t.csv.ReuseRecord = true
+	if form.separator > 0x7f {
+		return table{}, fmt.Errorf("%s: separator %q: an ASCII character is expected", name, form.separator)
+	}
+	t := tableReader{form: form, u: u, table: table{name: name}}
+	separator, others := byte(form.separator), []byte(nil)
+	if separator == 0 {
+		separator, others = findSeparator(head, whole)
+	}
+	t.records = newRecords(text, separator)
 
-	first, err := t.next()
+	err = t.next()
 	if err == io.EOF {
 		return table{}, fmt.Errorf("%s: is empty: a CSV file is expected", name)
 	}
 	if err != nil {
 		return table{}, err
 	}
-	if strings.Contains(strings.Join(first, ""), "\x00") {
-		return table{}, fmt.Errorf("%s: holds a byte 0 in its first line: a CSV file is expected", name)
+	if len(others) > 0 {
+		t.remark("%s: its fields are taken to be separated by %q: by %q they could be too (--separator)", name, separator, others[0])
 	}
-	if err := t.begin(first, form); err != nil {
+	if err := t.begin(); err != nil {
 		return table{}, err
 	}
 	if t.names != nil {
-		first, err = t.next()
+		err = t.next()
 	}
-	for record := first; err == nil; record, err = t.next() {
-		if err := t.add(record); err != nil {
+	for ; err == nil; err = t.next() {
+		if err := t.add(); err != nil {
 			return table{}, err
 		}
 	}
 	if err != io.EOF {
 		return table{}, err
 	}
-	return t.finish(form)
-}
-
-// skipMark skips the byte order mark that some programs write first.
-func skipMark(r io.Reader) (io.Reader, error) {
-	mark := []byte("\ufeff")
-	start := make([]byte, len(mark))
-	n, err := io.ReadFull(r, start)
-	if err != nil && err != io.EOF && err != io.ErrUnexpectedEOF {
-		return nil, err
-	}
-	if bytes.Equal(start, mark) {
-		return r, nil
-	}
-	return io.MultiReader(bytes.NewReader(start[:n]), r), nil
+	return t.finish()
 }
 
 // limited is a reader that fails behind its limit.
 type limited struct {
-	r    io.Reader
-	left int64
+	r     io.Reader
+	limit func() int64
+	done  int64
 }
-
-var errTooLong = errors.New("holds too much for its size: at most 200 times that, or 64 MiB, are expected")
 
 func (l *limited) Read(p []byte) (int, error) {
 	n, err := l.r.Read(p)
-	if l.left -= int64(n); l.left < 0 {
+	if l.done += int64(n); l.done > l.limit() {
 		return 0, errTooLong
 	}
 	return n, err
 }
 
+// What stands in the place of a feature's number for a column that is none.
+const (
+	labelPlace   = -1
+	ignoredPlace = -2
+)
+
 // A tableReader fills a table row by row.
 type tableReader struct {
 	table
-	u      unpacked
-	csv    *csv.Reader
-	names  []string // of the file's columns, nil without a header
-	label  int      // the column of the labels in the file, from 0; -1 where there is none
-	fields int      // of a row
-	place  []int    // of each field among the features; -1 for the label
-	row    []float32
-	values features
-	labels labels
+	form    tableForm
+	u       unpacked
+	records *records
+	record           // that was read last
+	names   []string // of the file's columns, nil without a header
+	label   int      // the column of the labels in the file, from 0; -1 where there is none
+	width   int      // fields of a row
+	place   []int    // of each field among the features, or labelPlace or ignoredPlace
+
+	row      []float64
+	values   features
+	labels   labels
+	narrow   narrowColumns
+	counters []counter
+	offsets  []float64 // what is subtracted from each feature, nil for nothing
+	sums     []float64 // of each feature's values, for the means; nil where none are asked for
+	counts   []int     // of these values
+	gaps     int       // that a mean is put for
+	dropped  int       // rows
+	firstGap int       // the line of the first
+	missing  Missing   // what may be done about gaps
 }
 
-// next returns the next row, which stays valid until the one after it.
-func (t *tableReader) next() ([]string, error) {
-	record, err := t.csv.Read()
-	var where *csv.ParseError
-	switch {
-	case errors.As(err, &where) && errors.Is(err, csv.ErrQuote):
-		return nil, fmt.Errorf(`%s: line %d, byte %d: a quote is missing, or has no comma or line end behind it`, t.name, where.Line, where.Column)
-	case errors.As(err, &where):
-		return nil, fmt.Errorf(`%s: line %d, byte %d: a quote stands inside a field that does not begin with one`, t.name, where.Line, where.Column)
-	case errors.Is(err, errTooLong):
-		return nil, fmt.Errorf("%s: %w", t.name, errTooLong)
-	case err != nil && err != io.EOF:
-		return nil, t.u.describe(err)
+// remark says something in one line.
+func (t *tableReader) remark(format string, args ...any) {
+	if t.form.log != nil {
+		t.form.log(format, args...)
 	}
-	return record, err
+}
+
+// next reads the next row.
+func (t *tableReader) next() error {
+	record, err := t.records.next()
+	t.record = record
+	var quote quoteError
+	var zero zeroError
+	switch {
+	case err == nil || err == io.EOF:
+		return err
+	case errors.As(err, &quote), errors.As(err, &zero), errors.Is(err, errTooLong), errors.Is(err, errOddUTF16):
+		return fmt.Errorf("%s: %w", t.name, err)
+	}
+	return t.u.describe(err)
 }
 
 // at begins a message about field c (from 0) of the row that was read last.
 func (t *tableReader) at(c int) string {
-	line, _ := t.csv.FieldPos(c)
-	return fmt.Sprintf("%s: line %d, column %d%s", t.name, line, c+1, t.named(c))
+	return fmt.Sprintf("%s: line %d, column %d%s", t.name, t.lineOf(c), c+1, t.named(c))
 }
 
 // named returns the name of a column in brackets, where it has one.
@@ -227,306 +217,279 @@ func (t *tableReader) named(c int) string {
 	return fmt.Sprintf(" (%.80q)", t.names[c])
 }
 
-// begin learns from the first row what the columns are.
-func (t *tableReader) begin(first []string, form tableForm) error {
-	t.fields = len(first)
-	names := make([]string, len(first))
-	for c, field := range first {
-		names[c] = strings.TrimSpace(field)
+// prepare makes room for the rows, once it is known what the columns are.
+func (t *tableReader) prepare() {
+	features := 0
+	for _, place := range t.place {
+		if place >= 0 {
+			features++
+		}
 	}
-	if err := t.findLabel(names, form); err != nil {
-		return err
+	t.row = make([]float64, features)
+	t.labels = newLabels(t.form.classes)
+	t.missing = t.form.missing
+	if like := t.form.columns; like != nil {
+		t.offsets = like.Offsets
+		if t.missing == Mean && like.Means == nil {
+			t.missing = Refuse
+		}
+		return
 	}
-	t.columns = Columns{Number: t.fields, Names: t.names, Label: t.label + 1}
-	if t.columns.features() == 0 {
-		return fmt.Errorf("%s: has no column but the label: features are expected, separated by commas", t.name)
+	t.narrow = newNarrowColumns(features)
+	t.counters = t.findCounters()
+	if t.missing == Mean {
+		t.sums, t.counts = make([]float64, features), make([]int, features)
 	}
-	if err := t.checkNames(); err != nil {
-		return err
+}
+
+// add takes the row that was read last.
+func (t *tableReader) add() error {
+	if len(t.fields) != t.width {
+		return fmt.Errorf("%s: line %d: has %d columns where %d are expected, as in the first line", t.name, t.line, len(t.fields), t.width)
 	}
-	t.place = make([]int, t.fields)
-	t.row = make([]float32, t.columns.features())
-	for c, at := 0, 0; c < t.fields; c++ {
-		if c == t.label {
-			t.place[c] = -1
+	gaps := 0
+	for c, field := range t.fields {
+		at := t.place[c]
+		if at < 0 {
 			continue
 		}
-		t.place[c] = at
-		at++
-	}
-	t.labels = newLabels(form.classes)
-	if form.columns != nil {
-		return t.match(*form.columns)
-	}
-	return nil
-}
-
-// findLabel finds the label column and whether the first row is a header.
-func (t *tableReader) findLabel(first []string, form tableForm) error {
-	// What the column is found by: the name that is given, a number that is, or where
-	// columns are expected, what it is there.
-	wanted, number := form.label, -1
-	if n, err := strconv.Atoi(wanted); err == nil {
-		number = n - 1
-	}
-	var like Columns
-	if form.columns != nil {
-		like = *form.columns
-	}
-	expected := form.label == "" && like.Label > 0
-	switch {
-	case expected && like.Names != nil:
-		wanted, number = like.Names[like.Label-1], like.Label-1
-	case expected:
-		number = like.Label - 1
-	case wanted == "":
-		wanted = defaultLabel
-	}
-	byNumber := number >= 0 && number < len(first)
-	// The features alone have no label, wherever it would stand.
-	alone := expected && len(first) == like.features()
-	if alone && byNumber && !form.unlabelled {
-		_, problem := parseNumber(first[number])
-		alone = problem == ""
-	}
-	byNumber = byNumber && !alone
-
-	// A name that is a number may be found in a row of data by chance.
-	_, err := strconv.Atoi(wanted)
-	t.label = -1
-	if !expected || like.Names != nil {
-		t.label = slices.Index(first, wanted)
-	}
-	header := err != nil && t.label >= 0 || allNames(first, like)
-	for c, field := range first {
-		if _, problem := parseNumber(field); problem != "" && !(byNumber && c == number) {
-			header = true
-		}
-	}
-	if header {
-		t.names = first
-		// The place of one among names says nothing of another's.
-		byNumber = byNumber && !(expected && like.Names != nil)
-	}
-	switch {
-	case t.label >= 0 && header:
-	case byNumber:
-		t.label = number
-	case form.unlabelled && form.label == "":
-		t.label = -1
-	case alone && !header:
-		return fmt.Errorf("%s: has the %d features of the training set alone: a column of labels is expected", t.name, len(first))
-	case header:
-		expected := "a name or a number is expected"
-		if strings.ContainsAny(strings.Join(first, ""), ";\t") {
-			expected = "columns separated by commas are expected"
-		}
-		return fmt.Errorf("%s: has no column %.80q for the labels: its columns are %s: %s", t.name, cmp.Or(wanted, strconv.Itoa(number+1)), list(first), expected)
-	default:
-		return fmt.Errorf("%s: has no header with a column %.80q for the labels: give the column's number, 1 to %d", t.name, cmp.Or(wanted, strconv.Itoa(number+1)), len(first))
-	}
-	return nil
-}
-
-// allNames reports whether a first row holds every feature's expected name, and nothing
-// but expected names: those may be numbers.
-func allNames(first []string, like Columns) bool {
-	names := like.featureNames()
-	for _, name := range names {
-		if !slices.Contains(first, name) {
-			return false
-		}
-	}
-	for _, field := range first {
-		if !slices.Contains(like.Names, field) {
-			return false
-		}
-	}
-	return names != nil
-}
-
-// list quotes names for a message, the first of many.
-func list(names []string) string {
-	const most = 8
-	var quoted []string
-	for _, n := range names[:min(most, len(names))] {
-		quoted = append(quoted, fmt.Sprintf("%.80q", n))
-	}
-	if more := len(names) - most; more > 0 {
-		quoted = append(quoted, fmt.Sprintf("and %d more", more))
-	}
-	return strings.Join(quoted, ", ")
-}
-
-// checkNames reports a name that two columns have, or that is no text.
-func (t *tableReader) checkNames() error {
-	seen := make(map[string]int, len(t.names))
-	for c, n := range t.names {
-		if other, twice := seen[n]; twice {
-			return fmt.Errorf("%s: line 1, column %d: has the name %.80q of column %d: different names are expected", t.name, c+1, n, other+1)
-		}
-		if !utf8.ValidString(n) {
-			return fmt.Errorf("%s: line 1, column %d: has the name %.80q, which is not UTF-8", t.name, c+1, n)
-		}
-		seen[n] = c
-	}
-	return nil
-}
-
-// match puts the features into the order of those that are expected.
-func (t *tableReader) match(like Columns) error {
-	expected := like.featureNames()
-	if t.names == nil || expected == nil {
-		if got, want := t.columns.features(), like.features(); got != want {
-			return fmt.Errorf("%s: has %d features where the training set has %d", t.name, got, want)
-		}
-		return nil
-	}
-	place := make(map[string]int, len(expected))
-	for i, name := range expected {
-		place[name] = i
-	}
-	for c, name := range t.names {
-		if c == t.label {
-			continue
-		}
-		at, ok := place[name]
-		if !ok {
-			return fmt.Errorf("%s: line 1, column %d: is named %.80q, which no feature of the training set is", t.name, c+1, name)
-		}
-		t.place[c] = at
-		delete(place, name)
-	}
-	for _, name := range expected {
-		if _, missing := place[name]; missing {
-			return fmt.Errorf("%s: has no column %.80q, which the training set has", t.name, name)
-		}
-	}
-	t.columns = like
-	if t.label >= 0 && like.Label > 0 { // by the name that it has here
-		t.columns.Names = slices.Clone(like.Names)
-		t.columns.Names[like.Label-1] = t.names[t.label]
-	}
-	return nil
-}
-
-// add takes a row.
-func (t *tableReader) add(record []string) error {
-	if len(record) != t.fields {
-		line, _ := t.csv.FieldPos(0)
-		return fmt.Errorf("%s: line %d: has %d columns where %d are expected, as in the first line", t.name, line, len(record), t.fields)
-	}
-	for c, field := range record {
-		if t.place[c] < 0 {
-			if problem := t.labels.add(field); problem != "" {
-				return fmt.Errorf("%s: %s", t.at(c), problem)
+		v, ok := parseDecimal(field)
+		if !ok || !(math.Abs(v) <= math.MaxFloat32) {
+			var problem string
+			if v, problem = parseNumber(field, t.missing); problem != "" {
+				return fmt.Errorf("%s: %s%s", t.at(c), problem, t.hint(field))
 			}
-			continue
+			if v != v {
+				gaps++
+			}
 		}
-		v, problem := parseNumber(field)
-		if problem != "" {
-			return fmt.Errorf("%s: %s", t.at(c), problem)
+		t.row[at] = v
+	}
+	label := []byte(nil)
+	if t.label >= 0 {
+		label = t.fields[t.label]
+	}
+	if gaps > 0 || t.missing == Drop && t.label >= 0 && isGap(trimmed(label)) {
+		if t.firstGap == 0 {
+			t.firstGap = t.line
 		}
-		t.row[t.place[c]] = v
+		if t.missing == Drop {
+			t.dropped++
+			return nil
+		}
+		t.gaps += gaps
+	}
+	if t.label >= 0 {
+		if problem := t.labels.add(label); problem != "" {
+			return fmt.Errorf("%s: %s", t.at(t.label), problem)
+		}
+	}
+	for i := range t.counters {
+		t.counters[i].add(t.row)
+	}
+	if len(t.narrow) > 0 {
+		t.narrow.add(t.row, t.values.rows)
+	}
+	if t.sums != nil {
+		for j, v := range t.row {
+			if v == v {
+				t.sums[j] += v
+				t.counts[j]++
+			}
+		}
+	}
+	for j, offset := range t.offsets {
+		t.row[j] -= offset
 	}
 	t.values.add(t.row)
 	return nil
 }
 
+// hint says more of a field that is no number.
+func (t *tableReader) hint(field []byte) string {
+	gap := isGap(trimmed(field))
+	switch {
+	case gap && t.form.missing == Mean:
+		return ", if the training set was read with --missing mean too"
+	case gap && t.line == 1 && t.headerFound():
+		return ", and --header yes takes line 1 for names"
+	case !gap && t.line == 1 && t.form.header == HeaderNo:
+		return " (--header says that line 1 has no names)"
+	}
+	return ""
+}
+
+// headerFound reports whether it was found out if there is a header.
+func (t *tableReader) headerFound() bool { return t.form.header == "" || t.form.header == HeaderAuto }
+
 // finish returns the table.
-func (t *tableReader) finish(form tableForm) (table, error) {
-	rows := len(t.values.bytes) + len(t.values.floats)
-	if rows /= len(t.row); rows == 0 {
+func (t *tableReader) finish() (table, error) {
+	rows := t.values.rows
+	switch {
+	case rows == 0 && t.dropped > 0:
+		return table{}, fmt.Errorf("%s: has a gap in every row: none is left", t.name)
+	case rows == 0:
 		return table{}, fmt.Errorf("%s: has a header and no rows", t.name)
 	}
+	if err := t.fill(); err != nil {
+		return table{}, err
+	}
+	switch {
+	case t.dropped > 0:
+		t.remark("%s: %s left out for a gap, the first in line %d: the other %d are counted without them", t.name, plural(t.dropped, "row is", "rows are"), t.firstGap, rows)
+	case t.gaps > 0:
+		t.remark("%s: %s filled with the mean of the column in the training set, the first in line %d", t.name, plural(t.gaps, "gap is", "gaps are"), t.firstGap)
+	}
 	t.samples = network.Samples{Rows: rows, Features: len(t.row), Bytes: t.values.bytes, Floats: t.values.floats}
+	if err := t.checkShape(); err != nil {
+		return table{}, err
+	}
+	t.remarkCounters()
 	if t.label < 0 {
-		t.classes = form.classes
+		t.classes = t.form.classes
 		return t.table, nil
 	}
-	t.samples.Labels, t.classes = t.labels.finish(form.classes)
-	if len(t.classes) < 2 && !form.unlabelled {
+	counts := t.labels.counts()
+	if t.form.classes == nil {
+		if err := t.checkClasses(counts); err != nil {
+			return table{}, err
+		}
+	}
+	var joined []string
+	t.samples.Labels, t.classes, joined = t.labels.finish(t.form.classes)
+	if joined != nil {
+		t.remark("%s: column %d%s: labels that are the same number are one class, as %q and %q are", t.name, t.label+1, t.named(t.label), joined[0], joined[1])
+	}
+	if len(t.classes) < 2 && !t.form.unlabelled {
 		return table{}, fmt.Errorf("%s: column %d%s: has the same label, %.80q, in every row: at least two classes are expected",
 			t.name, t.label+1, t.named(t.label), t.classes[0])
 	}
 	return t.table, nil
 }
 
-// shape returns the shape of a sample: that of a square image where the columns
-// are named pixel0, pixel1, … row by row.
-func (t table) shape() []int {
-	n := t.samples.Features
-	side := int(math.Sqrt(float64(n)))
-	names := t.columns.featureNames()
-	if side*side != n || names == nil {
-		return []int{n}
-	}
-	for i, name := range names {
-		if name != "pixel"+strconv.Itoa(i) {
-			return []int{n}
-		}
-	}
-	return []int{side, side}
-}
-
-// parseNumber parses a feature, or says what is wrong with it.
-func parseNumber(field string) (v float32, problem string) {
-	if n := len(field); n > 0 && n <= 3 { // most fields of images
-		whole := 0
-		for i := range n {
-			d := field[i] - '0'
-			if d > 9 {
-				whole = -1
-				break
+// fill puts offsets and means in their places.
+func (t *tableReader) fill() error {
+	if t.form.columns == nil {
+		t.offsets = t.narrow.replace(&t.values, len(t.row))
+		t.columns.Offsets = t.offsets
+		var names []string
+		for j, offset := range t.offsets {
+			if offset != 0 {
+				names = append(names, t.columnOf(j))
 			}
-			whole = 10*whole + int(d)
 		}
-		if whole >= 0 {
-			return float32(whole), ""
+		if names != nil {
+			t.remark("%s: %s: the values are too large for float32 beside their differences: the first one is subtracted from all, here and in later files", t.name, some(names))
 		}
 	}
-	field = strings.TrimSpace(field)
-	if field == "" {
-		return 0, "is empty where a number is expected"
-	}
-	wide, err := strconv.ParseFloat(field, 32)
+	var means []float64
 	switch {
-	case errors.Is(err, strconv.ErrRange):
-		return 0, fmt.Sprintf("%.40q is beyond the numbers of float32", field)
-	case err != nil:
-		return 0, fmt.Sprintf("%.40q where a number is expected", field)
-	case wide-wide != 0: // NaN for ±Inf and NaN
-		return 0, fmt.Sprintf("%.40q where a finite number is expected", field)
+	case t.form.columns != nil:
+		means = t.form.columns.Means
+	case t.sums != nil:
+		means = make([]float64, len(t.row))
+		for j, sum := range t.sums {
+			if t.counts[j] == 0 {
+				return fmt.Errorf("%s: %s: has no value in any row, and so no mean: --ignore leaves it out", t.name, t.columnOf(j))
+			}
+			means[j] = sum / float64(t.counts[j])
+		}
+		t.columns.Means = means
 	}
-	return float32(wide), ""
+	if t.gaps == 0 {
+		return nil
+	}
+	for i, v := range t.values.floats {
+		if v != v {
+			j := i % len(t.row)
+			mean := means[j]
+			if t.offsets != nil {
+				mean -= t.offsets[j]
+			}
+			t.values.floats[i] = float32(mean)
+		}
+	}
+	return nil
 }
 
-// features are rows of values: bytes as long as all are whole numbers of 0 to
-// 255, floats from the first other one on.
-type features struct {
-	bytes  []uint8
-	floats []float32
+// columnOf names the column of a feature.
+func (t *tableReader) columnOf(feature int) string {
+	c := slices.Index(t.place, feature)
+	return fmt.Sprintf("column %d%s", c+1, t.named(c))
 }
 
-// add appends a row.
-func (f *features) add(row []float32) {
-	if f.floats == nil {
-		size := len(f.bytes)
-		for _, v := range row {
-			if b := uint8(v); v >= 0 && v <= byteMax && float32(b) == v {
-				f.bytes = append(f.bytes, b)
-				continue
-			}
-			f.floats = make([]float32, size, 2*(size+len(row)))
-			for i, b := range f.bytes[:size] {
-				f.floats[i] = float32(b)
-			}
-			f.bytes = nil
+// some joins the first of several names.
+func some(names []string) string {
+	const most = 5
+	if more := len(names) - most; more > 0 {
+		return strings.Join(names[:most], ", ") + fmt.Sprintf(" and %d more", more)
+	}
+	return strings.Join(names, ", ")
+}
+
+// plural returns a number with the word for one or for several.
+func plural(n int, one, several string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return strconv.Itoa(n) + " " + several
+}
+
+// checkShape reports a shape that the features do not have.
+func (t *tableReader) checkShape() error {
+	if t.form.shape == nil {
+		return nil
+	}
+	rest := t.samples.Features
+	for _, d := range t.form.shape {
+		if d < 1 || rest%d != 0 {
+			rest = 0
 			break
 		}
-		if f.floats == nil {
-			return
+		rest /= d
+	}
+	if rest != 1 {
+		return fmt.Errorf("%s: has %d features, which are no %s", t.name, t.samples.Features, times(t.form.shape))
+	}
+	return nil
+}
+
+// shape returns the shape of a sample: the one that is given, otherwise that of a square
+// image where the columns are named pixel0, pixel1, … or pixel1, pixel2, … row by row,
+// or of any image where they are named 1x1, 1x2, …
+func (t table) shape(given []int) []int {
+	n := t.samples.Features
+	if given != nil {
+		return slices.Clone(given)
+	}
+	names := t.columns.featureNames()
+	if names == nil {
+		return []int{n}
+	}
+	if side := int(math.Sqrt(float64(n))); side*side == n && (numberedPixels(names, 0) || numberedPixels(names, 1)) {
+		return []int{side, side}
+	}
+	if h, w, ok := strings.Cut(names[n-1], "x"); ok {
+		rows, _ := strconv.Atoi(h)
+		columns, _ := strconv.Atoi(w)
+		if rows > 0 && columns > 0 && n%columns == 0 && n/columns == rows {
+			for i, name := range names {
+				if name != strconv.Itoa(i/columns+1)+"x"+strconv.Itoa(i%columns+1) {
+					return []int{n}
+				}
+			}
+			return []int{rows, columns}
 		}
 	}
-	f.floats = append(f.floats, row...)
+	return []int{n}
+}
+
+// numberedPixels reports names pixel0, pixel1, …, from a first number on.
+func numberedPixels(names []string, first int) bool {
+	for i, name := range names {
+		if name != "pixel"+strconv.Itoa(first+i) {
+			return false
+		}
+	}
+	return true
 }

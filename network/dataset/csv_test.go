@@ -29,7 +29,7 @@ func TestReadTable(t *testing.T) {
 		if label > 0 {
 			n++
 		}
-		return table{"file", Columns{n, names, label}, s, classes}
+		return table{"file", Columns{Number: n, Names: names, Label: label}, s, classes}
 	}
 	bytesOf := func(features int, labels []int32, v ...uint8) network.Samples {
 		return network.Samples{Rows: len(v) / features, Features: features, Bytes: v, Labels: labels}
@@ -98,8 +98,8 @@ func TestReadTable(t *testing.T) {
 
 // Columns that are expected are found wherever they are, with labels or without.
 func TestReadTableLike(t *testing.T) {
-	named := Columns{3, []string{"kind", "a", "b"}, 1}
-	counted := Columns{3, nil, 1}
+	named := Columns{Number: 3, Names: []string{"kind", "a", "b"}, Label: 1}
+	counted := Columns{Number: 3, Names: nil, Label: 1}
 	for _, test := range []struct {
 		name, content string
 		columns       Columns
@@ -108,7 +108,7 @@ func TestReadTableLike(t *testing.T) {
 	}{
 		{"same order", "kind,a,b\ny,1,2\n", named, tableForm{}, "[1 2] [1]"},
 		{"other order", "b,a,kind\n2,1,y\n", named, tableForm{}, "[1 2] [1]"},
-		{"other order, numeric label", "b,a,3\n2,1,y\n", Columns{3, []string{"3", "a", "b"}, 1}, tableForm{}, "[1 2] [1]"},
+		{"other order, numeric label", "b,a,3\n2,1,y\n", Columns{Number: 3, Names: []string{"3", "a", "b"}, Label: 1}, tableForm{}, "[1 2] [1]"},
 		{"other order, no labels", "b,a\n2,1\n", named, tableForm{unlabelled: true}, "[1 2] []"},
 		{"labels that may be missing", "b,a,kind\n2,1,y\n", named, tableForm{unlabelled: true}, "[1 2] [1]"},
 		{"another label", "b,a,truth\n2,1,y\n", named, tableForm{label: "truth", unlabelled: true}, "[1 2] [1]"},
@@ -118,12 +118,12 @@ func TestReadTableLike(t *testing.T) {
 		{"counted, no labels", "1,2\n", counted, tableForm{unlabelled: true}, "[1 2] []"},
 		{"counted, header", "kind,a,b\ny,1,2\n", counted, tableForm{}, "[1 2] [1]"},
 		{"counted, header, no labels", "a,b\n1,2\n", counted, tableForm{unlabelled: true}, "[1 2] []"},
-		{"names that are numbers", "7,5\n2,1\n", Columns{3, []string{"5", "7", "kind"}, 3}, tableForm{unlabelled: true}, "[1 2] []"},
-		{"names that are numbers, labels", "kind,7,5\ny,2,1\n", Columns{3, []string{"5", "7", "kind"}, 3}, tableForm{}, "[1 2] [1]"},
-		{"numbers that are no names", "7,6\n2,1\n", Columns{3, []string{"5", "7", "kind"}, 3}, tableForm{unlabelled: true}, "[7 6 2 1] []"},
-		{"one feature with a header, no labels", "a\n1\n", Columns{2, []string{"kind", "a"}, 1}, tableForm{unlabelled: true}, "[1] []"},
-		{"a feature of letters and others of digits, no labels", "a,8,9\n1,2,3\n", Columns{4, []string{"kind", "a", "8", "9"}, 1}, tableForm{unlabelled: true}, "[1 2 3] []"},
-		{"counted, a header with the number", "4,b,kind\n1,2,y\n", Columns{3, nil, 3}, tableForm{}, "[1 2] [1]"},
+		{"names that are numbers", "7,5\n2,1\n", Columns{Number: 3, Names: []string{"5", "7", "kind"}, Label: 3}, tableForm{unlabelled: true}, "[1 2] []"},
+		{"names that are numbers, labels", "kind,7,5\ny,2,1\n", Columns{Number: 3, Names: []string{"5", "7", "kind"}, Label: 3}, tableForm{}, "[1 2] [1]"},
+		{"numbers that are no names", "7,6\n2,1\n", Columns{Number: 3, Names: []string{"5", "7", "kind"}, Label: 3}, tableForm{unlabelled: true}, "[7 6 2 1] []"},
+		{"one feature with a header, no labels", "a\n1\n", Columns{Number: 2, Names: []string{"kind", "a"}, Label: 1}, tableForm{unlabelled: true}, "[1] []"},
+		{"a feature of letters and others of digits, no labels", "a,8,9\n1,2,3\n", Columns{Number: 4, Names: []string{"kind", "a", "8", "9"}, Label: 1}, tableForm{unlabelled: true}, "[1 2 3] []"},
+		{"counted, a header with the number", "4,b,kind\n1,2,y\n", Columns{Number: 3, Names: nil, Label: 3}, tableForm{}, "[1 2] [1]"},
 		{"features alone", "1,2\n", named, tableForm{}, "file: has the 2 features of the training set alone: a column of labels is expected"},
 		{"features alone, counted", "1,2\n", counted, tableForm{}, "file: has the 2 features of the training set alone: a column of labels is expected"},
 		{"labels missing", "b,a\n2,1\n", named, tableForm{}, `file: has no column "kind" for the labels: its columns are "b", "a"`},
@@ -154,7 +154,7 @@ func TestReadTableQuotes(t *testing.T) {
 		t.Fatal(err)
 	}
 	want := table{
-		name: "file", columns: Columns{3, []string{"label", "a \"b\"\nc", "d"}, 1}, classes: []string{"x", "y, z"},
+		name: "file", columns: Columns{Number: 3, Names: []string{"label", "a \"b\"\nc", "d"}, Label: 1}, classes: []string{"x", "y, z"},
 		samples: network.Samples{Rows: 2, Features: 2, Bytes: []uint8{1, 2, 3, 4}, Labels: []int32{0, 1}},
 	}
 	if d := cmp.Diff(want, got, cmp.AllowUnexported(table{})); d != "" {
@@ -197,7 +197,7 @@ func TestReadTableDamage(t *testing.T) {
 		{"line behind a quoted one", "label,\"a\nb\"\n1,2\n1,x\n", tableForm{}, `file: line 4, column 2 ("a\nb"): "x" where a number is expected`},
 		{"short row", "label,a,b\n1,2,3\n1,2\n", tableForm{}, "file: line 3: has 2 columns where 3 are expected, as in the first line"},
 		{"long row", "label,a,b\n1,2,3,4\n", tableForm{}, "file: line 2: has 4 columns where 3 are expected, as in the first line"},
-		{"other separator", "label;a;b\n1;2;3\n", tableForm{}, `file: has no column "label" for the labels: its columns are "label;a;b": columns separated by commas are expected`},
+		{"other separator", "label;a;b\n1;2;3\n", tableForm{separator: ','}, `file: has no column "label" for the labels: its columns are "label;a;b": columns separated by commas are expected`},
 		{"empty label", "label,a\n1,2\n,3\n", tableForm{}, `file: line 3, column 1 ("label"): is empty where a label is expected`},
 		{"name that is not UTF-8", "label,\xff\n1,2\n", tableForm{}, `file: line 1, column 2: has the name "\xff", which is not UTF-8`},
 		{"label that is not UTF-8", "label,a\n\xff,2\n", tableForm{}, `file: line 2, column 1 ("label"): "\xff" is not UTF-8`},
@@ -316,7 +316,7 @@ func TestLoadTables(t *testing.T) {
 				t.Fatal(err)
 			}
 			want := want
-			want.Columns = &Columns{3, nil, 1}
+			want.Columns = &Columns{Number: 3, Names: nil, Label: 1}
 			if strings.HasPrefix(test.train, "label") {
 				want.Columns.Names = []string{"label", "a", "b"}
 			}
@@ -389,14 +389,17 @@ func TestTableShape(t *testing.T) {
 		"label,pixel0,pixel1,pixel2,pixel3": {2, 2},
 		"pixel0,pixel1,label,pixel2,pixel3": {2, 2},
 		"label,pixel1,pixel0,pixel2,pixel3": {4},
-		"label,pixel1,pixel2,pixel3,pixel4": {4},
+		"label,pixel1,pixel2,pixel3,pixel4": {2, 2},
+		"label,pixel2,pixel3,pixel4,pixel5": {4},
+		"label,1x1,1x2,1x3,2x1,2x2,2x3":     {2, 3},
+		"label,1x1,1x2,1x3,2x1,2x3,2x2":     {6},
 		"label,pixel0,pixel1,pixel2":        {3},
 		"label,a,b,c,d":                     {4},
 	} {
 		n := strings.Count(header, ",")
 		got, err := readCSV(header+"\n1"+strings.Repeat(",1", n)+"\n2"+strings.Repeat(",2", n), tableForm{})
-		if err != nil || !slices.Equal(got.shape(), want) {
-			t.Errorf("%s: got %v, %v, want %v", header, got.shape(), err, want)
+		if err != nil || !slices.Equal(got.shape(nil), want) {
+			t.Errorf("%s: got %v, %v, want %v", header, got.shape(nil), err, want)
 		}
 	}
 }
@@ -405,51 +408,90 @@ func TestTableShape(t *testing.T) {
 // explains, whose result contradicts itself, or whose error is not one line that
 // names it.
 func FuzzCSV(f *testing.F) {
-	for _, content := range []string{
-		"", "label,a,b\n1,0,255\n0,7,8\n", "a,label\n1,rose\n2,iris\n", "5,1,x\n6,2,y\n", "\ufeff\"label\",\"a\"\"b\"\r\nx,1\r\ny,2.5\r\n",
-		"label,a\n1,\"2\n3,4\n", "label,a\n1,1e39\n", ",,,,,,,,\n", "label,pixel0,pixel1,pixel2,pixel3\n1,2,3,4,5\n2,3,4,5,6\n",
-		"label,a\n9007199254740993,1\n1.5,2\n-0,3\n0,-0\n", "label,a\n\xff,1\n", "1,2\n3,4,5\n", "\x1f\x8b", "label,a\n0x1p3,0x1p3\n8,1_0\n",
-	} {
+	for _, content := range fuzzedTables {
 		for _, label := range []string{"", "1", "3", "kind"} {
 			f.Add([]byte(content), label, false)
 		}
 		f.Add(gzipped([]byte(content)), "", true)
 	}
 	f.Fuzz(func(t *testing.T, file []byte, label string, unlabelled bool) {
-		held := int64(len(file))
-		if unzipped, err := gzip.NewReader(bytes.NewReader(file)); err == nil {
-			held, _ = io.Copy(io.Discard, unzipped)
+		checkTable(t, file, tableForm{label: label, unlabelled: unlabelled})
+	})
+}
+
+// FuzzReading is FuzzCSV with whatever else can be said of a file.
+func FuzzReading(f *testing.F) {
+	for i, content := range fuzzedTables {
+		f.Add([]byte(content), "1", "", "", byte(0), uint8(i))
+		f.Add([]byte(content), "", "1", "a", byte(';'), uint8(7*i))
+		f.Add([]byte(utf16Of(content, i%2 > 0)), "2", "", "", byte(0), uint8(i))
+	}
+	f.Fuzz(func(t *testing.T, file []byte, label, ignore, features string, separator byte, options uint8) {
+		form := tableForm{
+			label: label, unlabelled: options&1 > 0, numbers: options&2 > 0, header: []Header{"", HeaderAuto, HeaderYes, HeaderNo}[options>>2&3],
+			missing: []Missing{"", Refuse, Drop, Mean}[options>>4&3], separator: rune(separator), log: func(string, ...any) {},
 		}
-		var got table
-		var err error
-		used := allocated(func() {
-			got, err = readTable(bytes.NewReader(file), "file", int64(len(file)), tableForm{label: label, unlabelled: unlabelled})
-		})
-		if most := 256*held + 1<<20; used > most {
-			t.Errorf("%d bytes were allocated for a content of %d", used, held)
-		}
-		if err != nil {
-			if s := err.Error(); !strings.HasPrefix(s, "file: ") || strings.Contains(s, "\n") {
-				t.Errorf("error %q is not one line that begins with the file's name", s)
-			}
+		if strings.IndexByte("\"\r\n+-.0123456789", separator) >= 0 {
 			return
 		}
-		if err := got.samples.Check(len(got.classes)); err != nil {
-			t.Error(err)
+		if ignore != "" {
+			form.ignore = strings.Split(ignore, ",")
 		}
-		if err := checkFinite(got.samples); err != nil {
-			t.Error(err)
+		if features != "" {
+			form.features = strings.Split(features, ",")
 		}
-		for i, name := range got.classes {
-			if slices.Contains(got.classes[:i], name) || !slices.Contains(got.samples.Labels, int32(i)) {
-				t.Errorf("class %q of %q is there twice or has no row", name, got.classes)
-			}
-		}
-		// Read as a test set it is the same.
-		again, err := readTable(bytes.NewReader(file), "file", int64(len(file)),
-			tableForm{unlabelled: unlabelled, columns: &got.columns, classes: got.classes})
-		if got.columns.Label > 0 && (err != nil || !cmp.Equal(again.samples, got.samples)) {
-			t.Errorf("read again it is %+v, %v instead of %+v", again, err, got)
-		}
+		checkTable(t, file, form)
 	})
+}
+
+var fuzzedTables = []string{
+	"", "label,a,b\n1,0,255\n0,7,8\n", "a,label\n1,rose\n2,iris\n", "5,1,x\n6,2,y\n", "\ufeff\"label\",\"a\"\"b\"\r\nx,1\r\ny,2.5\r\n",
+	"label,a\n1,\"2\n3,4\n", "label,a\n1,1e39\n", ",,,,,,,,\n", "label,pixel0,pixel1,pixel2,pixel3\n1,2,3,4,5\n2,3,4,5,6\n",
+	"label,a\n9007199254740993,1\n1.5,2\n-0,3\n0,-0\n", "label,a\n\xff,1\n", "1,2\n3,4,5\n", "\x1f\x8b", "label,a\n0x1p3,0x1p3\n8,1_0\n",
+	"label;a;b\n1;?;3\n0;2;NA\n1;1550083467346370;4\n0;1550083467346371;4\n", "label,a\r0,1\r1,2\r", "0,1,2\n5,6,1\n",
+}
+
+// checkTable reads a table and reports what is wrong with the result.
+func checkTable(t *testing.T, file []byte, form tableForm) {
+	held := int64(len(file))
+	if unzipped, err := gzip.NewReader(bytes.NewReader(file)); err == nil {
+		held, _ = io.Copy(io.Discard, unzipped)
+	}
+	var got table
+	var err error
+	used := allocated(func() {
+		got, err = readTable(bytes.NewReader(file), "file", int64(len(file)), form)
+	})
+	if most := 256*held + 1<<20; used > most {
+		t.Errorf("%d bytes were allocated for a content of %d", used, held)
+	}
+	if err != nil {
+		if s := err.Error(); !strings.HasPrefix(s, "file: ") || strings.Contains(s, "\n") {
+			t.Errorf("error %q is not one line that begins with the file's name", s)
+		}
+		return
+	}
+	if err := got.samples.Check(len(got.classes)); err != nil {
+		t.Error(err)
+	}
+	if err := checkFinite(got.samples); err != nil {
+		t.Error(err)
+	}
+	for i, name := range got.classes {
+		if slices.Contains(got.classes[:i], name) || !slices.Contains(got.samples.Labels, int32(i)) {
+			t.Errorf("class %q of %q is there twice or has no row", name, got.classes)
+		}
+	}
+	if got.columns.Label == 0 {
+		return
+	}
+	if err := got.columns.Check(got.samples.Features); err != nil {
+		t.Error(err)
+	}
+	// Read as a test set it is the same.
+	form.label, form.ignore, form.features, form.columns, form.classes = "", nil, nil, &got.columns, got.classes
+	again, err := readTable(bytes.NewReader(file), "file", int64(len(file)), form)
+	if err != nil || !cmp.Equal(again.samples, got.samples) {
+		t.Errorf("read again it is %+v, %v instead of %+v", again, err, got)
+	}
 }

@@ -20,23 +20,34 @@
 //
 // # CSV files
 //
-// A CSV file, raw or compressed by gzip, has a sample a line, with fields
-// separated by commas and quoted as RFC 4180 has it; spaces around a field are
-// no part of it. One column holds the labels ([Options].Label, or the column
-// named label), every other one a feature, a finite number. Features are held as
-// bytes if all are whole numbers of 0 to 255, which preprocessing then takes for
-// 8-bit data, and as float32 otherwise. Columns named pixel0, pixel1, … in this
-// order, a square number of them, are an image.
+// A CSV file, raw, compressed by gzip or alone in a ZIP file, or what comes through a pipe
+// or standard input ([StandardInput]), has a sample a line, with fields quoted as RFC 4180
+// has it; spaces around a field are no part of it. It is UTF-8, or UTF-16 with a byte order
+// mark, and lines end with LF, CRLF or CR. Fields are separated by [Reading].Separator, or
+// by the one of comma, semicolon and tab that stands equally often in the first lines.
 //
-// The first row is a header if the label column's name stands in it, or if a
-// field outside the label column is no number. So a file without a header needs
-// the label column's number, and its first row must be complete. A header's
+// One column holds the labels ([Reading].Label, or the column named label, otherwise the
+// only one named labels, class or target), every other one a feature, but for
+// [Reading].Ignore and Features. A number is a plain decimal one, as -1.5e3: 1_0, 0x10
+// and whole numbers of more than 21 digits are text. A field that is empty, NA, N/A, NaN,
+// null or ? has no value, see [Missing]. Features are held as
+// bytes if all are whole numbers of 0 to 255, which preprocessing then takes for
+// 8-bit data, and as float32 otherwise; see [Columns].Offsets for values of which float32
+// leaves too little. Columns named pixel0, pixel1, … or pixel1, pixel2, … in this
+// order, a square number of them, are an image, and so are 1x1, 1x2, ….
+//
+// The first row is a header if [Reading].Header says so, and otherwise if the label
+// column's name stands in it, or if a field outside the label column is neither a number
+// nor a gap. So a file without a header needs the label column's number. A header's
 // names must differ.
 //
 // Labels are numbers or text. The classes are those that the training set has:
 // in the order of their values if all are numbers (1 and 1.0 are one class), of
-// their names otherwise. A test set, another CSV file, must have the same columns
-// and no other class.
+// their names otherwise. Labels that are fractions and nearly all differ are refused
+// unless [Reading].Numbers is set. A test set, another CSV file, must have the same columns
+// and no other class; columns that are ignored may be missing there.
+//
+// What could be meant otherwise is said to [Options].Log.
 //
 // # NPZ files
 //

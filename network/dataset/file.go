@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"archive/zip"
 	"bufio"
 	"bytes"
 	"compress/gzip"
@@ -8,11 +9,31 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"os"
+	"path"
+	"strings"
 
 	"github.com/sbinet/npyio/npy"
 )
+
+// StandardInput is the name that stands for standard input in [Load].
+const StandardInput = "-"
+
+// InputName returns what a file is called in messages: standard input by these words.
+func InputName(name string) string {
+	if name == StandardInput {
+		return "standard input"
+	}
+	return name
+}
+
+// Once reports a file that can be read only once: standard input, or a pipe.
+func Once(name string) bool {
+	info, err := os.Stat(name)
+	return name == StandardInput || err == nil && info.Mode().Type() == fs.ModeNamedPipe
+}
 
 // A format is a kind of file that holds a set, told by its first bytes.
 type format int
@@ -24,54 +45,215 @@ const (
 	npyFormat
 )
 
-// sniff returns the format of a file. Whatever is compressed by gzip or has no
-// byte 0 near its beginning is taken for a CSV file, whose reader knows better.
-func sniff(f io.ReaderAt) (format, error) {
-	start := make([]byte, 512)
-	n, err := f.ReadAt(start, 0)
-	if err != nil && err != io.EOF {
-		return unknownFormat, err
+// sniffBytes are looked at to tell a format.
+const sniffBytes = 512
+
+// sniff returns the format of a file by its beginning. Whatever is compressed by gzip, is
+// UTF-16 by its byte order mark, or has no byte 0 there is taken for a CSV file, whose reader
+// knows better; so is a text that has one later.
+func sniff(start []byte) format {
+	if isZip(start) {
+		return npzFormat
 	}
-	switch start = start[:n]; {
-	case isZip(start):
-		return npzFormat, nil
+	zero := bytes.IndexByte(start, 0)
+	line := bytes.IndexAny(start, "\r\n")
+	switch {
 	case isNPY(start):
-		return npyFormat, nil
-	case isGzip(start), bytes.IndexByte(start, 0) < 0:
-		return csvFormat, nil
+		return npyFormat
+	case isGzip(start), zero < 0, isUTF16(start), zero > line && line >= 0, zero > 0 && isText(start[:zero]):
+		return csvFormat
 	}
-	return unknownFormat, nil
+	return unknownFormat
 }
 
-// openData opens a regular file and returns its size and format.
-func openData(path string) (f *os.File, size int64, kind format, err error) {
-	if f, size, err = openRegular(path); err != nil {
-		return nil, 0, unknownFormat, err
+func isUTF16(start []byte) bool {
+	return bytes.HasPrefix(start, []byte{0xff, 0xfe}) || bytes.HasPrefix(start, []byte{0xfe, 0xff})
+}
+
+// isText reports characters that are all printable ASCII.
+func isText(b []byte) bool {
+	for _, c := range b {
+		if c < ' ' && c != '\t' || c > '~' {
+			return false
+		}
 	}
-	if kind, err = sniff(f); err != nil {
-		f.Close()
-		return nil, 0, unknownFormat, err
+	return true
+}
+
+// An input is a file that is open, or what comes through a pipe.
+type input struct {
+	*bufio.Reader
+	name  string      // for messages
+	base  string      // of the set: without a path
+	size  int64       // in bytes, -1 of a pipe
+	file  io.ReaderAt // the whole file, nil of a pipe
+	close func() error
+}
+
+// Close ends the reading.
+func (in *input) Close() error {
+	if in.close == nil {
+		return nil
 	}
-	return f, size, kind, nil
+	return in.close()
+}
+
+// open opens a file, a pipe or standard input and tells its format. A ZIP file with one
+// member that is no array is opened as that member.
+func (l library) open(ctx context.Context, name string) (in *input, kind format, err error) {
+	if in, err = l.openInput(ctx, name); err != nil {
+		return nil, 0, err
+	}
+	start, err := in.Peek(sniffBytes)
+	if err != nil && err != io.EOF {
+		err = fmt.Errorf("%s: %w", in.name, err)
+	} else if kind, err = sniff(start), nil; kind == npzFormat {
+		kind, err = in.openZip()
+	}
+	if err != nil {
+		return nil, 0, errors.Join(err, in.Close())
+	}
+	return in, kind, nil
+}
+
+// openInput opens a regular file, a pipe by its name, or standard input. What else there
+// is, a device or a directory, may never end or has no content.
+func (l library) openInput(ctx context.Context, name string) (*input, error) {
+	if name == StandardInput {
+		in := l.Input
+		if in == nil {
+			in = os.Stdin
+		}
+		return l.throughPipe(ctx, in, InputName(name), nil), nil
+	}
+	if Once(name) {
+		return l.openPipe(ctx, name)
+	}
+	f, size, err := openRegular(name)
+	if err != nil {
+		return nil, err
+	}
+	r := &counted{r: stopping{ctx, f}, total: size, progress: l.Progress}
+	return &input{bufio.NewReaderSize(r, 1<<16), name, baseName(name), size, stopping{ctx, f}, f.Close}, nil
+}
+
+// openPipe opens a pipe that has a name, which takes until it has a writer.
+func (l library) openPipe(ctx context.Context, name string) (*input, error) {
+	type opened struct {
+		f   *os.File
+		err error
+	}
+	result := make(chan opened, 1)
+	go func() {
+		f, err := os.Open(name)
+		result <- opened{f, err}
+	}()
+	select {
+	case r := <-result:
+		if r.err != nil {
+			return nil, r.err
+		}
+		return l.throughPipe(ctx, r.f, name, r.f.Close), nil
+	case <-ctx.Done():
+		return nil, fmt.Errorf("%s: loading was stopped: %w", name, ctx.Err())
+	}
+}
+
+func (l library) throughPipe(ctx context.Context, r io.Reader, name string, close func() error) *input {
+	base := name
+	if close != nil {
+		base = baseName(name)
+	}
+	c := &counted{r: newAhead(ctx, r), total: -1, progress: l.Progress}
+	return &input{bufio.NewReaderSize(c, 1<<16), name, base, -1, nil, close}
+}
+
+// whole returns all of the file: that of a pipe is read into memory.
+func (in *input) whole() (io.ReaderAt, int64, error) {
+	if in.file != nil {
+		return in.file, in.size, nil
+	}
+	content, err := io.ReadAll(in)
+	if err != nil {
+		return nil, 0, fmt.Errorf("%s: %w", in.name, err)
+	}
+	in.file, in.size = bytes.NewReader(content), int64(len(content))
+	return in.file, in.size, nil
+}
+
+// openZip makes a ZIP file with one member that is no array the content of that member.
+func (in *input) openZip() (format, error) {
+	file, size, err := in.whole()
+	if err != nil {
+		return 0, err
+	}
+	archive, err := zip.NewReader(file, size)
+	if err != nil {
+		return npzFormat, nil // whose reader says what is wrong
+	}
+	var members []*zip.File
+	var names []string
+	for _, f := range archive.File {
+		switch base := path.Base(f.Name); {
+		case strings.HasSuffix(f.Name, ".npy"):
+			return npzFormat, nil
+		case strings.HasSuffix(f.Name, "/"), strings.HasPrefix(f.Name, "__MACOSX/"), strings.HasPrefix(base, "."):
+		default:
+			members, names = append(members, f), append(names, f.Name)
+		}
+	}
+	switch {
+	case len(archive.File) == 0:
+		return npzFormat, nil
+	case len(members) == 0:
+		return 0, fmt.Errorf("%s: is a ZIP file without a file in it: a CSV file is expected", in.name)
+	case len(members) > 1:
+		return 0, fmt.Errorf("%s: is a ZIP file of %d files, %s: unpack it and give one of them", in.name, len(members), list(names))
+	}
+	r, err := members[0].Open()
+	if err != nil {
+		return 0, fmt.Errorf("%s: %s cannot be unpacked: %w", in.name, members[0].Name, err)
+	}
+	limit := func() int64 { return maxUnpacked(size) }
+	in.Reader = bufio.NewReaderSize(&limited{r, limit, 0}, 1<<16)
+	in.name += ": " + members[0].Name
+	in.size, in.file = size, nil
+	start, err := in.Peek(sniffBytes)
+	if err != nil && err != io.EOF {
+		return 0, fmt.Errorf("%s: cannot be unpacked: %w", in.name, err)
+	}
+	if kind := sniff(start); kind != csvFormat {
+		return 0, fmt.Errorf("%s: is no CSV file: one is expected in a ZIP file", in.name)
+	}
+	return csvFormat, nil
 }
 
 // loadFile loads the set of a CSV, NPZ or NPY file.
-func (l library) loadFile(ctx context.Context, path string) (Set, error) {
-	f, size, kind, err := openData(path)
+func (l library) loadFile(ctx context.Context, name string) (Set, error) {
+	if name == StandardInput && l.Test == StandardInput {
+		return Set{}, errors.New("standard input: can be read once: give the training set or the test set as a file")
+	}
+	in, kind, err := l.open(ctx, name)
 	if err != nil {
 		return Set{}, err
 	}
-	defer f.Close()
+	defer in.Close()
 	switch kind {
 	case csvFormat:
-		if l, err = l.readingOf(path, "a CSV file", "Label", "Header", "Separator", "Ignore", "Features", "Missing", "Shape", "Transpose", "Numbers"); err != nil {
+		if l, err = l.readingOf(in.name, "a CSV file", "Label", "Header", "Separator", "Ignore", "Features", "Missing", "Shape", "Numbers"); err != nil {
 			return Set{}, err
 		}
-		return l.loadTables(ctx, f, size)
+		return l.loadTables(ctx, in)
 	case npzFormat, npyFormat:
-		return l.loadArrays(stopping{ctx, f}, path, size, kind)
+		file, size, err := in.whole()
+		if err != nil {
+			return Set{}, err
+		}
+		set, err := l.loadArrays(file, in.name, size, kind)
+		set.Name = in.base
+		return set, err
 	}
-	return Set{}, fmt.Errorf("%s: is neither a CSV nor an NPZ file", path)
+	return Set{}, fmt.Errorf("%s: is neither a CSV nor an NPZ file", in.name)
 }
 
 // noTable reports options that only CSV files have a use for.
@@ -80,6 +262,78 @@ func (l library) noTable(name string) error {
 		return fmt.Errorf("%s: knows its labels and its test set: only for a CSV file can a label column or a test file be given", name)
 	}
 	return nil
+}
+
+// counted tells how much of a file was read.
+type counted struct {
+	r           io.Reader
+	done, total int64
+	progress    func(done, total int64)
+}
+
+func (c *counted) Read(p []byte) (int, error) {
+	n, err := c.r.Read(p)
+	c.done += int64(n)
+	switch {
+	case c.progress == nil:
+	case err == io.EOF:
+		c.progress(c.done, c.done)
+	default:
+		c.progress(c.done, c.total)
+	}
+	return n, err
+}
+
+// ahead reads what may block, on a goroutine of its own, so that a context can end the
+// wait. That goroutine stays as long as its last read.
+type ahead struct {
+	ctx    context.Context
+	blocks chan []byte
+	err    error // behind the blocks
+	rest   []byte
+}
+
+func newAhead(ctx context.Context, r io.Reader) *ahead {
+	a := &ahead{ctx: ctx, blocks: make(chan []byte)}
+	go func() {
+		defer close(a.blocks)
+		var buffers [2][1 << 16]byte // one is read while the other is filled
+		for i := 0; ; i = 1 - i {
+			n, err := r.Read(buffers[i][:])
+			if n > 0 {
+				select {
+				case a.blocks <- buffers[i][:n]:
+				case <-ctx.Done():
+					return
+				}
+			}
+			if err != nil {
+				a.err = err
+				return
+			}
+		}
+	}()
+	return a
+}
+
+func (a *ahead) Read(p []byte) (int, error) {
+	if len(a.rest) == 0 {
+		select {
+		case block, ok := <-a.blocks:
+			if !ok {
+				if a.err == nil {
+					return 0, fmt.Errorf("loading was stopped: %w", context.Cause(a.ctx))
+				}
+				return 0, a.err
+			}
+			a.rest = block
+		case <-a.ctx.Done():
+			return 0, fmt.Errorf("loading was stopped: %w", a.ctx.Err())
+		}
+	}
+	n := copy(p, a.rest)
+	a.rest = a.rest[n:]
+	return n, nil
 }
 
 // stopping is a file whose reading ends when a context does.
@@ -143,14 +397,15 @@ func isGzip(start []byte) bool { return bytes.HasPrefix(start, []byte{0x1f, 0x8b
 type unpacked struct {
 	io.Reader
 	name   string
-	limit  int64 // bytes that it may hold at most
+	limit  func() int64 // bytes that it may hold at most, by what of the file was read
 	zipped bool
 }
 
-// unpack looks at the first bytes of r, which holds size bytes, and returns its
-// content. name stands in messages, what says there what is expected.
+// unpack looks at the first bytes of r, which holds size bytes (-1: not known), and
+// returns its content. name stands in messages, what says there what is expected.
 func unpack(r io.Reader, name, what string, size int64) (unpacked, error) {
-	raw := bufio.NewReaderSize(r, 1<<16)
+	read := &counted{r: r}
+	raw := bufio.NewReaderSize(read, 1<<16)
 	start, err := raw.Peek(2)
 	switch {
 	case len(start) == 0 && err == io.EOF:
@@ -158,9 +413,14 @@ func unpack(r io.Reader, name, what string, size int64) (unpacked, error) {
 	case len(start) == 0:
 		return unpacked{}, fmt.Errorf("%s: %w", name, err)
 	case !isGzip(start):
-		return unpacked{raw, name, math.MaxInt64, false}, nil
+		return unpacked{raw, name, func() int64 { return math.MaxInt64 }, false}, nil
 	}
-	u := unpacked{name: name, limit: maxUnpacked(size), zipped: true}
+	u := unpacked{name: name, zipped: true, limit: func() int64 {
+		if size < 0 {
+			return maxUnpacked(read.done)
+		}
+		return maxUnpacked(size)
+	}}
 	unzipped, err := gzip.NewReader(raw)
 	if err != nil {
 		return unpacked{}, u.describe(err)

@@ -56,10 +56,10 @@ func readIDXWithin(r io.Reader, name string, size, most int64) (Array, error) {
 	}
 	header := int64(4 + 4*len(shape))
 	if u.zipped {
-		u.limit = mostInflated(size)
+		u.limit = func() int64 { return mostInflated(size) }
 	}
 	switch {
-	case elements > uint64(math.MaxInt-header) || elements+uint64(header) > uint64(u.limit):
+	case elements > uint64(math.MaxInt-header) || elements+uint64(header) > uint64(u.limit()):
 		return Array{}, fmt.Errorf("%s: dimensions %s are more than a file of %d bytes can hold", name, times(shape), size)
 	case elements > uint64(max(most, 0)):
 		return Array{}, fmt.Errorf("%s: dimensions %s are more than the memory has room for, %d bytes", name, times(shape), max(most, 0))

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"fmt"
 	"math"
 	"slices"
@@ -31,28 +32,31 @@ func newLabels(classes []string) labels {
 }
 
 // add takes a row's label, or says what is wrong with it.
-func (l *labels) add(field string) (problem string) {
-	field = strings.TrimSpace(field)
-	n, ok := l.known[field]
+func (l *labels) add(field []byte) (problem string) {
+	n, ok := l.known[string(field)] // without a copy
+	if !ok {
+		field = bytes.TrimSpace(field)
+		n, ok = l.known[string(field)]
+	}
 	if !ok && l.given {
 		var number string
-		if number, _, ok = numericClass(field); ok {
+		if number, _, ok = numericClass(string(field)); ok {
 			n, ok = l.known[number]
 		}
 	}
 	switch {
 	case ok:
-	case field == "":
+	case len(field) == 0:
 		return "is empty where a label is expected"
 	case l.given:
 		return fmt.Sprintf("%.80q is no class: %s are", field, list(l.names))
-	case !utf8.ValidString(field):
+	case !utf8.Valid(field):
 		return fmt.Sprintf("%.80q is not UTF-8", field)
 	case len(l.names) == maxClasses:
 		return fmt.Sprintf("%.80q comes after %d other labels, which is the limit: is this the column of the labels?", field, maxClasses)
 	default:
 		n = int32(len(l.names))
-		name := strings.Clone(field) // the row's memory is used again
+		name := string(field) // the row's memory is used again
 		l.known[name] = n
 		l.names = append(l.names, name)
 	}
@@ -60,10 +64,20 @@ func (l *labels) add(field string) (problem string) {
 	return ""
 }
 
-// finish returns the rows' classes and their names.
-func (l *labels) finish(given []string) ([]int32, []string) {
+// counts returns the number of rows of each name.
+func (l *labels) counts() []int {
+	counts := make([]int, len(l.names))
+	for _, n := range l.rows {
+		counts[n]++
+	}
+	return counts
+}
+
+// finish returns the rows' classes and their names. joined are two spellings of a number
+// that are one class, nil where there are none.
+func (l *labels) finish(given []string) (rows []int32, names, joined []string) {
 	if given != nil {
-		return l.rows, given
+		return l.rows, given, nil
 	}
 	type class struct {
 		name  string
@@ -80,6 +94,13 @@ func (l *labels) finish(given []string) ([]int32, []string) {
 			classes[i] = class{name, 0}
 		}
 	}
+	spelled := make(map[string]string, len(classes))
+	for i, c := range classes {
+		if other, twice := spelled[c.name]; twice && joined == nil {
+			joined = []string{other, l.names[i]}
+		}
+		spelled[c.name] = l.names[i]
+	}
 	sorted := slices.Clone(classes)
 	slices.SortFunc(sorted, func(a, b class) int {
 		switch {
@@ -94,24 +115,24 @@ func (l *labels) finish(given []string) ([]int32, []string) {
 	})
 	sorted = slices.Compact(sorted)
 	index := make(map[string]int32, len(sorted))
-	names := make([]string, len(sorted))
+	names = make([]string, len(sorted))
 	for i, c := range sorted {
 		index[c.name], names[i] = int32(i), c.name
 	}
 	for i, n := range l.rows {
 		l.rows[i] = index[classes[n].name]
 	}
-	return l.rows, names
+	return l.rows, names, joined
 }
 
-// numericClass returns the one spelling of a label that is a number, and its
-// value. Whole numbers of 64 bits keep all their digits.
+// numericClass returns the one spelling of a label that is a plain decimal number, and its
+// value. Whole numbers of 64 bits keep all their digits; longer ones are text.
 func numericClass(text string) (spelling string, value float64, ok bool) {
 	if n, err := strconv.ParseInt(text, 10, 64); err == nil {
 		return strconv.FormatInt(n, 10), float64(n), true
 	}
-	v, err := strconv.ParseFloat(text, 64)
-	if err != nil || v-v != 0 {
+	v, ok := parseDecimal([]byte(text))
+	if !ok || v-v != 0 || strings.Trim(text, "+-0123456789") == "" {
 		return "", 0, false
 	}
 	form := byte('f')

@@ -49,7 +49,6 @@ func (l library) loadArrays(r io.ReaderAt, path string, size int64, kind format)
 	} else if l, err = l.readingOf(path, "an NPZ file", "Shape", "Transpose", "Arrays"); err == nil {
 		set, err = l.readNPZ(r, path, size)
 	}
-	set.Name = baseName(path)
 	return set, err
 }
 

@@ -236,8 +236,8 @@ func TestPictureErrors(t *testing.T) {
 		{map[string][]byte{"train/a/1.png": good, "train/b/1.png": good, "other/a/1.png": good}, Options{}, "DIR/other: stands beside DIR/train, which has the training set's classes"},
 		{with(map[string][]byte{}), Options{Reading: Reading{Shape: []int{8}}}, "DIR: shape 8 is none of pictures: rows and columns, or rows, columns and 3 colours are expected"},
 		{with(map[string][]byte{}), Options{Reading: Reading{Shape: []int{2, 4, 2}}}, "DIR: shape 2×4×2 is none of pictures"},
-		{with(map[string][]byte{}), Options{Reading: Reading{Label: "x"}}, "DIR: holds pictures, whose folders are the classes: of what says how files are read only the shape can be given"},
-		{with(map[string][]byte{}), Options{Test: "x.csv"}, "DIR: holds pictures, whose folders are the classes"},
+		{with(map[string][]byte{}), Options{Reading: Reading{Label: "x"}}, "DIR: knows its labels and its test set: only for a CSV file can"},
+		{with(map[string][]byte{}), Options{Test: "x.csv"}, "DIR: knows its labels and its test set"},
 	} {
 		_, _, err := loadLogged(t, tree(t, c.files), c.o)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {

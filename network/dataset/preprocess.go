@@ -20,8 +20,9 @@ import (
 //	column    the same with a μ and σ for each column of an image, over its rows
 //	none      x = the raw value, not divided by 255
 //
-// μ is the mean, σ the population deviation √(Σ(u−μ)²/N) and ε = 10⁻⁵. They are
-// taken over the training set only. Where all values are equal (σ = 0, or a
+// μ is the mean, σ the population deviation √(Σ(u−μ)²/N) and ε = 10⁻⁵, or ε·σ where σ < ε
+// in data that is not 8-bit: the unit of a feature is then so large that ε would be
+// all that is seen of it. They are taken over the training set only. Where all values are equal (σ = 0, or a
 // maximum of 0) x is 0 for every value, also for one that only the test set
 // has, which dividing by ε would blow up.
 type Preprocess string
@@ -182,11 +183,32 @@ func standardise(s network.Samples, groups int) network.Scaling {
 	for j := range elements {
 		g := j % groups
 		scaling.Shift[j] = mean[g]
-		if deviation[g] > 0 {
-			scaling.Factor[j] = 1 / (deviation[g] + epsilon)
+		switch d := deviation[g]; {
+		case d > 0 && s.Bytes == nil && d < epsilon:
+			scaling.Factor[j] = 1 / (d + epsilon*d)
+		case d > 0:
+			scaling.Factor[j] = 1 / (d + epsilon)
 		}
 	}
 	return scaling
+}
+
+// ScalingRemark says in one line what of the scaling of a set that was preprocessed by
+// a method is not as its formula has it for usual data, or returns "".
+func (s Set) ScalingRemark(method Preprocess) string {
+	small, factors := 0, s.Train.Scaling.Factor
+	if s.Train.Bytes != nil || method != Standard && method != Feature && method != Column {
+		return ""
+	}
+	for _, factor := range factors {
+		if factor > 1/(2*Epsilon) { // the largest with a deviation of Epsilon or more
+			small++
+		}
+	}
+	if small == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%s: %d of %d deviations are below ε = %g: there %g times the deviation is added to it, and not ε", s.Name, small, len(factors), Epsilon, Epsilon)
 }
 
 // byteMoments returns the mean and population deviation of the raw values of

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"io"
 	"io/fs"
 	"math"
 	"os"
@@ -52,6 +53,13 @@ type Options struct {
 	// MaxBytes bounds what the arrays of a set may hold in memory, such as the
 	// machine's memory; 0 is no bound. A file of 1 MB can hold 1 GB.
 	MaxBytes int64
+
+	// Progress, where not nil, is told how many bytes of a file were read, and how many
+	// it has, -1 where that is not known.
+	Progress func(done, total int64)
+
+	// Input is what the name [StandardInput] stands for; nil is os.Stdin.
+	Input io.Reader
 
 	Reading
 
@@ -100,6 +108,9 @@ func (l library) load(ctx context.Context, name string) (Set, error) {
 			return Set{}, err
 		}
 		return l.loadNamed(ctx, named)
+	}
+	if name == StandardInput {
+		return l.loadFile(ctx, name)
 	}
 	info, err := os.Stat(name)
 	switch {

@@ -110,11 +110,11 @@ func classesOf[L Label](labels []L) (classes []int32, names []string, count int,
 func namedClasses(text []string) ([]int32, []string, error) {
 	all := newLabels(nil)
 	for i, name := range text {
-		if problem := all.add(name); problem != "" {
+		if problem := all.add([]byte(name)); problem != "" {
 			return nil, nil, fmt.Errorf("row %d: the label %s", i+1, problem)
 		}
 	}
-	classes, names := all.finish(nil)
+	classes, names, _ := all.finish(nil)
 	return classes, names, nil
 }
 

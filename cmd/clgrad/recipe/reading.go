@@ -37,6 +37,13 @@ func (r Reading) Options() dataset.Reading {
 	}
 }
 
+// WithoutColumns returns the reading of other files than those of a training set, whose
+// columns a model knows: without the names and numbers that columns have in those.
+func (r Reading) WithoutColumns() Reading {
+	r.Label, r.Ignore, r.Features = "", "", ""
+	return r
+}
+
 // A Separator is the character between fields, in words where it is not seen.
 type Separator string
 

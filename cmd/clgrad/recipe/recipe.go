@@ -74,7 +74,7 @@ type Origin struct {
 // A Setup says what is trained on what. Keys of what belongs to one data set
 // (tag of:"data") are not taken from a recipe where --data is given.
 type Setup struct {
-	Data Path `json:"data,omitempty" default:"mnist" help:"Data set: a name (clgrad data list), a directory of IDX files, a folder of pictures (a folder for each class), a CSV file or an NPZ file."`
+	Data Path `json:"data,omitempty" default:"mnist" help:"Data set: a name (clgrad data list), a directory of IDX files, a folder of pictures (a folder for each class), a CSV file, an NPZ file, or - for standard input."`
 	Reading
 	Test       Path               `json:"test,omitempty" placeholder:"FILE" of:"data" help:"CSV file with the test set. Without it a CSV file has none."`
 	Divide     Division           `json:"divide,omitempty" placeholder:"TRAIN,TEST" of:"data" help:"Shuffle all rows of the data set by --seed, and take so many for training and for testing, as in 42000,28000."`

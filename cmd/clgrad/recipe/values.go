@@ -8,14 +8,16 @@ import (
 	"strings"
 
 	"clgrad/network"
+	"clgrad/network/dataset"
 )
 
 // Path names a file or directory, a data set or a column.
 type Path string
 
-// UnmarshalText refuses what is more likely a flag than a name.
+// UnmarshalText refuses what is more likely a flag than a name. A dash alone is standard
+// input.
 func (p *Path) UnmarshalText(text []byte) error {
-	if s := string(text); s == "" || s[0] == '-' {
+	if s := string(text); s == "" || s[0] == '-' && s != dataset.StandardInput {
 		return fmt.Errorf("%q: a name is expected (./%s for one that begins with a dash)", s, s)
 	}
 	*p = Path(text)

@@ -141,10 +141,10 @@ func (d *directory) checkEmpty() error {
 }
 
 // absolute returns the path of a data set so that it can be found from anywhere;
-// names of sets stay.
+// names of sets stay, and that of standard input.
 func absolute(p recipe.Path) recipe.Path {
 	name := string(p)
-	for _, known := range dataset.Names() {
+	for _, known := range append(dataset.Names(), dataset.StandardInput) {
 		if name == known {
 			return p
 		}

@@ -110,6 +110,13 @@ func Train(ctx context.Context, o Options) (err error) {
 	}
 	if r.dir != nil {
 		defer func() { err = errors.Join(err, r.dir.Close()) }()
+		switch {
+		case !dataset.Once(string(r.Data)):
+		case o.Resume != "":
+			r.opts.Note("the run reads its data from %s: the same is expected there again", dataset.InputName(string(r.Data)))
+		default:
+			r.opts.Note("no copy of %s is kept: --resume needs the same data there again, and eval needs --data", dataset.InputName(string(r.Data)))
+		}
 	}
 	if err := r.load(); err != nil {
 		return err
@@ -189,6 +196,9 @@ func (r *run) load() (err error) {
 	if r.from == nil {
 		if r.set, err = r.Setup.Scale(r.set); err != nil {
 			return err
+		}
+		if remark := r.set.ScalingRemark(r.Preprocess); remark != "" {
+			r.opts.Note("%s", remark)
 		}
 	} else {
 		r.set = r.set.Scale(r.from.Scaling)
