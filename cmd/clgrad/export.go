@@ -36,6 +36,9 @@ func (c exportCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	if c.Format != "safetensors" && m.Columns != nil && m.Columns.Offsets != nil {
+		return fmt.Errorf("%s: some of its features are differences from numbers that float32 is too short for: a file of the format %s has no place for these", c.Model, c.Format)
+	}
 	out, err := c.out()
 	if err != nil {
 		return err

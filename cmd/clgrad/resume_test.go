@@ -172,7 +172,7 @@ func begun(t *testing.T) (run string, args []string, data string) {
 	t.Helper()
 	data, run = write(t, "flowers.csv", flowers(1, 20)), filepath.Join(t.TempDir(), "run")
 	args = []string{"train", "--data", data, "--label", "species", "--layers", "7", "--iterations", "20", "--checkpoint-every", "4", "--backend", "cpu"}
-	if status, notes := interrupted(t, 16, append(args, "--out", run)...); status != 130 {
+	if status, notes := interrupted(t, 18, append(args, "--out", run)...); status != 130 {
 		t.Fatalf("status %d, %s", status, notes)
 	}
 	m, _, _, err := checkpoint.LoadRun(run)
