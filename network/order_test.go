@@ -436,7 +436,7 @@ func TestOrderErrors(t *testing.T) {
 			t.Errorf("%s: error %v, want one line with %q", what, err, want)
 		}
 	}
-	const unknown = `order of rows "sorted" is unknown: "", "random" or "similar" is expected`
+	const unknown = `order of rows "sorted" is unknown: "", "random", "similar" or "spread" is expected`
 	_, err := network.NewOrderedPlan(l.Sizes, s, 40, "sorted", 1, b)
 	oneLine("plan", err, unknown)
 	_, err = network.Similar.Permutation(s, 0, 1)

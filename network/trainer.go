@@ -87,7 +87,7 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 	}
 	t := &Trainer{layout: layout, plan: plan, reducer: reducer, roundoff: roundoff, epoch: -1, invalid: ErrNoParameters}
 	for range own {
-		t.workers = append(t.workers, newWorker())
+		t.workers = append(t.workers, newWorker(len(own) > 1))
 	}
 	t.shards = make([]*shard, len(own))
 	err = t.each(func(i int, _ *shard) error {
