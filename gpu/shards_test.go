@@ -2,7 +2,9 @@ package gpu
 
 import (
 	"context"
+	"errors"
 	"math"
+	"strings"
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
@@ -109,4 +111,85 @@ func descendOn(t *testing.T, s network.Samples, batchRows int, opens ...func() n
 		t.Fatal(err)
 	}
 	return d
+}
+
+// Whatever single call of one of two devices fails, the descent ends with an error that names
+// the device, and nothing of either is left unreleased. Where the second fails to compute its
+// gradient, the parameters are those of the iteration before.
+func TestOneOfTwoFailing(t *testing.T) {
+	d := fakeDevice
+	d.MaxBuffer = 8192
+	second := d
+	second.Index = 1
+	train := func(a, b api) (settled bool, done int, err error) {
+		s := tinyPacked()
+		l, err := network.NewLayout([]int{s.Features, 6, 3})
+		if err != nil {
+			return false, 0, err
+		}
+		var backends []network.Backend
+		for i, a := range []api{a, b} {
+			b, e := open(a, []Device{d, second}[i], Options{Untested: true})
+			if e != nil {
+				return false, 0, e
+			}
+			defer func() { err = errors.Join(err, b.Close()) }()
+			backends = append(backends, b)
+		}
+		plan, err := network.NewPlan(l.Sizes, s, s.Rows, backends...)
+		if err != nil {
+			return false, 0, err
+		}
+		tr, err := network.NewTrainer(l, s, plan, backends, nil)
+		if err != nil {
+			return false, 0, err
+		}
+		defer func() { err = errors.Join(err, tr.Close()) }()
+		theta, err := l.Initial(network.He, 1)
+		if err == nil {
+			err = tr.SetParameters(theta, 0)
+		}
+		if err == nil {
+			rule := network.NewRule(network.Adam)
+			err = tr.Descend(t.Context(), network.Descent{Iterations: 4, Rule: rule, LearningRate: 1}, nil)
+		}
+		if tr.Settled() && err != nil {
+			if _, e := tr.Parameters(); e != nil {
+				return false, tr.Done(), errors.Join(err, e)
+			}
+			if _, e := tr.State(); e != nil {
+				return false, tr.Done(), errors.Join(err, e)
+			}
+		}
+		return tr.Settled(), tr.Done(), err
+	}
+	for which, name := range []string{"opencl:0.0: ", "opencl:0.1: "} {
+		good := [2]*faultyAPI{{api: newFake()}, {api: newFake()}}
+		if _, done, err := train(good[0], good[1]); err != nil || done != 4 {
+			t.Fatalf("%d iterations, %v", done, err)
+		}
+		kept := 0
+		for i := 1; i <= len(good[which].calls); i++ {
+			fakes := [2]*fakeAPI{newFake(), newFake()}
+			apis := [2]api{fakes[0], fakes[1]}
+			apis[which] = &faultyAPI{api: fakes[which], fail: i}
+			settled, done, err := train(apis[0], apis[1])
+			call := good[which].calls[i-1]
+			if !errors.Is(err, errInjected) || !strings.Contains(err.Error(), name) {
+				t.Fatalf("%scall %d, %s, failing: error %v", name, i, call, err)
+			}
+			if settled && done > 0 && done < 4 {
+				kept++
+			}
+			for _, f := range fakes {
+				if len(f.live) > 0 || len(f.bad) > 0 {
+					t.Fatalf("%scall %d, %s, failing: not released: %v, wrong: %v", name, i, call, f.live, f.bad)
+				}
+			}
+		}
+		if kept == 0 {
+			t.Errorf("%sno failure kept the iterations before", name)
+		}
+		t.Logf("%s%d calls made to fail in turn, %d of them keep the iterations before", name, len(good[which].calls), kept)
+	}
 }

@@ -37,15 +37,20 @@ const (
 	// many as fit, and its other rows from the groups that are left: batches of
 	// neighbours would be far from the mean of the data.
 	Similar Order = "similar"
+
+	// Spread is Similar with its groups in random order where there is one batch. Similar
+	// begins with the rows that have the most zeros; here every slice of a batch has as many
+	// as the others, and devices that share the batch have as much to do for each row.
+	Spread Order = "spread"
 )
 
 // check reports an unknown order.
 func (o Order) check() error {
 	switch o {
-	case Given, Random, Similar:
+	case Given, Random, Similar, Spread:
 		return nil
 	}
-	return fmt.Errorf("order of rows %q is unknown: %q, %q or %q is expected", string(o), string(Given), string(Random), string(Similar))
+	return fmt.Errorf("order of rows %q is unknown: %q, %q, %q or %q is expected", string(o), string(Given), string(Random), string(Similar), string(Spread))
 }
 
 // orderStream sets the random numbers of an order apart from those of the epochs.
@@ -76,10 +81,10 @@ func (o Order) Permutation(s Samples, batchRows int, seed uint64) ([]int32, erro
 		return order, nil
 	}
 	order := similarRows(s)
-	if order == nil || batchRows >= s.Rows {
+	if order == nil || o == Similar && batchRows >= s.Rows {
 		return order, nil
 	}
-	return spreadGroups(order, batchRows, random), nil
+	return spreadGroups(order, min(batchRows, s.Rows), random), nil
 }
 
 // Ordered returns the samples in the order of a plan for batches of batchRows rows.

@@ -87,7 +87,7 @@ func TestOrderIsPermutation(t *testing.T) {
 			clear(s.Bytes)
 		}
 		batchRows := rapid.IntRange(1, rows).Draw(r, "batch rows")
-		o := rapid.SampledFrom([]network.Order{network.Given, network.Random, network.Similar}).Draw(r, "order")
+		o := rapid.SampledFrom([]network.Order{network.Given, network.Random, network.Similar, network.Spread}).Draw(r, "order")
 		seed := rapid.Uint64().Draw(r, "seed")
 		before := slices.Clone(s.Bytes)
 		runtime.GOMAXPROCS(1)
@@ -122,6 +122,7 @@ func TestOrderIsFixed(t *testing.T) {
 		{network.Random, 100, "e35dd66876effef5"},
 		{network.Similar, 100, "1e53719ad676ac04"},
 		{network.Similar, 5003, "9d87ee327af4a733"},
+		{network.Spread, 5003, "2ba86678ec03ad43"},
 	} {
 		plan, err := network.NewOrderedPlan([]int{70, 5}, s, c.batchRows, c.order, 3, b)
 		if err != nil {
@@ -332,7 +333,7 @@ func TestTrainInOrder(t *testing.T) {
 	}
 	foreign := func(p *network.Plan) { p.Permutation = counting(p.Rows) }
 	for name, s := range map[string]network.Samples{"bytes": strokes(203, 30, 3, 4, mixed(3)), "floats": blobs(203, 30, 3, 4)} {
-		for _, o := range []network.Order{network.Random, network.Similar} {
+		for _, o := range []network.Order{network.Random, network.Similar, network.Spread} {
 			for _, batchRows := range []int{40, 203} {
 				for _, shards := range []int{1, 2} {
 					order := permutation(t, o, s, batchRows, 5)
@@ -360,7 +361,7 @@ func TestOrderKeepsLoss(t *testing.T) {
 	defer b.Close()
 	results := map[network.Order][]float64{}
 	logits := map[network.Order][]float64{}
-	for _, o := range []network.Order{network.Given, network.Random, network.Similar} {
+	for _, o := range []network.Order{network.Given, network.Random, network.Similar, network.Spread} {
 		tr := orderedTrainer(t, l, s, s.Rows, o, nil, b)
 		g := make([]float64, l.Len)
 		loss, correct, err := tr.Evaluate(g)
@@ -402,7 +403,7 @@ func TestProposeInOrder(t *testing.T) {
 	single, double := &watched{Backend: cpu.New[float32]()}, &watched{Backend: cpu.New[float64]()}
 	defer single.Close()
 	defer double.Close()
-	for _, o := range []network.Order{network.Given, network.Random, network.Similar} {
+	for _, o := range []network.Order{network.Given, network.Random, network.Similar, network.Spread} {
 		var digests []string
 		for _, backends := range [][]network.Backend{{single}, {double}, {single, double}} {
 			plan, err := network.NewOrderedPlan([]int{30, 3}, s, 100, o, 5, backends...)
@@ -436,7 +437,7 @@ func TestOrderErrors(t *testing.T) {
 			t.Errorf("%s: error %v, want one line with %q", what, err, want)
 		}
 	}
-	const unknown = `order of rows "sorted" is unknown: "", "random" or "similar" is expected`
+	const unknown = `order of rows "sorted" is unknown: "", "random", "similar" or "spread" is expected`
 	_, err := network.NewOrderedPlan(l.Sizes, s, 40, "sorted", 1, b)
 	oneLine("plan", err, unknown)
 	_, err = network.Similar.Permutation(s, 0, 1)

@@ -56,10 +56,14 @@ func (local) Join(s Status, failed error) (Status, error) { return s, failed }
 // AddInOrder sets sum to Σ part[from:from+len(sum)] over the parts in their order, in
 // float64.
 func AddInOrder(parts [][]float64, from int, sum []float64) {
-	clear(sum)
-	for _, p := range parts {
-		for i, v := range p[from : from+len(sum)] {
-			sum[i] += v
+	const elements = 1 << 14 // of a chunk, which stays in a cache
+	Parallel(len(sum), elements, func(lo, hi int) {
+		to := sum[lo:hi]
+		clear(to)
+		for _, p := range parts {
+			for i, v := range p[from+lo : from+hi] {
+				to[i] += v
+			}
 		}
-	}
+	})
 }

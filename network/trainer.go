@@ -87,7 +87,7 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 	}
 	t := &Trainer{layout: layout, plan: plan, reducer: reducer, roundoff: roundoff, epoch: -1, invalid: ErrNoParameters}
 	for range own {
-		t.workers = append(t.workers, newWorker())
+		t.workers = append(t.workers, newWorker(len(own) > 1))
 	}
 	t.shards = make([]*shard, len(own))
 	err = t.each(func(i int, _ *shard) error {
@@ -300,7 +300,7 @@ func (t *Trainer) step(u Update, b, slot int) error {
 		return s.exec.Read(s.gradient, 0, h.parts[i])
 	})
 	if err := t.reducer.Sum(h.parts, failed, h.sum[from:end]); err != nil {
-		return err
+		return notUpdated{err}
 	}
 	// The first shard updates what this process owns, and all take over the result.
 	failed = nil
@@ -328,6 +328,11 @@ func (t *Trainer) step(u Update, b, slot int) error {
 		return s.exec.Write(s.theta, 0, h.theta)
 	})
 }
+
+// notUpdated is why an iteration failed before it changed any parameter.
+type notUpdated struct{ error }
+
+func (e notUpdated) Unwrap() error { return e.error }
 
 // read waits for all work and returns the records of a window of batches.
 func (t *Trainer) read(batches []int) (s Status, err error) {
@@ -390,9 +395,11 @@ func (e *NonFiniteError) Error() string {
 // behind every iteration cost 8 to 30 % at small batches, with PoCL.)
 const windowTime = 50 * time.Millisecond
 
-// windowLen returns how many iterations to enqueue next, at most left.
+// windowLen returns how many iterations to enqueue next, at most left. Several devices wait
+// for each other in every iteration anyway, and where one fails, the iterations before it
+// are then known.
 func (t *Trainer) windowLen(left int) int {
-	if t.seconds == 0 {
+	if t.seconds == 0 || t.reducer == Reducer(local{}) {
 		return 1
 	}
 	return max(1, min(left, window, int(windowTime.Seconds()/t.seconds)))
@@ -472,6 +479,9 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 			b := t.batchOf(i)
 			u := Update{Rule: d.Rule, LearningRate: d.LearningRate * d.Schedule.Share(i), Step: i - t.state.since, Iteration: i}
 			if err := t.step(u, b, len(batches)); err != nil {
+				if i == first && errors.As(err, new(notUpdated)) {
+					t.invalid = nil
+				}
 				return fmt.Errorf("iteration %d: %w", i, err)
 			}
 			batches = append(batches, b)

@@ -3,6 +3,7 @@ package main
 import (
 	"cmp"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 
@@ -12,12 +13,20 @@ import (
 	"clgrad/network"
 )
 
-// A backendName is a recipe.Backend that can be opened.
+// A backendName is a recipe.Backend that is one backend.
 type backendName recipe.Backend
 
-// UnmarshalText reports a name that is none.
+// UnmarshalText reports a name that is none, or several.
 func (n *backendName) UnmarshalText(text []byte) error {
-	return (*recipe.Backend)(n).UnmarshalText(text)
+	var b recipe.Backend
+	if err := b.UnmarshalText(text); err != nil {
+		return err
+	}
+	if b.Several() {
+		return fmt.Errorf("backend %q: one backend is expected", b)
+	}
+	*n = backendName(b)
+	return nil
 }
 
 // open opens the backend. auto takes the best OpenCL device, or the CPU where
@@ -137,11 +146,22 @@ func selectDevice(a *app, which string) (gpu.Device, string, error) {
 // CPU and every OpenCL device.
 func allBackends(a *app) []backendName {
 	names := []backendName{"cpu", "cpu64"}
+	devices, err := usableDevices(a)
+	if err != nil {
+		a.note("%s", oneLine(err))
+	}
+	return append(names, devices...)
+}
+
+// usableDevices returns the backends of every OpenCL device that can be used, and says why
+// others cannot.
+func usableDevices(a *app) (names []backendName, err error) {
 	devices, problem, err := a.drivers().devices(a)
-	for _, err := range []error{problem, err} {
-		if err != nil {
-			a.note("%s", oneLine(err))
-		}
+	if err != nil {
+		return nil, errors.Join(problem, err)
+	}
+	if problem != nil {
+		a.note("%s", oneLine(problem))
 	}
 	for _, d := range devices {
 		if d.Problem == "" {
@@ -155,7 +175,7 @@ func allBackends(a *app) []backendName {
 		}
 		names = append(names, backendName("opencl:"+d.ID()))
 	}
-	return names
+	return names, nil
 }
 
 // closing joins the error of a Close to err, in a deferred call.

@@ -5,23 +5,25 @@ import (
 
 	"clgrad/cmd/clgrad/bench"
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/share"
 	"clgrad/cpu"
 	"clgrad/gpu"
 	"clgrad/kernels"
 	"clgrad/network"
+	"clgrad/network/dataset"
 )
 
 type benchCommand struct {
 	modelFlags
-	Backend    []backendName  `placeholder:"NAME" help:"Backends to time, instead of all that are found."`
-	BatchSize  recipe.Count   `placeholder:"ROWS" help:"Rows of a batch, as for train: an iteration is over one of them. Default: all rows."`
-	Iterations recipe.Count   `placeholder:"N" help:"Iterations to time on each backend, after the first, or with --batch-size the first epoch, which is not timed. Default: 10, or 5 epochs with --batch-size."`
-	Rows       []recipe.Count `placeholder:"N" help:"Numbers of rows to time, instead of those of the training set, as in 60000,600000. If the training set has fewer, its rows are repeated."`
-	Profile    bool           `help:"Also measure the time of every operation, which slows some devices down."`
-	Peaks      bool           `negatable:"" default:"true" help:"Measure the peak of each device: what it comes to at best."`
-	Dense      bool           `help:"Hold the input as dense float32 on OpenCL devices: not packed, not as bytes."`
-	Format     bench.Format   `default:"table" enum:"table,json,benchstat" help:"${enum}. benchstat is Go's benchmark format, with a line for every turn."`
-	JSON       bool           `name:"json" help:"Print one JSON object, as --format json."`
+	Backend    []recipe.Backend `placeholder:"NAME" help:"Backends to time, instead of all that are found. Those that are joined by + compute together, as in cpu,opencl:0.0+opencl:0.1; opencl:all is every OpenCL device together."`
+	BatchSize  recipe.Count     `placeholder:"ROWS" help:"Rows of a batch, as for train: an iteration is over one of them. Default: all rows."`
+	Iterations recipe.Count     `placeholder:"N" help:"Iterations to time on each backend, after the first, or with --batch-size the first epoch, which is not timed. Default: 10, or 5 epochs with --batch-size."`
+	Rows       []recipe.Count   `placeholder:"N" help:"Numbers of rows to time, instead of those of the training set, as in 60000,600000. If the training set has fewer, its rows are repeated."`
+	Profile    bool             `help:"Also measure the time of every operation, which slows some devices down."`
+	Peaks      bool             `negatable:"" default:"true" help:"Measure the peak of each device: what it comes to at best."`
+	Dense      bool             `help:"Hold the input as dense float32 on OpenCL devices: not packed, not as bytes."`
+	Format     bench.Format     `default:"table" enum:"table,json,benchstat" help:"${enum}. benchstat is Go's benchmark format, with a line for every turn."`
+	JSON       bool             `name:"json" help:"Print one JSON object, as --format json."`
 }
 
 // Help is shown by clgrad bench --help.
@@ -63,14 +65,19 @@ func (c benchCommand) Run(a *app) error {
 	}
 	names := c.Backend
 	if len(names) == 0 {
-		names = allBackends(a)
+		for _, name := range allBackends(a) {
+			names = append(names, recipe.Backend(name))
+		}
 	}
 	host := cpu.New[float32]().Info()
 	o := bench.Options{
 		Setup: c.Setup, Set: set, Layout: l, DataSeconds: time.Since(started).Seconds(),
 		Strict: len(c.Backend) > 0, Iterations: int(c.Iterations), BatchSize: int(c.BatchSize), Profile: c.Profile, Peaks: c.Peaks,
-		Open: func(name string, p kernels.Precision) (network.Backend, error) {
-			return backendName(name).open(a, c.options(p))
+		Open: func(name string, p kernels.Precision) (share.Backends, error) {
+			return openAll(a, recipe.Backend(name), c.options(p))
+		},
+		Share: func(set dataset.Set, all share.Backends) func(network.Plan, []float64) ([]int, error) {
+			return a.sharing(nil, set, l, all)
 		},
 		Memory: host.Memory, Note: a.note,
 	}

@@ -255,7 +255,7 @@ func BenchmarkIteration(b *testing.B) {
 				if err != nil {
 					b.Fatal(err)
 				}
-				trainer, _, err := c.Start(set, l, set.Train.Rows, backend)
+				trainer, _, err := c.Start(set, l, set.Train.Rows, nil, backend)
 				if err != nil {
 					b.Fatal(err)
 				}

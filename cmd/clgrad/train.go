@@ -10,6 +10,7 @@ import (
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/run"
+	"clgrad/cmd/clgrad/share"
 	"clgrad/cpu"
 	"clgrad/gpu"
 	"clgrad/network"
@@ -21,9 +22,11 @@ type trainCommand struct {
 	RecipeName string `name:"recipe" placeholder:"NAME|FILE" help:"Take all flags that are not given from a recipe: a built-in one (clgrad recipes), a file, or the directory of a run."`
 	recipe.Recipe
 	Out     recipe.Path `placeholder:"DIR" help:"Keep the run in this directory, which is made if needed: configuration, checkpoints, model, metrics and report. It may not hold another run. Without --out a run of a recipe is kept in runs/TIME-NAME, any other is not kept."`
-	Resume  recipe.Path `placeholder:"DIR" help:"Go on with a run that --out DIR began and that was interrupted or killed. It ends with the same bits as a run that was not. With --iterations or --epochs it is given more than it was begun with, even if it is finished: it ends with the bits of a run that had so many from the start. Beside these only --new-plan and --json can be given with it."`
+	Resume  recipe.Path `placeholder:"DIR" help:"Go on with a run that --out DIR began and that was interrupted or killed. It ends with the same bits as a run that was not. With --iterations or --epochs it is given more than it was begun with, even if it is finished: it ends with the bits of a run that had so many from the start. Beside these only --new-plan and --json can be given with it, and with --new-plan other devices by --backend and --shares."`
 	NewPlan bool        `help:"With --resume: go on by a new plan, where the run's own cannot be had any more (another version, device or driver). The bits then differ from those of a run that was not interrupted."`
 	JSON    bool        `name:"json" help:"Print JSON, one object a line."`
+
+	otherBackend bool // is given with --resume
 }
 
 // Help is shown by clgrad train --help.
@@ -51,7 +54,8 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 		}
 	}
 	if given["resume"] {
-		return checkResume(ctx)
+		c.otherBackend = given["backend"]
+		return checkResume(ctx, given["new-plan"], given["backend"])
 	}
 	if given["preprocess"] && (given["mean"] || given["std"]) {
 		return errors.New("--preprocess: --mean or --std is given too: one kind of scaling is expected")
@@ -75,8 +79,11 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 }
 
 // checkResume refuses whatever would make the run that is gone on with another one.
-func checkResume(ctx *kong.Context) error {
+func checkResume(ctx *kong.Context, newPlan, backend bool) error {
 	for _, p := range ctx.Path {
+		if p.Flag != nil && (p.Flag.Name == "backend" && newPlan || p.Flag.Name == "shares" && newPlan && backend) {
+			continue // of the new plan
+		}
 		if p.Flag != nil && !slices.Contains([]string{"resume", "iterations", "epochs", "new-plan", "json"}, p.Flag.Name) {
 			return fmt.Errorf("--%s cannot be given with --resume: a run goes on as its configuration says (--recipe DIR begins another one like it)", p.Flag.Name)
 		}
@@ -114,14 +121,14 @@ func (c trainCommand) Run(a *app) error {
 		}
 	}
 	o := run.Options{
-		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, Patience: lockPatience,
+		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, OtherBackend: c.otherBackend, Patience: lockPatience,
 		JSON: c.JSON, Command: a.command(), Out: a.out, Note: a.note, Screen: a.screen, Data: a.dataOptions(),
 		Rows: func(r recipe.Recipe, set dataset.Set) (network.Samples, error) {
 			rows, err := loadUnlabelled(a, r.Rows, recipe.Reading{}, trainedSet{r.Reading.WithoutColumns(), classNames(set.ClassNames, set.Classes), set.Columns, set.Shape, set.Profile()})
 			return toPredict(rows), err
 		},
 		Model: func(name recipe.Path) (checkpoint.Model, error) { return loadModel(a, name) },
-		Start: func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {
+		Start: func(r recipe.Recipe, set dataset.Set, l network.Layout) (share.Backends, *network.Trainer, network.Plan, error) {
 			return c.start(a, r, set, l)
 		},
 		Open: func(name string) (network.Backend, error) { return backendName(name).open(a, gpu.Options{}) },
@@ -132,24 +139,31 @@ func (c trainCommand) Run(a *app) error {
 	return run.Train(a, o)
 }
 
-// start opens the backend of a run and starts there. Where auto took a device that has no
+// start opens the backends of a run and starts there. Where auto took a device that has no
 // room for the network, it says so and takes the CPU.
-func (c trainCommand) start(a *app, r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {
+func (c trainCommand) start(a *app, r recipe.Recipe, set dataset.Set, l network.Layout) (share.Backends, *network.Trainer, network.Plan, error) {
 	if err := roomForNetwork(l); err != nil {
 		return nil, nil, network.Plan{}, err
 	}
-	b, err := backendName(r.Backend).open(a, gpu.Options{Precision: r.Precision})
+	all, err := openAll(a, r.Backend, gpu.Options{Precision: r.Precision})
 	if err != nil {
 		return nil, nil, network.Plan{}, err
 	}
-	t, plan, err := r.Start(set, l, r.Batch(set.Train.Rows), b)
+	var t *network.Trainer
+	var plan network.Plan
+	start := func() {
+		if err = checkShares(r.Shares, all); err == nil {
+			t, plan, err = r.Start(set, l, r.Batch(set.Train.Rows), a.sharing(r.Shares, set, l, all), all...)
+		}
+	}
+	start()
 	if failed := (*gpu.Error)(nil); r.Backend == "auto" && !r.Precision.Reduced() && errors.As(err, &failed) {
-		a.note("computing on the CPU instead: %s", oneLine(errors.Join(err, b.Close())))
-		b = cpu.New[float32]()
-		t, plan, err = r.Start(set, l, r.Batch(set.Train.Rows), b)
+		a.note("computing on the CPU instead: %s", oneLine(errors.Join(err, all.Close())))
+		all = share.Backends{cpu.New[float32]()}
+		start()
 	}
 	if err != nil {
-		return nil, nil, plan, errors.Join(err, b.Close())
+		return nil, nil, plan, errors.Join(err, all.Close())
 	}
-	return b, t, plan, nil
+	return all, t, plan, nil
 }

@@ -12,6 +12,7 @@ import (
 
 	"clgrad/cmd/clgrad/measure"
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/share"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/kernels"
 	"clgrad/network"
@@ -33,8 +34,10 @@ type Options struct {
 	Profile    bool  // also the time of every operation
 	Peaks      bool  // also what each device comes to at best
 
-	// Open opens a backend by its name.
-	Open func(name string, p kernels.Precision) (network.Backend, error)
+	// Open opens a backend by its name, or several that compute together.
+	Open func(name string, p kernels.Precision) (share.Backends, error)
+	// Share returns how several share the rows of each batch.
+	Share func(set dataset.Set, all share.Backends) func(network.Plan, []float64) ([]int, error)
 	// Memory is that of this machine in bytes, 0 if unknown.
 	Memory int64
 	Note   func(format string, args ...any) // a line for the user
@@ -44,12 +47,12 @@ type Options struct {
 type entry struct {
 	Result
 	width      int // bytes of an element
-	backend    network.Backend
+	backends   share.Backends
 	trainer    *network.Trainer
 	last       int               // iteration to time
 	operations []*operationTimes // in the order of a first run
-	// probes are those of the backend's peaks, nil where another entry's are.
-	probes []*probe
+	// probes are those of the peaks of each backend, nil where another entry's are.
+	probes [][]*probe
 }
 
 // operationTimes are the times of an operation of an iteration, one a turn.
@@ -102,7 +105,9 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 			}
 			x.ToFirst = r.DataSeconds + x.Open + x.Load + x.First
 			if !slices.ContainsFunc(all, func(y *entry) bool { return y.probes != nil && y.Backend == x.Backend }) {
-				x.probes = []*probe{{peak: network.Arithmetic}, {peak: network.Bandwidth}}
+				for range x.backends {
+					x.probes = append(x.probes, []*probe{{peak: network.Arithmetic}, {peak: network.Bandwidth}})
+				}
 			}
 		}
 	}
@@ -147,16 +152,16 @@ func (x *entry) start(ctx context.Context, o Options, name string, set dataset.S
 	if name == "cpu" || name == "cpu64" {
 		x.Precision = kernels.Float32 // the others are compared with them
 	}
-	if x.backend, err = o.Open(name, x.Precision); err != nil {
+	if x.backends, err = o.Open(name, x.Precision); err != nil {
 		return err
 	}
 	x.Open = lap()
-	info := x.backend.Info()
+	info := x.backends.Info()
 	x.Backend, x.Device, x.Driver, x.width = info.Backend, info.Device, info.Driver, 4
 	if info.Roundoff < 0x1p-24 {
 		x.Precision, x.width = "float64", 8
 	}
-	if x.trainer, _, err = o.Setup.Start(set, o.Layout, x.BatchSize, x.backend); err != nil {
+	if x.trainer, _, err = o.Setup.Start(set, o.Layout, x.BatchSize, o.Share(set, x.backends), x.backends...); err != nil {
 		return err
 	}
 	x.Load = lap()
@@ -167,8 +172,10 @@ func (x *entry) start(ctx context.Context, o Options, name string, set dataset.S
 	if before > 0 {
 		x.Resident = measure.ResidentMemory() - before
 	}
-	if m, ok := x.backend.(network.MemoryMeter); ok {
-		x.Held = m.MemoryHeld()
+	for _, b := range x.backends {
+		if m, ok := b.(network.MemoryMeter); ok {
+			x.Held += m.MemoryHeld()
+		}
 	}
 	if x.Batches > 1 {
 		if _, err := x.turn(ctx, x.Batches-1, float64(o.Setup.LR)); err != nil {
@@ -176,8 +183,8 @@ func (x *entry) start(ctx context.Context, o Options, name string, set dataset.S
 		}
 	}
 	x.last = x.trainer.Done() + x.iterations(o)
-	if p, ok := x.backend.(network.Profiler); ok && o.Profile {
-		return p.StartProfile()
+	if o.Profile {
+		return x.backends.StartProfile()
 	}
 	return nil
 }
@@ -198,10 +205,7 @@ func (x *entry) close() (err error) {
 	if x.trainer != nil {
 		err = x.trainer.Close()
 	}
-	if x.backend != nil {
-		err = errors.Join(err, x.backend.Close())
-	}
-	return err
+	return errors.Join(err, x.backends.Close())
 }
 
 // repeatRows returns the first rows of s, and those of s again from its start until
@@ -264,9 +268,11 @@ func (x *entry) round(ctx context.Context, o Options) error {
 		}
 	}
 	if o.Peaks {
-		for _, p := range x.probes {
-			if err := p.measure(x.backend); err != nil {
-				return err
+		for i, probes := range x.probes {
+			for _, p := range probes {
+				if err := p.measure(x.backends[i]); err != nil {
+					return err
+				}
 			}
 		}
 	}
@@ -291,11 +297,7 @@ func (x *entry) turn(ctx context.Context, n int, rate float64) (turn, error) {
 // profile takes the time of each operation since the last call as that of the
 // turn.
 func (x *entry) profile(iterations int) error {
-	p, ok := x.backend.(network.Profiler)
-	if !ok {
-		return nil
-	}
-	times, err := p.Profile()
+	times, err := x.backends.Profile()
 	if err != nil {
 		return err
 	}
@@ -314,9 +316,6 @@ func (x *entry) profile(iterations int) error {
 
 // dropProfile forgets the operations since the last profile: those of probes.
 func (x *entry) dropProfile() error {
-	if p, ok := x.backend.(network.Profiler); ok {
-		_, err := p.Profile()
-		return err
-	}
-	return nil
+	_, err := x.backends.Profile()
+	return err
 }

@@ -22,7 +22,7 @@ type Report struct {
 
 // Result is one backend's times, in seconds.
 type Result struct {
-	Backend   string            `json:"backend"`
+	Backend   string            `json:"backend"` // or several that compute together, joined by commas
 	Precision kernels.Precision `json:"precision"`
 	Device    string            `json:"device"`
 	Driver    string            `json:"driver"`
@@ -114,8 +114,11 @@ func (x *entry) finish(l network.Layout, all []*entry) {
 	}
 	for _, y := range all {
 		if y.probes != nil && y.Backend == x.Backend {
-			x.PeakGFlops = measure.Quantile(y.probes[network.Arithmetic].rates, 0.5) / 1e9
-			x.PeakGBytes = measure.Quantile(y.probes[network.Bandwidth].rates, 0.5) / 1e9
+			x.PeakGFlops, x.PeakGBytes = 0, 0
+			for _, probes := range y.probes { // devices at the same time come to all of them
+				x.PeakGFlops += measure.Quantile(probes[network.Arithmetic].rates, 0.5) / 1e9
+				x.PeakGBytes += measure.Quantile(probes[network.Bandwidth].rates, 0.5) / 1e9
+			}
 		}
 	}
 	work := map[string]network.Work{}
@@ -154,7 +157,7 @@ func (x *entry) finish(l network.Layout, all []*entry) {
 			Share:    measure.Quantile(o.seconds, 0.5) / x.Median,
 		})
 	}
-	if len(x.Profile) > 0 {
+	if len(x.Profile) > 0 && len(x.backends) == 1 { // those of several run at the same time
 		x.Rest = measure.Quantile(rest, 0.5)
 	}
 }

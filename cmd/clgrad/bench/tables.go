@@ -230,6 +230,9 @@ func (x Result) showProfile(out io.Writer) error {
 			o.Operation, o.Launches, 1e3*o.Median, 1e3*o.Q1, 1e3*o.Q3, 100*o.Share, cell("%.1f", o.GFlops),
 			cell("%.0f %%", 100*o.ShareFlops), cell("%.1f", o.GBytes), cell("%.0f %%", 100*o.ShareBytes))
 	}
+	if x.Rest == 0 {
+		return w.Flush()
+	}
 	fmt.Fprintf(w, "not in operations\t\t%.3f\t\t%.1f %%\n", 1e3*x.Rest, 100*x.Rest/x.Median)
 	return w.Flush()
 }

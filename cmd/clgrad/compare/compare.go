@@ -205,7 +205,7 @@ func (x *runner) endedBy(err error, note func(string, ...any)) bool {
 // compile at first launches, of the last, shorter batch too. Cold there is no such epoch.
 func (x *runner) start(ctx context.Context, o Options, heldOut network.Samples, b network.Backend) error {
 	begin := time.Now()
-	trainer, plan, err := o.Setup.Start(o.Set, o.Layout, x.BatchSize, b)
+	trainer, plan, err := o.Setup.Start(o.Set, o.Layout, x.BatchSize, nil, b)
 	if err != nil {
 		return err
 	}

@@ -49,7 +49,8 @@ type Recipe struct {
 	Training
 	Iterations      Count   `json:"iterations,omitempty" placeholder:"N" of:"epochs" help:"Number of iterations: updates of the parameters. Default: 100."`
 	Epochs          Count   `json:"epochs,omitempty" placeholder:"N" of:"iterations" help:"Number of epochs, in place of --iterations. An epoch visits the training set once."`
-	Backend         Backend `json:"backend" default:"auto" help:"What to compute on: auto (the best OpenCL device, otherwise the CPU), cpu (float32), cpu64 (float64), opencl (the best OpenCL device), opencl:P.D (device D of platform P, see clgrad devices) or opencl:NAME (a part of the device's name)."`
+	Backend         Backend `json:"backend" default:"auto" help:"What to compute on: auto (the best OpenCL device, otherwise the CPU), cpu (float32), cpu64 (float64), opencl (the best OpenCL device), opencl:P.D (device D of platform P, see clgrad devices) or opencl:NAME (a part of the device's name). Several that are joined by commas, as in opencl:0.0,opencl:0.1, or opencl:all (every OpenCL device) share the rows of each batch and compute at the same time."`
+	Shares          Shares  `json:"shares,omitempty" placeholder:"N,N" of:"backend" help:"How several backends share the rows of each batch, a number for each, as in 9,7. Default: by their speeds in sixteenths, which are measured once and kept."`
 	LogEvery        Count   `json:"log_every,omitempty" placeholder:"N" of:"batch-size" help:"Report every N iterations, and the last. Default: 10, an epoch with --batch-size."`
 	CheckpointEvery Period  `json:"checkpoint_every,omitempty" default:"0" placeholder:"N" help:"Keep a checkpoint every N iterations, from which --resume can go on. With 0 a run keeps its last one, and that of a signal that stops it."`
 	KeepCheckpoints Count   `json:"keep_checkpoints" default:"3" help:"How many checkpoints to keep, the newest ones."`

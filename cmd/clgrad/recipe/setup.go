@@ -54,28 +54,46 @@ func (s Setup) Layout(set dataset.Set) (network.Layout, error) {
 // zeros. Small batches of them take less time too, and learn less: 784-128-10 on MNIST in
 // batches of 60 at rate 0.4 has 96.1 % of the test set right after two epochs, and 97.0 % in
 // random order (medians of ten seeds).
-func orderOf(rows, batchRows int) network.Order {
-	if batchRows < rows {
+func orderOf(rows, batchRows, backends int) network.Order {
+	switch {
+	case batchRows < rows:
 		return network.Random
+	case backends > 1:
+		return network.Spread
 	}
 	return network.Similar
 }
 
-// Ordered returns the training rows in the order in which [Setup.Start] trains on them.
+// Ordered returns the training rows in the order in which [Setup.Start] trains on them, on
+// one backend.
 func (s Setup) Ordered(train network.Samples, batchRows int) (network.Samples, error) {
-	return train.Ordered(orderOf(train.Rows, batchRows), batchRows, s.Seed)
+	return train.Ordered(orderOf(train.Rows, batchRows, 1), batchRows, s.Seed)
 }
 
-// Start returns a trainer with initial parameters, on one backend, for batches of so
-// many rows.
-func (s Setup) Start(set dataset.Set, l network.Layout, batchRows int, b network.Backend) (*network.Trainer, network.Plan, error) {
-	plan, err := network.NewOrderedPlan(l.Sizes, set.Train, batchRows, orderOf(set.Train.Rows, batchRows), s.Seed, b)
+// Start returns a trainer with initial parameters, for batches of so many rows, which all
+// backends share. share says how several of them do, from a plan of equal slices and the
+// parameters; nil leaves them equal.
+func (s Setup) Start(set dataset.Set, l network.Layout, batchRows int, share func(p network.Plan, theta []float64) ([]int, error), backends ...network.Backend) (*network.Trainer, network.Plan, error) {
+	plan, err := network.NewOrderedPlan(l.Sizes, set.Train, batchRows, orderOf(set.Train.Rows, batchRows, len(backends)), s.Seed, backends...)
 	if err != nil {
 		return nil, plan, err
 	}
+	if len(backends) > 1 && share != nil {
+		theta, err := l.Initial(s.Init, s.Seed)
+		if err != nil {
+			return nil, plan, err
+		}
+		shares, err := share(plan, theta)
+		if err != nil {
+			return nil, plan, err
+		}
+		if plan, err = plan.Share(set.Train, shares, backends...); err != nil {
+			return nil, plan, err
+		}
+	}
 	plan.Shuffle = plan.Batches() > 1
 	// The trainer first: it finds out whether the network fits the device.
-	t, err := network.NewTrainer(l, set.Train, plan, []network.Backend{b}, nil)
+	t, err := network.NewTrainer(l, set.Train, plan, backends, nil)
 	if err != nil {
 		return nil, plan, err
 	}

@@ -224,24 +224,65 @@ func (f *Form) UnmarshalText(text []byte) error {
 }
 
 // A Backend is the value of --backend: auto, cpu, cpu64, opencl, opencl:P.D or
-// opencl:NAME.
+// opencl:NAME, or several of them that compute together, joined by commas. In lists of
+// flags, whose entries are joined by commas, + stands in the place of them. opencl:all is
+// every OpenCL device.
 type Backend string
+
+// AllDevices is the backend that stands for every OpenCL device.
+const AllDevices Backend = "opencl:all"
 
 // UnmarshalText reports a name that is none of them.
 func (n *Backend) UnmarshalText(text []byte) error {
-	s := string(text)
-	kind, which, colon := strings.Cut(s, ":")
-	switch kind {
-	case "auto", "cpu", "cpu64":
-		if !colon {
-			*n = Backend(s)
-			return nil
+	s := strings.ReplaceAll(string(text), "+", ",")
+	names := strings.Split(s, ",")
+	for i, name := range names {
+		kind, which, colon := strings.Cut(name, ":")
+		switch {
+		case kind == "auto" && !colon && len(names) > 1:
+			return fmt.Errorf("backend %q: auto stands alone, it takes the best device", s)
+		case (kind == "auto" || kind == "cpu" || kind == "cpu64") && !colon:
+		case kind == "opencl" && (!colon || which != ""):
+		default:
+			return fmt.Errorf("backend %q is unknown: auto, cpu, cpu64, opencl, opencl:P.D (platform and device), opencl:NAME or opencl:all is expected", name)
 		}
-	case "opencl":
-		if !colon || which != "" {
-			*n = Backend(s)
-			return nil
+		if slices.Contains(names[:i], name) {
+			return fmt.Errorf("backend %s is named twice", name)
 		}
 	}
-	return fmt.Errorf("backend %q is unknown: auto, cpu, cpu64, opencl, opencl:P.D (platform and device) or opencl:NAME is expected", s)
+	*n = Backend(s)
+	return nil
+}
+
+// Names returns the backends that compute together.
+func (n Backend) Names() []Backend {
+	var names []Backend
+	for _, name := range strings.Split(string(n), ",") {
+		names = append(names, Backend(name))
+	}
+	return names
+}
+
+// Several reports whether it names more than one, or every OpenCL device.
+func (n Backend) Several() bool { return strings.Contains(string(n), ",") || n == AllDevices }
+
+// Shares are how several backends share the rows of a batch, as in "9,7"; "none" leaves that
+// to their speeds.
+type Shares []int
+
+// UnmarshalText parses a list of positive numbers.
+func (h *Shares) UnmarshalText(text []byte) error {
+	*h = nil
+	s := strings.TrimSpace(string(text))
+	if s == "none" {
+		return nil
+	}
+	for _, part := range strings.Split(s, ",") {
+		n, err := count(strings.TrimSpace(part), 1)
+		if err != nil || n > 1000 {
+			return fmt.Errorf("%.80q: a number from 1 to 1000 for each backend is expected, as in 9,7", s)
+		}
+		*h = append(*h, n)
+	}
+	return nil
 }

@@ -15,13 +15,10 @@ func profiled(iterationSeconds float64) int {
 
 // kernelTimes runs some more iterations of a finished run and returns the times of the
 // operations of one; of L-BFGS, whose iterations differ, it evaluates the loss and its gradient
-// instead. A backend without that ability has none. The parameters are set back; the state of
+// instead. Backends without that ability have none. The parameters are set back; the state of
 // the optimizer is lost.
 func (r *run) kernelTimes() (kernels []report.Kernel, err error) {
-	p, ok := r.backend.(network.Profiler)
-	if !ok {
-		return nil, nil
-	}
+	p := r.backends
 	if err := p.StartProfile(); err != nil {
 		return nil, err
 	}

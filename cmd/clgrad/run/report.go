@@ -12,6 +12,7 @@ import (
 	"clgrad/cmd/clgrad/measure"
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
+	"clgrad/cmd/clgrad/share"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 	"clgrad/network/dataset"
@@ -117,6 +118,10 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 		Kernels:    kernels,
 		Command:    r.opts.Command,
 		Config:     string(r.dir.config),
+	}
+	if len(s.Devices) > 0 {
+		page.Settings = append(page.Settings, report.Figure{Name: "rows of each batch", Value: share.Rows(r.plan)})
+		page.Notes = append(page.Notes, "Devices compute at the same time, so the times of their operations are not one behind the other.")
 	}
 	if name, samples := heldOutRows(r.set); r.logits != nil {
 		page.Predictions = &report.Predictions{Of: name, Samples: samples, Logits: r.logits}

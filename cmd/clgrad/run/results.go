@@ -43,6 +43,11 @@ func (r *run) score() error {
 		Optimizer: string(r.Optimizer), LR: float64(r.LR), Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy), Shifts: int(r.Shifts),
 		Seconds: r.seconds, Median: medianIteration(r.times), PeakRSS: measure.PeakMemory(), Recipe: string(r.Name),
 	}
+	if len(r.backends) > 1 {
+		for _, d := range r.plan.Shards {
+			s.Devices = append(s.Devices, deviceRows{d.Backend, d.Device, d.Driver, d.Rows})
+		}
+	}
 	if r.pace.mini() {
 		s.Epochs, s.BatchSize = r.pace.epoch(s.Iterations), int(r.BatchSize)
 	}

@@ -50,6 +50,9 @@ func (r *run) reopen(path string) (err error) {
 	if err := r.Complete(); err != nil {
 		return fmt.Errorf("%s: %w", config, err)
 	}
+	if r.opts.OtherBackend {
+		r.Backend, r.Shares = r.opts.Recipe.Backend, r.opts.Recipe.Shares
+	}
 	d.keep = int(r.KeepCheckpoints)
 	model, damaged := r.finishedModel(path)
 	if more := r.opts.Recipe; (more.Iterations > 0 || more.Epochs > 0) && (more.Iterations != r.Iterations || more.Epochs != r.Epochs) {

@@ -19,6 +19,7 @@ import (
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
+	"clgrad/cmd/clgrad/share"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
@@ -34,9 +35,11 @@ type Options struct {
 	Keep      bool
 	Directory string
 	// Resume is the directory of a run to go on with. Of Recipe, only Iterations and
-	// Epochs matter then, where one of them is given: the run is to have so many.
-	Resume  string
-	NewPlan bool // go on by a plan made anew
+	// Epochs matter then, where one of them is given: the run is to have so many. With
+	// OtherBackend so do Backend and Shares.
+	Resume       string
+	NewPlan      bool // go on by a plan made anew
+	OtherBackend bool // on the Recipe's Backend
 
 	// Patience is how long a directory that another process has is waited for: a
 	// process that was killed has its memory, and its lock, for a moment longer.
@@ -55,8 +58,8 @@ type Options struct {
 	Rows func(r recipe.Recipe, set dataset.Set) (network.Samples, error)
 	// Model loads the model that Recipe.From names.
 	Model func(name recipe.Path) (checkpoint.Model, error)
-	// Start opens the recipe's backend and starts there.
-	Start func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error)
+	// Start opens the recipe's backends and starts there.
+	Start func(r recipe.Recipe, set dataset.Set, l network.Layout) (share.Backends, *network.Trainer, network.Plan, error)
 	// Open opens a backend by its name.
 	Open func(name string) (network.Backend, error)
 }
@@ -70,16 +73,16 @@ type run struct {
 	from *checkpoint.Model // what the run goes on from, nil for the start
 	had  *recipe.Recipe    // the recipe before the run was given more iterations, nil where it was not
 
-	setup   json.RawMessage // what of the recipe decides the model
-	set     dataset.Set
-	layout  network.Layout
-	pace    pace
-	rows    network.Samples  // to be predicted
-	profile *dataset.Profile // of the training set, where it is kept or something is compared with it
-	backend network.Backend
-	trainer *network.Trainer
-	plan    network.Plan
-	info    network.Info
+	setup    json.RawMessage // what of the recipe decides the model
+	set      dataset.Set
+	layout   network.Layout
+	pace     pace
+	rows     network.Samples  // to be predicted
+	profile  *dataset.Profile // of the training set, where it is kept or something is compared with it
+	backends share.Backends
+	trainer  *network.Trainer
+	plan     network.Plan
+	info     network.Info // of all backends
 
 	trace
 	batchRows []int             // of each iteration
@@ -124,7 +127,7 @@ func Train(ctx context.Context, o Options) (err error) {
 	if err := r.start(); err != nil {
 		return err
 	}
-	defer func() { err = errors.Join(err, r.trainer.Close(), r.backend.Close()) }()
+	defer func() { err = errors.Join(err, r.trainer.Close(), r.backends.Close()) }()
 	if r.trace, err = r.dir.open(r.trainer.Done(), r.pace, r.lengthen); err != nil {
 		return err
 	}
@@ -272,12 +275,12 @@ func (r *run) loadInitial() error {
 	return nil
 }
 
-// start opens the backend and makes the trainer: of the recipe, or where a checkpoint
+// start opens the backends and makes the trainer: of the recipe, or where a checkpoint
 // stands, of its plan.
 func (r *run) start() (err error) {
 	switch {
 	case r.from == nil:
-		r.backend, r.trainer, r.plan, err = r.opts.Start(r.Recipe, r.set, r.layout)
+		r.backends, r.trainer, r.plan, err = r.opts.Start(r.Recipe, r.set, r.layout)
 	case r.opts.NewPlan:
 		err = r.startAnew(r.from)
 	default:
@@ -288,10 +291,10 @@ func (r *run) start() (err error) {
 	if err != nil {
 		return err
 	}
-	r.info = r.backend.Info()
+	r.info = r.backends.Info()
 	if r.initial != nil && r.from == nil {
 		if err := r.trainer.SetParameters(r.initial, 0); err != nil {
-			return errors.Join(err, r.trainer.Close(), r.backend.Close())
+			return errors.Join(err, r.trainer.Close(), r.backends.Close())
 		}
 	}
 	return nil
@@ -300,19 +303,42 @@ func (r *run) start() (err error) {
 // startFrom is start on the plan of a checkpoint.
 func (r *run) startFrom(from *checkpoint.Model) (err error) {
 	r.plan = *from.Run.Plan
-	if n := len(r.plan.Shards); n != 1 {
-		return fmt.Errorf("the checkpoint's plan has %d shards where 1 is expected", n)
-	}
 	if batch := r.Batch(r.set.Train.Rows); r.plan.BatchRows > 0 && r.plan.BatchRows != batch {
 		return fmt.Errorf("the checkpoint's plan has batches of %d rows where the configuration has %d", r.plan.BatchRows, batch)
 	}
-	if r.backend, err = r.opts.Open(r.plan.Shards[0].Backend); err != nil {
+	if r.backends, err = r.openPlanned(); err != nil {
 		return err
 	}
-	if r.trainer, err = network.NewTrainer(r.layout, r.set.Train, r.plan, []network.Backend{r.backend}, nil); err != nil {
-		return errors.Join(err, r.backend.Close())
+	if r.trainer, err = network.NewTrainer(r.layout, r.set.Train, r.plan, r.backends, nil); err != nil {
+		return errors.Join(err, r.backends.Close())
+	}
+	if len(r.backends) > 1 {
+		r.opts.Note("rows of each batch: %s, as the run began", share.Rows(r.plan))
 	}
 	return r.restore(from)
+}
+
+// openPlanned opens the backends of the plan's shards. The error names all that are missing.
+func (r *run) openPlanned() (all share.Backends, err error) {
+	if n := len(r.plan.Shards); n < 1 || n > share.Most {
+		return nil, fmt.Errorf("the checkpoint's plan has %d shards where 1 to %d are expected", n, share.Most)
+	}
+	var failed []error
+	for _, s := range r.plan.Shards {
+		b, err := r.opts.Open(s.Backend)
+		if err != nil {
+			if len(r.plan.Shards) > 1 {
+				err = fmt.Errorf("the run needs %s (%s): %w", s.Backend, s.Device, err)
+			}
+			failed = append(failed, err)
+			continue
+		}
+		all = append(all, b)
+	}
+	if err := errors.Join(failed...); err != nil {
+		return nil, errors.Join(err, all.Close())
+	}
+	return all, nil
 }
 
 // restore sets the trainer to what a checkpoint has.
@@ -337,18 +363,23 @@ func (r *run) restore(from *checkpoint.Model) error {
 		err = fmt.Errorf("the checkpoint of iteration %d has no state of %s", done, o)
 	}
 	if err != nil {
-		return errors.Join(err, r.trainer.Close(), r.backend.Close())
+		return errors.Join(err, r.trainer.Close(), r.backends.Close())
 	}
 	return nil
 }
 
 // startAnew is start on a plan made anew, from the parameters of a checkpoint.
 func (r *run) startAnew(from *checkpoint.Model) (err error) {
-	if r.backend, r.trainer, r.plan, err = r.opts.Start(r.Recipe, r.set, r.layout); err != nil {
+	if r.backends, r.trainer, r.plan, err = r.opts.Start(r.Recipe, r.set, r.layout); err != nil {
 		return err
 	}
 	if err := r.restore(from); err != nil {
 		return err
+	}
+	if r.opts.OtherBackend {
+		if err := r.dir.configure(r.Recipe); err != nil {
+			return errors.Join(err, r.trainer.Close(), r.backends.Close())
+		}
 	}
 	r.opts.Note("goes on by a new plan: what comes after iteration %d has other bits than a run that was not interrupted", from.Run.Iterations)
 	return nil

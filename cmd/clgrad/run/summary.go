@@ -10,6 +10,7 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
 	"clgrad/cmd/clgrad/score"
+	"clgrad/cmd/clgrad/share"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 )
@@ -20,6 +21,7 @@ type Summary struct {
 	Summary       bool           `json:"summary"`
 	Backend       string         `json:"backend"`
 	Device        string         `json:"device"`
+	Devices       []deviceRows   `json:"devices,omitempty"`   // of several, in the order of their sums
 	Precision     string         `json:"precision,omitempty"` // of products, where it is reduced
 	Layers        []int          `json:"layers"`
 	Iterations    int            `json:"iterations"`
@@ -54,6 +56,14 @@ type Summary struct {
 	Reference    *compared       `json:"reference,omitempty"`
 	Predictions  string          `json:"predictions,omitempty"` // the file
 	Report       string          `json:"report,omitempty"`      // the file
+}
+
+// deviceRows is one of several devices that share the rows of each batch.
+type deviceRows struct {
+	Backend string `json:"backend"`
+	Device  string `json:"device"`
+	Driver  string `json:"driver"`
+	Rows    int    `json:"rows"` // of a batch
 }
 
 // passed is the iteration at which the training accuracy first reached a share.
@@ -101,6 +111,9 @@ func (r *run) show() error {
 	}
 	if words := optimizerWords(r.Recipe); words != "gd" {
 		fmt.Fprintf(out, "Optimizer: %s, learning rate %g\n", words, s.LR)
+	}
+	if len(s.Devices) > 0 {
+		fmt.Fprintf(out, "Rows of each batch: %s\n", share.Rows(r.plan))
 	}
 	first := "first"
 	if r.pace.byEpoch() {

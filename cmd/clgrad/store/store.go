@@ -1,7 +1,8 @@
 // Package store keeps what is known of each OpenCL device between runs: which
-// tests it has passed, and the tiles that clgrad tune found. Nothing depends on
-// it: whatever is wrong with a file, its content is ignored, the tests are made
-// anew and default tiles are used.
+// tests it has passed, and the tiles that clgrad tune found. Of devices that compute
+// together it keeps how they share the rows. Nothing depends on
+// it: whatever is wrong with a file, its content is ignored, the tests and measurements
+// are made anew and default tiles are used.
 //
 // A device has one file, JSON, in a directory of the user's cache. It holds what
 // it was made for; that of another driver is replaced. The program that writes
@@ -107,24 +108,8 @@ func (s *Store) read() (content, error) {
 }
 
 func (s *Store) load() (content, error) {
-	info, err := os.Stat(s.file)
-	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
-		return content{}, nil
-	}
-	if err != nil {
-		return content{}, err
-	}
-	// To open a pipe, say, could take for ever.
-	if !info.Mode().IsRegular() {
-		return content{}, errors.New("a regular file is expected")
-	}
-	f, err := os.Open(s.file)
-	if err != nil {
-		return content{}, err
-	}
-	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxFile+1))
-	if err != nil {
+	text, err := readFile(s.file)
+	if err != nil || text == nil {
 		return content{}, err
 	}
 	c, err := parse(text, s.device.Identity())
@@ -132,6 +117,27 @@ func (s *Store) load() (content, error) {
 		return content{}, useless{err}
 	}
 	return c, nil
+}
+
+// readFile returns at most a byte more than a file may have, and nil where there is none.
+func readFile(file string) ([]byte, error) {
+	info, err := os.Stat(file)
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, syscall.ENOTDIR) {
+		return nil, nil
+	}
+	if err != nil {
+		return nil, err
+	}
+	// To open a pipe, say, could take for ever.
+	if !info.Mode().IsRegular() {
+		return nil, errors.New("a regular file is expected")
+	}
+	f, err := os.Open(file)
+	if err != nil {
+		return nil, err
+	}
+	defer f.Close()
+	return io.ReadAll(io.LimitReader(f, maxFile+1))
 }
 
 // useless is why the content of a file that could be read is good for nothing.
@@ -259,10 +265,9 @@ func (s *Store) SetTuning(t gpu.Tuning) (file string, err error) {
 // patience is how long the process that is writing is waited for.
 const patience = 10 * time.Second
 
-// locked runs f while no other process writes to the store's directory. A file system
+// locked runs f while no other process writes to the directory of a store. A file system
 // that has no locks is done without.
-func (s *Store) locked(f func() error) (err error) {
-	dir := filepath.Dir(s.file)
+func locked(dir string, f func() error) (err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
@@ -286,7 +291,7 @@ func (s *Store) write(change func(*content)) error {
 	if s.file == "" {
 		return nil
 	}
-	return s.locked(func() error { return s.rewrite(change) })
+	return locked(filepath.Dir(s.file), func() error { return s.rewrite(change) })
 }
 
 func (s *Store) rewrite(change func(*content)) error {
