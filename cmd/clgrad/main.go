@@ -87,6 +87,7 @@ type app struct {
 	screen   bool      // out is a terminal
 	args     []string  // the command line
 	guard    *guard    // see drivers
+	local    int       // number of this process among those of a run on this machine
 }
 
 // drivers returns what stands between the commands and the OpenCL drivers.

@@ -115,7 +115,7 @@ func (c trainCommand) Run(a *app) error {
 			return loadRows(a, name, "", classNames(set.ClassNames, set.Classes), set.Columns)
 		},
 		Model: func(name recipe.Path) (checkpoint.Model, error) { return loadModel(a, name) },
-		Start: func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {
+		Start: func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, run.Trainer, network.Plan, error) {
 			return c.start(a, r, set, l)
 		},
 		Open: func(name string) (network.Backend, error) { return backendName(name).open(a, gpu.Options{}) },
@@ -123,12 +123,15 @@ func (c trainCommand) Run(a *app) error {
 	if a.terminal {
 		o.Progress = a.err
 	}
+	if ok, err := c.inTasks(a, o); ok || err != nil {
+		return err
+	}
 	return run.Train(a, o)
 }
 
 // start opens the backend of a run and starts there. Where auto took a device that has no
 // room for the network, it says so and takes the CPU.
-func (c trainCommand) start(a *app, r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, *network.Trainer, network.Plan, error) {
+func (c trainCommand) start(a *app, r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, run.Trainer, network.Plan, error) {
 	if err := roomForNetwork(l); err != nil {
 		return nil, nil, network.Plan{}, err
 	}

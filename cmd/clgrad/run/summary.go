@@ -20,6 +20,7 @@ type Summary struct {
 	Summary       bool           `json:"summary"`
 	Backend       string         `json:"backend"`
 	Device        string         `json:"device"`
+	Ranks         int            `json:"ranks,omitempty"`     // processes, where there are several; device and memory are rank 0's
 	Precision     string         `json:"precision,omitempty"` // of products, where it is reduced
 	Layers        []int          `json:"layers"`
 	Iterations    int            `json:"iterations"`
