@@ -287,9 +287,12 @@ func failures(err error, is func(error) bool) (left []error) {
 	return []error{err}
 }
 
+// variant is set by the linker where a test builds another program.
+var variant string
+
 // version returns what is known of the program's own version, and what built it.
 func version() string {
-	text := "clgrad"
+	text := "clgrad" + variant
 	if info, ok := debug.ReadBuildInfo(); ok {
 		text += " " + info.Main.Version
 		for _, s := range info.Settings {

@@ -81,21 +81,19 @@ func (c trainCommand) inTasks(a *app, o run.Options) (ok bool, err error) {
 		Propose: m.propose, Open: m.open, Note: a.note, Grace: grace,
 		Notes: func() []string { all := notes; notes = nil; return all },
 	})
-	rank0 := world.Rank() == 0
-	switch {
-	case err == nil && !rank0:
-		err = group.Follow(a)
-		fallthrough
-	case !rank0:
-		if group == nil || err == nil {
-			// What stopped the run, or failed, is rank 0's to say.
-			a.Context = context.Background()
-			a.err = os.Stderr
-			return true, errors.Join(err, m.Close())
+	if world.Rank() > 0 {
+		switch {
+		case group == nil:
+		case err != nil:
+			err = world.Close()
+		default:
+			err = group.Follow(a)
 		}
-		a.Context = context.Background()
-		return true, errors.Join(m.Close(), world.Close())
-	case err != nil:
+		// What the run came to, and what stopped it, is rank 0's to say.
+		a.Context, a.err = context.Background(), os.Stderr
+		return true, errors.Join(err, m.Close())
+	}
+	if err != nil {
 		return true, errors.Join(err, m.Close(), world.Close())
 	}
 	defer func() { err = errors.Join(err, m.Close(), group.End(a)) }()

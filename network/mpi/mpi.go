@@ -120,7 +120,7 @@ func (w *world) call(name string, f func() C.int) (err error) {
 			var text [C.MPI_MAX_ERROR_STRING]C.char
 			var n C.int
 			C.MPI_Error_string(code, &text[0], &n)
-			err = fmt.Errorf("mpi: %s on rank %d (%s): %s", name, w.rank, w.host, C.GoStringN(&text[0], n))
+			err = &Error{name, w.rank, w.host, C.GoStringN(&text[0], n)}
 		}
 		close(done)
 	}

@@ -1,5 +1,7 @@
 package mpi
 
+import "fmt"
+
 // A World is all processes that were started together, as one of them sees it: MPI's, or in
 // tests goroutines. What is exchanged are words of 32 bits. Every process calls the same
 // methods in the same order, from one goroutine at a time. An error is MPI's own: the
@@ -31,4 +33,16 @@ type World interface {
 
 	// Close ends the exchange. Every process has to call it.
 	Close() error
+}
+
+// An Error is one of MPI's own.
+type Error struct {
+	Call string // MPI's name of what failed
+	Rank int    // of this process
+	Host string // its machine
+	Text string
+}
+
+func (e *Error) Error() string {
+	return fmt.Sprintf("mpi: %s on rank %d (%s): %s", e.Call, e.Rank, e.Host, e.Text)
 }

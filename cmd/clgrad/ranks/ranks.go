@@ -429,14 +429,22 @@ func (g *Group) within(ctx context.Context, f func() error) error {
 	go func() { done <- f() }()
 	select {
 	case err := <-done:
-		return err
+		return g.checked(err)
 	case <-ctx.Done():
 	}
 	select {
 	case err := <-done:
-		return err
+		return g.checked(err)
 	case <-time.After(g.opts.Grace):
 		g.lost = ErrNoAnswer
 		return g.lost
 	}
+}
+
+// checked remembers an error of MPI's own: the others are not asked behind it.
+func (g *Group) checked(err error) error {
+	if e := (*mpi.Error)(nil); errors.As(err, &e) {
+		g.lost = err
+	}
+	return err
 }

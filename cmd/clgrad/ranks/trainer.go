@@ -210,14 +210,22 @@ func (t *Trainer) Close() error {
 }
 
 // End ends the other ranks, which is the last thing that rank 0 does with them. Where they do
-// not answer any more nobody is waited for.
+// not answer any more nobody is waited for: the launcher ends them. So it does when it has sent a
+// signal, and the end of MPI is then not waited for either.
 func (g *Group) End(ctx context.Context) error {
-	return g.within(ctx, func() error {
+	if g.lost != nil {
+		return nil
+	}
+	err := g.within(ctx, func() error {
 		if err := g.tellAll(command{Do: toEnd}); err != nil {
 			return err
 		}
 		return g.world.Close()
 	})
+	if errors.Is(err, ErrNoAnswer) {
+		return nil
+	}
+	return err
 }
 
 // Follow is what a rank other than 0 does: what that tells it, until its end. It returns nil
