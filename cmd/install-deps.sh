@@ -4,6 +4,7 @@
 #   opencl      OpenCL headers, the loader, and PoCL where no driver is there
 #   openblas    OpenBLAS
 #   peers       NumPy over OpenBLAS, PyTorch and scikit-learn
+#   mpi         Open MPI
 #   oclgrind    the simulator of make oclgrind
 # Debian and Ubuntu are served by apt-get; elsewhere it says what to install.
 set -eu
@@ -30,6 +31,10 @@ for part in "$@"; do
 		/usr/bin/python3 -c 'import torch' 2>/dev/null || missing="$missing python3-torch"
 		/usr/bin/python3 -c 'import sklearn' 2>/dev/null || missing="$missing python3-sklearn"
 		ls /usr/lib/*/openblas-pthread/libblas.so.3 >/dev/null 2>&1 || missing="$missing libopenblas0-pthread"
+		;;
+	mpi)
+		command -v mpirun >/dev/null 2>&1 || missing="$missing openmpi-bin"
+		pkg-config --exists ompi-c 2>/dev/null || missing="$missing libopenmpi-dev"
 		;;
 	oclgrind)
 		command -v oclgrind >/dev/null 2>&1 || missing="$missing oclgrind"

@@ -52,9 +52,6 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 	if err := checkFeatures(layout, samples); err != nil {
 		return nil, err
 	}
-	if len(backends) != len(plan.Shards) {
-		return nil, fmt.Errorf("plan has %d shards for %d backends", len(plan.Shards), len(backends))
-	}
 	parts, err := plan.parts(samples, layout.Sizes, backends, reducer != nil)
 	if err != nil {
 		return nil, err
@@ -113,29 +110,33 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 // parts checks the plan and returns the function that returns the rows of a shard. samples
 // are all rows or, with partly, perhaps those of the shards with a backend.
 func (p Plan) parts(samples Samples, sizes []int, backends []Backend, partly bool) (func(shard int) Samples, error) {
-	among := ShardPlan{Rows: p.BatchRows}
+	rows := samples.Rows
 	if partly {
-		if err := p.check(sizes, p.Rows); err != nil {
-			return nil, err
+		rows = p.Rows
+	}
+	if err := p.check(sizes, rows); err != nil {
+		return nil, err
+	}
+	if len(backends) != len(p.Shards) {
+		return nil, fmt.Errorf("plan has %d shards for %d backends", len(p.Shards), len(backends))
+	}
+	among := ShardPlan{} // the rows that the shards with a backend are together
+	for i, s := range p.Shards {
+		if backends[i] != nil && among.Rows == 0 {
+			among.First = s.First
 		}
-		own := ShardPlan{}
-		for i, s := range p.Shards {
-			switch {
-			case backends[i] == nil:
-			case own.Rows == 0:
-				own.First, own.Rows = s.First, s.Rows
-			default:
-				own.Rows = s.First + s.Rows - own.First
-			}
+		if backends[i] != nil {
+			among.Rows = s.First + s.Rows - among.First
 		}
-		if n := p.partRows(own); n == samples.Rows && n < p.Rows {
-			return func(i int) Samples { return samples.gather(nil, p.ranges(p.Shards[i], own)) }, nil
-		}
+	}
+	if n := p.partRows(among); n == samples.Rows && n < p.Rows {
+		return func(i int) Samples { return samples.gather(nil, p.ranges(p.Shards[i], among)) }, nil
 	}
 	if err := p.check(sizes, samples.Rows); err != nil {
 		return nil, err
 	}
 	order, err := p.permutation(samples)
+	among = ShardPlan{Rows: p.BatchRows}
 	return func(i int) Samples { return samples.gather(order, p.ranges(p.Shards[i], among)) }, err
 }
 

@@ -10,6 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"clgrad/gpu"
+	"clgrad/network/mpi"
 )
 
 func TestMain(m *testing.M) {
@@ -19,7 +20,7 @@ func TestMain(m *testing.M) {
 // The scripts run clgrad as a process of its own, where a driver can be taken
 // away or broken by the environment. $DATA is a directory of 60 images. The
 // condition opencl asks for a device that can be used, pocl for PoCL's, whose
-// environment variables bring its failures about.
+// environment variables bring its failures about, mpi for a build with MPI.
 func TestScripts(t *testing.T) {
 	data, programs := images(t, 60, 20), t.TempDir()
 	devices, _ := gpu.Devices()
@@ -39,6 +40,8 @@ func TestScripts(t *testing.T) {
 			switch name {
 			case "opencl":
 				return slices.ContainsFunc(devices, func(d gpu.Device) bool { return d.Problem == "" }), nil
+			case "mpi":
+				return mpi.Built() == nil, nil
 			case "pocl":
 				return len(devices) == 1 && devices[0].Problem == "" && devices[0].PlatformName == "Portable Computing Language", nil
 			}

@@ -197,11 +197,13 @@ func (r *Reducer) Join(s network.Status, failed error) (network.Status, error) {
 		return s, r.lose(err)
 	}
 	joined := network.Status{Records: make([]network.Record, len(s.Records)), Next: int(heads[3])}
-	for j := range size {
-		h := heads[header*j:]
-		if h[0] != 0 {
+	for j := range size { // before anything else is looked at, which who failed does not have
+		if heads[header*j] != 0 {
 			return s, r.agree(failed)
 		}
+	}
+	for j := range size {
+		h := heads[header*j:]
 		if int(h[1]) != len(s.Records) {
 			return s, r.lose(fmt.Errorf("mpi: rank %d has %d iterations where rank %d has %d", j, h[1], r.world.Rank(), len(s.Records)))
 		}
