@@ -87,6 +87,7 @@ func TestRanks(t *testing.T) {
 			{"adam", []string{"--iterations", "200", "--log-every", "20", "--batch-size", "70", "--optimizer", "adam"}},
 		} {
 			t.Run(backend+"/"+c.name, func(t *testing.T) {
+				t.Parallel()
 				args := append([]string{"train", "--data", data, "--layers", "12", "--backend", backend, "--json", "--out"}, c.args...)
 				in := func(dir string) []string { return slices.Insert(slices.Clone(args), 9, dir) }
 				one := filepath.Join(t.TempDir(), "run")
@@ -130,6 +131,7 @@ func longTogether(t *testing.T) []string {
 // and how to go on. Gone on with it has the bits of a run that was not killed; with another
 // number of ranks it is refused.
 func TestRankKilled(t *testing.T) {
+	t.Parallel()
 	args := longTogether(t)
 	whole := filepath.Join(t.TempDir(), "whole")
 	goodTogether(t, 2, append(args, whole)...)
@@ -187,6 +189,7 @@ func TestRankKilled(t *testing.T) {
 
 // A signal to mpirun stops all ranks behind the same iteration, which is saved.
 func TestRanksStopped(t *testing.T) {
+	t.Parallel()
 	args := longTogether(t)
 	whole := filepath.Join(t.TempDir(), "whole")
 	goodTogether(t, 2, append(args, whole)...)
@@ -210,6 +213,7 @@ func TestRanksStopped(t *testing.T) {
 
 // A full disk on rank 0 ends all ranks with what it says, and the checkpoints stand.
 func TestRanksFullDisk(t *testing.T) {
+	t.Parallel()
 	dir, err := small(t, "400k")
 	if err != nil {
 		t.Skipf("a file system cannot be mounted here: %v", err)
@@ -235,6 +239,7 @@ func TestRanksFullDisk(t *testing.T) {
 
 // Ranks that do not fit together are told so at the start, in one line of rank 0.
 func TestRanksDiffer(t *testing.T) {
+	t.Parallel()
 	data := write(t, "flowers.csv", flowers(1, 20))
 	other := write(t, "flowers.csv", flowers(2, 20))
 	program, err := exec.LookPath("clgrad")
@@ -323,6 +328,7 @@ func TestRanksDevices(t *testing.T) {
 
 // What goes wrong in the middle ends all ranks, and rank 0 says it once.
 func TestRanksFail(t *testing.T) {
+	t.Parallel()
 	data := write(t, "flowers.csv", flowers(1, 20))
 	args := []string{"train", "--data", data, "--label", "species", "--layers", "5", "--iterations", "50", "--backend", "cpu"}
 	for _, c := range []struct {
