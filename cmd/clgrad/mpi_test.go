@@ -182,8 +182,9 @@ func TestRankKilled(t *testing.T) {
 		t.Errorf("status %d, %s", status, notes)
 	}
 	goodTogether(t, 2, "train", "--resume", run, "--iterations", "4100", "--new-plan")
-	if kept(t, run) != 4100 {
-		t.Errorf("the new plan ends at iteration %d", kept(t, run))
+	m, _, _, err := checkpoint.Newest(run)
+	if err != nil || m.Run.Iterations != 4100 || m.Run.Plan.Ranks() != 2 || m.Run.Plan.Shards[1].Backend != "cpu" {
+		t.Errorf("the new plan ends at %+v, %v", m.Run, err)
 	}
 }
 

@@ -50,7 +50,7 @@ func (c trainCommand) inTasks(a *app, o run.Options) (ok bool, err error) {
 	// this one's memory, which network cards may know.
 	var problem string
 	if c.Resume == "" {
-		if m.opened, err = backendName(c.Backend).open(a, gpu.Options{Precision: c.Precision}); err != nil {
+		if m.opened, err = m.openAs(ranks.Device{}); err != nil {
 			problem = oneLine(err)
 		}
 	}
@@ -100,7 +100,7 @@ func (c trainCommand) inTasks(a *app, o run.Options) (ok bool, err error) {
 	launch := fmt.Sprintf("%s -n %d ", tasks.Launcher, world.Size())
 	o.Ranks = &run.Ranks{Size: world.Size(), Launch: launch, CheckpointTime: checkpointTime,
 		Continue: func(set dataset.Set, l network.Layout, plan network.Plan) (network.Backend, run.Trainer, error) {
-			all, t, _, err := group.Prepare(a, set.Train, plan, true)
+			all, t, err := group.Continue(a, set.Train, plan)
 			if err != nil {
 				return nil, nil, err
 			}
@@ -115,7 +115,11 @@ func (c trainCommand) inTasks(a *app, o run.Options) (ok bool, err error) {
 		if err != nil {
 			return nil, nil, plan, err
 		}
-		all, t, plan, err := group.Prepare(a, set.Train, plan, false)
+		var device ranks.Device
+		if c.Resume != "" { // whose flags say nothing of it
+			device = ranks.Device{Backend: string(r.Backend), Precision: string(r.Precision)}
+		}
+		all, t, plan, err := group.Prepare(a, set.Train, plan, device)
 		if err != nil {
 			return nil, nil, plan, err
 		}
@@ -165,17 +169,25 @@ func (m *member) Close() error {
 	return b.Close()
 }
 
-// open opens a backend by its name.
+// open opens a backend by its name, for a plan that says all else.
 func (m *member) open(name string) (network.Backend, error) {
-	return backendName(name).open(m.a, gpu.Options{Precision: m.c.Precision})
+	return backendName(name).open(m.a, gpu.Options{})
+}
+
+// openAs opens a device, that of the flags where it is none.
+func (m *member) openAs(d ranks.Device) (network.Backend, error) {
+	if d.Backend == "" {
+		d = ranks.Device{Backend: string(m.c.Backend), Precision: string(m.c.Precision)}
+	}
+	return backendName(d.Backend).open(m.a, gpu.Options{Precision: kernels.Precision(d.Precision)})
 }
 
 // propose proposes the shard of this rank.
-func (m *member) propose(sizes []int, part network.Samples, batchRows int) ([]network.Backend, []network.ShardPlan, error) {
+func (m *member) propose(device ranks.Device, sizes []int, part network.Samples, batchRows int) ([]network.Backend, []network.ShardPlan, error) {
 	b := m.opened
 	if m.opened = nil; b == nil {
 		var err error
-		if b, err = m.open(string(m.c.Backend)); err != nil {
+		if b, err = m.openAs(device); err != nil {
 			return nil, nil, err
 		}
 	}

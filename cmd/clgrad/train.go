@@ -35,7 +35,8 @@ func (trainCommand) Help() string {
 		"  clgrad train --batch-size 100 --epochs 5 --optimizer nesterov --schedule cosine\n" +
 		"  clgrad train --optimizer lbfgs --history-size 30 --weight-decay 1e-5\n" +
 		"  clgrad train --batch-size 100 --epochs 50 --optimizer adam --validation 0.1 --early-stopping\n" +
-		"  clgrad train --data flowers.csv --label species --preprocess feature --validation 0.1\n  clgrad train --preprocess standard --backend cpu --json"
+		"  clgrad train --data flowers.csv --label species --preprocess feature --validation 0.1\n  clgrad train --preprocess standard --backend cpu --json\n" +
+		"  mpirun --hostfile hosts -n 16 clgrad train --out run1"
 }
 
 // BeforeResolve has the values of the recipe stand in for the flags that are not

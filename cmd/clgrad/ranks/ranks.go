@@ -43,8 +43,8 @@ type Group struct {
 type Options struct {
 	// Propose opens this rank's backends and proposes shards of a network on part, which are
 	// this rank's rows, batchRows of each batch at most. Their First counts from the
-	// rank's first row of a batch.
-	Propose func(sizes []int, part network.Samples, batchRows int) ([]network.Backend, []network.ShardPlan, error)
+	// rank's first row of a batch. device is what rank 0 gave to Prepare.
+	Propose func(device Device, sizes []int, part network.Samples, batchRows int) ([]network.Backend, []network.ShardPlan, error)
 	// Open opens a backend by its name.
 	Open func(name string) (network.Backend, error)
 	// Notes returns what a user is to be told since the last call, of ranks other than 0.
@@ -54,6 +54,10 @@ type Options struct {
 	// Grace is how long an answer of the others is waited for once this process is to stop.
 	Grace time.Duration
 }
+
+// A Device is what the ranks are to compute on where they were not started with it: that of a
+// run which is gone on with. The zero value is what each was started with.
+type Device struct{ Backend, Precision string }
 
 // ErrNoAnswer reports ranks that are waited for in vain.
 var ErrNoAnswer = errors.New("no answer from the other ranks: one of them may have died")
@@ -159,6 +163,7 @@ const (
 type prepare struct {
 	Plan    network.Plan
 	Whole   bool
+	Device  Device // without a whole plan
 	Scaling network.Scaling
 	Floats  bool
 }
@@ -239,7 +244,7 @@ func (g *Group) join(p prepare, part network.Samples, failed error) (_ *member, 
 	switch {
 	case failed != nil:
 	case !p.Whole:
-		m.backends, r.Shards, failed = g.opts.Propose(p.Plan.Sizes, part, mine.Rows)
+		m.backends, r.Shards, failed = g.opts.Propose(p.Device, p.Plan.Sizes, part, mine.Rows)
 	default:
 		for _, s := range p.Plan.Shards {
 			if s.Rank != rank || failed != nil {

@@ -40,7 +40,7 @@ func points(rows int, floats bool) network.Samples {
 // options are those of a rank with so many backends.
 func options(shards int, note func(string, ...any)) Options {
 	return Options{
-		Propose: func(sizes []int, part network.Samples, batchRows int) (all []network.Backend, plans []network.ShardPlan, err error) {
+		Propose: func(_ Device, sizes []int, part network.Samples, batchRows int) (all []network.Backend, plans []network.ShardPlan, err error) {
 			for i := range shards {
 				b := cpu.New[float32]()
 				first, end := i*batchRows/shards, (i+1)*batchRows/shards
@@ -160,9 +160,7 @@ func TestTrains(t *testing.T) {
 							t.Error(err)
 						}
 					}()
-					o := outline
-					o.Shards = slices.Clone(outline.Shards)
-					_, tr, p, err := g.Prepare(context.Background(), s, o, false)
+					_, tr, p, err := g.Prepare(context.Background(), s, outline, Device{})
 					if err != nil {
 						t.Error(err)
 						return
@@ -215,7 +213,7 @@ func TestTrains(t *testing.T) {
 				}
 				world(t, c.ranks, c.shards, func(g *Group) {
 					defer g.End(context.Background())
-					_, tr, _, err := g.Prepare(context.Background(), s, plan, true)
+					_, tr, err := g.Continue(context.Background(), s, plan)
 					if err == nil {
 						err = errors.Join(tr.SetParameters(half.theta, 17), tr.SetState(half.state))
 					}
@@ -283,7 +281,7 @@ func TestPrepareFails(t *testing.T) {
 		all.Go(func() {
 			o := options(1, t.Logf)
 			if w.Rank() == 2 {
-				o.Propose = func([]int, network.Samples, int) ([]network.Backend, []network.ShardPlan, error) {
+				o.Propose = func(Device, []int, network.Samples, int) ([]network.Backend, []network.ShardPlan, error) {
 					return nil, nil, errors.New("no room")
 				}
 			}
@@ -298,7 +296,7 @@ func TestPrepareFails(t *testing.T) {
 				}
 				return
 			}
-			if _, _, _, err := g.Prepare(context.Background(), s, outline, false); err == nil || err.Error() != "rank 2 (here): no room" {
+			if _, _, _, err := g.Prepare(context.Background(), s, outline, Device{}); err == nil || err.Error() != "rank 2 (here): no room" {
 				t.Error(err)
 			}
 			if err := g.End(context.Background()); err != nil {
@@ -340,7 +338,7 @@ func TestNoAnswer(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, tr, _, err := g.Prepare(ctx, s, outline, false)
+	_, tr, _, err := g.Prepare(ctx, s, outline, Device{})
 	if err != nil {
 		t.Fatal(err)
 	}

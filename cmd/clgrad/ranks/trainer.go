@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -22,15 +23,24 @@ type Trainer struct {
 }
 
 // Prepare has every rank take its rows and makes rank 0's trainer. The plan is an outline
-// with a shard a rank ([network.NewOutline]), or with whole that of a run that is gone on
-// with. It returns the whole plan, and rank 0's backends, which are the caller's to close.
-func (g *Group) Prepare(ctx context.Context, samples network.Samples, plan network.Plan, whole bool) ([]network.Backend, *Trainer, network.Plan, error) {
-	if !whole {
-		for i := range plan.Shards {
-			plan.Shards[i].Rank = i
-		}
+// with a shard a rank ([network.NewOutline]). It returns the whole plan, and rank 0's backends,
+// which are the caller's to close.
+func (g *Group) Prepare(ctx context.Context, samples network.Samples, outline network.Plan, device Device) ([]network.Backend, *Trainer, network.Plan, error) {
+	outline.Shards = slices.Clone(outline.Shards)
+	for i := range outline.Shards {
+		outline.Shards[i].Rank = i
 	}
-	p := prepare{Plan: plan, Whole: whole, Scaling: samples.Scaling, Floats: samples.Floats != nil}
+	return g.prepare(ctx, samples, outline, false, device)
+}
+
+// Continue is Prepare with a whole plan, that of a run which is gone on with.
+func (g *Group) Continue(ctx context.Context, samples network.Samples, plan network.Plan) ([]network.Backend, *Trainer, error) {
+	all, t, _, err := g.prepare(ctx, samples, plan, true, Device{})
+	return all, t, err
+}
+
+func (g *Group) prepare(ctx context.Context, samples network.Samples, plan network.Plan, whole bool, device Device) ([]network.Backend, *Trainer, network.Plan, error) {
+	p := prepare{Plan: plan, Whole: whole, Device: device, Scaling: samples.Scaling, Floats: samples.Floats != nil}
 	p.Plan.Permutation = nil
 	part, err := plan.Part(samples, p.slice(0))
 	if err != nil {
