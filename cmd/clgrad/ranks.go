@@ -23,116 +23,45 @@ import (
 // with it, at any time.
 const checkpointTime = 30 * time.Second
 
-// inTasks runs train as the one of several processes that this is, where a launcher started it.
-// ok is false where it was not, or is the only one.
+// inTasks runs train as the one of several processes that this is, where a launcher started
+// several. ok is false where it did not.
 func (c trainCommand) inTasks(a *app, o run.Options) (ok bool, err error) {
 	tasks := mpi.Started()
-	if tasks.Launcher == "" {
+	if tasks.Size == 1 {
 		return false, nil
 	}
 	if err := mpi.Built(); err != nil {
 		if tasks.Rank > 0 {
 			return true, nil // rank 0 says it
 		}
-		if tasks.Size > 1 {
-			return true, fmt.Errorf("%s started %d tasks (%s) of a program that was %w", tasks.Launcher, tasks.Size, tasks.Variable, err)
-		}
-		return false, nil
+		return true, fmt.Errorf("%s started %d tasks (%s) of a program that was %w", tasks.Launcher, tasks.Size, tasks.Variable, err)
 	}
 	a.local = tasks.Local
-	var notes []string
-	if tasks.Rank > 0 { // rank 0 says it
-		a.err = collector{&notes}
-	}
 	m := member{a: a, c: c}
-	// The device is tested before MPI starts. Tests of a plan, which has to wait for the rows,
-	// run behind it, in processes of their own as ever: Go starts these without a copy of
-	// this one's memory, which network cards may know.
-	var problem string
-	if c.Resume == "" {
-		if m.opened, err = m.openAs(ranks.Device{}); err != nil {
-			problem = oneLine(err)
-		}
+	if tasks.Rank > 0 { // rank 0 says it
+		a.err = collector{&m.notes}
 	}
-	world, err := mpi.Init()
-	if err != nil {
-		return true, errors.Join(err, m.Close())
+	defer func() { err = errors.Join(err, m.Close()) }()
+	world, group, err := m.join(tasks)
+	if world == nil {
+		return true, err
 	}
-	if world.Size() == 1 {
-		if tasks.Size > 1 {
-			return true, errors.Join(fmt.Errorf("%s started %d tasks (%s), of which MPI knows one: the launcher is not that of the MPI that this program was built with (srun may need --mpi=pmix)",
-				tasks.Launcher, tasks.Size, tasks.Variable), m.Close(), world.Close())
-		}
-		return false, errors.Join(m.Close(), world.Close())
+	if err == nil && world.Rank() == 0 {
+		defer func() { err = errors.Join(err, group.End(a)) }()
+		return true, run.Train(a, m.leading(o, group, tasks))
 	}
-	if problem == "" && network.Optimizer(c.Optimizer) == network.LBFGS {
-		problem = fmt.Sprintf("--optimizer %s: one process is expected, these are %d", network.LBFGS, world.Size())
+	if err == nil {
+		err = group.Follow(a)
+	} else if unfit := (*ranks.UnfitError)(nil); errors.As(err, &unfit) && world.Rank() > 0 {
+		err = world.Close() // rank 0 says it
+	} else {
+		err = errors.Join(err, world.Close())
 	}
-	hello := ranks.Hello{Program: version() + ", kernels " + kernels.Digest()[:12], Flags: c.flags(), Notes: notes, Problem: problem}
-	if hello.Host, err = os.Hostname(); err != nil {
-		hello.Host = "unknown"
-	}
-	grace := 500 * time.Millisecond // mpirun kills a second after SIGTERM
-	if tasks.Launcher != "mpirun" {
-		grace = 10 * time.Second
-	}
-	notes = nil
-	group, err := ranks.Join(world, hello, ranks.Options{
-		Propose: m.propose, Open: m.open, Note: a.note, Grace: grace,
-		Notes: func() []string { all := notes; notes = nil; return all },
-	})
 	if world.Rank() > 0 {
-		switch {
-		case group == nil:
-		case err != nil:
-			err = world.Close()
-		default:
-			err = group.Follow(a)
-		}
 		// What the run came to, and what stopped it, is rank 0's to say.
 		a.Context, a.err = context.Background(), os.Stderr
-		return true, errors.Join(err, m.Close())
 	}
-	if err != nil {
-		return true, errors.Join(err, m.Close(), world.Close())
-	}
-	defer func() { err = errors.Join(err, m.Close(), group.End(a)) }()
-	launch := fmt.Sprintf("%s -n %d ", tasks.Launcher, world.Size())
-	o.Ranks = &run.Ranks{Size: world.Size(), Launch: launch, CheckpointTime: checkpointTime,
-		Continue: func(set dataset.Set, l network.Layout, plan network.Plan) (network.Backend, run.Trainer, error) {
-			all, t, err := group.Continue(a, set.Train, plan)
-			if err != nil {
-				return nil, nil, err
-			}
-			return all[0], t, nil
-		}}
-	o.Command, o.Screen = launch+o.Command, false // mpirun gives it a terminal, wherever the output goes
-	o.Start = func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, run.Trainer, network.Plan, error) {
-		if err := roomForNetwork(l); err != nil {
-			return nil, nil, network.Plan{}, err
-		}
-		plan, err := r.Outline(set, l, r.Batch(set.Train.Rows), world.Size())
-		if err != nil {
-			return nil, nil, plan, err
-		}
-		var device ranks.Device
-		if c.Resume != "" { // whose flags say nothing of it
-			device = ranks.Device{Backend: string(r.Backend), Precision: string(r.Precision)}
-		}
-		all, t, plan, err := group.Prepare(a, set.Train, plan, device)
-		if err != nil {
-			return nil, nil, plan, err
-		}
-		theta, err := l.Initial(r.Init, r.Seed)
-		if err == nil {
-			err = t.SetParameters(theta, 0)
-		}
-		if err != nil {
-			return nil, nil, plan, errors.Join(err, t.Close(), all[0].Close())
-		}
-		return all[0], t, plan, nil
-	}
-	return true, run.Train(a, o)
+	return true, err
 }
 
 // flags returns what all ranks have to be started with alike.
@@ -153,11 +82,94 @@ func (c trainCommand) flags() map[string]string {
 	return flags
 }
 
-// A member is what this rank has opened.
+// A member is this rank.
 type member struct {
 	a      *app
 	c      trainCommand
 	opened network.Backend // for its first plan
+	notes  []string        // what a user is to be told
+}
+
+// join starts MPI and meets the other ranks.
+func (m *member) join(tasks mpi.Tasks) (mpi.World, *ranks.Group, error) {
+	// The device is tested before MPI starts. Tests of a plan, which has to wait for the rows,
+	// run behind it, in processes of their own as ever: Go starts these without a copy of
+	// this one's memory, which network cards may know.
+	var problem string
+	if m.c.Resume == "" {
+		var err error
+		if m.opened, err = m.openAs(ranks.Device{}); err != nil {
+			problem = oneLine(err)
+		}
+	}
+	world, err := mpi.Init()
+	if err != nil {
+		return nil, nil, err
+	}
+	switch n := world.Size(); {
+	case n == 1:
+		return world, nil, fmt.Errorf("%s started %d tasks (%s), of which MPI knows one: the launcher is not that of the MPI that this program was built with (srun may need --mpi=pmix)",
+			tasks.Launcher, tasks.Size, tasks.Variable)
+	case problem == "" && network.Optimizer(m.c.Optimizer) == network.LBFGS:
+		problem = fmt.Sprintf("--optimizer %s: one process is expected, these are %d", network.LBFGS, n)
+	}
+	hello := ranks.Hello{Program: version() + ", kernels " + kernels.Digest()[:12], Flags: m.c.flags(), Notes: m.told(), Problem: problem}
+	if hello.Host, err = os.Hostname(); err != nil {
+		hello.Host = "unknown"
+	}
+	grace := 500 * time.Millisecond // mpirun kills a second after SIGTERM
+	if tasks.Launcher != "mpirun" {
+		grace = 10 * time.Second
+	}
+	group, err := ranks.Join(world, hello, ranks.Options{Propose: m.propose, Open: m.open, Note: m.a.note, Notes: m.told, Grace: grace})
+	return world, group, err
+}
+
+// told returns what a user is to be told since the last call.
+func (m *member) told() []string {
+	notes := m.notes
+	m.notes = nil
+	return notes
+}
+
+// leading returns the options of the run that rank 0 is.
+func (m *member) leading(o run.Options, group *ranks.Group, tasks mpi.Tasks) run.Options {
+	launch := fmt.Sprintf("%s -n %d ", tasks.Launcher, group.Size())
+	o.Command, o.Screen = launch+o.Command, false // mpirun gives it a terminal, wherever the output goes
+	o.Ranks = &run.Ranks{Size: group.Size(), Launch: launch, CheckpointTime: checkpointTime,
+		Continue: func(set dataset.Set, l network.Layout, plan network.Plan) (network.Backend, run.Trainer, error) {
+			all, t, err := group.Continue(m.a, set.Train, plan)
+			if err != nil {
+				return nil, nil, err
+			}
+			return all[0], t, nil
+		}}
+	o.Start = func(r recipe.Recipe, set dataset.Set, l network.Layout) (network.Backend, run.Trainer, network.Plan, error) {
+		if err := roomForNetwork(l); err != nil {
+			return nil, nil, network.Plan{}, err
+		}
+		plan, err := r.Outline(set, l, r.Batch(set.Train.Rows), group.Size())
+		if err != nil {
+			return nil, nil, plan, err
+		}
+		var device ranks.Device
+		if m.c.Resume != "" { // whose flags say nothing of it
+			device = ranks.Device{Backend: string(r.Backend), Precision: string(r.Precision)}
+		}
+		all, t, plan, err := group.Prepare(m.a, set.Train, plan, device)
+		if err != nil {
+			return nil, nil, plan, err
+		}
+		theta, err := l.Initial(r.Init, r.Seed)
+		if err == nil {
+			err = t.SetParameters(theta, 0)
+		}
+		if err != nil {
+			return nil, nil, plan, errors.Join(err, t.Close(), all[0].Close())
+		}
+		return all[0], t, plan, nil
+	}
+	return o
 }
 
 // Close closes what no plan has taken.

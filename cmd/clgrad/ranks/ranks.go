@@ -63,7 +63,7 @@ type Device struct{ Backend, Precision string }
 var ErrNoAnswer = errors.New("no answer from the other ranks: one of them may have died")
 
 // Join meets the other ranks. Where they do not fit together, or one of them has a problem, all
-// get the same error, in one line.
+// get the same [UnfitError], in one line.
 func Join(w mpi.World, me Hello, o Options) (*Group, error) {
 	text, err := json.Marshal(me)
 	if err != nil {
@@ -86,11 +86,14 @@ func Join(w mpi.World, me Hello, o Options) (*Group, error) {
 	}
 	for i, h := range all {
 		if err := g.fits(all[0], h, i); err != nil {
-			return g, err
+			return nil, &UnfitError{err}
 		}
 	}
 	return g, nil
 }
+
+// An UnfitError is why ranks do not train together. All of them get it.
+type UnfitError struct{ error }
 
 // tell says on rank 0 what another rank has to say.
 func (g *Group) tell(rank int, notes []string) {

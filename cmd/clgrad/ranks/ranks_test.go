@@ -131,7 +131,7 @@ func (r *result) follow(t *testing.T, tr trainer, to int) {
 }
 
 // Ranks with one backend or two each are one process whose plan has as many shards, to the bit
-// where a rank has one: batches in an epoch's order, short last ones too. A run that goes on on
+// where a rank has one, or is the only one: batches in an epoch's order, short last ones too. A run that goes on on
 // its plan from parameters and state has the same bits.
 func TestTrains(t *testing.T) {
 	for _, floats := range []bool{false, true} {
@@ -144,7 +144,7 @@ func TestTrains(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		for _, c := range []struct{ ranks, shards int }{{2, 1}, {3, 1}, {2, 2}} {
+		for _, c := range []struct{ ranks, shards int }{{1, 1}, {1, 2}, {2, 1}, {3, 1}, {2, 2}} {
 			for _, batchRows := range []int{20, s.Rows} {
 				outline, err := network.NewOutline(l.Sizes, s, batchRows, network.Random, 3, c.ranks)
 				if err != nil {
@@ -200,8 +200,8 @@ func TestTrains(t *testing.T) {
 				want.follow(t, tr, 17)
 				want.follow(t, tr, 40)
 				tr.Close()
-				if equal := want.String() == got.String(); c.shards == 1 && !equal {
-					t.Errorf("%d ranks, batches of %d: %v\nwant %v", c.ranks, batchRows, got, want)
+				if equal := want.String() == got.String(); (c.shards == 1 || c.ranks == 1) && !equal {
+					t.Errorf("%d ranks, batches of %d: loss %v, want %v, or other parameters", c.ranks, batchRows, got.loss, want.loss)
 				}
 				for i, w := range want.iterations {
 					if g := got.iterations[i]; g.Loss < 0.99999*w.Loss || g.Loss > 1.00001*w.Loss || g.Rows != w.Rows || g.Number != w.Number {
@@ -225,7 +225,7 @@ func TestTrains(t *testing.T) {
 					again.follow(t, tr, 40)
 				})
 				if again.String() != got.String() {
-					t.Errorf("%d ranks of %d, batches of %d: gone on with, %v\nwant %v", c.ranks, c.shards, batchRows, again, got)
+					t.Errorf("%d ranks of %d, batches of %d: gone on with, loss %v, want %v, or other parameters", c.ranks, c.shards, batchRows, again.loss, got.loss)
 				}
 			}
 		}

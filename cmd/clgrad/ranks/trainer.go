@@ -42,7 +42,10 @@ func (g *Group) Continue(ctx context.Context, samples network.Samples, plan netw
 func (g *Group) prepare(ctx context.Context, samples network.Samples, plan network.Plan, whole bool, device Device) ([]network.Backend, *Trainer, network.Plan, error) {
 	p := prepare{Plan: plan, Whole: whole, Device: device, Scaling: samples.Scaling, Floats: samples.Floats != nil}
 	p.Plan.Permutation = nil
-	part, err := plan.Part(samples, p.slice(0))
+	part, err := samples, error(nil)
+	if g.Size() > 1 { // else a trainer orders them
+		part, err = plan.Part(samples, p.slice(0))
+	}
 	if err != nil {
 		return nil, nil, plan, err
 	}
