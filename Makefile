@@ -8,7 +8,7 @@ export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
 
 GO ?= go
 
-.PHONY: train test lint build compare portable recipes onnx oclgrind mesa mesa-train ptx faults soak kills fuzz deps openblas-deps openblas-test clean
+.PHONY: train test lint build compare portable recipes onnx oclgrind mesa mesa-train ptx faults soak kills fuzz deps openblas-deps openblas-test mpi-test clean
 
 train: build
 	@bin/clgrad train $(TRAIN)
@@ -131,6 +131,13 @@ openblas-deps: deps
 
 openblas-test: openblas-deps
 	CGO_LDFLAGS=-lopenblas $(GO) test -tags openblas ./cpu
+
+# Training by several processes, which Open MPI's mpirun starts on this machine.
+mpi-test: deps
+	@./cmd/install-deps.sh mpi
+	$(GO) vet -tags mpi ./network/mpi ./cmd/clgrad
+	$(GO) test -tags mpi -count=1 -timeout 10m ./network/mpi ./cmd/clgrad/ranks
+	$(GO) test -tags mpi -count=1 -timeout 10m -run '^TestRank' ./cmd/clgrad
 
 clean:
 	rm -rf bin

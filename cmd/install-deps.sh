@@ -5,6 +5,7 @@
 #   openblas    OpenBLAS
 #   peers       NumPy over OpenBLAS, PyTorch and scikit-learn
 #   onnx        node and npm, for the ONNX Runtime of make onnx
+#   mpi         Open MPI
 #   oclgrind    the simulator of make oclgrind
 # Debian and Ubuntu are served by apt-get; elsewhere it says what to install.
 set -eu
@@ -35,6 +36,10 @@ for part in "$@"; do
 	onnx)
 		command -v node >/dev/null 2>&1 || missing="$missing nodejs"
 		command -v npm >/dev/null 2>&1 || missing="$missing npm"
+		;;
+	mpi)
+		command -v mpirun >/dev/null 2>&1 || missing="$missing openmpi-bin"
+		pkg-config --exists ompi-c 2>/dev/null || missing="$missing libopenmpi-dev"
 		;;
 	oclgrind)
 		command -v oclgrind >/dev/null 2>&1 || missing="$missing oclgrind"

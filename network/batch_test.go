@@ -454,6 +454,13 @@ func TestJoined(t *testing.T) {
 	if !errors.Is(errs[0], errBroken) || !errors.Is(errs[1], errBroken) {
 		t.Errorf("a rank whose device fails: %v", errs)
 	}
+	// It fails as it takes over the parameters, in the middle of a window or at its end.
+	for left := range 12 {
+		deaf := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return &unwritable{x, 1 + left} }}
+		if errs, _ = joined(t, l, s, 100000, 0.2, plain, cpu.New[float64](), deaf); !errors.Is(errs[0], errBroken) || !errors.Is(errs[1], errBroken) {
+			t.Errorf("a rank whose device fails behind an exchange, write %d: %v", left, errs)
+		}
+	}
 	errs, _ = joined(t, l, s, 100000, 0.2, func(i int, _ *network.Trainer) (context.Context, func(network.Iteration) error) {
 		return context.Background(), func(x network.Iteration) error {
 			if i == 1 && x.Number == 40 {
@@ -538,6 +545,19 @@ func TestJoinedEvaluate(t *testing.T) {
 	if _, errs = each(broken); !errors.Is(errs[0], errBroken) || !errors.Is(errs[1], errBroken) {
 		t.Errorf("a rank whose device fails: %v", errs)
 	}
+}
+
+// unwritable is an executor that takes nothing after some writes.
+type unwritable struct {
+	network.Executor
+	left int
+}
+
+func (b *unwritable) Write(dst network.Buffer, offset int, src []float64) error {
+	if b.left--; b.left < 0 {
+		return errBroken
+	}
+	return b.Executor.Write(dst, offset, src)
 }
 
 // crooked is a reducer whose slices do not begin where vectors can be cut.

@@ -67,7 +67,8 @@
 //
 // A [Reducer] does the same for shards in several processes. Each element of θ has one
 // owner, the process that adds its gradient and updates it. What the processes know of
-// the iterations, the wish to stop and failures go through the Reducer too.
+// the iterations, the wish to stop and failures go through the Reducer too. Package mpi has
+// one over MPI.
 //
 // # The same bits every run
 //

@@ -47,6 +47,9 @@ type ShardPlan struct {
 	BlockRows int             `json:"block_rows"` // rows of a block in training
 	ScoreRows int             `json:"score_rows"` // and in scoring and predicting
 	Settings  json.RawMessage `json:"settings"`   // the backend's own choices: kernel variants, splits
+
+	// Rank is the process that has the shard, where several train together (see [Reducer]).
+	Rank int `json:"rank,omitempty"`
 }
 
 // maxScoreRows bounds the rows of a block that need not be those of a batch.
@@ -63,12 +66,31 @@ func NewPlan(sizes []int, s Samples, batchRows int, backends ...Backend) (Plan, 
 // propose. The plan has the order Given where the rule moves no rows of these samples. It
 // has the seed in any case.
 func NewOrderedPlan(sizes []int, s Samples, batchRows int, o Order, seed uint64, backends ...Backend) (Plan, error) {
+	p, err := NewOutline(sizes, s, batchRows, o, seed, len(backends))
+	if err != nil {
+		return Plan{}, err
+	}
+	s = s.gather(p.Permutation, [][2]int{{0, s.Rows}})
+	for i, b := range backends {
+		shard, err := b.Propose(sizes, s, p.Shards[i].Rows)
+		if err != nil {
+			return Plan{}, err
+		}
+		shard.First, shard.Rows = p.Shards[i].First, p.Shards[i].Rows
+		p.Shards[i] = shard
+	}
+	return p, nil
+}
+
+// NewOutline is NewOrderedPlan without backends: of its shards, in equal slices, First and
+// Rows are known.
+func NewOutline(sizes []int, s Samples, batchRows int, o Order, seed uint64, shards int) (Plan, error) {
 	if err := s.Check(0); err != nil {
 		return Plan{}, err
 	}
-	if batchRows < len(backends) || batchRows > s.Rows {
+	if batchRows < shards || batchRows > s.Rows {
 		return Plan{}, fmt.Errorf("batches of %d rows: %d to %d are possible, a row for each device and as many as the data has",
-			batchRows, max(1, len(backends)), s.Rows)
+			batchRows, max(1, shards), s.Rows)
 	}
 	order, err := o.Permutation(s, batchRows, seed)
 	if err != nil {
@@ -78,17 +100,60 @@ func NewOrderedPlan(sizes []int, s Samples, batchRows int, o Order, seed uint64,
 		o = Given
 	}
 	p := Plan{Sizes: sizes, Rows: s.Rows, BatchRows: batchRows, Order: o, OrderDigest: orderDigest(order), Permutation: order, Seed: seed}
-	s = s.gather(order, [][2]int{{0, s.Rows}})
-	for i, b := range backends {
-		first, end := i*batchRows/len(backends), (i+1)*batchRows/len(backends)
-		shard, err := b.Propose(sizes, s, end-first)
-		if err != nil {
-			return Plan{}, err
-		}
-		shard.First, shard.Rows = first, end-first
-		p.Shards = append(p.Shards, shard)
+	for i := range shards {
+		first, end := i*batchRows/shards, (i+1)*batchRows/shards
+		p.Shards = append(p.Shards, ShardPlan{First: first, Rows: end - first})
 	}
 	return p, nil
+}
+
+// Ranks returns the number of processes that the plan is for.
+func (p Plan) Ranks() int {
+	n := 1
+	for _, s := range p.Shards {
+		n = max(n, s.Rank+1)
+	}
+	return n
+}
+
+// Part returns the rows that slice has, of which First and Rows count, in the order in which a
+// shard has them: its slices of all batches, one behind the other. s are all samples.
+func (p Plan) Part(s Samples, slice ShardPlan) (Samples, error) {
+	order, err := p.permutation(s)
+	if err != nil {
+		return Samples{}, err
+	}
+	return s.gather(order, p.ranges(slice, ShardPlan{Rows: p.BatchRows})), nil
+}
+
+// ranges returns where the rows of a shard stand among those of a larger slice, which has its
+// own slices of all batches one behind the other: as first rows and numbers of rows.
+func (p Plan) ranges(s, among ShardPlan) (all [][2]int) {
+	at := 0 // where the batch begins
+	for b := range p.Batches() {
+		from, has := p.slice(among, b)
+		first, n := p.slice(s, b)
+		first += at - from
+		at += has
+		if n == 0 {
+			continue
+		}
+		if last := len(all) - 1; last >= 0 && all[last][0]+all[last][1] == first {
+			all[last][1] += n
+		} else {
+			all = append(all, [2]int{first, n})
+		}
+	}
+	return all
+}
+
+// partRows returns how many rows a slice has of all batches.
+func (p Plan) partRows(s ShardPlan) (rows int) {
+	for b := range p.Batches() {
+		_, n := p.slice(s, b)
+		rows += n
+	}
+	return rows
 }
 
 // permutation returns the order of the rows of samples, nil for the given one.
@@ -159,8 +224,12 @@ func (p Plan) check(sizes []int, rows int) error {
 	if len(p.Shards) == 0 {
 		return errors.New("plan has no shards")
 	}
-	next := 0
+	next, rank := 0, 0
 	for i, s := range p.Shards {
+		if s.Rank != rank && (i == 0 || s.Rank != rank+1) {
+			return fmt.Errorf("plan's shard %d is of rank %d: %d is expected, or the next", i, s.Rank, rank)
+		}
+		rank = s.Rank
 		if s.First != next || s.Rows < 1 || s.Rows > p.BatchRows-next {
 			return fmt.Errorf("plan's shard %d has %d rows of a batch from row %d on: rows from %d on are expected, up to %d",
 				i, s.Rows, s.First, next, p.BatchRows-next)

@@ -49,23 +49,15 @@ func newShard(exec Executor, layout Layout, blockRows, scoreRows int) (_ *shard,
 	return s, nil
 }
 
-// load brings the shard's slices of all batches to its device, of the samples in the
-// given order.
-func (s *shard) load(samples Samples, order []int32, plan Plan, own ShardPlan) (err error) {
+// load brings the shard's slices of all batches to its device. samples are just these
+// ([Plan.Part]).
+func (s *shard) load(samples Samples, plan Plan, own ShardPlan) (err error) {
 	if s.gradient, err = s.exec.NewBuffer(s.layout.Len); err != nil {
 		return fmt.Errorf("gradient: %w", err)
 	}
 	var blocks []int
-	var ranges [][2]int
 	for b := range plan.Batches() {
-		first, n := plan.slice(own, b)
-		if n > 0 {
-			if last := len(ranges) - 1; last >= 0 && ranges[last][0]+ranges[last][1] == first {
-				ranges[last][1] += n
-			} else {
-				ranges = append(ranges, [2]int{first, n})
-			}
-		}
+		_, n := plan.slice(own, b)
 		s.batches = append(s.batches, len(blocks))
 		for ; n > 0; n -= own.BlockRows {
 			blocks = append(blocks, min(n, own.BlockRows))
@@ -73,7 +65,6 @@ func (s *shard) load(samples Samples, order []int32, plan Plan, own ShardPlan) (
 		s.most = max(s.most, len(blocks)-s.batches[b])
 	}
 	s.batches = append(s.batches, len(blocks))
-	samples = samples.gather(order, ranges)
 	if s.input, err = s.exec.Load(samples, blocks); err != nil {
 		return fmt.Errorf("samples: %w", err)
 	}

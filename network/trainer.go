@@ -22,6 +22,9 @@ type Trainer struct {
 	// they are those after iteration done.
 	invalid error
 	state   state
+	// failed is what went wrong behind the last exchange with the other processes: the
+	// next one tells them.
+	failed error
 	// roundoff is the unit roundoff of the shard with the largest.
 	roundoff float64
 	seconds  float64 // of an iteration in the last window; 0 at first
@@ -37,7 +40,8 @@ type Trainer struct {
 // error says so where the order has another digest than the plan. The backends
 // stay the caller's, to be closed after the Trainer. With a reducer that joins this
 // process with others, backends[i] is nil where another process has shard i; nil
-// joins nothing.
+// joins nothing. samples may then be just the rows of the shards that have a backend, as
+// [Plan.Part] returns them of the slice that these shards are together.
 func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, reducer Reducer) (_ *Trainer, err error) {
 	if err := samples.Check(layout.Sizes[len(layout.Sizes)-1]); err != nil {
 		return nil, err
@@ -48,15 +52,9 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 	if err := checkFeatures(layout, samples); err != nil {
 		return nil, err
 	}
-	if err := plan.check(layout.Sizes, samples.Rows); err != nil {
-		return nil, err
-	}
-	order, err := plan.permutation(samples)
+	parts, err := plan.parts(samples, layout.Sizes, backends, reducer != nil)
 	if err != nil {
 		return nil, err
-	}
-	if len(backends) != len(plan.Shards) {
-		return nil, fmt.Errorf("plan has %d shards for %d backends", len(plan.Shards), len(backends))
 	}
 	var own []int // shards of this process
 	roundoff := 0.
@@ -101,12 +99,45 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 			return err
 		}
 		t.shards[i] = s
-		return s.load(samples, order, plan, p)
+		return s.load(parts(own[i]), plan, p)
 	})
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
 	return t, nil
+}
+
+// parts checks the plan and returns the function that returns the rows of a shard. samples
+// are all rows or, with partly, perhaps those of the shards with a backend.
+func (p Plan) parts(samples Samples, sizes []int, backends []Backend, partly bool) (func(shard int) Samples, error) {
+	rows := samples.Rows
+	if partly {
+		rows = p.Rows
+	}
+	if err := p.check(sizes, rows); err != nil {
+		return nil, err
+	}
+	if len(backends) != len(p.Shards) {
+		return nil, fmt.Errorf("plan has %d shards for %d backends", len(p.Shards), len(backends))
+	}
+	among := ShardPlan{} // the rows that the shards with a backend are together
+	for i, s := range p.Shards {
+		if backends[i] != nil && among.Rows == 0 {
+			among.First = s.First
+		}
+		if backends[i] != nil {
+			among.Rows = s.First + s.Rows - among.First
+		}
+	}
+	if n := p.partRows(among); n == samples.Rows && n < p.Rows {
+		return func(i int) Samples { return samples.gather(nil, p.ranges(p.Shards[i], among)) }, nil
+	}
+	if err := p.check(sizes, samples.Rows); err != nil {
+		return nil, err
+	}
+	order, err := p.permutation(samples)
+	among = ShardPlan{Rows: p.BatchRows}
+	return func(i int) Samples { return samples.gather(order, p.ranges(p.Shards[i], among)) }, err
 }
 
 func checkFeatures(layout Layout, s Samples) error {
@@ -170,7 +201,7 @@ func (t *Trainer) SetParameters(theta []float64, done int) error {
 	if done < 0 {
 		return fmt.Errorf("%d iterations done: 0 or more are expected", done)
 	}
-	t.invalid = ErrUnsettled // while shards may differ
+	t.invalid, t.failed = ErrUnsettled, nil // while shards may differ
 	if err := t.resetState("", 0); err != nil {
 		return err
 	}
@@ -293,12 +324,15 @@ func (t *Trainer) step(u Update, b, slot int) error {
 		h.sum, h.theta = make([]float64, t.layout.Len), make([]float64, t.layout.Len)
 	}
 	from, end := t.reducer.Slice(t.layout.Len)
-	failed := t.each(func(i int, s *shard) error {
-		if err := s.batch(b, m, slot); err != nil {
-			return err
-		}
-		return s.exec.Read(s.gradient, 0, h.parts[i])
-	})
+	failed := t.failed
+	if failed == nil {
+		failed = t.each(func(i int, s *shard) error {
+			if err := s.batch(b, m, slot); err != nil {
+				return err
+			}
+			return s.exec.Read(s.gradient, 0, h.parts[i])
+		})
+	}
 	if err := t.reducer.Sum(h.parts, failed, h.sum[from:end]); err != nil {
 		return notUpdated{err}
 	}
@@ -320,13 +354,14 @@ func (t *Trainer) step(u Update, b, slot int) error {
 	if err := t.reducer.Gather(h.theta, failed); err != nil {
 		return err
 	}
-	return t.each(func(i int, s *shard) error {
+	t.failed = t.each(func(i int, s *shard) error {
 		s.stale = true
 		if i == 0 && end-from == t.layout.Len {
 			return nil // it has them all
 		}
 		return s.exec.Write(s.theta, 0, h.theta)
 	})
+	return nil
 }
 
 // notUpdated is why an iteration failed before it changed any parameter.
@@ -336,6 +371,9 @@ func (e notUpdated) Unwrap() error { return e.error }
 
 // read waits for all work and returns the records of a window of batches.
 func (t *Trainer) read(batches []int) (s Status, err error) {
+	if t.failed != nil {
+		return s, t.failed
+	}
 	all := make([]Status, len(t.shards))
 	err = t.each(func(i int, s *shard) (err error) {
 		all[i].Records, all[i].NonFinite, err = s.read(batches)
@@ -446,6 +484,9 @@ func (t *Trainer) Descend(ctx context.Context, d Descent, report func(Iteration)
 	}
 	if t.state.optimizer != d.Rule.Optimizer {
 		if err := t.resetState(d.Rule.Optimizer, t.done); err != nil {
+			if t.reducer != nil && t.done < d.Iterations {
+				t.reducer.Sum(nil, err, nil) // nobody is left waiting for this process
+			}
 			return err
 		}
 	}

@@ -92,6 +92,7 @@ func openBest(a *app, o gpu.Options) (network.Backend, error) {
 		if err != nil {
 			return nil, cmp.Or(failed, errors.Join(err, problem))
 		}
+		d = a.ofRank(devices, d)
 		if failed != nil {
 			a.note("passed over: %s", oneLine(failed))
 		}
@@ -138,6 +139,8 @@ func selectDevice(a *app, which string) (gpu.Device, string, error) {
 	d, why, err := gpu.Select(devices, which)
 	if err != nil {
 		err = errors.Join(err, problem)
+	} else if which == "" {
+		d = a.ofRank(devices, d)
 	}
 	return d, why, err
 }

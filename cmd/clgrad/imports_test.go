@@ -14,6 +14,9 @@ import (
 // gotest is the folder of the only package, beside tests, that needs package testing.
 const gotest = "network/backendtest/gotest"
 
+// mpitest is a folder that only tests use.
+const mpitest = "network/mpi/mpitest"
+
 // allowed says what of this module each folder may import: imports point down
 // only, and backends never see each other.
 var allowed = map[string][]string{
@@ -24,6 +27,8 @@ var allowed = map[string][]string{
 	"network/checkpoint":      {"network", "network/dataset", "network/durable"},
 	"network/checkpoint/onnx": {"network", "network/checkpoint"},
 	"network/backendtest":     {"network"},
+	"network/mpi":             {"network"},
+	mpitest:                   {"network/mpi"},
 	gotest:                    {"network", "network/backendtest"},
 	"cpu":                     {"network"},
 	"gpu":                     {"network", "kernels"},
@@ -35,14 +40,15 @@ var allowed = map[string][]string{
 	"cmd/clgrad/bench":        {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/text", "kernels", "network", "network/dataset"},
 	"cmd/clgrad/compare":      {"cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/text", "network", "network/dataset"},
 	"cmd/clgrad/run":          {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/score", "cmd/clgrad/text", "network", "network/checkpoint", "network/dataset", "network/durable"},
+	"cmd/clgrad/ranks":        {"network", "network/mpi"},
 	"cmd/clgrad/driver":       {},
 	"cmd/clgrad/store":        {"gpu", "network/durable"},
-	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/text", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "cpu", "gpu", "kernels"},
+	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/text", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/mpi", "cpu", "gpu", "kernels"},
 	"cmd/compare":             {"cmd/clgrad/measure"},
 }
 
-// Imports follow the table, C is reached from gpu alone, and only one file there
-// imports the binding. Package testing is imported in one folder, which is not a part of
+// Imports follow the table, C is reached from one file of gpu, which alone imports the binding,
+// and one of network/mpi. Package testing is imported in one folder, which is not a part of
 // the program.
 func TestImports(t *testing.T) {
 	root := filepath.Join("..", "..")
@@ -79,7 +85,7 @@ func TestImports(t *testing.T) {
 			} else if name == "testing" || strings.HasPrefix(name, "testing/") {
 				ok = folder == gotest
 			} else if name == "C" || strings.HasPrefix(name, "github.com/jgillich/go-opencl") {
-				ok = path == "gpu/opencl.go"
+				ok = path == "gpu/opencl.go" || path == "network/mpi/mpi.go" && name == "C"
 			}
 			if !ok {
 				t.Errorf("%s imports %s", path, name)
@@ -103,7 +109,7 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
-	if len(program) < 10 || slices.Contains(program, gotest) {
+	if len(program) < 10 || slices.Contains(program, gotest) || slices.Contains(program, mpitest) {
 		t.Errorf("the program is made of %q", program)
 	}
 }

@@ -91,6 +91,7 @@ type app struct {
 	args     []string                 // the command line
 	guard    *guard                   // see drivers
 	bar      *progressbar.ProgressBar // of reading, nil where none is shown
+	local    int                      // number of this process among those of a run on this machine
 }
 
 // drivers returns what stands between the commands and the OpenCL drivers.
@@ -291,9 +292,12 @@ func failures(err error, is func(error) bool) (left []error) {
 	return []error{err}
 }
 
+// variant is set by the linker where a test builds another program.
+var variant string
+
 // version returns what is known of the program's own version, and what built it.
 func version() string {
-	text := "clgrad"
+	text := "clgrad" + variant
 	if info, ok := debug.ReadBuildInfo(); ok {
 		text += " " + info.Main.Version
 		for _, s := range info.Settings {

@@ -10,6 +10,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"clgrad/gpu"
+	"clgrad/network/mpi"
 )
 
 func TestMain(m *testing.M) {
@@ -20,7 +21,7 @@ func TestMain(m *testing.M) {
 // away or broken by the environment. $DATA is a directory of 60 images, $ARRAYS one of small
 // files of arrays, $TABLES of CSV files, $MODELS of models that PyTorch saved. The condition
 // opencl asks for a device that can be used, pocl for PoCL's, whose environment variables bring
-// its failures about.
+// its failures about, mpi for a build with MPI.
 func TestScripts(t *testing.T) {
 	data, programs := images(t, 60, 20), t.TempDir()
 	tables, err := filepath.Abs(filepath.Join("..", "..", "network", "dataset", "testdata", "tables"))
@@ -55,6 +56,8 @@ func TestScripts(t *testing.T) {
 			switch name {
 			case "opencl":
 				return slices.ContainsFunc(devices, func(d gpu.Device) bool { return d.Problem == "" }), nil
+			case "mpi":
+				return mpi.Built() == nil, nil
 			case "pocl":
 				return len(devices) == 1 && devices[0].Problem == "" && devices[0].PlatformName == "Portable Computing Language", nil
 			}

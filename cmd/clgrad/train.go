@@ -38,7 +38,8 @@ func (trainCommand) Help() string {
 		"  clgrad train --batch-size 100 --epochs 5 --optimizer nesterov --schedule cosine\n" +
 		"  clgrad train --optimizer lbfgs --history-size 30 --weight-decay 1e-5\n" +
 		"  clgrad train --batch-size 100 --epochs 50 --optimizer adam --validation 0.1 --early-stopping\n" +
-		"  clgrad train --data flowers.csv --label species --preprocess feature --validation 0.1\n  clgrad train --preprocess standard --backend cpu --json"
+		"  clgrad train --data flowers.csv --label species --preprocess feature --validation 0.1\n  clgrad train --preprocess standard --backend cpu --json\n" +
+		"  mpirun --hostfile hosts -n 16 clgrad train --out run1"
 }
 
 // BeforeResolve has the values of the recipe stand in for the flags that are not
@@ -128,7 +129,7 @@ func (c trainCommand) Run(a *app) error {
 			return toPredict(rows), err
 		},
 		Model: func(name recipe.Path) (checkpoint.Model, error) { return loadModel(a, name) },
-		Start: func(r recipe.Recipe, set dataset.Set, l network.Layout) (share.Backends, *network.Trainer, network.Plan, error) {
+		Start: func(r recipe.Recipe, set dataset.Set, l network.Layout) (share.Backends, run.Trainer, network.Plan, error) {
 			return c.start(a, r, set, l)
 		},
 		Open: func(name string) (network.Backend, error) { return backendName(name).open(a, gpu.Options{}) },
@@ -136,12 +137,15 @@ func (c trainCommand) Run(a *app) error {
 	if a.terminal {
 		o.Progress = a.err
 	}
+	if ok, err := c.inTasks(a, o); ok || err != nil {
+		return err
+	}
 	return run.Train(a, o)
 }
 
 // start opens the backends of a run and starts there. Where auto took a device that has no
 // room for the network, it says so and takes the CPU.
-func (c trainCommand) start(a *app, r recipe.Recipe, set dataset.Set, l network.Layout) (share.Backends, *network.Trainer, network.Plan, error) {
+func (c trainCommand) start(a *app, r recipe.Recipe, set dataset.Set, l network.Layout) (share.Backends, run.Trainer, network.Plan, error) {
 	if err := roomForNetwork(l); err != nil {
 		return nil, nil, network.Plan{}, err
 	}

@@ -107,6 +107,17 @@ func (s Setup) Start(set dataset.Set, l network.Layout, batchRows int, share fun
 	return t, plan, nil
 }
 
+// Outline returns the outline of the plan of [Setup.Start] for several processes, with a
+// slice for each.
+func (s Setup) Outline(set dataset.Set, l network.Layout, batchRows, processes int) (network.Plan, error) {
+	plan, err := network.NewOutline(l.Sizes, set.Train, batchRows, orderOf(set.Train.Rows, batchRows, processes), s.Seed, processes)
+	if err != nil {
+		return plan, err
+	}
+	plan.Shuffle = plan.Batches() > 1
+	return plan, nil
+}
+
 // decisive is what of a recipe decides a model.
 type decisive struct {
 	Setup

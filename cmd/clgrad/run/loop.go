@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -81,6 +82,7 @@ func (r *run) loop() (err error) {
 				next = r.trainer.Done() + min(next-r.trainer.Done(), n-r.trainer.Done()%n)
 			}
 		}
+		next = min(next, r.trainer.Done()+max(1, r.untilCheckpoint()))
 		if bar != nil && r.pace.byEpoch() {
 			bar.Describe(fmt.Sprintf("epoch %d", 1+r.trainer.Done()/r.pace.batches))
 		}
@@ -130,7 +132,7 @@ func (r *run) loop() (err error) {
 				return errors.Join(stopped, err)
 			}
 		}
-		if r.CheckpointEvery > 0 && next%int(r.CheckpointEvery) == 0 {
+		if r.CheckpointEvery > 0 && next%int(r.CheckpointEvery) == 0 || r.untilCheckpoint() == 0 {
 			if err := r.checkpoint(); err != nil {
 				return errors.Join(stopped, err)
 			}
@@ -140,6 +142,23 @@ func (r *run) loop() (err error) {
 		}
 	}
 	return nil
+}
+
+// untilCheckpoint returns about how many iterations are left until a checkpoint is due by the
+// time, math.MaxInt32 where none ever is.
+func (r *run) untilCheckpoint() int {
+	if r.opts.Ranks == nil || r.dir == nil || r.CheckpointEvery > 0 {
+		return math.MaxInt32
+	}
+	left := r.opts.Ranks.CheckpointTime - time.Since(r.kept)
+	switch n := len(r.times); {
+	case left <= 0:
+		return 0
+	case n == 0:
+		return 1
+	default:
+		return max(1, int(min(left.Seconds()/max(r.times[n-1].Seconds(), 1e-9), math.MaxInt32)))
+	}
 }
 
 // descent is that of the recipe, to an iteration.

@@ -51,6 +51,9 @@ func (r *run) score() error {
 	if r.pace.mini() {
 		s.Epochs, s.BatchSize = r.pace.epoch(s.Iterations), int(r.BatchSize)
 	}
+	if r.opts.Ranks != nil {
+		s.Ranks = r.opts.Ranks.Size
+	}
 	s.Converged, s.converged = string(r.converged), r.convergedWords()
 	r.summarizeStopping()
 	if r.Precision.Reduced() {

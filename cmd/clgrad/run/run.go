@@ -59,9 +59,40 @@ type Options struct {
 	// Model loads the model that Recipe.From names.
 	Model func(name recipe.Path) (checkpoint.Model, error)
 	// Start opens the recipe's backends and starts there.
-	Start func(r recipe.Recipe, set dataset.Set, l network.Layout) (share.Backends, *network.Trainer, network.Plan, error)
+	Start func(r recipe.Recipe, set dataset.Set, l network.Layout) (share.Backends, Trainer, network.Plan, error)
 	// Open opens a backend by its name.
 	Open func(name string) (network.Backend, error)
+
+	// Ranks joins this process with others, of which it is rank 0. nil is a process of its own.
+	Ranks *Ranks
+}
+
+// Ranks are several processes that train together.
+type Ranks struct {
+	Size   int
+	Launch string // what stands before a command line that starts as many
+	// Continue starts on the plan of a run that is gone on with.
+	Continue func(set dataset.Set, l network.Layout, plan network.Plan) (share.Backends, Trainer, error)
+	// CheckpointTime is how long at most nothing is kept, where the recipe has no
+	// CheckpointEvery: a rank that dies takes the others with it.
+	CheckpointTime time.Duration
+}
+
+// A Trainer is a [network.Trainer], or several that train together.
+type Trainer interface {
+	Descend(ctx context.Context, d network.Descent, report func(network.Iteration) error) error
+	Evaluate(gradient []float64) (loss float64, correct int, err error)
+	Score(samples network.Samples) (loss, accuracy float64, err error)
+	ScoreTraining() (loss, accuracy float64, err error)
+	Scorer(samples network.Samples) (*network.Scorer, error)
+	Logits(samples network.Samples) ([]float64, error)
+	Parameters() ([]float64, error)
+	SetParameters(theta []float64, done int) error
+	State() (network.State, error)
+	SetState(s network.State) error
+	Done() int
+	Settled() bool
+	Close() error
 }
 
 // A run is one that is under way, and what it has come to.
@@ -80,7 +111,7 @@ type run struct {
 	rows     network.Samples  // to be predicted
 	profile  *dataset.Profile // of the training set, where it is kept or something is compared with it
 	backends share.Backends
-	trainer  *network.Trainer
+	trainer  Trainer
 	plan     network.Plan
 	info     network.Info // of all backends
 
@@ -88,6 +119,7 @@ type run struct {
 	batchRows []int             // of each iteration
 	best      *checkpoint.Best  // with early stopping, by the loss of the validation set
 	converged network.LBFGSStop // why the run ended before all iterations, "" where it did not
+	kept      time.Time         // when the newest checkpoint was
 	changed   bool              // the state has, since the newest checkpoint, of the same iteration
 	initial   []float64         // parameters to start from, nil where they are drawn
 	done      int               // iterations, once they are all done
@@ -303,8 +335,17 @@ func (r *run) start() (err error) {
 // startFrom is start on the plan of a checkpoint.
 func (r *run) startFrom(from *checkpoint.Model) (err error) {
 	r.plan = *from.Run.Plan
+	if err := r.sameRanks(); err != nil {
+		return err
+	}
 	if batch := r.Batch(r.set.Train.Rows); r.plan.BatchRows > 0 && r.plan.BatchRows != batch {
 		return fmt.Errorf("the checkpoint's plan has batches of %d rows where the configuration has %d", r.plan.BatchRows, batch)
+	}
+	if r.opts.Ranks != nil {
+		if r.backends, r.trainer, err = r.opts.Ranks.Continue(r.set, r.layout, r.plan); err != nil {
+			return err
+		}
+		return r.restore(from)
 	}
 	if r.backends, err = r.openPlanned(); err != nil {
 		return err
@@ -339,6 +380,30 @@ func (r *run) openPlanned() (all share.Backends, err error) {
 		return nil, errors.Join(err, all.Close())
 	}
 	return all, nil
+}
+
+// sameRanks reports a plan of another number of ranks than there are.
+func (r *run) sameRanks() error {
+	had, has := r.plan.Ranks(), 1
+	if r.opts.Ranks != nil {
+		has = r.opts.Ranks.Size
+	}
+	if had == has {
+		return nil
+	}
+	if had == 1 {
+		return fmt.Errorf("the run began as one process, these are %d ranks: it goes on in one", has)
+	}
+	return fmt.Errorf("the run began with %d ranks where there are %d: start it with mpirun -n %d", had, has, had)
+}
+
+// resumeCommand returns the command line that goes on with the run.
+func (r *run) resumeCommand() string {
+	launch := ""
+	if r.opts.Ranks != nil {
+		launch = r.opts.Ranks.Launch
+	}
+	return launch + "clgrad train --resume " + text.ShellWord(r.dir.path)
 }
 
 // restore sets the trainer to what a checkpoint has.
@@ -416,7 +481,7 @@ func (r *run) checkpoint() error {
 	if !r.Rule().Stateful() {
 		m.State = network.State{}
 	}
-	r.changed = false
+	r.changed, r.kept = false, time.Now()
 	return r.dir.checkpoint(m)
 }
 
@@ -439,7 +504,7 @@ func (r *run) model(theta []float64, done int) checkpoint.Model {
 // resumeHint says where a run that did not end well can be gone on with.
 func (r *run) resumeHint(err error) {
 	d, done := r.dir, max(r.done, r.trainer.Done())
-	resume := func() string { return "clgrad train --resume " + text.ShellWord(d.path) }
+	resume := r.resumeCommand
 	var nonFinite *network.NonFiniteError
 	switch {
 	case err == nil:

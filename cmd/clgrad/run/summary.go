@@ -22,6 +22,7 @@ type Summary struct {
 	Backend       string         `json:"backend"`
 	Device        string         `json:"device"`
 	Devices       []deviceRows   `json:"devices,omitempty"`   // of several, in the order of their sums
+	Ranks         int            `json:"ranks,omitempty"`     // processes, where there are several; device and memory are rank 0's
 	Precision     string         `json:"precision,omitempty"` // of products, where it is reduced
 	Layers        []int          `json:"layers"`
 	Iterations    int            `json:"iterations"`
