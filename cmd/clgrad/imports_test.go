@@ -31,12 +31,13 @@ var allowed = map[string][]string{
 	"cmd/clgrad/recipe":   {"kernels", "network", "network/dataset"},
 	"cmd/clgrad/report":   {"cmd/clgrad/text", "network", "network/durable"},
 	"cmd/clgrad/score":    {"cmd/clgrad/report", "network", "network/dataset"},
-	"cmd/clgrad/bench":    {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/text", "kernels", "network", "network/dataset"},
+	"cmd/clgrad/bench":    {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/share", "cmd/clgrad/text", "kernels", "network", "network/dataset"},
 	"cmd/clgrad/compare":  {"cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/text", "network", "network/dataset"},
-	"cmd/clgrad/run":      {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/score", "cmd/clgrad/text", "network", "network/checkpoint", "network/dataset", "network/durable"},
+	"cmd/clgrad/run":      {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "network", "network/checkpoint", "network/dataset", "network/durable"},
+	"cmd/clgrad/share":    {"cmd/clgrad/store", "network"},
 	"cmd/clgrad/driver":   {},
 	"cmd/clgrad/store":    {"gpu", "network/durable"},
-	"cmd/clgrad":          {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/text", "network", "network/backendtest", "network/checkpoint", "network/dataset", "network/durable", "cpu", "gpu", "kernels"},
+	"cmd/clgrad":          {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "network", "network/backendtest", "network/checkpoint", "network/dataset", "network/durable", "cpu", "gpu", "kernels"},
 	"cmd/compare":         {"cmd/clgrad/measure"},
 }
 
