@@ -44,7 +44,7 @@ func blockRows(sizes []int, rows int) int {
 
 // New returns a backend. T is float32, the fall-back, or float64, the reference.
 func New[T Float]() *Backend[T] {
-	return &Backend[T]{memory: memory()}
+	return &Backend[T]{memory: network.HostMemory()}
 }
 
 // errClosed says what of this package is closed.

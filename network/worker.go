@@ -1,6 +1,10 @@
 package network
 
-import "errors"
+import (
+	"errors"
+
+	"clgrad/network/mapped"
+)
 
 // A worker is the goroutine that one backend belongs to.
 type worker chan func()
@@ -15,10 +19,11 @@ func newWorker() worker {
 	return w
 }
 
-// start has the worker run f, and returns what waits for its end.
+// start has the worker run f, and returns what waits for its end. A fault in a mapped file
+// is an error of f.
 func (w worker) start(f func() error) (wait func() error) {
 	done := make(chan error, 1)
-	w <- func() { done <- f() }
+	w <- func() { done <- mapped.Guard(f) }
 	return func() error { return <-done }
 }
 
