@@ -401,11 +401,7 @@ func (st *stream) arrive(sl *slot) error {
 		if r.damaged {
 			r.err = errors.Join(r.err, st.file.Remove())
 		}
-		call := "streamed input"
-		if r.call != "" {
-			call += ": " + r.call
-		}
-		return s.fail(call, r.err)
+		return st.failed(r)
 	}
 	if r.end > 0 && s.profiling {
 		s.took(opUpload, r.start, r.end)
@@ -413,24 +409,39 @@ func (st *stream) arrive(sl *slot) error {
 	return nil
 }
 
+// failed names an upload that failed.
+func (st *stream) failed(r uploaded) error {
+	call := "streamed input"
+	if r.call != "" {
+		call += ": " + r.call
+	}
+	return st.x.e.s.fail(call, r.err)
+}
+
 // end waits for what is under way and ends the goroutine.
-func (st *stream) end() {
+func (st *stream) end() (err error) {
 	if st.uploads == nil {
-		return
+		return nil
 	}
 	close(st.uploads)
 	<-st.ended
 	st.uploads = nil
 	for _, sl := range st.slots {
+		if sl.loading != nil {
+			if r := <-sl.loading; r.err != nil {
+				err = errors.Join(err, st.failed(r))
+			}
+		}
 		st.x.e.s.release(sl.fence)
 		sl.fence, sl.loading, sl.chunk = nil, nil, -1
 	}
 	st.current = nil
+	return err
 }
 
 // free ends the stream, frees its memory and closes its file.
 func (st *stream) free() error {
-	st.end()
+	err := st.end()
 	for _, sl := range st.slots {
 		for _, o := range sl.parts {
 			if o != nil {
@@ -441,15 +452,13 @@ func (st *stream) free() error {
 	if st.queue != nil {
 		st.x.e.s.free(st.queue)
 	}
-	if st.file == nil {
-		return nil
+	if st.file != nil {
+		if e := st.file.Close(); e != nil {
+			err = errors.Join(err, st.x.e.s.fail("close streamed input", e))
+		}
+		st.file = nil
 	}
-	err := st.file.Close()
-	st.file = nil
-	if err != nil {
-		return st.x.e.s.fail("close streamed input", err)
-	}
-	return nil
+	return err
 }
 
 // endStream ends a stream of the session.

@@ -105,8 +105,8 @@ func streamAll(p network.ShardPlan, _ network.Samples) bool {
 	return p.Input == network.StreamedInput
 }
 
-// streaming opens a device so that it streams everything through the files.
-func streaming(d Device, c kernels.Config, files network.Files) (*Backend, error) {
+// openStreaming opens a device so that it streams everything through the files.
+func openStreaming(d Device, c kernels.Config, files network.Files) (*Backend, error) {
 	b, err := Open(d, Options{Untested: true, Files: files, Input: network.StreamedInput})
 	if err != nil {
 		return nil, err
@@ -125,7 +125,7 @@ func TestStreamConformance(t *testing.T) {
 		for _, class := range []kernels.Class{kernels.CPU, kernels.GPU} {
 			c := kernels.Default(class, max(2, d.ComputeUnits), 16)
 			t.Run(d.ID()+"/"+string(class), func(t *testing.T) {
-				gotest.Run(t, func() (network.Backend, error) { return streaming(d, c, &memoryFiles{}) }, backendtest.Quick(), families)
+				gotest.Run(t, func() (network.Backend, error) { return openStreaming(d, c, &memoryFiles{}) }, backendtest.Quick(), families)
 			})
 		}
 	}
@@ -240,7 +240,7 @@ func TestStreamSameBits(t *testing.T) {
 					}
 					files := &memoryFiles{}
 					for run := range 2 {
-						b, err := streaming(d, c.config, files)
+						b, err := openStreaming(d, c.config, files)
 						if err != nil {
 							t.Fatal(err)
 						}
@@ -269,7 +269,7 @@ func TestStreamOverlaps(t *testing.T) {
 	const rows, features = 60000, 784
 	s := digits(rows, features)
 	for _, d := range usableDevices(t) {
-		b, err := streaming(d, kernels.Default(kernels.CPU, max(2, d.ComputeUnits), 16), &memoryFiles{})
+		b, err := openStreaming(d, kernels.Default(kernels.CPU, max(2, d.ComputeUnits), 16), &memoryFiles{})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -276,12 +276,23 @@ func (t *Trainer) batchOf(iteration int) int {
 	return t.order[(iteration-1)%n]
 }
 
+// expectBatches is how many batches streamed input is told of beforehand.
+const expectBatches = 4
+
+// following returns the batches after that of an iteration, to the end of its epoch at most.
+func (t *Trainer) following(iteration int) []int {
+	at := (iteration - 1) % len(t.order)
+	return t.order[at+1 : min(at+1+expectBatches, len(t.order))]
+}
+
 // step enqueues an iteration, to be recorded in a slot of the window: loss and
 // gradient on every shard, the sum of the gradients, and the update.
 func (t *Trainer) step(u Update, b, slot int) error {
 	m := t.plan.batchLen(b)
+	next := t.following(u.Iteration)
 	if t.reducer == nil {
 		return t.each(func(_ int, s *shard) error {
+			s.expect(b, next)
 			return s.step(u, b, m, slot, t.state.vectors(0, t.layout.Len))
 		})
 	}
@@ -294,6 +305,7 @@ func (t *Trainer) step(u Update, b, slot int) error {
 	}
 	from, end := t.reducer.Slice(t.layout.Len)
 	failed := t.each(func(i int, s *shard) error {
+		s.expect(b, next)
 		if err := s.batch(b, m, slot); err != nil {
 			return err
 		}
