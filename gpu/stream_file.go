@@ -14,6 +14,7 @@ import (
 
 	"clgrad/kernels"
 	"clgrad/network"
+	"clgrad/network/mapped"
 )
 
 // The file of a streamed input has the chunks one after the other, each part at a multiple of
@@ -230,6 +231,10 @@ func (f *former) write(key string) (_ network.File, err error) {
 	tail := fileTail{uint64(len(table)), crc32.Checksum(b.Bytes(), castagnoli), fileMagic}
 	binary.Write(&b, binary.LittleEndian, tail)
 	if _, err := file.Write(b.Bytes()); err != nil {
+		return nil, err
+	}
+	// The key is of what was read before.
+	if err := mapped.CheckUnchanged(); err != nil {
 		return nil, err
 	}
 	return file.Commit()

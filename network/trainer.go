@@ -7,6 +7,8 @@ import (
 	"math"
 	"reflect"
 	"time"
+
+	"clgrad/network/mapped"
 )
 
 // A Trainer runs gradient descent of one network over one set of samples. It belongs
@@ -103,6 +105,9 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 		t.shards[i] = s
 		return s.load(samples, order, plan, p)
 	})
+	if err == nil {
+		err = mapped.CheckUnchanged() // while it was read
+	}
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}

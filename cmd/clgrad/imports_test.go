@@ -18,14 +18,16 @@ const gotest = "network/backendtest/gotest"
 // only, and backends never see each other.
 var allowed = map[string][]string{
 	"kernels":             {},
-	"network":             {},
+	"network":             {"network/mapped"},
+	"network/mapped":      {},
+	"network/filecache":   {"network"},
 	"network/durable":     {},
-	"network/dataset":     {"network", "network/durable"},
+	"network/dataset":     {"network", "network/durable", "network/mapped"},
 	"network/checkpoint":  {"network", "network/dataset", "network/durable"},
 	"network/backendtest": {"network"},
 	gotest:                {"network", "network/backendtest"},
-	"cpu":                 {"network"},
-	"gpu":                 {"network", "kernels"},
+	"cpu":                 {"network", "network/mapped"},
+	"gpu":                 {"network", "network/mapped", "kernels"},
 	"cmd/clgrad/measure":  {},
 	"cmd/clgrad/text":     {"network"},
 	"cmd/clgrad/recipe":   {"kernels", "network", "network/dataset"},
@@ -36,7 +38,7 @@ var allowed = map[string][]string{
 	"cmd/clgrad/run":      {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/score", "cmd/clgrad/text", "network", "network/checkpoint", "network/dataset", "network/durable"},
 	"cmd/clgrad/driver":   {},
 	"cmd/clgrad/store":    {"gpu", "network/durable"},
-	"cmd/clgrad":          {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/text", "network", "network/backendtest", "network/checkpoint", "network/dataset", "network/durable", "cpu", "gpu", "kernels"},
+	"cmd/clgrad":          {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/text", "network", "network/backendtest", "network/checkpoint", "network/dataset", "network/durable", "network/filecache", "network/mapped", "cpu", "gpu", "kernels"},
 	"cmd/compare":         {"cmd/clgrad/measure"},
 }
 

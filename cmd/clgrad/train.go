@@ -10,7 +10,6 @@ import (
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/run"
-	"clgrad/cpu"
 	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
@@ -132,14 +131,14 @@ func (c trainCommand) start(a *app, r recipe.Recipe, set dataset.Set, l network.
 	if err := roomForNetwork(l); err != nil {
 		return nil, nil, network.Plan{}, err
 	}
-	b, err := backendName(r.Backend).open(a, gpu.Options{Precision: r.Precision})
+	b, err := backendName(r.Backend).open(a, gpu.Options{Precision: r.Precision, Input: r.Input})
 	if err != nil {
 		return nil, nil, network.Plan{}, err
 	}
 	t, plan, err := r.Start(set, l, r.Batch(set.Train.Rows), b)
 	if failed := (*gpu.Error)(nil); r.Backend == "auto" && !r.Precision.Reduced() && errors.As(err, &failed) {
 		a.note("computing on the CPU instead: %s", oneLine(errors.Join(err, b.Close())))
-		b = cpu.New[float32]()
+		b = newCPU[float32](r.Input)
 		t, plan, err = r.Start(set, l, r.Batch(set.Train.Rows), b)
 	}
 	if err != nil {

@@ -192,6 +192,7 @@ type tableReader struct {
 	place  []int    // of each field among the features; -1 for the label
 	row    []float32
 	values features
+	rows   int // that were added
 	labels labels
 }
 
@@ -429,8 +430,15 @@ func (t *tableReader) add(record []string) error {
 		t.row[t.place[c]] = v
 	}
 	t.values.add(t.row)
-	return nil
+	if t.rows++; t.rows%roomRows != 0 {
+		return nil
+	}
+	// As a slice grows, its old elements and the new ones are held.
+	return roomFor(t.name, 2*uint64(len(t.values.bytes)+4*len(t.values.floats)), "raw IDX files of any size are mapped")
 }
+
+// roomRows is after how many rows it is asked whether there is room for more.
+const roomRows = 1 << 12
 
 // finish returns the table.
 func (t *tableReader) finish(form tableForm) (table, error) {

@@ -60,13 +60,16 @@ func findPart(dir, name string) (string, error) {
 	return "", fs.ErrNotExist
 }
 
-// readFile reads the IDX file at path.
+// readFile reads the IDX file at path, or maps it.
 func readFile(path string) (Array, error) {
 	f, size, err := openRegular(path)
 	if err != nil {
 		return Array{}, err
 	}
 	defer f.Close()
+	if a, ok, err := mapIDX(f, path, size); ok || err != nil {
+		return a, err
+	}
 	return ReadIDX(f, path, size)
 }
 

@@ -57,6 +57,9 @@ func ReadIDX(r io.Reader, name string, size int64) (Array, error) {
 			name, size, times(shape), elements+uint64(header))
 	}
 
+	if err := roomFor(name, elements, "a raw file of any size is mapped (gunzip)"); err != nil {
+		return Array{}, err
+	}
 	data, err := readExactly(u, int(elements), size)
 	if err != nil {
 		return Array{}, u.describe(err)

@@ -57,6 +57,9 @@ func readNPZ(r io.ReaderAt, name string, size int64) (Set, error) {
 			}
 		}
 	}
+	if err := roomFor(name, total, "raw IDX files of any size are mapped"); err != nil {
+		return Set{}, err
+	}
 	var parts [4]part
 	for i, f := range entries {
 		if f == nil {

@@ -16,6 +16,7 @@ import (
 	"strings"
 
 	"clgrad/network"
+	"clgrad/network/mapped"
 )
 
 // A Set is a training set of one kind of samples, with a test set and a
@@ -73,8 +74,15 @@ type Options struct {
 // Load returns a named set, that of a directory of IDX files, or that of a CSV
 // or NPZ file. An error is one line that begins with the name or file it is
 // about.
-func Load(ctx context.Context, name string, o Options) (Set, error) {
-	return library{sets, o}.load(ctx, name)
+//
+// Raw IDX files of 64 MiB and more are mapped into memory (package mapped): they may be larger
+// than it, and are to stay as they are for as long as the set is used.
+func Load(ctx context.Context, name string, o Options) (set Set, err error) {
+	err = mapped.Guard(func() error {
+		set, err = library{sets, o}.load(ctx, name)
+		return err
+	})
+	return set, err
 }
 
 func (l library) load(ctx context.Context, name string) (Set, error) {
