@@ -114,7 +114,7 @@ func (e *executor) Load(s network.Samples, blocks []int) (network.Input, error) 
 
 func (x *input) load(s network.Samples, c kernels.Config) error {
 	x.labelled = s.Labels != nil
-	if x.e.stream.streams(x.e.plan, s) {
+	if streams := x.e.stream.streams; streams != nil && streams(x.e.plan, s) { // a self-test has none
 		return x.loadStream(s, c)
 	}
 	if c.Packed != nil && packable(s) {
