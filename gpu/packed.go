@@ -9,6 +9,7 @@ import (
 
 	"clgrad/kernels"
 	"clgrad/network"
+	"clgrad/network/mapped"
 )
 
 // packedRows holds the input as kernels/packed_register.cl describes it: groups
@@ -142,6 +143,7 @@ func packedDensity(s network.Samples, rows int) float64 {
 	for g := 0; g < groups; g += step {
 		entries += countEntries(s, g*rows, min((g+1)*rows, s.Rows))
 		seen++
+		mapped.Release()
 	}
 	return float64(entries) / (float64(seen) * float64(s.Features))
 }

@@ -106,7 +106,7 @@ func (f *former) key(form string) string {
 		binary.Write(h, binary.LittleEndian, int64(n))
 	}
 	// Rows are hashed in parts, on all cores, and then the parts' digests.
-	const part = 1 << 14
+	const part = 1 << 11
 	sums := make([][sha256.Size]byte, groups(s.Rows, part))
 	parallel(len(sums), func(i int) {
 		h := sha256.New()

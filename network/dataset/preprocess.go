@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"clgrad/network"
+	"clgrad/network/mapped"
 )
 
 // A Preprocess is a method of scaling features. With u a feature value, divided
@@ -145,6 +146,7 @@ func checkFinite(s network.Samples) error {
 		return nil
 	}
 	for i := range s.Rows {
+		releaseBehind(i)
 		for j, v := range s.FloatRow(i) {
 			if v-v != 0 { // NaN for ±Inf and NaN
 				return fmt.Errorf("row %d, column %d is %v where a finite number is expected", i+1, j+1, v)
@@ -154,11 +156,19 @@ func checkFinite(s network.Samples) error {
 	return nil
 }
 
+// releaseBehind gives back the memory of rows of mapped files before row i, now and then.
+func releaseBehind(i int) {
+	if i%256 == 0 {
+		mapped.Release()
+	}
+}
+
 // largest returns the largest absolute raw value.
 func largest(s network.Samples) float64 {
 	if s.Bytes != nil {
 		most := uint8(0)
 		for i := 0; i < s.Rows && most < byteMax; i++ {
+			releaseBehind(i)
 			most = max(most, slices.Max(s.Row(i)))
 		}
 		return float64(most)
@@ -206,6 +216,7 @@ func standardise(s network.Samples, groups int) network.Scaling {
 func byteMoments(s network.Samples, groups int) (mean, deviation []float64) {
 	sum, squares := make([]uint64, s.Features), make([]uint64, s.Features)
 	for i := range s.Rows {
+		releaseBehind(i)
 		for j, b := range s.Row(i) {
 			v := uint64(b)
 			sum[j] += v

@@ -221,7 +221,10 @@ func Digest(shape []int, train, test network.Samples) string {
 		hashEach(h, []uint64{uint64(s.Rows), uint64(s.Features)}, binary.LittleEndian.AppendUint64)
 		if s.Floats == nil {
 			h.Write([]byte("B"))
-			h.Write(s.Bytes)
+			for part := range slices.Chunk(s.Bytes, 1<<20) {
+				h.Write(part)
+				mapped.Release()
+			}
 		} else {
 			h.Write([]byte("F"))
 			hashEach(h, s.Floats, func(b []byte, v float32) []byte {

@@ -2,10 +2,9 @@
 // machine's memory.
 //
 // The content of a [File] is a []byte like any other. Its pages are read from the disk when
-// they are first touched, and are given back to the system a few milliseconds later
-// ([ReleaseEvery]), whoever touched them: a process that walks through a map of any size
-// holds the pages of that time alone. They stay in the system's own cache as long as it
-// has room for them.
+// they are first touched. They count as memory of the process until they are given back: by
+// [Release], which whoever walks through a map calls on the way, and now and then by a goroutine
+// for all others. They stay in the system's own cache as long as that has room for them.
 //
 // # Faults
 //

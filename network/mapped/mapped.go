@@ -7,6 +7,7 @@ import (
 	"os"
 	"runtime/debug"
 	"sync"
+	"sync/atomic"
 	"time"
 	"unsafe"
 )
@@ -44,23 +45,47 @@ func Map(f *os.File, path string) (*File, error) {
 	maps.Lock()
 	defer maps.Unlock()
 	maps.all = append(maps.all, m)
+	exist.Store(true)
 	maps.releasing.Do(func() { go releaseAll() })
 	return m, nil
 }
 
-// ReleaseEvery is how long pages that were touched are held. Two cores touch about 100 MB in that
-// time.
-const ReleaseEvery = 20 * time.Millisecond
+const (
+	// releaseEvery is how long pages that were touched are held by those who call Release. A
+	// page fault brings 16 pages, so that two cores can touch some GB in a second in any order.
+	releaseEvery = 10 * time.Millisecond
+	// backstop is how often pages of others are given back.
+	backstop = 50 * time.Millisecond
+)
 
-// releaseAll gives back the pages of all maps again and again.
+var (
+	began    = time.Now()
+	released atomic.Int64 // when, in nanoseconds from began
+	exist    atomic.Bool  // there are maps
+)
+
+// Release gives back the pages of all maps, unless that was done a moment ago. Where there is no
+// map it does nothing. It may be called often.
+func Release() {
+	if !exist.Load() {
+		return
+	}
+	now, last := int64(time.Since(began)), released.Load()
+	if now-last < int64(releaseEvery) || !released.CompareAndSwap(last, now) {
+		return
+	}
+	maps.Lock()
+	all := maps.all
+	maps.Unlock()
+	for _, m := range all {
+		release(m.Data) // where it fails, pages are held for longer
+	}
+}
+
+// releaseAll gives back pages for those who do not call Release.
 func releaseAll() {
-	for range time.Tick(ReleaseEvery) {
-		maps.Lock()
-		all := maps.all
-		maps.Unlock()
-		for _, m := range all {
-			release(m.Data) // where it fails, pages are held for longer
-		}
+	for range time.Tick(backstop) {
+		Release()
 	}
 }
 
