@@ -12,7 +12,7 @@ import (
 
 // mapFrom is the size in bytes from which on a raw IDX file is mapped, not read: it may be
 // larger than memory. Tests change it.
-var mapFrom int64 = 64 << 20
+var mapFrom int64 = network.StreamBytes
 
 // mapIDX maps a large raw IDX file. ok is false where it is to be read.
 func mapIDX(f *os.File, name string, size int64) (a Array, ok bool, err error) {

@@ -75,7 +75,7 @@ type Options struct {
 // or NPZ file. An error is one line that begins with the name or file it is
 // about.
 //
-// Raw IDX files of 64 MiB and more are mapped into memory (package mapped): they may be larger
+// Raw IDX files of 32 MiB and more are mapped into memory (package mapped): they may be larger
 // than it, and are to stay as they are for as long as the set is used.
 func Load(ctx context.Context, name string, o Options) (set Set, err error) {
 	err = mapped.Guard(func() error {
