@@ -29,7 +29,7 @@ func (x *input[T]) hold(i int) error {
 	x.held = -1
 	x.scale(x.starts[i], x.blocks[i])
 	x.held = i
-	return mapped.CheckUnchanged()
+	return mapped.CheckUnchanged(x.samples.Bytes)
 }
 
 // scale puts n rows of samples into data.

@@ -234,7 +234,7 @@ func (f *former) write(key string) (_ network.File, err error) {
 		return nil, err
 	}
 	// The key is of what was read before.
-	if err := mapped.CheckUnchanged(); err != nil {
+	if err := mapped.CheckUnchanged(f.samples.Bytes); err != nil {
 		return nil, err
 	}
 	return file.Commit()

@@ -106,7 +106,7 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 		return s.load(samples, order, plan, p)
 	})
 	if err == nil {
-		err = mapped.CheckUnchanged() // while it was read
+		err = mapped.CheckUnchanged(samples.Bytes) // while it was read
 	}
 	if err != nil {
 		return nil, errors.Join(err, t.Close())

@@ -57,13 +57,12 @@ func blocks(t *testing.T, cache string) []string {
 // short while it is in use, what was made of it too, and a full disk end a run in one line that names the
 // file.
 func TestStreamedRun(t *testing.T) {
-	data := largeSet(t)
 	for _, backend := range backends(t) {
 		if backend == "cpu64" {
 			continue
 		}
 		t.Run(backend, func(t *testing.T) {
-			cache, root := t.TempDir(), t.TempDir()
+			data, cache, root := largeSet(t), t.TempDir(), t.TempDir()
 			t.Setenv("XDG_CACHE_HOME", cache)
 			args := func(name string, more ...string) []string {
 				return append([]string{"train", "--data", data, "--backend", backend, "--layers", "10", "--lr", "0.01", "--batch-size", "9000", "--checkpoint-every", "1",

@@ -89,17 +89,26 @@ func releaseAll() {
 	}
 }
 
-// CheckUnchanged reports a mapped file that is not what it was, or is gone.
-func CheckUnchanged() error {
-	maps.Lock()
-	all := maps.all
-	maps.Unlock()
-	for _, m := range all {
-		if err := m.unchanged(); err != nil {
-			return err
-		}
+// CheckUnchanged reports a file that is not what it was, or is gone, where data is a part of its
+// map. Of other memory there is nothing to report.
+func CheckUnchanged(data []byte) error {
+	if m, _ := mapOf(uintptr(unsafe.Pointer(unsafe.SliceData(data)))); m != nil {
+		return m.unchanged()
 	}
 	return nil
+}
+
+// mapOf returns the map that an address is in, nil for none, and the address's offset.
+func mapOf(at uintptr) (m *File, offset uintptr) {
+	maps.Lock()
+	defer maps.Unlock()
+	for _, m := range maps.all {
+		start := uintptr(unsafe.Pointer(unsafe.SliceData(m.Data)))
+		if at >= start && at-start < uintptr(len(m.Data)) {
+			return m, at - start
+		}
+	}
+	return nil, 0
 }
 
 // unchanged reports a file at path that is another one, or has other content.
@@ -160,13 +169,9 @@ func faultOf(r any) error {
 	if !ok {
 		return nil
 	}
-	maps.Lock()
-	defer maps.Unlock()
-	for _, m := range maps.all {
-		start := uintptr(unsafe.Pointer(unsafe.SliceData(m.Data)))
-		if at := f.Addr(); at >= start && at-start < uintptr(len(m.Data)) {
-			return fmt.Errorf("%s: cannot be read at byte %d: it was cut short while it was in use, or its disk failed", m.path, at-start)
-		}
+	m, at := mapOf(f.Addr())
+	if m == nil {
+		return nil
 	}
-	return nil
+	return fmt.Errorf("%s: cannot be read at byte %d: it was cut short while it was in use, or its disk failed", m.path, at)
 }
