@@ -15,6 +15,9 @@ type Backend[T Float] struct {
 	used   int64 // bytes of buffers, inputs, scratch memory and probes
 	closed bool
 
+	// Input says where Propose has the input held; "" is network.AutoInput.
+	Input network.InputMode
+
 	profiling bool
 	profile   []network.OperationTime
 	probes    [2][]T // memory of each network.Peak's probe
@@ -44,7 +47,7 @@ func blockRows(sizes []int, rows int) int {
 
 // New returns a backend. T is float32, the fall-back, or float64, the reference.
 func New[T Float]() *Backend[T] {
-	return &Backend[T]{memory: memory()}
+	return &Backend[T]{memory: network.HostMemory()}
 }
 
 // errClosed says what of this package is closed.
@@ -58,6 +61,7 @@ type executor[T Float] struct {
 	ones     []T   // as many as a block has rows
 	made     int64 // bytes of what was made and not closed
 	closed   bool
+	streams  func(network.Samples) bool // what the plan has streamed
 }
 
 // check reports a closed executor or backend.
@@ -142,6 +146,9 @@ func (b *Backend[T]) Propose(sizes []int, s network.Samples, batchRows int) (net
 		return network.ShardPlan{}, err
 	}
 	plan := b.Info().Plan()
+	if b.Input == network.StreamedInput || b.Input != network.ResidentInput && b.memory > 0 && int64(s.Rows)*int64(s.Features)*b.width() > b.memory/2 {
+		plan.Input = network.StreamedInput
+	}
 	plan.Rows, plan.BlockRows, plan.ScoreRows, plan.Settings = batchRows, blockRows(sizes, batchRows), blockRows(sizes, s.Rows), text
 	return plan, nil
 }
@@ -161,7 +168,7 @@ func (b *Backend[T]) Prepare(_ []int, plan network.ShardPlan) (network.Executor,
 	if s.Splits < 1 || s.Splits > 1024 {
 		return nil, fmt.Errorf("cpu: the plan asks for %d splits: 1 to 1024 are possible", s.Splits)
 	}
-	return &executor[T]{Backend: b, settings: s}, nil
+	return &executor[T]{Backend: b, settings: s, streams: plan.Streams}, nil
 }
 
 // Close frees nothing that the collector would not, and refuses further use.

@@ -5,7 +5,6 @@ import (
 	"os"
 	"runtime"
 	"runtime/debug"
-	"strconv"
 	"strings"
 )
 
@@ -16,16 +15,6 @@ func processor() string {
 		return name
 	}
 	return runtime.GOOS + "/" + runtime.GOARCH
-}
-
-// memory returns the host's memory in bytes, 0 where the system does not tell.
-func memory() int64 {
-	kib, _, _ := strings.Cut(procField("/proc/meminfo", "MemTotal"), " ")
-	n, err := strconv.ParseInt(kib, 10, 64)
-	if err != nil {
-		return 0
-	}
-	return n << 10
 }
 
 // procField returns the first value of a "key: value" line of a file, empty

@@ -5,22 +5,51 @@ import (
 	"slices"
 
 	"clgrad/network"
+	"clgrad/network/mapped"
 )
 
 // input holds scaled samples as one dense matrix.
 type input[T Float] struct {
 	owner *executor[T]
 	dense[T]
+	scaled func(i int, dst []float32)
 	labels []int32
 	blocks []int
 	starts []int // the first row of each block
+	// Of a streamed input data holds one block, scaled when it is used.
+	samples *network.Samples // nil where all rows are held
+	held    int              // the block
+}
+
+// hold scales a block of a streamed input, unless it is the one that is held.
+func (x *input[T]) hold(i int) error {
+	if x.samples == nil || x.held == i {
+		return nil
+	}
+	x.held = -1
+	x.scale(x.starts[i], x.blocks[i])
+	x.held = i
+	return mapped.CheckUnchanged(x.samples.Bytes)
+}
+
+// scale puts n rows of samples into data.
+func (x *input[T]) scale(first, n int) {
+	network.Parallel(n, 512, func(lo, hi int) {
+		row := make([]float32, x.cols)
+		for i := lo; i < hi; i++ {
+			x.scaled(first+i, row)
+			for j, v := range row {
+				x.data[i*x.stride+j] = T(v)
+			}
+		}
+	})
 }
 
 func (x *input[T]) Features() int { return x.cols }
 func (x *input[T]) Blocks() []int { return x.blocks }
 func (x *input[T]) Close() error {
 	x.owner.free(len(x.data))
-	x.data, x.labels = nil, nil
+	x.data, x.labels, x.samples = nil, nil, nil
 	return nil
 }
 
@@ -41,10 +70,17 @@ func (e *executor[T]) block(operation string, b network.Block) (dense[T], []int3
 	if x.labels != nil {
 		labels = x.labels[lo : lo+n]
 	}
+	if x.samples != nil {
+		if err := x.hold(b.Index); err != nil {
+			return dense[T]{}, nil, fmt.Errorf("cpu: %s: %w", operation, err)
+		}
+		return x.slice(0, n), labels, nil
+	}
 	return x.slice(lo, lo+n), labels, nil
 }
 
-// Load scales samples into a dense matrix.
+// Load scales samples into a dense matrix, or where the plan has them streamed, each block
+// when it is used.
 func (e *executor[T]) Load(s network.Samples, blocks []int) (network.Input, error) {
 	if err := e.check("load"); err != nil {
 		return nil, err
@@ -56,26 +92,26 @@ func (e *executor[T]) Load(s network.Samples, blocks []int) (network.Input, erro
 	if err != nil {
 		return nil, fmt.Errorf("cpu: load: %w", err)
 	}
-	if err := e.take("input", int64(s.Rows)*int64(s.Features)); err != nil {
+	rows := s.Rows // that are held
+	if e.streams(s) {
+		rows = slices.Max(blocks)
+	}
+	if err := e.take("input", int64(rows)*int64(s.Features)); err != nil {
 		return nil, err
 	}
 	x := &input[T]{
 		owner:  e,
-		dense:  dense[T]{make([]T, s.Rows*s.Features), s.Rows, s.Features, s.Features},
+		dense:  dense[T]{make([]T, rows*s.Features), rows, s.Features, s.Features},
+		scaled: s.ScaledRows(), held: -1,
 		labels: slices.Clone(s.Labels), blocks: slices.Clone(blocks), starts: make([]int, len(blocks)),
 	}
 	for i, n := range blocks[:len(blocks)-1] {
 		x.starts[i+1] = x.starts[i] + n
 	}
-	scaled := s.ScaledRows()
-	network.Parallel(s.Rows, 512, func(lo, hi int) {
-		row := make([]float32, s.Features)
-		for i := lo; i < hi; i++ {
-			scaled(i, row)
-			for j, v := range row {
-				x.data[i*x.stride+j] = T(v)
-			}
-		}
-	})
+	if e.streams(s) {
+		x.samples = &s
+		return x, nil
+	}
+	x.scale(0, rows)
 	return x, nil
 }

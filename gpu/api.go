@@ -10,7 +10,8 @@ import (
 // that imports it; tests put a twin before it that makes chosen calls fail.
 //
 // A handle is what one create call returned. It is released once, with release.
-// Enqueued work runs in order. Calls for one device come from one goroutine.
+// Enqueued work of a queue runs in order. Calls for one device come from one goroutine, and
+// those for the queue of uploads from another one.
 type api interface {
 	// devices lists the devices of all platforms, usable or not.
 	devices() ([]Device, error)
@@ -38,6 +39,15 @@ type api interface {
 	write(queue, buffer handle, offset int, src unsafe.Pointer, bytes int) error
 	read(queue, buffer handle, offset int, dst unsafe.Pointer, bytes int) error
 
+	// mapBuffer returns memory that becomes the first bytes of the buffer with unmap. What
+	// they were is lost. The memory may be written to once the map, or a later one of the same
+	// queue, was waited for: block waits.
+	mapBuffer(queue, buffer handle, bytes int, block bool) (mapping, error)
+	// unmap returns an event where keep is set, as enqueueKernel does.
+	unmap(queue, buffer handle, m mapping, keep bool) (handle, error)
+
+	// wait blocks until the event's command is done, on any queue.
+	wait(event handle) error
 	// times returns when the event's command started and ended, on the device's
 	// clock. The queue has to be profiling.
 	times(event handle) (start, end time.Duration, err error)
@@ -49,3 +59,10 @@ type api interface {
 
 // handle is an OpenCL object of the api that made it.
 type handle any
+
+// A mapping is memory of the host that stands for a buffer. Its event has to be released.
+type mapping struct {
+	memory []byte
+	of     handle
+	event  handle
+}

@@ -29,6 +29,9 @@ type state struct {
 	// isolate is Options.Isolate
 	isolate func(sizes []int, plan network.ShardPlan) (passed []string, err error)
 	note    func(string)
+	files   network.Files     // Options.Files
+	input   network.InputMode // Options.Input
+	stream  streaming
 	closed  bool
 	probe   *executor // of Probe, on first use
 }
@@ -52,6 +55,11 @@ type Options struct {
 	// Note, where not nil, is told in one line of kernels that failed their self-test
 	// and gave way to others.
 	Note func(line string)
+	// Input says where [Backend.Propose] has the input held; "" is [network.AutoInput].
+	Input network.InputMode
+	// Files keep the blocks of streamed inputs, in the form that the device has them. Without
+	// it nothing is streamed.
+	Files network.Files
 	// Untested has plans be proposed and prepared without a self-test: for the
 	// conformance suite, which judges the kernels themselves.
 	Untested bool
@@ -77,7 +85,8 @@ func open(a api, d Device, o Options) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &Backend{state: &state{s: s, config: kernels.Default(d.Class(), d.ComputeUnits, d.lanes()), api: a, passes: o.Passes, isolate: o.Isolate, note: o.Note}}
+	b := &Backend{state: &state{s: s, config: kernels.Default(d.Class(), d.ComputeUnits, d.lanes()), api: a, passes: o.Passes, isolate: o.Isolate, note: o.Note, files: o.Files, input: o.Input,
+		stream: streaming{chunkBytes, slotBytes, network.ShardPlan.Streams}}}
 	if b.passes == nil {
 		b.passes = &process
 	}

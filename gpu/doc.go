@@ -47,6 +47,19 @@
 // a device has the instructions and multiplies integers right; another precision is
 // never replaced by float32.
 //
+// # Streamed input
+//
+// Where a plan says so ([network.StreamedInput]), the rows of an input pass through a few slots of
+// device memory. They stand in a file of [Options].Files in chunks of consecutive blocks, up to 8 MiB,
+// never beyond a batch, each with the very bytes that buffers hold of an input whose rows are all on the device:
+// the kernels and the results are the same. The file is made once for its key: a digest of the samples
+// in their order, the blocks and the form. A chunk's checksum is compared when it is first used.
+//
+// Uploads have a queue and a goroutine of their own. Before a slot is used again it
+// waits for the event of the last launch that used it, maps the slot's buffers, reads the chunk into them, and
+// unmaps them. Meanwhile the device computes with other slots. Profiles have the uploads as an
+// operation of their own, "upload". An input of less than [network.StreamBytes] is held.
+//
 // # Ownership
 //
 // A Backend owns its context, queue, programs and kernels. An executor of
@@ -59,7 +72,8 @@
 // # Concurrency
 //
 // A Backend and all it made belong to one goroutine at a time: the arguments of a kernel
-// and the order of a queue are shared state. Different backends are independent.
+// and the order of a queue are shared state. Uploads alone have their own queue and
+// goroutine. Different backends are independent.
 //
 // # Errors
 //

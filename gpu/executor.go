@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -64,7 +65,7 @@ func (e *executor) Close() error {
 		return nil
 	}
 	e.ended = true
-	err := e.s.finish()
+	err := errors.Join(e.s.endStreams(e), e.s.finish())
 	for _, o := range slices.Backward(slices.Clone(e.s.objects)) {
 		if o.owner == e {
 			e.s.free(o)

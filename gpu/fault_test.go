@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 	"unsafe"
@@ -16,8 +17,16 @@ import (
 // fakeAPI is an api without a device: handles are counted, memory is Go's,
 // kernels do nothing. It shows what the package does with its calls.
 type fakeAPI struct {
+	mu   sync.Mutex // uploads come from a goroutine of their own
 	live map[*fakeHandle]string
 	bad  []string // what no caller may do
+}
+
+// misused notes what no caller may do.
+func (f *fakeAPI) misused(format string, args ...any) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.bad = append(f.bad, fmt.Sprintf(format, args...))
 }
 
 type fakeHandle struct {
@@ -34,6 +43,8 @@ var fakeDevice = Device{
 
 func (f *fakeAPI) make(what string) (handle, error) {
 	h := &fakeHandle{what: what}
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.live[h] = what
 	return h, nil
 }
@@ -41,8 +52,11 @@ func (f *fakeAPI) make(what string) (handle, error) {
 // use notes a handle that was released or is of another kind.
 func (f *fakeAPI) use(h handle, what string) *fakeHandle {
 	mine := h.(*fakeHandle)
-	if f.live[mine] != what {
-		f.bad = append(f.bad, fmt.Sprintf("%s used as %s", mine.what, what))
+	f.mu.Lock()
+	is := f.live[mine]
+	f.mu.Unlock()
+	if is != what {
+		f.misused("%s used as %s", mine.what, what)
 	}
 	return mine
 }
@@ -83,7 +97,7 @@ func (f *fakeAPI) enqueueKernel(q, k handle, global, local []int, keep bool) (ha
 	f.use(k, "kernel")
 	for i := range global {
 		if len(global) != len(local) || global[i] < 1 || global[i]%local[i] != 0 {
-			f.bad = append(f.bad, fmt.Sprintf("global size %v of groups %v", global, local))
+			f.misused("global size %v of groups %v", global, local)
 		}
 	}
 	if keep {
@@ -105,7 +119,7 @@ func (f *fakeAPI) workGroupSize(k handle, d Device) (int, error) {
 func (f *fakeAPI) inside(b handle, offset, bytes int) []byte {
 	m := f.use(b, "buffer").memory
 	if offset < 0 || bytes < 1 || offset+bytes > len(m) {
-		f.bad = append(f.bad, fmt.Sprintf("range %d+%d of %d bytes", offset, bytes, len(m)))
+		f.misused("range %d+%d of %d bytes", offset, bytes, len(m))
 		return nil
 	}
 	return m[offset : offset+bytes]
@@ -120,6 +134,26 @@ func (f *fakeAPI) read(q, b handle, offset int, dst unsafe.Pointer, bytes int) e
 	copy(unsafe.Slice((*byte)(dst), bytes), f.inside(b, offset, bytes))
 	return nil
 }
+func (f *fakeAPI) mapBuffer(q, b handle, bytes int, _ bool) (mapping, error) {
+	f.use(q, "queue")
+	m, _ := f.make("mapping")
+	e, _ := f.make("event")
+	return mapping{f.inside(b, 0, bytes), m, e}, nil
+}
+func (f *fakeAPI) unmap(q, b handle, m mapping, keep bool) (handle, error) {
+	f.use(q, "queue")
+	f.use(b, "buffer")
+	f.use(m.of, "mapping")
+	f.release(m.of)
+	if keep {
+		return f.make("event")
+	}
+	return nil, nil
+}
+func (f *fakeAPI) wait(e handle) error {
+	f.use(e, "event")
+	return nil
+}
 func (f *fakeAPI) times(e handle) (start, end time.Duration, err error) {
 	f.use(e, "event")
 	return 1, 2, nil
@@ -130,10 +164,13 @@ func (f *fakeAPI) finish(q handle) error {
 }
 func (f *fakeAPI) release(h handle) {
 	mine := h.(*fakeHandle)
-	if _, ok := f.live[mine]; !ok {
-		f.bad = append(f.bad, mine.what+" released twice")
-	}
+	f.mu.Lock()
+	_, ok := f.live[mine]
 	delete(f.live, mine)
+	f.mu.Unlock()
+	if !ok {
+		f.misused("%s released twice", mine.what)
+	}
 }
 
 var errInjected = errors.New("injected")
@@ -142,14 +179,19 @@ var errInjected = errors.New("injected")
 // passes all others on.
 type faultyAPI struct {
 	api
+	mu      sync.Mutex
+	failed  string // the call that was made to fail
 	calls   []string
 	kernels []string // that were made
 	fail    int
 }
 
 func (f *faultyAPI) call(name string) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.calls = append(f.calls, name)
 	if len(f.calls) == f.fail {
+		f.failed = name
 		return errInjected
 	}
 	return nil
@@ -228,6 +270,28 @@ func (f *faultyAPI) read(q, b handle, offset int, dst unsafe.Pointer, bytes int)
 	}
 	return f.api.read(q, b, offset, dst, bytes)
 }
+func (f *faultyAPI) mapBuffer(q, b handle, bytes int, block bool) (mapping, error) {
+	if err := f.call("mapBuffer"); err != nil {
+		return mapping{}, err
+	}
+	return f.api.mapBuffer(q, b, bytes, block)
+}
+func (f *faultyAPI) unmap(q, b handle, m mapping, keep bool) (handle, error) {
+	e, err := f.api.unmap(q, b, m, keep) // a driver that fails has let go of the memory
+	if injected := f.call("unmap"); injected != nil {
+		if e != nil {
+			f.api.release(e)
+		}
+		return nil, injected
+	}
+	return e, err
+}
+func (f *faultyAPI) wait(e handle) error {
+	if err := f.call("wait"); err != nil {
+		return err
+	}
+	return f.api.wait(e)
+}
 func (f *faultyAPI) times(e handle) (start, end time.Duration, err error) {
 	if err := f.call("times"); err != nil {
 		return 0, 0, err
@@ -272,10 +336,18 @@ func life(a api, d Device, s network.Samples, profiling bool) error {
 }
 
 // lifeOf is life with programs of another source.
-func lifeOf(a api, d Device, s network.Samples, profiling bool, source func(kernels.Program) string) (err error) {
-	b, err := open(a, d, Options{Untested: true, source: source})
+func lifeOf(a api, d Device, s network.Samples, profiling bool, source func(kernels.Program) string) error {
+	return lifeWith(a, d, s, profiling, Options{Untested: true, source: source})
+}
+
+// lifeWith is life with options. With Files all inputs are streamed.
+func lifeWith(a api, d Device, s network.Samples, profiling bool, o Options) (err error) {
+	b, err := open(a, d, o)
 	if err != nil {
 		return err
+	}
+	if o.Files != nil {
+		b.input, b.stream = network.StreamedInput, streaming{1, 1, streamAll}
 	}
 	defer func() { err = errors.Join(err, b.Close()) }()
 	l, err := network.NewLayout([]int{100, 6, 3})
@@ -326,17 +398,26 @@ func TestEveryCallFailing(t *testing.T) {
 	d.MaxBuffer = 8192 // two blocks of the input a buffer
 	group := d
 	group.Type = "GPU"
-	all := 0
+	all, waited := 0, false
 	for _, c := range []struct {
 		device    Device
 		samples   network.Samples
 		profiling bool
 		steps     bool
+		streamed  bool
 	}{
-		{d, tiny(), false, false}, {d, tinyPacked(), true, true}, {d, tinyShifted(), false, false},
-		{group, tiny(), true, false}, {group, tinyPacked(), false, false}, {group, tinyShifted(), true, false},
+		{d, tiny(), false, false, false}, {d, tinyPacked(), true, true, false}, {d, tinyShifted(), false, false, false},
+		{group, tiny(), true, false, false}, {group, tinyPacked(), false, false, false}, {group, tinyShifted(), true, false, false},
+		{d, tiny(), true, false, true}, {d, tinyPacked(), true, true, true}, {d, tinyShifted(), false, false, true}, {group, tinyPacked(), false, false, true},
 	} {
 		d, profiling := c.device, c.profiling
+		life := func(a api, d Device, s network.Samples, profiling bool) error {
+			o := Options{Untested: true}
+			if c.streamed {
+				o.Files = &memoryFiles{}
+			}
+			return lifeWith(a, d, s, profiling, o)
+		}
 		good := &faultyAPI{api: newFake()}
 		if err := life(good, d, c.samples, profiling); err != nil {
 			t.Fatal(err)
@@ -351,7 +432,7 @@ func TestEveryCallFailing(t *testing.T) {
 			fake := newFake()
 			faulty := &faultyAPI{api: fake, fail: i}
 			err := life(faulty, d, c.samples, profiling)
-			name := good.calls[i-1]
+			name := faulty.failed
 			seen[name] = true
 			if !errors.Is(err, errInjected) || !strings.Contains(err.Error(), "opencl:0.0: ") {
 				t.Fatalf("call %d, %s, failing: error %v", i, name, err)
@@ -374,10 +455,19 @@ func TestEveryCallFailing(t *testing.T) {
 				t.Errorf("%s was never called", name)
 			}
 		}
+		for _, name := range []string{"mapBuffer", "unmap"} {
+			if seen[name] != c.streamed {
+				t.Errorf("streamed %v: %s was called: %v", c.streamed, name, seen[name])
+			}
+		}
+		waited = waited || seen["wait"]
 		all += len(good.calls)
 		t.Logf("%s, profiling %v: %d calls made to fail in turn", d.Type, profiling, len(good.calls))
 	}
 	t.Logf("%d calls in all", all)
+	if !waited {
+		t.Error("no upload waited for launches")
+	}
 }
 
 // A fault that surfaces at a wait names the operations since the last one.

@@ -20,7 +20,9 @@ type input struct {
 	dense          *denseRows  // nil where they are packed
 	affine         *object     // factor and shift of each feature (kernels/affine.cl); nil where scaled values are held
 	shifted        bool        // a shift is not 0
-	labels         *object     // int32, nil where there are none
+	labels         *object     // int32, nil where there are none or they are streamed
+	labelled       bool
+	stream         *stream // nil where all rows are held
 }
 
 func (x *input) Features() int { return x.features }
@@ -30,6 +32,10 @@ func (x *input) Blocks() []int { return x.blocks }
 func (x *input) Affine() bool { return x.affine != nil }
 
 func (x *input) Close() error {
+	var err error
+	if x.stream != nil {
+		err = x.e.s.endStream(x.stream)
+	}
 	if x.labels != nil {
 		x.e.s.free(x.labels)
 	}
@@ -43,7 +49,26 @@ func (x *input) Close() error {
 		x.e.s.free(x.affine)
 	}
 	x.rows = 0 // closed
-	return nil
+	return err
+}
+
+// labelsOf returns the labels of a block, and where they begin.
+func (x *input) labelsOf(block int) (o *object, at int, err error) {
+	if x.stream == nil {
+		return x.labels, x.starts[block], nil
+	}
+	place, err := x.stream.use(block)
+	if err != nil {
+		return nil, 0, err
+	}
+	return place.slot.parts[labelsPart], place.row, nil
+}
+
+// Expect says which blocks come next ([network.StreamedBlocks]).
+func (x *input) Expect(ranges [][2]int) {
+	if x.stream != nil {
+		x.stream.expected = append(x.stream.expected[:0], ranges...)
+	}
 }
 
 // ownInput returns an input that this executor made.
@@ -88,6 +113,10 @@ func (e *executor) Load(s network.Samples, blocks []int) (network.Input, error) 
 }
 
 func (x *input) load(s network.Samples, c kernels.Config) error {
+	x.labelled = s.Labels != nil
+	if streams := x.e.stream.streams; streams != nil && streams(x.e.plan, s) { // a self-test has none
+		return x.loadStream(s, c)
+	}
 	if c.Packed != nil && packable(s) {
 		x.packed = &packedRows{tile: *c.Packed}
 		if err := x.packed.load(x, s); err != nil {
@@ -136,12 +165,19 @@ func (d *denseRows) free(s *session) {
 }
 
 // block returns a block's rows as a matrix operand.
-func (d *denseRows) block(x *input, i int) operand {
-	c := d.chunks[slices.IndexFunc(d.chunks, func(c denseChunk) bool { return i < c.end })]
-	return operand{
-		o: c.o, offset: (x.starts[i] - c.first) * d.stride,
-		rows: x.blocks[i], cols: x.features, stride: d.stride, bytes: d.width == 1,
+func (d *denseRows) block(x *input, i int) (operand, error) {
+	rows := operand{rows: x.blocks[i], cols: x.features, stride: d.stride, bytes: d.width == 1}
+	if x.stream != nil {
+		place, err := x.stream.use(i)
+		if err != nil {
+			return rows, err
+		}
+		rows.o, rows.offset = place.slot.parts[rowsPart], place.row*d.stride
+		return rows, nil
 	}
+	c := d.chunks[slices.IndexFunc(d.chunks, func(c denseChunk) bool { return i < c.end })]
+	rows.o, rows.offset = c.o, (x.starts[i]-c.first)*d.stride
+	return rows, nil
 }
 
 // stagingBytes bounds the host memory that a Load converts rows in.
@@ -154,7 +190,7 @@ func (d *denseRows) load(x *input, samples network.Samples) error {
 		most = int(limit) / rowBytes
 	}
 	staged := min(x.rows, max(1, stagingBytes/rowBytes)) // rows
-	fill := d.filler(samples, staged)
+	fill, memory := d.filler(samples), make([]byte, staged*rowBytes)
 	for block := 0; block < len(x.blocks); {
 		first, rows := x.starts[block], 0
 		for ; block < len(x.blocks) && x.blocks[block] <= most-rows; block++ {
@@ -171,7 +207,8 @@ func (d *denseRows) load(x *input, samples network.Samples) error {
 		d.chunks = append(d.chunks, denseChunk{o, first, block})
 		for done := 0; done < rows; {
 			n := min(rows-done, staged)
-			if err := s.write(o, done*rowBytes, fill(first+done, n), n*rowBytes); err != nil {
+			fill(first+done, n, memory)
+			if err := s.write(o, done*rowBytes, unsafe.Pointer(&memory[0]), n*rowBytes); err != nil {
 				return err
 			}
 			done += n
@@ -180,25 +217,34 @@ func (d *denseRows) load(x *input, samples network.Samples) error {
 	return nil
 }
 
-// filler returns a function that puts n rows, at most as many as given, into memory of
-// its own and returns where. The elements between a row's features and its stride are
-// zero.
-func (d *denseRows) filler(samples network.Samples, most int) func(first, n int) unsafe.Pointer {
+// filler returns a function that puts n rows into memory, as the device has them. The
+// elements between a row's features and its stride are zero.
+func (d *denseRows) filler(samples network.Samples) func(first, n int, memory []byte) {
 	features := samples.Features
 	if d.width == 1 {
-		staging := make([]uint8, most*d.stride)
-		return func(first, n int) unsafe.Pointer {
+		return func(first, n int, memory []byte) {
 			for i := range n {
-				copy(staging[i*d.stride:], samples.Bytes[(first+i)*features:(first+i+1)*features])
+				row := memory[i*d.stride : (i+1)*d.stride]
+				clear(row[copy(row, samples.Row(first+i)):])
 			}
-			return unsafe.Pointer(&staging[0])
 		}
 	}
-	staging, scaled := make([]float32, most*d.stride), samples.ScaledRows()
-	return func(first, n int) unsafe.Pointer {
+	scaled := samples.ScaledRows()
+	return func(first, n int, memory []byte) {
+		to := view[float32](memory)
 		for i := range n {
-			scaled(first+i, staging[i*d.stride:i*d.stride+features])
+			row := to[i*d.stride : (i+1)*d.stride]
+			scaled(first+i, row[:features])
+			clear(row[features:])
 		}
-		return unsafe.Pointer(&staging[0])
 	}
+}
+
+// view returns memory as elements of another type.
+func view[T any](memory []byte) []T {
+	if len(memory) == 0 {
+		return nil
+	}
+	var element T
+	return unsafe.Slice((*T)(unsafe.Pointer(&memory[0])), len(memory)/int(unsafe.Sizeof(element)))
 }

@@ -169,13 +169,23 @@ func (l *launch) run(a *arguments, global ...int) error {
 
 // enqueue enqueues a launch and takes its time where the session is profiling.
 func (s *session) enqueue(l *launch, global []int) error {
-	event, err := s.api.enqueueKernel(s.queue.handle, l.kernel.handle, global, l.local, s.profiling)
+	h, err := s.api.enqueueKernel(s.queue.handle, l.kernel.handle, global, l.local, s.profiling || len(s.streams) > 0)
 	if err != nil {
 		return s.fail(fmt.Sprintf("%s: enqueue %s %v/%v", l.operation, l.name, global, l.local), err)
 	}
 	s.enqueued(l.operation)
+	if h == nil {
+		return nil
+	}
+	e := &event{handle: h}
+	if len(s.streams) > 0 {
+		s.release(s.last)
+		s.last = e
+		e.users++
+	}
 	if s.profiling {
-		s.timed = append(s.timed, timedEvent{l.operation, event})
+		e.users++
+		s.timed = append(s.timed, timedEvent{l.operation, e})
 		if len(s.timed) >= maxTimed {
 			return s.collect()
 		}

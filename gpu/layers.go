@@ -33,9 +33,9 @@ func (e *executor) rows(operation string, r network.Rows) (x operand, in *input,
 		return x, in, err
 	}
 	if in.packed == nil {
-		x = in.dense.block(in, r.Block.Index)
+		x, err = in.dense.block(in, r.Block.Index)
 	}
-	return x, in, nil
+	return x, in, err
 }
 
 // flag is the kernels' argument of a choice.
@@ -249,8 +249,12 @@ func (e *executor) SoftmaxCrossEntropy(zm network.Matrix, y network.Block, m int
 	if err := in.check(network.OpSoftmax); err != nil {
 		return err
 	}
-	if in.labels == nil {
+	if !in.labelled {
 		return e.s.fail("softmax cross-entropy", network.ErrNoLabels)
+	}
+	labels, at, err := in.labelsOf(y.Index)
+	if err != nil {
+		return err
 	}
 	if mine.o.handle == nil {
 		return e.s.fail(network.OpSoftmax+": recorder", network.ErrClosed)
@@ -274,7 +278,7 @@ func (e *executor) SoftmaxCrossEntropy(zm network.Matrix, y network.Block, m int
 	if err != nil {
 		return err
 	}
-	a := e.arguments().ints(z.rows, z.cols).float(1/float64(m)).matrix(z).at(in.labels, in.starts[y.Index]).buffers(part)
+	a := e.arguments().ints(z.rows, z.cols).float(1/float64(m)).matrix(z).at(labels, at).buffers(part)
 	if err := l.run(a, parts); err != nil {
 		return err
 	}

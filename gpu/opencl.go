@@ -266,6 +266,22 @@ func (binding) read(queue, buffer handle, offset int, dst unsafe.Pointer, bytes 
 	return err
 }
 
+func (binding) mapBuffer(queue, buffer handle, bytes int, block bool) (mapping, error) {
+	m, event, err := queue.(*cl.CommandQueue).EnqueueMapBuffer(buffer.(*cl.MemObject), block, cl.MapFlagWriteInvalidateRegion, 0, bytes, nil)
+	kept, err := enqueued(event, err, true)
+	if err != nil {
+		return mapping{}, err
+	}
+	return mapping{unsafe.Slice((*byte)(m.Ptr()), bytes), m, kept}, nil
+}
+
+func (binding) unmap(queue, buffer handle, m mapping, keep bool) (handle, error) {
+	event, err := queue.(*cl.CommandQueue).EnqueueUnmapMemObject(buffer.(*cl.MemObject), m.of.(*cl.MappedMemObject), nil)
+	return enqueued(event, err, keep)
+}
+
+func (binding) wait(event handle) error { return cl.WaitForEvents([]*cl.Event{event.(*cl.Event)}) }
+
 func (binding) times(event handle) (start, end time.Duration, err error) {
 	e := event.(*cl.Event)
 	s, err := e.GetEventProfilingInfo(cl.ProfilingInfoCommandStart)

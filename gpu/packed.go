@@ -9,6 +9,7 @@ import (
 
 	"clgrad/kernels"
 	"clgrad/network"
+	"clgrad/network/mapped"
 )
 
 // packedRows holds the input as kernels/packed_register.cl describes it: groups
@@ -162,6 +163,7 @@ func packedDensity(s network.Samples, rows int) float64 {
 	for g := 0; g < groups; g += step {
 		entries += countEntries(s, g*rows, min((g+1)*rows, s.Rows))
 		seen++
+		mapped.Release()
 	}
 	return float64(entries) / (float64(seen) * float64(s.Features))
 }
@@ -172,16 +174,14 @@ func marks(w uint64) uint64 {
 	return (w&low + low | w) &^ low
 }
 
-// eachEight calls f for eight features at a time that are not 0 in all of rows first …
-// end−1: with the number of the first of them, and marks of those that are not 0.
-func eachEight(s network.Samples, first, end int, f func(j int, marked uint64)) {
-	n := s.Features
-	data := s.Bytes[first*n : end*n]
+// eachEight calls f for eight features at a time that are not 0 in all of the rows: with the
+// number of the first of them, and marks of those that are not 0. n is the number of features.
+func eachEight(rows [][]uint8, n int, f func(j int, marked uint64)) {
 	j := 0
 	for ; j+8 <= n; j += 8 {
 		var w uint64
-		for at := j; at < len(data); at += n {
-			w |= binary.LittleEndian.Uint64(data[at:])
+		for _, row := range rows {
+			w |= binary.LittleEndian.Uint64(row[j:])
 		}
 		if w != 0 {
 			f(j, marks(w))
@@ -189,8 +189,8 @@ func eachEight(s network.Samples, first, end int, f func(j int, marked uint64)) 
 	}
 	var w uint64
 	for k := j; k < n; k++ {
-		for at := k; at < len(data); at += n {
-			w |= uint64(data[at]) << (8 * (k - j))
+		for _, row := range rows {
+			w |= uint64(row[k]) << (8 * (k - j))
 		}
 	}
 	if w != 0 {
@@ -198,10 +198,47 @@ func eachEight(s network.Samples, first, end int, f func(j int, marked uint64)) 
 	}
 }
 
+// rowsOf returns rows first … end−1, in the memory of to.
+func rowsOf(s network.Samples, first, end int, to [][]uint8) [][]uint8 {
+	to = to[:0]
+	for i := first; i < end; i++ {
+		to = append(to, s.Row(i))
+	}
+	return to
+}
+
 // countEntries returns the number of features that are not 0 in all of rows first … end−1.
 func countEntries(s network.Samples, first, end int) (n int) {
-	eachEight(s, first, end, func(_ int, marked uint64) { n += bits.OnesCount64(marked) })
+	var few [16][]uint8
+	eachEight(rowsOf(s, first, end, few[:]), s.Features, func(_ int, marked uint64) { n += bits.OnesCount64(marked) })
 	return n
+}
+
+// countGroups appends the number of entries of each group of r of rows first … end−1.
+func countGroups(s network.Samples, first, end, r int, counts []uint32) []uint32 {
+	for ; first < end; first += r {
+		counts = append(counts, uint32(countEntries(s, first, min(first+r, end))))
+	}
+	return counts
+}
+
+// packRows writes the entries of groups of r of rows first … end−1, those of the first from q on.
+func packRows(s network.Samples, first, end, r, q int, index []uint16, values []uint8) {
+	var few [16][]uint8
+	rows := few[:0]
+	for ; first < end; first += r {
+		rows = rowsOf(s, first, min(first+r, end), rows)
+		eachEight(rows, s.Features, func(j int, marked uint64) {
+			for ; marked != 0; marked &= marked - 1 {
+				feature := j + bits.TrailingZeros64(marked)/8
+				index[q] = uint16(feature)
+				for k, row := range rows {
+					values[q*r+k] = row[feature]
+				}
+				q++
+			}
+		})
+	}
 }
 
 // parallel calls f for 0 … n−1 on all cores.
@@ -220,28 +257,30 @@ func (p *packedRows) free(s *session) {
 	}
 }
 
-// load counts the entries of every group, divides the blocks into chunks that
-// fit, and packs each.
-func (p *packedRows) load(x *input, samples network.Samples) (err error) {
-	s := x.e.s
+// loadTable brings to the device what rows have in common.
+func (p *packedRows) loadTable(x *input, samples network.Samples) (err error) {
 	table, affine := valuesOf(samples)
 	if p.table, err = x.e.buffer("table of scaled bytes", 4*len(table)); err != nil {
 		return err
 	}
-	if err := s.write(p.table, 0, unsafe.Pointer(&table[0]), 4*len(table)); err != nil {
+	if err := x.e.s.write(p.table, 0, unsafe.Pointer(&table[0]), 4*len(table)); err != nil {
 		return err
 	}
-	if err := x.setAffine(affine); err != nil {
+	return x.setAffine(affine)
+}
+
+// load counts the entries of every group, divides the blocks into chunks that
+// fit, and packs each.
+func (p *packedRows) load(x *input, samples network.Samples) (err error) {
+	s := x.e.s
+	if err := p.loadTable(x, samples); err != nil {
 		return err
 	}
 
 	r := p.tile.ItemRows
 	counts := make([][]uint32, len(x.blocks)) // entries of each group of each block
 	parallel(len(x.blocks), func(i int) {
-		first, end := x.starts[i], x.starts[i]+x.blocks[i]
-		for ; first < end; first += r {
-			counts[i] = append(counts[i], uint32(countEntries(samples, first, min(first+r, end))))
-		}
+		counts[i] = countGroups(samples, x.starts[i], x.starts[i]+x.blocks[i], r, nil)
 	})
 	// starts of the chunk at hand, and the block that it begins with.
 	starts, from := []uint32{0}, 0
@@ -308,21 +347,7 @@ func (p *packedRows) pack(x *input, samples network.Samples, from, end int, star
 		clear(values)
 		parallel(last-first, func(i int) {
 			block := first + i
-			q := place(block) - at
-			rows := x.starts[block] + x.blocks[block]
-			for row := x.starts[block]; row < rows; row += r {
-				end := min(row+r, rows)
-				eachEight(samples, row, end, func(j int, marked uint64) {
-					for ; marked != 0; marked &= marked - 1 {
-						feature := j + bits.TrailingZeros64(marked)/8
-						index[q] = uint16(feature)
-						for k := row; k < end; k++ {
-							values[q*r+k-row] = samples.Bytes[k*x.features+feature]
-						}
-						q++
-					}
-				})
-			}
+			packRows(samples, x.starts[block], x.starts[block]+x.blocks[block], r, place(block)-at, index, values)
 		})
 		if n == 0 {
 			return nil
@@ -359,9 +384,19 @@ func grown[T any](v []T, n int) []T {
 }
 
 // add adds the kernel arguments of a block.
-func (p *packedRows) add(a *arguments, block int) {
+func (p *packedRows) add(a *arguments, x *input, block int) error {
+	if x.stream != nil {
+		place, err := x.stream.use(block)
+		if err != nil {
+			return err
+		}
+		parts := place.slot.parts
+		a.at(parts[startsPart], place.group).buffers(parts[entriesPart], parts[valuesPart], p.table)
+		return nil
+	}
 	c := p.chunks[p.chunkOf[block]]
 	a.at(c.starts, p.groupOf[block]).buffers(c.index, c.values, p.table)
+	return nil
 }
 
 // launch returns a launch of the packed variant.
@@ -382,7 +417,9 @@ func (e *executor) forwardPacked(x *input, block int, w, bias operand, act netwo
 		return err
 	}
 	a := e.arguments().ints(h.rows, cols, relu(act))
-	x.packed.add(a, block)
+	if err := x.packed.add(a, x, block); err != nil {
+		return err
+	}
 	return l.run(a.matrix(w).at(bias.o, bias.offset).matrix(h), groups(h.rows, tile.ItemRows), cols/tile.ItemCols)
 }
 
@@ -399,7 +436,9 @@ func (e *executor) weightGradientPacked(x *input, block int, dz operand, add boo
 		return err
 	}
 	a := e.arguments().ints(rows, n, cols)
-	x.packed.add(a, block)
+	if err := x.packed.add(a, x, block); err != nil {
+		return err
+	}
 	if err := l.run(a.matrix(dz).buffers(part), splits, cols/tile.ItemCols); err != nil {
 		return err
 	}

@@ -125,8 +125,32 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 		plan.ScoreRows = wholeGroups(plan.ScoreRows, s.Rows, c.Packed.ItemRows)
 	}
 	c.Bytes = c.Bytes && separable(s)
+	if b.streamed(c, s) {
+		plan.Input = network.StreamedInput
+	}
 	c.Shifted = (c.Packed != nil || c.Bytes) && shifted(s, c.Packed != nil)
 	return plan, c
+}
+
+// streamed reports whether an input is to be streamed: where it is asked for, or there is
+// not room for it beside what else is needed, a quarter of the memory, or half of it where
+// other programs have it too.
+func (b *Backend) streamed(c kernels.Config, s network.Samples) bool {
+	d := b.s.device
+	switch {
+	case b.files == nil || b.input == network.ResidentInput:
+		return false
+	case b.input == network.StreamedInput:
+		return true
+	}
+	room := d.Memory - d.Memory/4
+	if d.SharesMemory || d.Class() == kernels.CPU {
+		room = d.Memory / 2
+		if host := network.HostMemory(); host > 0 {
+			room = min(room, host/2)
+		}
+	}
+	return room > 0 && inputBytes(c, s, c.Step != nil) > room
 }
 
 // wholeGroups returns a number of rows of a block, at most the given one, so that where

@@ -31,6 +31,12 @@ func (*recording) times(handle) (start, end time.Duration, err error) { return 0
 func (*recording) write(_, _ handle, _ int, _ unsafe.Pointer, _ int) error { return nil }
 func (*recording) read(_, _ handle, _ int, _ unsafe.Pointer, _ int) error  { return nil }
 
+func (*recording) mapBuffer(_, _ handle, n int, _ bool) (mapping, error) {
+	return mapping{memory: make([]byte, n)}, nil
+}
+func (*recording) unmap(_, _ handle, _ mapping, _ bool) (handle, error) { return nil, nil }
+func (*recording) wait(handle) error                                    { return nil }
+
 func (*recording) createProgram(_ handle, source string) (handle, error) {
 	return &recorded{source: source}, nil
 }

@@ -43,6 +43,28 @@ type session struct {
 	profiling bool
 	timed     []timedEvent
 	profile   []operationTime
+
+	// spans, where not nil, is told when each operation of a profile started and ended.
+	spans func(operation string, start, end time.Duration)
+
+	streams []*stream // that upload
+	last    *event    // of the last launch, while there are streams
+}
+
+// An event is one that has several users. The last one releases it.
+type event struct {
+	handle handle
+	users  int
+}
+
+// release gives up one use of an event, nil for none.
+func (s *session) release(e *event) {
+	if e == nil {
+		return
+	}
+	if e.users--; e.users == 0 {
+		s.api.release(e.handle)
+	}
 }
 
 // An object is a handle that is released once.
@@ -55,7 +77,7 @@ type object struct {
 
 type timedEvent struct {
 	operation string
-	event     handle
+	event     *event
 }
 
 type operationTime struct {
@@ -138,14 +160,14 @@ func (s *session) free(o *object) {
 
 // close waits for the device and releases everything, newest first.
 func (s *session) close() error {
-	var err error
+	err := s.endStreams(nil)
 	if s.queue != nil {
 		if e := s.api.finish(s.queue.handle); e != nil {
-			err = s.faulted("finish", e)
+			err = errors.Join(err, s.faulted("finish", e))
 		}
 	}
 	for _, t := range s.timed {
-		s.api.release(t.event)
+		s.release(t.event)
 	}
 	s.timed = nil
 	for len(s.objects) > 0 {
@@ -235,22 +257,30 @@ func (s *session) collect() error {
 	}
 	for len(s.timed) > 0 {
 		t := s.timed[0]
-		start, end, err := s.api.times(t.event)
-		s.api.release(t.event)
+		start, end, err := s.api.times(t.event.handle)
+		s.release(t.event)
 		s.timed = s.timed[1:]
 		if err != nil {
 			return s.fail("time of "+t.operation, err)
 		}
-		i := slices.IndexFunc(s.profile, func(o operationTime) bool { return o.operation == t.operation })
-		if i < 0 {
-			i = len(s.profile)
-			s.profile = append(s.profile, operationTime{operation: t.operation})
-		}
-		s.profile[i].launches++
-		s.profile[i].total += end - start
+		s.took(t.operation, start, end)
 	}
 	s.timed = nil
 	return nil
+}
+
+// took adds the time of an operation to the profile.
+func (s *session) took(operation string, start, end time.Duration) {
+	if s.spans != nil {
+		s.spans(operation, start, end)
+	}
+	i := slices.IndexFunc(s.profile, func(o operationTime) bool { return o.operation == operation })
+	if i < 0 {
+		i = len(s.profile)
+		s.profile = append(s.profile, operationTime{operation: operation})
+	}
+	s.profile[i].launches++
+	s.profile[i].total += end - start
 }
 
 // write copies host memory to a buffer.

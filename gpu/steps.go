@@ -35,7 +35,7 @@ func (e *executor) NewSteps(l network.Layout, s network.Samples, in network.Inpu
 	if err := x.check("steps"); err != nil {
 		return nil, err
 	}
-	if e.config.Step == nil || x.packed == nil || x.affine != nil || l.Layers() > kernels.MaxStepLayers {
+	if !x.steppable(e.config, l.Layers()) {
 		return nil, nil
 	}
 	st := &steps{e: e, layout: l, x: x, network: fmt.Sprint(l.Sizes)}
@@ -43,6 +43,11 @@ func (e *executor) NewSteps(l network.Layout, s network.Samples, in network.Inpu
 		return nil, errors.Join(err, st.Close())
 	}
 	return st, nil
+}
+
+// steppable reports whether whole iterations over an input are in the plan.
+func (x *input) steppable(c kernels.Config, layers int) bool {
+	return c.Step != nil && x.packed != nil && x.affine == nil && layers <= kernels.MaxStepLayers
 }
 
 func (st *steps) prepare(s network.Samples, tile kernels.StepTile) (err error) {
@@ -70,6 +75,9 @@ func (st *steps) prepare(s network.Samples, tile kernels.StepTile) (err error) {
 	}
 	if st.losses, err = e.zeroed("partial losses", 8*tile.RowItems); err != nil {
 		return err
+	}
+	if st.x.stream != nil {
+		return nil // it has the index
 	}
 	return st.index.load(st.x, s)
 }
@@ -116,8 +124,12 @@ func (st *steps) rows(b network.Block, m int, theta *object) error {
 	if err := st.check(network.OpStepRows); err != nil {
 		return err
 	}
-	if x.labels == nil {
+	if !x.labelled {
 		return e.s.fail(network.OpStepRows, network.ErrNoLabels)
+	}
+	labels, at, err := x.labelsOf(b.Index)
+	if err != nil {
+		return err
 	}
 	l, err := e.launch(launchKey{kernel: "step_rows", operation: network.OpStepRows, network: st.network}, true,
 		func() (kernels.Program, []int) { return tile.RowsOf(st.layout.Sizes), []int{1} })
@@ -125,8 +137,10 @@ func (st *steps) rows(b network.Block, m int, theta *object) error {
 		return err
 	}
 	a := e.arguments().ints(rows, st.cap).float(1 / float64(m))
-	x.packed.add(a, b.Index)
-	a.at(x.labels, x.starts[b.Index]).buffers(theta, st.wt, e.own(st.acts), st.losses)
+	if err := x.packed.add(a, x, b.Index); err != nil {
+		return err
+	}
+	a.at(labels, at).buffers(theta, st.wt, e.own(st.acts), st.losses)
 	return l.run(a, tile.RowItems)
 }
 
@@ -151,7 +165,9 @@ func (st *steps) columns(rule kernels.Rule, f network.Factors, iteration int, b 
 		vectors[i] = e.own(v.Buffer)
 	}
 	a := e.arguments().ints(b.Rows(), st.cap, iteration, tile.RowItems, record).factors(f)
-	st.index.add(a, b.Index)
+	if err := st.index.add(a, x, b.Index); err != nil {
+		return err
+	}
 	a.buffers(x.packed.table, theta, vectors[0], vectors[1], st.wt, e.own(st.acts), st.losses, mine.o)
 	return l.run(a, tile.Tasks(st.layout.Sizes))
 }
@@ -220,9 +236,49 @@ type featureIndex struct {
 
 type indexChunk struct{ starts, rows, values *object }
 
-func (f *featureIndex) add(a *arguments, block int) {
+// add adds the kernel arguments of a block.
+func (f *featureIndex) add(a *arguments, x *input, block int) error {
+	if x.stream != nil {
+		place, err := x.stream.use(block)
+		if err != nil {
+			return err
+		}
+		parts := place.slot.parts
+		a.at(parts[indexStartsPart], place.block*(x.features+1)).buffers(parts[indexRowsPart], parts[indexValuesPart])
+		return nil
+	}
 	c := f.chunks[f.chunkOf[block]]
 	a.at(c.starts, f.first[block]).buffers(c.rows, c.values)
+	return nil
+}
+
+// countFeatures counts the entries of each feature of rows first … end−1 in counts.
+func countFeatures(s network.Samples, first, end int, counts []uint32) (total int) {
+	for row := first; row < end; row++ {
+		eachEight([][]uint8{s.Row(row)}, s.Features, func(j int, marked uint64) {
+			for ; marked != 0; marked &= marked - 1 {
+				counts[j+bits.TrailingZeros64(marked)/8]++
+				total++
+			}
+		})
+	}
+	return total
+}
+
+// indexRows writes the entries of rows first … end−1: those of feature j from next[j]−at on,
+// which it moves forward.
+func indexRows(s network.Samples, first, end int, next []uint32, at int, rows []uint16, values []uint8) {
+	for row := first; row < end; row++ {
+		data := s.Row(row)
+		eachEight([][]uint8{data}, s.Features, func(j int, marked uint64) {
+			for ; marked != 0; marked &= marked - 1 {
+				feature := j + bits.TrailingZeros64(marked)/8
+				q := int(next[feature]) - at
+				next[feature]++
+				rows[q], values[q] = uint16(row-first), data[feature]
+			}
+		})
+	}
 }
 
 func (f *featureIndex) free(s *session) {
@@ -249,14 +305,7 @@ func (f *featureIndex) load(x *input, s network.Samples) error {
 	totals := make([]int, len(x.blocks))
 	parallel(len(counts), func(i int) {
 		counts[i] = make([]uint32, x.features+1)
-		for row := x.starts[i]; row < x.starts[i]+x.blocks[i]; row++ {
-			eachEight(s, row, row+1, func(j int, marked uint64) {
-				for ; marked != 0; marked &= marked - 1 {
-					counts[i][j+bits.TrailingZeros64(marked)/8]++
-					totals[i]++
-				}
-			})
-		}
+		totals[i] = countFeatures(s, x.starts[i], x.starts[i]+x.blocks[i], counts[i])
 	})
 	for from := 0; from < len(counts); {
 		end, entries := from, 0
@@ -310,18 +359,7 @@ func (f *featureIndex) fill(x *input, s network.Samples, from, end int, starts [
 		rows, values = grown(rows, n), grown(values, n)
 		parallel(last-first, func(i int) {
 			block := first + i
-			for k := range x.blocks[block] {
-				row := x.starts[block] + k
-				data := s.Bytes[row*x.features:]
-				eachEight(s, row, row+1, func(j int, marked uint64) {
-					for ; marked != 0; marked &= marked - 1 {
-						feature := j + bits.TrailingZeros64(marked)/8
-						q := int(next[block][feature]) - at
-						next[block][feature]++
-						rows[q], values[q] = uint16(k), data[feature]
-					}
-				})
-			}
+			indexRows(s, x.starts[block], x.starts[block]+x.blocks[block], next[block], at, rows, values)
 		})
 		if n == 0 {
 			return nil

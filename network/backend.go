@@ -22,7 +22,8 @@ type Backend interface {
 	// Propose says how this backend would run a network of the given sizes on
 	// these samples in batches of at most batchRows rows: rows of a block, kernel
 	// variants, splits, the form of the input. The plan's slice is a whole batch.
-	// Asked again it proposes the same plan.
+	// Asked again it proposes the same plan. Where the samples have no room in its
+	// memory the plan has them streamed.
 	Propose(sizes []int, s Samples, batchRows int) (ShardPlan, error)
 
 	// Prepare returns an executor that computes exactly as the plan says, for a
@@ -65,7 +66,9 @@ var ErrClosed = errors.New("closed")
 // string.
 type Executor interface {
 	// Load brings samples to the device in blocks of the given numbers of rows,
-	// which are all rows together. The samples are not needed after it returns.
+	// which are all rows together. Where the plan has them streamed
+	// ([ShardPlan.Streams]) they are to stay as they are until the input is closed;
+	// otherwise they are not needed after it returns.
 	Load(s Samples, blocks []int) (Input, error)
 
 	// NewBuffer makes a zeroed buffer of the given number of elements.

@@ -49,6 +49,13 @@
 // An executor may do whole blocks at once, where its plan says so ([Stepper]). A batch that is
 // one block is then two launches on an OpenCL device.
 //
+// # Data larger than memory
+//
+// The features of [Samples] may be those of a mapped file (package mapped), and an order or a part
+// of them is an index, not a copy ([Samples.Select]). A plan may have a backend stream its input
+// ([StreamedInput]); the trainer then says which batches come next ([StreamedBlocks]). So
+// a run holds labels and indices of all rows, 4 bytes each a few times over, and the features of some blocks.
+//
 // # Sums over shards and processes
 //
 // With several shards the gradients are added in the order of the shards, in float64 on

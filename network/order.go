@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 )
 
 // An Order is a rule for the order in which the training rows stand in the batches of
@@ -87,7 +88,8 @@ func (o Order) Permutation(s Samples, batchRows int, seed uint64) ([]int32, erro
 	return spreadGroups(order, min(batchRows, s.Rows), random), nil
 }
 
-// Ordered returns the samples in the order of a plan for batches of batchRows rows.
+// Ordered returns the samples in the order of a plan for batches of batchRows rows, as
+// [Samples.Select] does.
 func (s Samples) Ordered(o Order, batchRows int, seed uint64) (Samples, error) {
 	order, err := o.Permutation(s, batchRows, seed)
 	if err != nil || order == nil {
@@ -137,12 +139,16 @@ func orderDigest(order []int32) string {
 	if order == nil {
 		return ""
 	}
-	bytes := make([]byte, 0, 4*len(order))
-	for _, row := range order {
-		bytes = binary.LittleEndian.AppendUint32(bytes, uint32(row))
+	h := sha256.New()
+	bytes := make([]byte, 0, 1<<12)
+	for part := range slices.Chunk(order, cap(bytes)/4) {
+		bytes = bytes[:0]
+		for _, row := range part {
+			bytes = binary.LittleEndian.AppendUint32(bytes, uint32(row))
+		}
+		h.Write(bytes)
 	}
-	sum := sha256.Sum256(bytes)
-	return hex.EncodeToString(sum[:8])
+	return hex.EncodeToString(h.Sum(nil)[:8])
 }
 
 // isPermutation reports whether order has each of 0 … n−1 once.

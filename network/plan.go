@@ -47,6 +47,9 @@ type ShardPlan struct {
 	BlockRows int             `json:"block_rows"` // rows of a block in training
 	ScoreRows int             `json:"score_rows"` // and in scoring and predicting
 	Settings  json.RawMessage `json:"settings"`   // the backend's own choices: kernel variants, splits
+	// Input is StreamedInput where large inputs are streamed, empty where all are held. The
+	// bits of results do not depend on it.
+	Input InputMode `json:"input,omitempty"`
 
 	// Rank is the process that has the shard, where several train together (see [Reducer]).
 	Rank int `json:"rank,omitempty"`
@@ -239,6 +242,9 @@ func (p Plan) check(sizes []int, rows int) error {
 		}
 		if s.ScoreRows < 1 || s.ScoreRows > maxScoreRows {
 			return fmt.Errorf("plan's shard %d scores blocks of %d rows: 1 to %d are expected", i, s.ScoreRows, maxScoreRows)
+		}
+		if s.Input != "" && s.Input != StreamedInput {
+			return fmt.Errorf("plan's shard %d has input %q: %q or none is expected", i, s.Input, StreamedInput)
 		}
 		next += s.Rows
 	}

@@ -3,11 +3,16 @@ package network
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // Samples are labelled rows of features, with the affine scaling under which a
 // network sees them. Exactly one of Bytes and Floats holds the features,
-// row-major, Rows×Features.
+// row-major, Rows×Features. They may be those of a file that is mapped into memory
+// (package mapped).
+//
+// What [Samples.Select] returns has the Bytes or Floats that it selects from, and an Index.
+// [Samples.Row] and [Samples.FloatRow] return the features of a row of any samples.
 type Samples struct {
 	Rows     int
 	Features int
@@ -15,6 +20,10 @@ type Samples struct {
 	Floats   []float32
 	Labels   []int32 // one class index a row; nil where they are unknown
 	Scaling  Scaling
+
+	// Index says where the features of row i are: in row Index[i] of Bytes or Floats, or in
+	// row i where it is nil. Labels are in order.
+	Index []int32
 }
 
 // A Scaling maps a raw feature value v of column j to
@@ -73,7 +82,11 @@ func (s Samples) Check(classes int) error {
 	if (s.Bytes == nil) == (s.Floats == nil) {
 		return errors.New("samples need their features either as bytes or as floats")
 	}
-	if n := len(s.Bytes) + len(s.Floats); n/s.Features != s.Rows || n%s.Features != 0 {
+	n := len(s.Bytes) + len(s.Floats)
+	if s.Index != nil && len(s.Index) == s.Rows && n%s.Features == 0 {
+		n = s.Rows * s.Features
+	}
+	if n/s.Features != s.Rows || n%s.Features != 0 {
 		return fmt.Errorf("samples hold %d values where %d rows of %d features are expected", n, s.Rows, s.Features)
 	}
 	if s.Labels != nil && len(s.Labels) != s.Rows {
@@ -89,14 +102,36 @@ func (s Samples) Check(classes int) error {
 	return s.Scaling.Check(s.Features)
 }
 
+// place returns where the features of row i begin.
+func (s Samples) place(i int) int {
+	if s.Index != nil {
+		i = int(s.Index[i])
+	}
+	return i * s.Features
+}
+
+// Row returns the features of row i of samples that have Bytes, sharing memory.
+func (s Samples) Row(i int) []uint8 {
+	at := s.place(i)
+	return s.Bytes[at : at+s.Features]
+}
+
+// FloatRow returns the features of row i of samples that have Floats, sharing memory.
+func (s Samples) FloatRow(i int) []float32 {
+	at := s.place(i)
+	return s.Floats[at : at+s.Features]
+}
+
 // Slice returns the samples first … first+rows−1, sharing memory.
 func (s Samples) Slice(first, rows int) Samples {
 	part := s
 	part.Rows = rows
-	if s.Bytes != nil {
+	switch {
+	case s.Index != nil:
+		part.Index = s.Index[first : first+rows]
+	case s.Bytes != nil:
 		part.Bytes = s.Bytes[first*s.Features : (first+rows)*s.Features]
-	}
-	if s.Floats != nil {
+	default:
 		part.Floats = s.Floats[first*s.Features : (first+rows)*s.Features]
 	}
 	if s.Labels != nil {
@@ -105,52 +140,68 @@ func (s Samples) Slice(first, rows int) Samples {
 	return part
 }
 
-// concat returns the rows first … first+n−1 of each range, one range after the other.
-func (s Samples) concat(ranges [][2]int) Samples {
-	if len(ranges) == 1 {
-		return s.Slice(ranges[0][0], ranges[0][1])
-	}
-	all := s
-	all.Rows, all.Bytes, all.Floats, all.Labels = 0, nil, nil, nil
-	for _, r := range ranges {
-		part := s.Slice(r[0], r[1])
-		all.Rows += part.Rows
-		all.Bytes = append(all.Bytes, part.Bytes...)
-		all.Floats = append(all.Floats, part.Floats...)
-		all.Labels = append(all.Labels, part.Labels...)
-	}
-	return all
-}
-
-// gather returns what concat returns of the rows in another order: row order[i] in the
-// place of row i. nil is the given order.
-func (s Samples) gather(order []int32, ranges [][2]int) Samples {
-	if order == nil || len(ranges) == 0 {
-		return s.concat(ranges)
-	}
-	all := s
-	all.Rows, all.Bytes, all.Floats, all.Labels = 0, nil, nil, nil
-	for _, r := range ranges {
-		all.Rows += r[1]
-	}
-	if s.Bytes != nil {
-		all.Bytes = make([]uint8, 0, all.Rows*s.Features)
-	}
-	if s.Floats != nil {
-		all.Floats = make([]float32, 0, all.Rows*s.Features)
-	}
-	if s.Labels != nil {
-		all.Labels = make([]int32, 0, all.Rows)
-	}
-	for _, r := range ranges {
-		for _, i := range order[r[0] : r[0]+r[1]] {
-			row := s.Slice(int(i), 1)
-			all.Bytes = append(all.Bytes, row.Bytes...)
-			all.Floats = append(all.Floats, row.Floats...)
-			all.Labels = append(all.Labels, row.Labels...)
+// Select returns the rows of the given numbers, in that order. They share the memory of the
+// features, which may be larger than the machine's; labels are copied.
+func (s Samples) Select(rows []int32) Samples {
+	part := s
+	part.Rows, part.Index, part.Labels = len(rows), slices.Clone(rows), nil
+	if s.Index != nil {
+		for i, row := range rows {
+			part.Index[i] = s.Index[row]
 		}
 	}
-	return all
+	if s.Labels != nil {
+		part.Labels = make([]int32, len(rows))
+		for i, row := range rows {
+			part.Labels[i] = s.Labels[row]
+		}
+	}
+	return part
+}
+
+// Flat returns the samples with their features in the order of the rows, copied where they
+// are not.
+func (s Samples) Flat() Samples {
+	if s.Index == nil {
+		return s
+	}
+	flat := s
+	flat.Index, flat.Bytes, flat.Floats = nil, nil, nil
+	if s.Bytes != nil {
+		flat.Bytes = make([]uint8, 0, s.Rows*s.Features)
+		for i := range s.Rows {
+			flat.Bytes = append(flat.Bytes, s.Row(i)...)
+		}
+		return flat
+	}
+	flat.Floats = make([]float32, 0, s.Rows*s.Features)
+	for i := range s.Rows {
+		flat.Floats = append(flat.Floats, s.FloatRow(i)...)
+	}
+	return flat
+}
+
+// gather returns the rows first … first+n−1 of each range, one range after the other, of the
+// samples in another order: row order[i] in the place of row i. nil is the given order.
+func (s Samples) gather(order []int32, ranges [][2]int) Samples {
+	if order == nil && len(ranges) == 1 {
+		return s.Slice(ranges[0][0], ranges[0][1])
+	}
+	n := 0
+	for _, r := range ranges {
+		n += r[1]
+	}
+	rows := make([]int32, 0, n)
+	for _, r := range ranges {
+		if order != nil {
+			rows = append(rows, order[r[0]:r[0]+r[1]]...)
+			continue
+		}
+		for i := range r[1] {
+			rows = append(rows, int32(r[0]+i))
+		}
+	}
+	return s.Select(rows)
 }
 
 // maxTable bounds the precomputed values of ScaledRows, in elements.
@@ -171,13 +222,13 @@ func (s Samples) ScaledRows() func(i int, dst []float32) {
 	}
 	if columns == 1 {
 		return func(i int, dst []float32) {
-			for j, v := range s.Bytes[i*s.Features : (i+1)*s.Features] {
+			for j, v := range s.Row(i) {
 				dst[j] = table[v]
 			}
 		}
 	}
 	return func(i int, dst []float32) {
-		for j, v := range s.Bytes[i*s.Features : (i+1)*s.Features] {
+		for j, v := range s.Row(i) {
 			dst[j] = table[j<<8|int(v)]
 		}
 	}
@@ -185,14 +236,13 @@ func (s Samples) ScaledRows() func(i int, dst []float32) {
 
 // computedRow scales a row without tables.
 func (s Samples) computedRow(i int, dst []float32) {
-	at := i * s.Features
 	if s.Bytes != nil {
-		for j, v := range s.Bytes[at : at+s.Features] {
+		for j, v := range s.Row(i) {
 			dst[j] = s.Scaling.Apply(float64(v), j)
 		}
 		return
 	}
-	for j, v := range s.Floats[at : at+s.Features] {
+	for j, v := range s.FloatRow(i) {
 		dst[j] = s.Scaling.Apply(float64(v), j)
 	}
 }

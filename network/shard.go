@@ -23,6 +23,7 @@ type shard struct {
 	most     int      // blocks of a batch
 	steps    Steps    // whole iterations; nil where they are computed operation by operation
 	stale    bool     // θ was set by other means than steps
+	expected [][2]int // memory of expect
 }
 
 // newShard makes a shard that computes in blocks of at most blockRows rows and scores
@@ -193,6 +194,19 @@ func (s *shard) evaluate(from, end, m int, r Recorder, record int) error {
 // shards have together, to be recorded in a slot of the window.
 func (s *shard) batch(b, m, slot int) error {
 	return s.evaluate(s.batches[b], s.batches[b+1], m, s.recorder, slot*s.most)
+}
+
+// expect tells a streamed input which blocks come next: those of batch b and then of others.
+func (s *shard) expect(b int, next []int) {
+	x, ok := s.input.(StreamedBlocks)
+	if !ok || len(s.batches) < 3 { // one batch: its blocks are visited in order
+		return
+	}
+	s.expected = append(s.expected[:0], [2]int{s.batches[b], s.batches[b+1]})
+	for _, b := range next {
+		s.expected = append(s.expected, [2]int{s.batches[b], s.batches[b+1]})
+	}
+	x.Expect(s.expected)
 }
 
 // begin has whole iterations take over θ where it was set by other means.

@@ -3,7 +3,6 @@ package network
 import (
 	"encoding/binary"
 	"math/bits"
-	"runtime"
 	"sync"
 )
 
@@ -90,16 +89,11 @@ func (b bitRows) row(i int32) []uint64 { return b.bits[int(i)*b.words:][:b.words
 func newBitRows(s Samples) bitRows {
 	b := bitRows{words: (s.Features + 63) / 64}
 	b.bits = make([]uint64, s.Rows*b.words)
-	var wait sync.WaitGroup
-	parts := runtime.GOMAXPROCS(0)
-	for p := range parts {
-		wait.Go(func() {
-			for i := p * s.Rows / parts; i < (p+1)*s.Rows/parts; i++ {
-				setBits(b.row(int32(i)), s.Bytes[i*s.Features:(i+1)*s.Features])
-			}
-		})
-	}
-	wait.Wait()
+	Parallel(s.Rows, 1024, func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			setBits(b.row(int32(i)), s.Row(i))
+		}
+	})
 	return b
 }
 

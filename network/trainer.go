@@ -7,6 +7,8 @@ import (
 	"math"
 	"reflect"
 	"time"
+
+	"clgrad/network/mapped"
 )
 
 // A Trainer runs gradient descent of one network over one set of samples. It belongs
@@ -101,6 +103,9 @@ func NewTrainer(layout Layout, samples Samples, plan Plan, backends []Backend, r
 		t.shards[i] = s
 		return s.load(parts(own[i]), plan, p)
 	})
+	if err == nil {
+		err = mapped.CheckUnchanged(samples.Bytes) // while it was read
+	}
 	if err != nil {
 		return nil, errors.Join(err, t.Close())
 	}
@@ -307,12 +312,23 @@ func (t *Trainer) batchOf(iteration int) int {
 	return t.order[(iteration-1)%n]
 }
 
+// expectBatches is how many batches streamed input is told of beforehand.
+const expectBatches = 4
+
+// following returns the batches after that of an iteration, to the end of its epoch at most.
+func (t *Trainer) following(iteration int) []int {
+	at := (iteration - 1) % len(t.order)
+	return t.order[at+1 : min(at+1+expectBatches, len(t.order))]
+}
+
 // step enqueues an iteration, to be recorded in a slot of the window: loss and
 // gradient on every shard, the sum of the gradients, and the update.
 func (t *Trainer) step(u Update, b, slot int) error {
 	m := t.plan.batchLen(b)
+	next := t.following(u.Iteration)
 	if t.reducer == nil {
 		return t.each(func(_ int, s *shard) error {
+			s.expect(b, next)
 			return s.step(u, b, m, slot, t.state.vectors(0, t.layout.Len))
 		})
 	}
@@ -327,6 +343,7 @@ func (t *Trainer) step(u Update, b, slot int) error {
 	failed := t.failed
 	if failed == nil {
 		failed = t.each(func(i int, s *shard) error {
+			s.expect(b, next)
 			if err := s.batch(b, m, slot); err != nil {
 				return err
 			}

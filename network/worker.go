@@ -3,6 +3,8 @@ package network
 import (
 	"errors"
 	"runtime"
+
+	"clgrad/network/mapped"
 )
 
 // A worker is the goroutine that one backend belongs to.
@@ -25,10 +27,11 @@ func newWorker(several bool) worker {
 	return w
 }
 
-// start has the worker run f, and returns what waits for its end.
+// start has the worker run f, and returns what waits for its end. A fault in a mapped file
+// is an error of f.
 func (w worker) start(f func() error) (wait func() error) {
 	done := make(chan error, 1)
-	w <- func() { done <- f() }
+	w <- func() { done <- mapped.Guard(f) }
 	return func() error { return <-done }
 }
 

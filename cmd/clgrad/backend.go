@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -11,6 +13,7 @@ import (
 	"clgrad/cpu"
 	"clgrad/gpu"
 	"clgrad/network"
+	"clgrad/network/filecache"
 )
 
 // A backendName is a recipe.Backend that is one backend.
@@ -36,11 +39,14 @@ func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
 	if reduced && (n == "cpu" || n == "cpu64") {
 		return nil, misused("--precision %s: an OpenCL device is expected, the CPU backends have one precision", o.Precision)
 	}
+	if o.Files == nil {
+		o.Files = a.files()
+	}
 	switch n {
 	case "cpu":
-		return cpu.New[float32](), nil
+		return newCPU[float32](o.Input), nil
 	case "cpu64":
-		return cpu.New[float64](), nil
+		return newCPU[float64](o.Input), nil
 	case "auto":
 		b, err := openBest(a, o)
 		if err != nil && reduced {
@@ -48,7 +54,7 @@ func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
 		}
 		if err != nil {
 			a.note("computing on the CPU: %s", oneLine(err))
-			return cpu.New[float32](), nil
+			return newCPU[float32](o.Input), nil
 		}
 		return b, nil
 	}
@@ -58,6 +64,26 @@ func (n backendName) open(a *app, o gpu.Options) (network.Backend, error) {
 		return nil, err
 	}
 	return openDevice(a, d, o)
+}
+
+// newCPU makes a backend on the CPU.
+func newCPU[T cpu.Float](input network.InputMode) network.Backend {
+	b := cpu.New[T]()
+	b.Input = input
+	return b
+}
+
+// filesLimit bounds what the blocks of streamed inputs take in the cache.
+const filesLimit = 32 << 30
+
+// files returns where the blocks of streamed inputs are kept, nil where there is no cache
+// directory.
+func (a *app) files() network.Files {
+	dir, err := os.UserCacheDir()
+	if err != nil {
+		return nil
+	}
+	return filecache.Dir{Path: filepath.Join(dir, "clgrad", "blocks"), Limit: filesLimit}
 }
 
 // propose opens the backend and returns its plan for a network on these samples in one
@@ -71,7 +97,7 @@ func (n backendName) propose(a *app, o gpu.Options, sizes []int, s network.Sampl
 	plan, err := b.Propose(sizes, s, s.Rows)
 	if failed := (*gpu.Error)(nil); n == "auto" && !o.Precision.Reduced() && errors.As(err, &failed) {
 		a.note("computing on the CPU instead: %s", oneLine(errors.Join(err, b.Close())))
-		b = cpu.New[float32]()
+		b = newCPU[float32](o.Input)
 		plan, err = b.Propose(sizes, s, s.Rows)
 	}
 	if err != nil {

@@ -15,15 +15,16 @@ import (
 
 type benchCommand struct {
 	modelFlags
-	Backend    []recipe.Backend `placeholder:"NAME" help:"Backends to time, instead of all that are found. Those that are joined by + compute together, as in cpu,opencl:0.0+opencl:0.1; opencl:all is every OpenCL device together."`
-	BatchSize  recipe.Count     `placeholder:"ROWS" help:"Rows of a batch, as for train: an iteration is over one of them. Default: all rows."`
-	Iterations recipe.Count     `placeholder:"N" help:"Iterations to time on each backend, after the first, or with --batch-size the first epoch, which is not timed. Default: 10, or 5 epochs with --batch-size."`
-	Rows       []recipe.Count   `placeholder:"N" help:"Numbers of rows to time, instead of those of the training set, as in 60000,600000. If the training set has fewer, its rows are repeated."`
-	Profile    bool             `help:"Also measure the time of every operation, which slows some devices down."`
-	Peaks      bool             `negatable:"" default:"true" help:"Measure the peak of each device: what it comes to at best."`
-	Dense      bool             `help:"Hold the input as dense float32 on OpenCL devices: not packed, not as bytes."`
-	Format     bench.Format     `default:"table" enum:"table,json,benchstat" help:"${enum}. benchstat is Go's benchmark format, with a line for every turn."`
-	JSON       bool             `name:"json" help:"Print one JSON object, as --format json."`
+	Backend    []recipe.Backend  `placeholder:"NAME" help:"Backends to time, instead of all that are found. Those that are joined by + compute together, as in cpu,opencl:0.0+opencl:0.1; opencl:all is every OpenCL device together."`
+	BatchSize  recipe.Count      `placeholder:"ROWS" help:"Rows of a batch, as for train: an iteration is over one of them. Default: all rows."`
+	Iterations recipe.Count      `placeholder:"N" help:"Iterations to time on each backend, after the first, or with --batch-size the first epoch, which is not timed. Default: 10, or 5 epochs with --batch-size."`
+	Rows       []recipe.Count    `placeholder:"N" help:"Numbers of rows to time, instead of those of the training set, as in 60000,600000. If the training set has fewer, its rows are repeated."`
+	Profile    bool              `help:"Also measure the time of every operation, which slows some devices down."`
+	Peaks      bool              `negatable:"" default:"true" help:"Measure the peak of each device: what it comes to at best."`
+	Input      network.InputMode `default:"auto" enum:"auto,resident,stream" help:"Where the training set is held, as for train: ${enum}."`
+	Dense      bool              `help:"Hold the input as dense float32 on OpenCL devices: not packed, not as bytes."`
+	Format     bench.Format      `default:"table" enum:"table,json,benchstat" help:"${enum}. benchstat is Go's benchmark format, with a line for every turn."`
+	JSON       bool              `name:"json" help:"Print one JSON object, as --format json."`
 }
 
 // Help is shown by clgrad bench --help.
@@ -96,5 +97,5 @@ func (c benchCommand) Run(a *app) error {
 
 // options returns the options of the backends.
 func (c benchCommand) options(p kernels.Precision) gpu.Options {
-	return gpu.Options{Dense: c.Dense, Precision: p}
+	return gpu.Options{Dense: c.Dense, Precision: p, Input: c.Input}
 }

@@ -12,14 +12,16 @@ import (
 
 	"github.com/schollz/progressbar/v3"
 
-	"clgrad/cpu"
+	"clgrad/cmd/clgrad/recipe"
+	"clgrad/network"
 	"clgrad/network/dataset"
 )
 
 type dataCommand struct {
-	List   dataListCommand   `cmd:"" help:"List the named data sets, and which of their files are in the cache."`
-	Fetch  dataFetchCommand  `cmd:"" help:"Bring named data sets into the cache."`
-	Verify dataVerifyCommand `cmd:"" help:"Check the files in the cache. The exit status is 1 if one is missing or damaged."`
+	List    dataListCommand    `cmd:"" help:"List the named data sets, and which of their files are in the cache."`
+	Fetch   dataFetchCommand   `cmd:"" help:"Bring named data sets into the cache."`
+	Enlarge dataEnlargeCommand `cmd:"" help:"Write a set of images as IDX files with many times its training rows, to try what is larger than memory."`
+	Verify  dataVerifyCommand  `cmd:"" help:"Check the files in the cache. The exit status is 1 if one is missing or damaged."`
 }
 
 type dataListCommand struct {
@@ -36,6 +38,26 @@ type dataVerifyCommand struct {
 	JSON  bool      `name:"json" help:"Print JSON, one object a set and line."`
 }
 
+type dataEnlargeCommand struct {
+	Data  recipe.Path  `default:"mnist" help:"Data set of images, as for train."`
+	Times recipe.Count `default:"100" help:"Copies of the training set to write. All but the first have each image moved by up to 2 pixels and its pixels changed by up to 16 of 255."`
+	Seed  uint64       `default:"1" help:"Seed of the moves and changes: the same seed gives the same files."`
+	Out   recipe.Path  `required:"" placeholder:"DIR" help:"Directory for the four files, which is made if needed."`
+}
+
+// Run writes the files.
+func (c dataEnlargeCommand) Run(a *app) error {
+	set, err := dataset.Load(a, string(c.Data), a.dataOptions())
+	if err != nil {
+		return err
+	}
+	if err := set.Enlarge(string(c.Out), int(c.Times), c.Seed); err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(a.out, "%d rows to train on and %d to test on are in %s\n", int(c.Times)*set.Train.Rows, set.Test.Rows, c.Out)
+	return err
+}
+
 // setName is the name of a named data set.
 type setName string
 
@@ -50,7 +72,7 @@ func (n *setName) UnmarshalText(text []byte) error {
 
 // dataOptions says how commands find data sets.
 func (a *app) dataOptions() dataset.Options {
-	o := dataset.Options{Log: func(line string) { a.note("%s", line) }, MaxBytes: cpu.New[float32]().Info().Memory}
+	o := dataset.Options{Log: func(line string) { a.note("%s", line) }, MaxBytes: network.HostMemory()}
 	if a.terminal {
 		o.Progress = a.showReading()
 	}

@@ -60,6 +60,7 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/gpu"
+	"clgrad/network/mapped"
 )
 
 // commands is the command line.
@@ -214,7 +215,7 @@ func (a *app) parse(args []string) (err error) {
 	case err != nil:
 		return usageError{err}
 	}
-	return parsed.Run(a)
+	return mapped.Guard(func() error { return parsed.Run(a) })
 }
 
 // status says what a command came to, and returns the exit status: err is what the

@@ -155,7 +155,7 @@ func (m *member) leading(o run.Options, group *ranks.Group, tasks mpi.Tasks) run
 		}
 		var device ranks.Device
 		if m.c.Resume != "" { // whose flags say nothing of it
-			device = ranks.Device{Backend: string(r.Backend), Precision: string(r.Precision)}
+			device = ranks.Device{Backend: string(r.Backend), Precision: string(r.Precision), Input: r.Input}
 		}
 		all, t, plan, err := group.Prepare(m.a, set.Train, plan, device)
 		if err != nil {
@@ -190,9 +190,9 @@ func (m *member) open(name string) (network.Backend, error) {
 // openAs opens a device, that of the flags where it is none.
 func (m *member) openAs(d ranks.Device) (network.Backend, error) {
 	if d.Backend == "" {
-		d = ranks.Device{Backend: string(m.c.Backend), Precision: string(m.c.Precision)}
+		d = ranks.Device{Backend: string(m.c.Backend), Precision: string(m.c.Precision), Input: m.c.Input}
 	}
-	return backendName(d.Backend).open(m.a, gpu.Options{Precision: kernels.Precision(d.Precision)})
+	return backendName(d.Backend).open(m.a, gpu.Options{Precision: kernels.Precision(d.Precision), Input: d.Input})
 }
 
 // propose proposes the shard of this rank.

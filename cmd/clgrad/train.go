@@ -11,7 +11,6 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/run"
 	"clgrad/cmd/clgrad/share"
-	"clgrad/cpu"
 	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
@@ -149,7 +148,7 @@ func (c trainCommand) start(a *app, r recipe.Recipe, set dataset.Set, l network.
 	if err := roomForNetwork(l); err != nil {
 		return nil, nil, network.Plan{}, err
 	}
-	all, err := openAll(a, r.Backend, gpu.Options{Precision: r.Precision})
+	all, err := openAll(a, r.Backend, gpu.Options{Precision: r.Precision, Input: r.Input})
 	if err != nil {
 		return nil, nil, network.Plan{}, err
 	}
@@ -163,7 +162,7 @@ func (c trainCommand) start(a *app, r recipe.Recipe, set dataset.Set, l network.
 	start()
 	if failed := (*gpu.Error)(nil); r.Backend == "auto" && !r.Precision.Reduced() && errors.As(err, &failed) {
 		a.note("computing on the CPU instead: %s", oneLine(errors.Join(err, all.Close())))
-		all = share.Backends{cpu.New[float32]()}
+		all = share.Backends{newCPU[float32](r.Input)}
 		start()
 	}
 	if err != nil {

@@ -35,12 +35,13 @@ type tableForm struct {
 	numbers    bool
 	shape      []int
 	log        func(format string, args ...any) // nil for none
+	most       int64                            // bytes of memory for the features; 0 is no bound
 }
 
 // loadTables loads the set of a CSV file and of that of its test set.
 func (l library) loadTables(ctx context.Context, in *input) (Set, error) {
 	form := tableForm{
-		l.Label, l.Unlabelled, l.Classes, l.Columns, l.Header, l.Separator, l.Ignore, l.Features, l.Missing, l.Numbers, l.Shape, l.logf,
+		l.Label, l.Unlabelled, l.Classes, l.Columns, l.Header, l.Separator, l.Ignore, l.Features, l.Missing, l.Numbers, l.Shape, l.logf, l.MaxBytes,
 	}
 	train, err := readTable(in, in.name, in.size, form)
 	if err != nil {
@@ -302,8 +303,15 @@ func (t *tableReader) add() error {
 		t.row[j] -= offset
 	}
 	t.values.add(t.row)
+	// As a slice grows, its old elements and the new ones are held.
+	if most := t.form.most; most > 0 && t.values.rows%roomRows == 0 && 2*int64(len(t.values.bytes)+4*len(t.values.floats)) > most {
+		return fmt.Errorf("%s: has more rows than the memory has room for, %d bytes: raw IDX files of any size are mapped", t.name, most)
+	}
 	return nil
 }
+
+// roomRows is after how many rows it is asked whether there is room for more.
+const roomRows = 1 << 12
 
 // hint says more of a field that is no number.
 func (t *tableReader) hint(field []byte) string {

@@ -141,11 +141,10 @@ func (l library) loadDir(ctx context.Context, dir, prefix string) (Set, error) {
 		if err := ctx.Err(); err != nil {
 			return Set{}, fmt.Errorf("%s: loading was stopped: %w", dir, err)
 		}
-		array, err := readFile(path, left)
+		array, err := readFile(path, !l.Transpose, &left)
 		if err != nil {
 			return Set{}, err
 		}
-		left -= int64(len(array.Data))
 		all[i] = makePart(i, path, array)
 	}
 	if !l.Transpose && strings.Contains(strings.ToLower(filepath.Base(name)+prefix), "emnist") {
@@ -162,14 +161,22 @@ func (l library) memory() int64 {
 	return math.MaxInt64
 }
 
-// readFile reads the IDX file at path, of at most so many elements.
-func readFile(path string, most int64) (Array, error) {
+// readFile reads the IDX file at path, or maps it, as mapIDX says. It takes what is read from
+// the memory that is left. The elements of a file that is not to be mapped can be changed.
+func readFile(path string, toMap bool, left *int64) (Array, error) {
 	f, size, err := openRegular(path)
 	if err != nil {
 		return Array{}, err
 	}
 	defer f.Close()
-	return readIDXWithin(f, path, size, most)
+	if toMap {
+		if a, ok, err := mapIDX(f, path, size); ok || err != nil {
+			return a, err
+		}
+	}
+	a, err := readIDXWithin(f, path, size, *left)
+	*left -= int64(len(a.Data))
+	return a, err
 }
 
 // openRegular opens a file with content of a fixed size. A pipe in its place

@@ -33,7 +33,7 @@ func (s Set) Divide(train, test int, seed uint64) (Set, error) {
 // scaling is that of the first.
 func pick(rows []int, parts ...network.Samples) network.Samples {
 	out := parts[0]
-	out.Rows = len(rows)
+	out.Rows, out.Index = len(rows), nil
 	if out.Bytes != nil {
 		out.Bytes = make([]uint8, 0, len(rows)*out.Features)
 	} else {
@@ -48,10 +48,14 @@ func pick(rows []int, parts ...network.Samples) network.Samples {
 			i -= parts[part].Rows
 			part++
 		}
-		row := parts[part].Slice(i, 1)
-		out.Bytes = append(out.Bytes, row.Bytes...)
-		out.Floats = append(out.Floats, row.Floats...)
-		out.Labels = append(out.Labels, row.Labels...)
+		if out.Bytes != nil {
+			out.Bytes = append(out.Bytes, parts[part].Row(i)...)
+		} else {
+			out.Floats = append(out.Floats, parts[part].FloatRow(i)...)
+		}
+		if out.Labels != nil {
+			out.Labels = append(out.Labels, parts[part].Labels[i])
+		}
 	}
 	return out
 }

@@ -62,7 +62,11 @@ func readIDXWithin(r io.Reader, name string, size, most int64) (Array, error) {
 	case elements > uint64(math.MaxInt-header) || elements+uint64(header) > uint64(u.limit()):
 		return Array{}, fmt.Errorf("%s: dimensions %s are more than a file of %d bytes can hold", name, times(shape), size)
 	case elements > uint64(max(most, 0)):
-		return Array{}, fmt.Errorf("%s: dimensions %s are more than the memory has room for, %d bytes", name, times(shape), max(most, 0))
+		advice := ""
+		if u.zipped {
+			advice = ": a raw file of any size is mapped (gunzip)"
+		}
+		return Array{}, fmt.Errorf("%s: dimensions %s are more than the memory has room for, %d bytes%s", name, times(shape), max(most, 0), advice)
 	case !u.zipped && elements+uint64(header) != uint64(size):
 		return Array{}, fmt.Errorf("%s: has %d bytes where dimensions %s need %d",
 			name, size, times(shape), elements+uint64(header))

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"clgrad/network"
+	"clgrad/network/mapped"
 )
 
 // A Preprocess is a method of scaling features. With u a feature value, divided
@@ -142,22 +143,42 @@ func Fit(method Preprocess, train network.Samples, shape []int) (network.Scaling
 
 // checkFinite reports the first feature that is infinite or no number.
 func checkFinite(s network.Samples) error {
-	for i, v := range s.Floats {
-		if v-v != 0 { // NaN for ±Inf and NaN
-			return fmt.Errorf("row %d, column %d is %v where a finite number is expected", i/s.Features+1, i%s.Features+1, v)
+	if s.Floats == nil {
+		return nil
+	}
+	for i := range s.Rows {
+		releaseBehind(i)
+		for j, v := range s.FloatRow(i) {
+			if v-v != 0 { // NaN for ±Inf and NaN
+				return fmt.Errorf("row %d, column %d is %v where a finite number is expected", i+1, j+1, v)
+			}
 		}
 	}
 	return nil
 }
 
+// releaseBehind gives back the memory of rows of mapped files before row i, now and then.
+func releaseBehind(i int) {
+	if i%256 == 0 {
+		mapped.Release()
+	}
+}
+
 // largest returns the largest absolute raw value.
 func largest(s network.Samples) float64 {
 	if s.Bytes != nil {
-		return float64(slices.Max(s.Bytes))
+		most := uint8(0)
+		for i := 0; i < s.Rows && most < byteMax; i++ {
+			releaseBehind(i)
+			most = max(most, slices.Max(s.Row(i)))
+		}
+		return float64(most)
 	}
 	var most float32
-	for _, v := range s.Floats {
-		most = max(most, v, -v)
+	for i := range s.Rows {
+		for _, v := range s.FloatRow(i) {
+			most = max(most, v, -v)
+		}
 	}
 	return float64(most)
 }
@@ -216,8 +237,9 @@ func (s Set) ScalingRemark(method Preprocess) string {
 // takes 128 bits, is free of cancellation.
 func byteMoments(s network.Samples, groups int) (mean, deviation []float64) {
 	sum, squares := make([]uint64, s.Features), make([]uint64, s.Features)
-	for row := range slices.Chunk(s.Bytes, s.Features) {
-		for j, b := range row {
+	for i := range s.Rows {
+		releaseBehind(i)
+		for j, b := range s.Row(i) {
 			v := uint64(b)
 			sum[j] += v
 			squares[j] += v * v
@@ -247,8 +269,8 @@ func byteMoments(s network.Samples, groups int) (mean, deviation []float64) {
 func floatMoments(s network.Samples, groups int) (mean, deviation []float64) {
 	n := float64(s.Rows) * float64(s.Features/groups)
 	mean, deviation = make([]float64, groups), make([]float64, groups)
-	for row := range slices.Chunk(s.Floats, s.Features) {
-		for j, v := range row {
+	for i := range s.Rows {
+		for j, v := range s.FloatRow(i) {
 			mean[j%groups] += float64(v)
 		}
 	}
@@ -256,8 +278,8 @@ func floatMoments(s network.Samples, groups int) (mean, deviation []float64) {
 		mean[g] /= n
 	}
 	rest := make([]float64, groups)
-	for row := range slices.Chunk(s.Floats, s.Features) {
-		for j, v := range row {
+	for i := range s.Rows {
+		for j, v := range s.FloatRow(i) {
 			d := float64(v) - mean[j%groups]
 			rest[j%groups] += d
 			deviation[j%groups] += d * d

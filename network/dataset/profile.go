@@ -108,10 +108,10 @@ func describe(s network.Samples, shape []int) []description {
 	all := make([]description, s.Rows)
 	network.Parallel(s.Rows, 256, func(lo, hi int) {
 		for i := lo; i < hi; i++ {
-			if row := s.Slice(i, 1); s.Bytes != nil {
-				all[i] = describeRow(row.Bytes, shape)
+			if s.Bytes != nil {
+				all[i] = describeRow(s.Row(i), shape)
 			} else {
-				all[i] = describeRow(row.Floats, shape)
+				all[i] = describeRow(s.FloatRow(i), shape)
 			}
 		}
 	})

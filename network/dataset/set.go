@@ -17,6 +17,7 @@ import (
 	"strings"
 
 	"clgrad/network"
+	"clgrad/network/mapped"
 )
 
 // A Set is a training set of one kind of samples, with a test set and a
@@ -50,8 +51,9 @@ type Options struct {
 	// told as well which reading of a file was taken where another one was possible.
 	Log func(line string)
 
-	// MaxBytes bounds what the arrays of a set may hold in memory, such as the
-	// machine's memory; 0 is no bound. A file of 1 MB can hold 1 GB.
+	// MaxBytes bounds what the arrays of a set, or the features of a CSV file, may hold in memory,
+	// such as the machine's memory; 0 is no bound. A file of 1 MB can hold 1 GB. Mapped files
+	// do not count.
 	MaxBytes int64
 
 	// Progress, where not nil, is told how many bytes of a file were read, and how many
@@ -95,8 +97,15 @@ type Options struct {
 // Load returns a named set, that of a directory of IDX files or of a folder of pictures, or
 // that of a CSV or NPZ file. An error is one line that begins with the name or file it is
 // about.
-func Load(ctx context.Context, name string, o Options) (Set, error) {
-	return library{sets, o}.load(ctx, name)
+//
+// Raw IDX files of 32 MiB and more are mapped into memory (package mapped), unless they are to be
+// transposed: they may be larger than it, and are to stay as they are for as long as the set is used.
+func Load(ctx context.Context, name string, o Options) (set Set, err error) {
+	err = mapped.Guard(func() error {
+		set, err = library{sets, o}.load(ctx, name)
+		return err
+	})
+	return set, err
 }
 
 func (l library) load(ctx context.Context, name string) (Set, error) {
@@ -157,7 +166,10 @@ func Digest(shape []int, sets ...network.Samples) string {
 		hashEach(h, []uint64{uint64(s.Rows), uint64(s.Features)}, binary.LittleEndian.AppendUint64)
 		if s.Floats == nil {
 			h.Write([]byte("B"))
-			h.Write(s.Bytes)
+			for part := range slices.Chunk(s.Bytes, 1<<20) {
+				h.Write(part)
+				mapped.Release()
+			}
 		} else {
 			h.Write([]byte("F"))
 			hashEach(h, s.Floats, func(b []byte, v float32) []byte {

@@ -58,6 +58,7 @@ func (s Set) Shift(pixels int) (Set, error) {
 // shiftSamples returns samples with their copies.
 func shiftSamples(s network.Samples, h, w, c, pixels int) network.Samples {
 	copies := 1 + 4*pixels
+	s = s.Flat()
 	out := s
 	out.Rows = copies * s.Rows
 	if s.Labels != nil {

@@ -19,8 +19,8 @@ import (
 //	    row i changes places with row ⌊u·(i+1) / 2⁶⁴⌋, u being its next number
 //	the first k rows go into the validation set
 //
-// Rows keep their order within both sets. They are copied. The digest remains
-// that of the set before. Errors: a fraction that is not between 0 and 1, no
+// Rows keep their order within both sets, which share the features (see
+// [network.Samples.Select]). The digest remains that of the set before. Errors: a fraction that is not between 0 and 1, no
 // labels, a validation set that is there already, and no class of two rows.
 func (s Set) Split(fraction float64, seed uint64) (Set, error) {
 	switch {
@@ -28,6 +28,8 @@ func (s Set) Split(fraction float64, seed uint64) (Set, error) {
 		return Set{}, fmt.Errorf("validation fraction %v: a number between 0 and 1 is expected", fraction)
 	case s.Train.Labels == nil:
 		return Set{}, fmt.Errorf("training set of %s: %w", s.Name, network.ErrNoLabels)
+	case s.Train.Rows > math.MaxInt32:
+		return Set{}, fmt.Errorf("training set of %s: %d rows: at most %d can be divided", s.Name, s.Train.Rows, math.MaxInt32)
 	case s.Validation.Rows > 0:
 		return Set{}, fmt.Errorf("%s: has a validation set already", s.Name)
 	}
@@ -60,14 +62,14 @@ func (s Set) Split(fraction float64, seed uint64) (Set, error) {
 		return Set{}, fmt.Errorf("training set of %s: no class has two rows: none can be held back for validation", s.Name)
 	}
 	all := s.Train
-	train, validation := make([]int, 0, all.Rows-count), make([]int, 0, count)
+	train, validation := make([]int32, 0, all.Rows-count), make([]int32, 0, count)
 	for i, h := range held {
 		if h {
-			validation = append(validation, i)
+			validation = append(validation, int32(i))
 		} else {
-			train = append(train, i)
+			train = append(train, int32(i))
 		}
 	}
-	s.Train, s.Validation = pick(train, all), pick(validation, all)
+	s.Train, s.Validation = all.Select(train), all.Select(validation)
 	return s, nil
 }

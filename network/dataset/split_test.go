@@ -38,7 +38,7 @@ func TestSplitIsFixed(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if got := fmt.Sprint(s.Validation.Floats); got != want {
+		if got := fmt.Sprint(s.Validation.Flat().Floats); got != want {
 			t.Errorf("seed %d: rows %s, want %s", seed, got, want)
 		}
 	}
@@ -68,9 +68,9 @@ func TestSplit(t *testing.T) {
 		}
 		number := func(s network.Samples, i int) int {
 			if s.Bytes != nil {
-				return int(s.Bytes[i])
+				return int(s.Row(i)[0])
 			}
-			return int(s.Floats[i])
+			return int(s.FloatRow(i)[0])
 		}
 		seen := make([]bool, len(labels))
 		count := [2][5]int{}
@@ -113,7 +113,7 @@ func TestSplitClassesApart(t *testing.T) {
 		}
 		for i, y := range s.Validation.Labels {
 			if y == 0 {
-				first = append(first, s.Validation.Floats[i])
+				first = append(first, s.Validation.FloatRow(i)[0])
 			}
 		}
 		return first

@@ -209,38 +209,21 @@ func (x *entry) close() (err error) {
 }
 
 // repeatRows returns the first rows of s, and those of s again from its start until
-// there are as many. Rows for which a machine of so many bytes has no room are an
-// error: Go would end the process.
+// there are as many. They share the features of s. Rows for which a machine of so many bytes
+// has no room are an error: Go would end the process.
 func repeatRows(s network.Samples, rows int, memory int64) (network.Samples, error) {
 	if rows <= s.Rows {
 		return s.Slice(0, rows), nil
 	}
-	width := 1 // bytes of a feature
-	if s.Floats != nil {
-		width = 4
-	}
-	const label = 4
-	if need := float64(rows) * float64(s.Features*width+label); memory > 0 && need > float64(memory) {
+	const width = 4 + 4 // bytes of a row: label and index
+	if need := float64(rows) * width; memory > 0 && need > float64(memory) {
 		return s, fmt.Errorf("--rows %d: needs %.1f GB of memory at least, this machine has %.1f GB", rows, need/1e9, float64(memory)/1e9)
 	}
-	r := s
-	r.Rows = rows
-	r.Bytes = cycle(s.Bytes, rows*s.Features)
-	r.Floats = cycle(s.Floats, rows*s.Features)
-	r.Labels = cycle(s.Labels, rows)
-	return r, nil
-}
-
-// cycle returns n elements of v in a circle.
-func cycle[T any](v []T, n int) []T {
-	if v == nil {
-		return nil
+	index := make([]int32, rows)
+	for i := range index {
+		index[i] = int32(i % s.Rows)
 	}
-	r := make([]T, 0, n)
-	for len(r) < n {
-		r = append(r, v[:min(len(v), n-len(r))]...)
-	}
-	return r
+	return s.Select(index), nil
 }
 
 // turnTime is how long a turn may take: many iterations of a fast device, which are

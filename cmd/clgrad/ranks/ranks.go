@@ -19,6 +19,7 @@ import (
 	"time"
 
 	"clgrad/network"
+	"clgrad/network/mapped"
 	"clgrad/network/mpi"
 )
 
@@ -57,7 +58,10 @@ type Options struct {
 
 // A Device is what the ranks are to compute on where they were not started with it: that of a
 // run which is gone on with. The zero value is what each was started with.
-type Device struct{ Backend, Precision string }
+type Device struct {
+	Backend, Precision string
+	Input              network.InputMode
+}
 
 // ErrNoAnswer reports ranks that are waited for in vain.
 var ErrNoAnswer = errors.New("no answer from the other ranks: one of them may have died")
@@ -368,6 +372,7 @@ func (g *Group) backends(p network.Plan) string {
 
 // encode returns the rows of samples as bytes, without their scaling: labels, then features.
 func encode(s network.Samples) []byte {
+	s = s.Flat()
 	var b []byte
 	for _, y := range s.Labels {
 		b = binary.LittleEndian.AppendUint32(b, uint32(y))
@@ -434,7 +439,7 @@ func (g *Group) within(ctx context.Context, f func() error) error {
 		return g.lost
 	}
 	done := make(chan error, 1)
-	go func() { done <- f() }()
+	go func() { done <- mapped.Guard(f) }()
 	select {
 	case err := <-done:
 		return g.checked(err)

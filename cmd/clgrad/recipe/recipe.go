@@ -47,16 +47,17 @@ type Recipe struct {
 	Origin
 	Setup
 	Training
-	Iterations      Count   `json:"iterations,omitempty" placeholder:"N" of:"epochs" help:"Number of iterations: updates of the parameters. Default: 100."`
-	Epochs          Count   `json:"epochs,omitempty" placeholder:"N" of:"iterations" help:"Number of epochs, in place of --iterations. An epoch visits the training set once."`
-	Backend         Backend `json:"backend" default:"auto" help:"What to compute on: auto (the best OpenCL device, otherwise the CPU), cpu (float32), cpu64 (float64), opencl (the best OpenCL device), opencl:P.D (device D of platform P, see clgrad devices) or opencl:NAME (a part of the device's name). Several that are joined by commas, as in opencl:0.0,opencl:0.1, or opencl:all (every OpenCL device) share the rows of each batch and compute at the same time."`
-	Shares          Shares  `json:"shares,omitempty" placeholder:"N,N" of:"backend" help:"How several backends share the rows of each batch, a number for each, as in 9,7. Default: by their speeds in sixteenths, which are measured once and kept."`
-	LogEvery        Count   `json:"log_every,omitempty" placeholder:"N" of:"batch-size" help:"Report every N iterations, and the last. Default: 10, an epoch with --batch-size."`
-	CheckpointEvery Period  `json:"checkpoint_every,omitempty" default:"0" placeholder:"N" help:"Keep a checkpoint every N iterations, from which --resume can go on. With 0 a run keeps its last one, and that of a signal that stops it."`
-	KeepCheckpoints Count   `json:"keep_checkpoints" default:"3" help:"How many checkpoints to keep, the newest ones."`
-	Passes          Share   `json:"passes,omitempty" placeholder:"SHARE" help:"Say at which iteration the training accuracy first reaches this share, as in 0.85."`
-	Predict         Form    `json:"predictions,omitempty" name:"predictions" placeholder:"FORM" help:"Predict the test set at the end: table (row, predicted and actual label in predictions.csv) or kaggle (ImageId,Label in submission.csv)."`
-	Rows            Path    `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set instead of the test set. Labels are not needed."`
+	Iterations      Count             `json:"iterations,omitempty" placeholder:"N" of:"epochs" help:"Number of iterations: updates of the parameters. Default: 100."`
+	Epochs          Count             `json:"epochs,omitempty" placeholder:"N" of:"iterations" help:"Number of epochs, in place of --iterations. An epoch visits the training set once."`
+	Backend         Backend           `json:"backend" default:"auto" help:"What to compute on: auto (the best OpenCL device, otherwise the CPU), cpu (float32), cpu64 (float64), opencl (the best OpenCL device), opencl:P.D (device D of platform P, see clgrad devices) or opencl:NAME (a part of the device's name). Several that are joined by commas, as in opencl:0.0,opencl:0.1, or opencl:all (every OpenCL device) share the rows of each batch and compute at the same time."`
+	Shares          Shares            `json:"shares,omitempty" placeholder:"N,N" of:"backend" help:"How several backends share the rows of each batch, a number for each, as in 9,7. Default: by their speeds in sixteenths, which are measured once and kept."`
+	Input           network.InputMode `json:"input,omitempty" default:"auto" enum:"auto,resident,stream" help:"Where the training set is held: ${enum}. resident: in the device's memory. stream: its blocks are brought to the device as they are used, from a file in the cache directory, so that it may be larger than the device's memory and the machine's. auto goes by its size. Results are the same to the bit."`
+	LogEvery        Count             `json:"log_every,omitempty" placeholder:"N" of:"batch-size" help:"Report every N iterations, and the last. Default: 10, an epoch with --batch-size."`
+	CheckpointEvery Period            `json:"checkpoint_every,omitempty" default:"0" placeholder:"N" help:"Keep a checkpoint every N iterations, from which --resume can go on. With 0 a run keeps its last one, and that of a signal that stops it."`
+	KeepCheckpoints Count             `json:"keep_checkpoints" default:"3" help:"How many checkpoints to keep, the newest ones."`
+	Passes          Share             `json:"passes,omitempty" placeholder:"SHARE" help:"Say at which iteration the training accuracy first reaches this share, as in 0.85."`
+	Predict         Form              `json:"predictions,omitempty" name:"predictions" placeholder:"FORM" help:"Predict the test set at the end: table (row, predicted and actual label in predictions.csv) or kaggle (ImageId,Label in submission.csv)."`
+	Rows            Path              `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set instead of the test set. Labels are not needed."`
 }
 
 // An Origin is what a recipe says about itself. It has no flags.

@@ -268,11 +268,10 @@ func (p *page) sheet(f files, o Predictions, file string, rows, predicted []int,
 			tiles = append(tiles, tile{picture, lines})
 		} else {
 			for j := range s.Features {
-				at := i*o.Samples.Features + j
 				if o.Samples.Bytes != nil {
-					part.Values = append(part.Values, strconv.Itoa(int(o.Samples.Bytes[at])))
+					part.Values = append(part.Values, strconv.Itoa(int(o.Samples.Row(i)[j])))
 				} else {
-					part.Values = append(part.Values, number(float64(o.Samples.Floats[at])))
+					part.Values = append(part.Values, number(float64(o.Samples.FloatRow(i)[j])))
 				}
 			}
 		}

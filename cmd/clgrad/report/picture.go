@@ -45,17 +45,20 @@ const mostSide = 112
 func samplePicture(s network.Samples, row, height, width int) *image.Gray {
 	every := reduction(height, width, mostSide)
 	picture := image.NewGray(image.Rect(0, 0, (width+every-1)/every, (height+every-1)/every))
-	at := row * s.Features
-	shade := func(i int) uint8 { return s.Bytes[i] }
-	if s.Bytes == nil {
+	var shade func(i int) uint8
+	if s.Bytes != nil {
+		bytes := s.Row(row)
+		shade = func(i int) uint8 { return bytes[i] }
+	} else {
+		floats := s.FloatRow(row)
 		low, high := math.Inf(1), math.Inf(-1)
-		for _, v := range s.Floats[at : at+s.Features] {
+		for _, v := range floats {
 			if v := float64(v); drawable(v) {
 				low, high = min(low, v), max(high, v)
 			}
 		}
 		shade = func(i int) uint8 {
-			v := float64(s.Floats[i])
+			v := float64(floats[i])
 			if !drawable(v) || high == low {
 				return 128
 			}
@@ -64,7 +67,7 @@ func samplePicture(s network.Samples, row, height, width int) *image.Gray {
 	}
 	for y := range picture.Rect.Dy() {
 		for x := range picture.Rect.Dx() {
-			picture.SetGray(x, y, color.Gray{Y: shade(at + every*(y*width+x))})
+			picture.SetGray(x, y, color.Gray{Y: shade(every * (y*width + x))})
 		}
 	}
 	return picture
