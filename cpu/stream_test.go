@@ -46,7 +46,7 @@ func TestStreamSameBits(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			err = trainer.Descend(context.Background(), network.Descent{Iterations: 4, LearningRate: 0.01}, func(i network.Iteration) error {
+			err = trainer.Descend(context.Background(), network.Descent{Iterations: 2, LearningRate: 0.01}, func(i network.Iteration) error {
 				losses = append(losses, i.Loss)
 				return nil
 			})

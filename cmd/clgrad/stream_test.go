@@ -14,7 +14,7 @@ import (
 	"clgrad/network/dataset"
 )
 
-// largeSet writes raw IDX files of images that are enough to be streamed, in batches of 9000 rows in
+// largeSet writes raw IDX files of images that are enough to be streamed, in batches of 8000 rows in
 // more parts than the device holds, and returns their directory.
 func largeSet(t *testing.T) string {
 	t.Helper()
@@ -65,7 +65,7 @@ func TestStreamedRun(t *testing.T) {
 			data, cache, root := largeSet(t), t.TempDir(), t.TempDir()
 			t.Setenv("XDG_CACHE_HOME", cache)
 			args := func(name string, more ...string) []string {
-				return append([]string{"train", "--data", data, "--backend", backend, "--layers", "10", "--lr", "0.01", "--batch-size", "9000", "--checkpoint-every", "1",
+				return append([]string{"train", "--data", data, "--backend", backend, "--layers", "10", "--lr", "0.01", "--batch-size", "8000", "--checkpoint-every", "1",
 					"--out", filepath.Join(root, name)}, more...)
 			}
 			good(t, args("held", "--input", "resident", "--iterations", "12")...)
