@@ -114,6 +114,9 @@ func findFiles(dir, prefix string) (paths [4]string, _ string, err error) {
 			missing = append(missing, names[i])
 		}
 	}
+	if len(missing) == len(names) {
+		return paths, "", fmt.Errorf("%s: has neither pictures in a folder for each class nor %s, with or without .gz: one of both is expected", dir, strings.Join(names[:], ", "))
+	}
 	if len(missing) > 0 {
 		return paths, "", fmt.Errorf("%s: %s not found, with or without .gz: all of %s are expected",
 			dir, strings.Join(missing, ", "), strings.Join(names[:], ", "))

@@ -107,6 +107,8 @@ func (l library) open(ctx context.Context, name string) (in *input, kind format,
 	start, err := in.Peek(sniffBytes)
 	if err != nil && err != io.EOF {
 		err = fmt.Errorf("%s: %w", in.name, err)
+	} else if i := sniffPicture(start); i >= 0 && formats[i].decode != nil {
+		err = fmt.Errorf("%s: is a %s picture: a data set is a folder that has a folder of pictures for each class", in.name, formats[i].name)
 	} else if kind, err = sniff(start), nil; kind == npzFormat {
 		kind, err = in.openZip()
 	}

@@ -75,7 +75,7 @@ type Missing string
 const (
 	Refuse Missing = "refuse" // an error that says where
 	Drop   Missing = "drop"   // the row is left out
-	Mean   Missing = "mean"   // the mean of the column in the training set stands there
+	Mean   Missing = "mean"   // NaN stands there until [Set.FillGaps] puts the mean of the column in the training set there
 )
 
 // UnmarshalText parses auto, yes or no.

@@ -33,6 +33,7 @@ type Set struct {
 	Shape      []int    // of a sample's features: [28 28] for images of 28 rows and 28 columns
 	Digest     string   // see Digest; Split and Shift leave it as it is
 	Pictures   bool     // the samples were pictures, of which nothing was changed but the size
+	Gaps       bool     // values may be missing, and NaN stand in their place: see FillGaps
 }
 
 // Options says how sets are found and, for CSV files, what their columns mean.
