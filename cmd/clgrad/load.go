@@ -108,9 +108,10 @@ func toPredict(set dataset.Set) network.Samples {
 	return set.Train
 }
 
-// loadUnlabelled returns a set whose labels are not needed. Labels are those of the training set's classes, and a CSV file has its
-// columns. Where reading leaves something out, rows are read as the training set was.
-func loadUnlabelled(a *app, name recipe.Path, reading recipe.Reading, t trainedSet) (dataset.Set, error) {
+// loadUnlabelled returns a set whose labels are not needed. Labels are those of the training
+// set's classes, and a CSV file has its columns. Where reading leaves something out, rows are read
+// as the training set was. whole says that every row of the file is needed.
+func loadUnlabelled(a *app, name recipe.Path, reading recipe.Reading, t trainedSet, whole bool) (dataset.Set, error) {
 	o := t.options(a)
 	o.Reading, o.Unlabelled = reading.Options(), true
 	set, err := dataset.Load(a, string(name), o)
@@ -119,6 +120,9 @@ func loadUnlabelled(a *app, name recipe.Path, reading recipe.Reading, t trainedS
 	}
 	if set, err = set.FillGaps(); err != nil {
 		return dataset.Set{}, err
+	}
+	if whole && set.LeftOut > 0 {
+		return dataset.Set{}, fmt.Errorf("%s: %d of its rows are left out for a gap (--missing drop), and a submission to Kaggle has all rows: fill the gaps, or train with --missing mean", name, set.LeftOut)
 	}
 	a.noteColumns(t.columns, set)
 	a.noteMisfit(string(name), t, toPredict(set))

@@ -164,7 +164,7 @@ func (c predictCommand) rows(a *app, m checkpoint.Model) (r rowSet, err error) {
 		r.train = r.Samples
 		return r, err
 	}
-	set, err := loadUnlabelled(a, c.Data, c.Reading, of)
+	set, err := loadUnlabelled(a, c.Data, c.Reading, of, c.Kaggle)
 	r.Samples, r.train = toPredict(set), set.Train
 	if r.shape == nil {
 		r.shape = set.Shape

@@ -22,6 +22,7 @@ type table struct {
 	samples network.Samples
 	classes []string // nil without labels
 	gaps    bool     // NaN may stand in the place of values
+	leftOut int      // rows, for a gap
 }
 
 // A tableForm is what is asked of a CSV file, as in Options.
@@ -54,7 +55,7 @@ func (l library) loadTables(ctx context.Context, in *input) (Set, error) {
 	set := Set{
 		Name: in.base, Train: train.samples, Shape: train.shape(l.Shape),
 		Classes: len(train.classes), ClassNames: train.classes, Columns: &train.columns,
-		Gaps: train.gaps,
+		Gaps: train.gaps, LeftOut: train.leftOut,
 	}
 	if l.Test != "" {
 		if train.columns.Label == 0 {
@@ -74,6 +75,7 @@ func (l library) loadTables(ctx context.Context, in *input) (Set, error) {
 			return Set{}, err
 		}
 		set.Test = test.samples
+		set.LeftOut += test.leftOut
 	}
 	set.Digest = Digest(set.Shape, set.Train, set.Test)
 	return set, nil
@@ -180,7 +182,6 @@ type tableReader struct {
 	counters []counter
 	offsets  []float64 // what is subtracted from each feature, nil for nothing
 	filled   int       // gaps that a mean is to stand for
-	dropped  int       // rows
 	firstGap int       // the line of the first
 	missing  Missing   // what may be done about gaps
 }
@@ -277,7 +278,7 @@ func (t *tableReader) add() error {
 			t.firstGap = t.line
 		}
 		if t.missing == Drop {
-			t.dropped++
+			t.leftOut++
 			return nil
 		}
 		t.filled += gaps
@@ -323,15 +324,15 @@ func (t *tableReader) headerFound() bool { return t.form.header == "" || t.form.
 func (t *tableReader) finish() (table, error) {
 	rows := t.values.rows
 	switch {
-	case rows == 0 && t.dropped > 0:
+	case rows == 0 && t.leftOut > 0:
 		return table{}, fmt.Errorf("%s: has a gap in every row: none is left", t.name)
 	case rows == 0:
 		return table{}, fmt.Errorf("%s: has a header and no rows", t.name)
 	}
 	t.subtract()
 	switch {
-	case t.dropped > 0:
-		t.remark("%s: %s left out for a gap, the first in line %d: the other %d are counted without them", t.name, plural(t.dropped, "row is", "rows are"), t.firstGap, rows)
+	case t.leftOut > 0:
+		t.remark("%s: %s left out for a gap, the first in line %d: the other %d are counted without them", t.name, plural(t.leftOut, "row is", "rows are"), t.firstGap, rows)
 	case t.filled > 0:
 		t.remark("%s: %s filled with the mean of the column in the training set, the first in line %d", t.name, plural(t.filled, "gap is", "gaps are"), t.firstGap)
 	}

@@ -127,9 +127,6 @@ func findFiles(dir, prefix string) (paths [4]string, _ string, err error) {
 // loadDir loads the set of a directory of IDX files whose names begin with prefix.
 func (l library) loadDir(ctx context.Context, dir, prefix string) (Set, error) {
 	name := filepath.Join(dir, prefix)
-	if err := l.noTable(name); err != nil {
-		return Set{}, err
-	}
 	l, err := l.readingOf(name, "a directory of IDX files", "Shape", "Transpose")
 	if err != nil {
 		return Set{}, err

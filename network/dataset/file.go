@@ -258,14 +258,6 @@ func (l library) loadFile(ctx context.Context, name string) (Set, error) {
 	return Set{}, fmt.Errorf("%s: is neither a CSV nor an NPZ file", in.name)
 }
 
-// noTable reports options that only CSV files have a use for.
-func (l library) noTable(name string) error {
-	if l.Label != "" || l.Test != "" {
-		return fmt.Errorf("%s: knows its labels and its test set: only for a CSV file can a label column or a test file be given", name)
-	}
-	return nil
-}
-
 // counted tells how much of a file was read.
 type counted struct {
 	r           io.Reader

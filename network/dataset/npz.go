@@ -34,9 +34,6 @@ var numbered = [6]string{"arr_0", "arr_1"}
 
 // loadArrays loads the set of an NPZ file, or the rows of an NPY file.
 func (l library) loadArrays(r io.ReaderAt, path string, size int64, kind format) (Set, error) {
-	if err := l.noTable(path); err != nil {
-		return Set{}, err
-	}
 	if l.Arrays != nil {
 		l.Trained.Arrays = nil
 	}

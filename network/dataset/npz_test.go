@@ -643,7 +643,7 @@ func TestLoadNPZOptions(t *testing.T) {
 	if err := os.WriteFile(path, archive(zip.Store, toyArrays()...), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	want := path + ": knows its labels and its test set: only for a CSV file can a label column or a test file be given"
+	want := path + ": is an NPZ file, which has no use for a label column"
 	if _, err := Load(t.Context(), path, Options{Reading: Reading{Label: "1"}}); err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}

@@ -33,6 +33,7 @@ type Set struct {
 	Shape      []int    // of a sample's features: [28 28] for images of 28 rows and 28 columns
 	Digest     string   // see Digest; Split and Shift leave it as it is
 	Pictures   bool     // the samples were pictures, of which nothing was changed but the size
+	LeftOut    int      // rows of its files that have no part in it, for a gap ([Drop])
 	Gaps       bool     // values may be missing, and NaN stand in their place: see FillGaps
 }
 
@@ -102,9 +103,6 @@ func Load(ctx context.Context, name string, o Options) (Set, error) {
 
 func (l library) load(ctx context.Context, name string) (Set, error) {
 	if named, ok := l.find(name); ok {
-		if err := l.noTable(name); err != nil {
-			return Set{}, err
-		}
 		if _, err := l.readingOf(name, "a named set"); err != nil {
 			return Set{}, err
 		}
