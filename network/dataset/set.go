@@ -76,7 +76,7 @@ type Options struct {
 	Columns *Columns
 
 	// Test is the CSV file of the test set, "" for none. Its columns have to be
-	// those of the training set, as in Columns.
+	// those of the training set, as in Columns. Only a CSV file has a use for it.
 	Test string
 
 	// Classes are the names that labels may have, in the order of the classes; nil
