@@ -20,7 +20,8 @@ build: deps
 # without what starts nothing at the same time that other tests do not (ONCE: arithmetic, pictures, runs read again);
 # then the pure-Go build. The last two have no OpenCL by intention, so there it is not required.
 ONCE := Float64|Splits|FaultsAreFound|Soak|Recipes|TrainEverywhere|Kills|EqualRuns|Resume|Reproduce|Bench|OtherClasses|$\
-	ModelBeforeReport|NoTestSet|Predict|TestWrite$$|Escaping|Pictures|TestPage
+	ModelBeforeReport|NoTestSet|Predict|TestWrite$$|Escaping|Pictures|TestPage|Converges|Misfit|SavedModelElsewhere|$\
+	TestScripts/tables|TestScripts/arrays|TestScripts/export|TestScripts/misfit|TestScripts/foreign_model
 test: deps
 	$(GO) vet ./...
 	$(GO) test -timeout 5m ./cpu ./kernels ./network/...

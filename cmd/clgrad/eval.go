@@ -137,8 +137,8 @@ func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts r
 		}
 		setup = r.Setup
 		setup.Shifts = 0 // copies say little more of a model
-		if setup.Data == dataset.StandardInput {
-			return set, 0, fmt.Errorf("%s was trained on standard input, of which no copy is kept: give --data", c.Model)
+		if dataset.Once(string(setup.Data)) {
+			return set, 0, fmt.Errorf("%s was trained on %s, of which no copy is kept: give --data", c.Model, dataset.InputName(string(setup.Data)))
 		}
 	case m.Run == nil:
 		return set, 0, fmt.Errorf("%s does not say what it was trained on: give --data", c.Model)

@@ -6,6 +6,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cpu"
@@ -84,7 +85,7 @@ func trainedOn(m checkpoint.Model) (t trainedSet, err error) {
 		return t, nil
 	}
 	trained, err := recipe.ParseSetup("its setup", m.Run.Setup)
-	t.reading = trained.Reading.WithoutColumns()
+	t.reading = trained.Reading
 	return t, err
 }
 
@@ -107,14 +108,21 @@ func toPredict(set dataset.Set) network.Samples {
 	return set.Train
 }
 
-// loadUnlabelled returns a set whose labels are not needed. Labels are those of the training set's classes, and a CSV file has its
-// columns. Where reading leaves something out, rows are read as the training set was.
-func loadUnlabelled(a *app, name recipe.Path, reading recipe.Reading, t trainedSet) (dataset.Set, error) {
+// loadUnlabelled returns a set whose labels are not needed. Labels are those of the training
+// set's classes, and a CSV file has its columns. Where reading leaves something out, rows are read
+// as the training set was. whole says that every row of the file is needed.
+func loadUnlabelled(a *app, name recipe.Path, reading recipe.Reading, t trainedSet, whole bool) (dataset.Set, error) {
 	o := t.options(a)
 	o.Reading, o.Unlabelled = reading.Options(), true
 	set, err := dataset.Load(a, string(name), o)
 	if err != nil {
 		return dataset.Set{}, err
+	}
+	if set, err = set.FillGaps(); err != nil {
+		return dataset.Set{}, err
+	}
+	if whole && set.LeftOut > 0 {
+		return dataset.Set{}, fmt.Errorf("%s: %d of its rows are left out for a gap (--missing drop), and a submission to Kaggle has all rows: fill the gaps, or train with --missing mean", name, set.LeftOut)
 	}
 	a.noteColumns(t.columns, set)
 	a.noteMisfit(string(name), t, toPredict(set))
@@ -128,12 +136,10 @@ func loadPictures(a *app, names []string, flags recipe.Reading, raw bool, t trai
 	o.Reading = flags.Options()
 	c := dataset.Conversion{Shape: t.shape, Like: t.profile}
 	switch {
-	case c.Shape == nil && o.Shape == nil:
+	case len(c.Shape) < 2:
 		return s, nil, fmt.Errorf("%s: the model does not say which shape its images have: give --shape, as in 28x28", names[0])
-	case c.Shape == nil:
-		c.Shape = o.Shape
 	case o.Shape != nil && !slices.Equal(o.Shape, c.Shape):
-		return s, nil, fmt.Errorf("--shape: the model's images are %v, not %v", c.Shape, o.Shape)
+		return s, nil, fmt.Errorf("--shape %s: the model's images are %s", sides(o.Shape), sides(c.Shape))
 	}
 	if !raw {
 		c.Method = dataset.MethodFor(c.Shape, c.Like)
@@ -155,6 +161,11 @@ func loadPictures(a *app, names []string, flags recipe.Reading, raw bool, t trai
 	t.shape = c.Shape
 	a.noteMisfit(fmt.Sprintf("pictures (%s)", files[0]), t, s)
 	return s, files, nil
+}
+
+// sides writes a shape as the flag has it.
+func sides(shape []int) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(shape), "[]"), " ", "x")
 }
 
 // noteMisfit says so where rows are not like those of the training set.

@@ -277,9 +277,10 @@ func TestTrainOnPictures(t *testing.T) {
 	}
 
 	for want, args := range map[string][]string{
-		"--shape: the model's images are [14 10], not [28 28]": {"predict", run, one, "--shape", "28x28"},
-		"is read by this command: choose another file":         {"predict", run, filepath.Join(dir, "test"), "--out", one},
-		"knows its labels and its test set":                    {"train", "--data", dir, "--label", "x"},
+		"--shape 28x28: the model's images are 14x10":                                                     {"predict", run, one, "--shape", "28x28"},
+		one + ": is a PNG picture: a data set is a folder that has a folder of pictures for each class\n": {"train", "--data", one},
+		"is read by this command: choose another file":                                                    {"predict", run, filepath.Join(dir, "test"), "--out", one},
+		"is a folder of pictures, which has no use for a label column":                                    {"train", "--data", dir, "--label", "x"},
 	} {
 		if status, _, err := clgrad(t, append(args, "--backend", "cpu")...); status == success || !strings.Contains(err, want) || strings.Count(err, "\n") != 1 {
 			t.Errorf("%v: status %d, %s", args, status, err)

@@ -155,8 +155,8 @@ func (c predictCommand) rows(a *app, m checkpoint.Model) (r rowSet, err error) {
 	if err != nil {
 		return r, fmt.Errorf("%s: %w", c.Model, err)
 	}
-	if of.shape == nil {
-		of.shape = c.Reading.Options().Shape
+	if shape := c.Reading.Options().Shape; shape != nil && len(of.shape) < 2 { // of rows that may be images
+		of.shape = shape
 	}
 	r.shape = of.shape
 	if len(c.Pictures) > 0 {
@@ -164,7 +164,7 @@ func (c predictCommand) rows(a *app, m checkpoint.Model) (r rowSet, err error) {
 		r.train = r.Samples
 		return r, err
 	}
-	set, err := loadUnlabelled(a, c.Data, c.Reading, of)
+	set, err := loadUnlabelled(a, c.Data, c.Reading, of, c.Kaggle)
 	r.Samples, r.train = toPredict(set), set.Train
 	if r.shape == nil {
 		r.shape = set.Shape

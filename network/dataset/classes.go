@@ -50,31 +50,40 @@ func (l library) numbering(pairs []pair) (numbering, error) {
 		return numbering{}, fmt.Errorf("%s: has no label but %d, nor has the test set: at least two classes are expected", labels.file, values[0])
 	}
 	if n.names != nil {
-		if absent := absentAmong(values, min(0, values[0]), values[len(values)-1]); absent != "" {
-			l.logf("%s: no row has label %s: the %d classes are the labels that occur, %s", labels.file, absent, n.count, wholeNumbers(values))
-		} else {
-			l.logf("%s: the %d classes are the labels that occur, %s", labels.file, n.count, wholeNumbers(values))
+		words := absentLabels(values, min(0, values[0]))
+		if words == "" { // some are below 0
+			words = fmt.Sprintf("the %d classes are the labels that occur, %s", n.count, wholeNumbers(values))
 		}
+		l.logf("%s: %s", labels.file, words)
 	}
 	return n, nil
 }
 
-// noteGaps says so where the classes of a table are whole numbers with gaps.
-func (l library) noteGaps(name string, classes []string) {
+// absentClasses says of classes whose names are whole numbers in their order which ones between
+// them no row has, or returns "".
+func absentClasses(classes []string) string {
 	var values []int64
 	for _, class := range classes {
 		v, err := strconv.ParseInt(class, 10, 64)
 		if err != nil || len(values) > 0 && v <= values[len(values)-1] {
-			return
+			return ""
 		}
 		values = append(values, v)
 	}
-	if len(values) == 0 || l.Classes != nil {
-		return
+	if len(values) == 0 {
+		return ""
 	}
-	if absent := absentAmong(values, values[0], values[len(values)-1]); absent != "" {
-		l.logf("%s: no row has label %s: the %d classes are the labels that occur, %s", name, absent, len(values), wholeNumbers(values))
+	return absentLabels(values, values[0])
+}
+
+// absentLabels says which labels from a first one on are not among sorted values, or
+// returns "".
+func absentLabels(values []int64, first int64) string {
+	absent := absentAmong(values, first, values[len(values)-1])
+	if absent == "" {
+		return ""
 	}
+	return fmt.Sprintf("no row has label %s: the %d classes are the labels that occur, %s", absent, len(values), wholeNumbers(values))
 }
 
 // number returns the classes of labels, nil where there are none or, where labels are

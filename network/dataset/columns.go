@@ -20,7 +20,7 @@ type Columns struct {
 	Ignored []int    `json:"ignored,omitempty"` // the numbers of those that are no features, ascending
 
 	// Means, one a feature in their order, stand in the place of features without a
-	// value; nil where no such are expected ([Mean]).
+	// value; nil where no such are expected ([Mean]), and before [Set.FillGaps].
 	Means []float64 `json:"means,omitempty"`
 
 	// Offsets, one a feature, are subtracted from the values in float64 before these are
@@ -264,6 +264,13 @@ func (t *tableReader) findLabel(first []string, s labelSearch) error {
 		expected := "a name or a number is expected"
 		if strings.ContainsAny(strings.Join(first, ""), ";\t") {
 			expected = "columns separated by commas are expected"
+		}
+		switch {
+		case len(first) > 1:
+		case t.form.separator != 0:
+			expected = fmt.Sprintf("columns separated by %q are expected (--separator)", t.form.separator)
+		default:
+			expected = "columns separated by commas, semicolons or tabs are expected (--separator names another)"
 		}
 		return fmt.Errorf("%s: has no column %.80q for the labels: its columns are %s: %s", t.name, shown, list(first), expected)
 	default:
@@ -539,7 +546,7 @@ func (t *tableReader) remarkCounters() {
 			continue
 		}
 		at := slices.Index(t.place, c.feature)
-		what := t.columnOf(c.feature)
+		what := fmt.Sprintf("column %d%s", at+1, t.named(at))
 		if t.names != nil && t.names[at] == "" {
 			what = fmt.Sprintf("column %d, which has no name,", at+1)
 		}
@@ -564,7 +571,6 @@ func (t *tableReader) checkClasses(counts []int) error {
 				name, plural(counts[i], "row", "rows"), map[bool]string{true: "it", false: "them"}[counts[i] == 1])
 		}
 	}
-	t.remarkAbsent()
 	different := len(t.labels.names)
 	if rows < fewest || float64(different) < share*float64(rows) || t.form.numbers {
 		return nil
@@ -575,29 +581,6 @@ func (t *tableReader) checkClasses(counts []int) error {
 	}
 	t.remark("%s: column %d%s: has %d different labels in %d rows, each taken for a class", t.name, t.label+1, t.named(t.label), different, rows)
 	return nil
-}
-
-// remarkAbsent says so where labels are small whole numbers that leave one out: a class may
-// have no row.
-func (t *tableReader) remarkAbsent() {
-	const most = 1 << 10
-	var values []int
-	for _, name := range t.labels.names {
-		n, err := strconv.Atoi(name)
-		if err != nil || n < 0 || n > most {
-			return
-		}
-		values = append(values, n)
-	}
-	slices.Sort(values)
-	values = slices.Compact(values)
-	for i := 1; i < len(values); i++ {
-		if before := values[i-1]; values[i] > before+1 {
-			t.remark("%s: column %d%s: no row has a label between %d and %d: the classes are the %d labels that occur",
-				t.name, t.label+1, t.named(t.label), before, values[i], len(values))
-			return
-		}
-	}
 }
 
 func trimmed(field []byte) []byte { return bytes.TrimSpace(field) }

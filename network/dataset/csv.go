@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -9,6 +10,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"clgrad/network"
 )
@@ -19,6 +21,8 @@ type table struct {
 	columns Columns // those that were asked for where they were found by their names
 	samples network.Samples
 	classes []string // nil without labels
+	gaps    bool     // NaN may stand in the place of values
+	leftOut int      // rows, for a gap
 }
 
 // A tableForm is what is asked of a CSV file, as in Options.
@@ -34,6 +38,7 @@ type tableForm struct {
 	missing    Missing
 	numbers    bool
 	shape      []int
+	beside     bool                             // a test set, read with its training set: its gaps are filled with that one's
 	log        func(format string, args ...any) // nil for none
 	most       int64                            // bytes of memory for the features; 0 is no bound
 }
@@ -41,7 +46,8 @@ type tableForm struct {
 // loadTables loads the set of a CSV file and of that of its test set.
 func (l library) loadTables(ctx context.Context, in *input) (Set, error) {
 	form := tableForm{
-		l.Label, l.Unlabelled, l.Classes, l.Columns, l.Header, l.Separator, l.Ignore, l.Features, l.Missing, l.Numbers, l.Shape, l.logf, l.MaxBytes,
+		label: l.Label, unlabelled: l.Unlabelled, classes: l.Classes, columns: l.Columns, header: l.Header, separator: l.Separator,
+		ignore: l.Ignore, features: l.Features, missing: l.Missing, numbers: l.Numbers, shape: l.Shape, log: l.logf, most: l.MaxBytes,
 	}
 	train, err := readTable(in, in.name, in.size, form)
 	if err != nil {
@@ -50,8 +56,8 @@ func (l library) loadTables(ctx context.Context, in *input) (Set, error) {
 	set := Set{
 		Name: in.base, Train: train.samples, Shape: train.shape(l.Shape),
 		Classes: len(train.classes), ClassNames: train.classes, Columns: &train.columns,
+		Gaps: train.gaps, LeftOut: train.leftOut,
 	}
-	l.noteGaps(train.name, train.classes)
 	if l.Test != "" {
 		if train.columns.Label == 0 {
 			return Set{}, fmt.Errorf("%s: has no labels: a test set goes with a training set that has", train.name)
@@ -64,12 +70,13 @@ func (l library) loadTables(ctx context.Context, in *input) (Set, error) {
 		if kind != csvFormat {
 			return Set{}, fmt.Errorf("%s: is no CSV file: one is expected, as %s is", in.name, train.name)
 		}
-		form.label, form.classes, form.columns, form.ignore, form.features = "", train.classes, &train.columns, nil, nil
+		form.label, form.classes, form.columns, form.ignore, form.features, form.beside = "", train.classes, &train.columns, nil, nil, true
 		test, err := readTable(in, in.name, in.size, form)
 		if err != nil {
 			return Set{}, err
 		}
 		set.Test = test.samples
+		set.LeftOut += test.leftOut
 	}
 	set.Digest = Digest(set.Shape, set.Train, set.Test)
 	return set, nil
@@ -175,10 +182,7 @@ type tableReader struct {
 	narrow   narrowColumns
 	counters []counter
 	offsets  []float64 // what is subtracted from each feature, nil for nothing
-	sums     []float64 // of each feature's values, for the means; nil where none are asked for
-	counts   []int     // of these values
-	gaps     int       // that a mean is put for
-	dropped  int       // rows
+	filled   int       // gaps that a mean is to stand for
 	firstGap int       // the line of the first
 	missing  Missing   // what may be done about gaps
 }
@@ -231,16 +235,16 @@ func (t *tableReader) prepare() {
 	t.missing = t.form.missing
 	if like := t.form.columns; like != nil {
 		t.offsets = like.Offsets
-		if t.missing == Mean && like.Means == nil {
+		t.columns.Offsets, t.columns.Means = like.Offsets, like.Means
+		if t.missing == Mean && like.Means == nil && !t.form.beside {
 			t.missing = Refuse
 		}
+		t.gaps = t.missing == Mean
 		return
 	}
 	t.narrow = newNarrowColumns(features)
 	t.counters = t.findCounters()
-	if t.missing == Mean {
-		t.sums, t.counts = make([]float64, features), make([]int, features)
-	}
+	t.gaps = t.missing == Mean
 }
 
 // add takes the row that was read last.
@@ -258,7 +262,7 @@ func (t *tableReader) add() error {
 		if !ok || !(math.Abs(v) <= math.MaxFloat32) {
 			var problem string
 			if v, problem = parseNumber(field, t.missing); problem != "" {
-				return fmt.Errorf("%s: %s%s", t.at(c), problem, t.hint(field))
+				return fmt.Errorf("%s: %s%s", t.at(c), problem, t.hint(c, field))
 			}
 			if v != v {
 				gaps++
@@ -275,10 +279,10 @@ func (t *tableReader) add() error {
 			t.firstGap = t.line
 		}
 		if t.missing == Drop {
-			t.dropped++
+			t.leftOut++
 			return nil
 		}
-		t.gaps += gaps
+		t.filled += gaps
 	}
 	if t.label >= 0 {
 		if problem := t.labels.add(label); problem != "" {
@@ -290,14 +294,6 @@ func (t *tableReader) add() error {
 	}
 	if len(t.narrow) > 0 {
 		t.narrow.add(t.row, t.values.rows)
-	}
-	if t.sums != nil {
-		for j, v := range t.row {
-			if v == v {
-				t.sums[j] += v
-				t.counts[j]++
-			}
-		}
 	}
 	for j, offset := range t.offsets {
 		t.row[j] -= offset
@@ -314,7 +310,7 @@ func (t *tableReader) add() error {
 const roomRows = 1 << 12
 
 // hint says more of a field that is no number.
-func (t *tableReader) hint(field []byte) string {
+func (t *tableReader) hint(c int, field []byte) string {
 	gap := isGap(trimmed(field))
 	switch {
 	case gap && t.form.missing == Mean:
@@ -323,6 +319,8 @@ func (t *tableReader) hint(field []byte) string {
 		return ", and --header yes takes line 1 for names"
 	case !gap && t.line == 1 && t.form.header == HeaderNo:
 		return " (--header says that line 1 has no names)"
+	case !gap && t.form.columns == nil && bytes.IndexFunc(trimmed(field), unicode.IsLetter) == 0: // as of names
+		return fmt.Sprintf(" (--ignore %d leaves the column out)", c+1)
 	}
 	return ""
 }
@@ -334,19 +332,17 @@ func (t *tableReader) headerFound() bool { return t.form.header == "" || t.form.
 func (t *tableReader) finish() (table, error) {
 	rows := t.values.rows
 	switch {
-	case rows == 0 && t.dropped > 0:
+	case rows == 0 && t.leftOut > 0:
 		return table{}, fmt.Errorf("%s: has a gap in every row: none is left", t.name)
 	case rows == 0:
 		return table{}, fmt.Errorf("%s: has a header and no rows", t.name)
 	}
-	if err := t.fill(); err != nil {
-		return table{}, err
-	}
+	t.subtract()
 	switch {
-	case t.dropped > 0:
-		t.remark("%s: %s left out for a gap, the first in line %d: the other %d are counted without them", t.name, plural(t.dropped, "row is", "rows are"), t.firstGap, rows)
-	case t.gaps > 0:
-		t.remark("%s: %s filled with the mean of the column in the training set, the first in line %d", t.name, plural(t.gaps, "gap is", "gaps are"), t.firstGap)
+	case t.leftOut > 0:
+		t.remark("%s: %s left out for a gap, the first in line %d: the other %d are counted without them", t.name, plural(t.leftOut, "row is", "rows are"), t.firstGap, rows)
+	case t.filled > 0:
+		t.remark("%s: %s filled with the mean of the column in the training set, the first in line %d", t.name, plural(t.filled, "gap is", "gaps are"), t.firstGap)
 	}
 	t.samples = network.Samples{Rows: rows, Features: len(t.row), Bytes: t.values.bytes, Floats: t.values.floats}
 	if err := t.checkShape(); err != nil {
@@ -365,6 +361,11 @@ func (t *tableReader) finish() (table, error) {
 	}
 	var joined []string
 	t.samples.Labels, t.classes, joined = t.labels.finish(t.form.classes)
+	if t.form.classes == nil {
+		if words := absentClasses(t.classes); words != "" {
+			t.remark("%s: column %d%s: %s", t.name, t.label+1, t.named(t.label), words)
+		}
+	}
 	if joined != nil {
 		t.remark("%s: column %d%s: labels that are the same number are one class, as %q and %q are", t.name, t.label+1, t.named(t.label), joined[0], joined[1])
 	}
@@ -375,55 +376,22 @@ func (t *tableReader) finish() (table, error) {
 	return t.table, nil
 }
 
-// fill puts offsets and means in their places.
-func (t *tableReader) fill() error {
-	if t.form.columns == nil {
-		t.offsets = t.narrow.replace(&t.values, len(t.row))
-		t.columns.Offsets = t.offsets
-		var names []string
-		for j, offset := range t.offsets {
-			if offset != 0 {
-				names = append(names, t.columnOf(j))
-			}
-		}
-		if names != nil {
-			t.remark("%s: %s: the values are too large for float32 beside their differences: the first one is subtracted from all, here and in later files", t.name, some(names))
+// subtract has the differences from an offset in the place of values that are too large for
+// float32 beside them.
+func (t *tableReader) subtract() {
+	if t.form.columns != nil {
+		return // which have the offsets
+	}
+	t.columns.Offsets = t.narrow.replace(&t.values, len(t.row))
+	var names []string
+	for j, offset := range t.columns.Offsets {
+		if offset != 0 {
+			names = append(names, t.columns.columnOf(j))
 		}
 	}
-	var means []float64
-	switch {
-	case t.form.columns != nil:
-		means = t.form.columns.Means
-	case t.sums != nil:
-		means = make([]float64, len(t.row))
-		for j, sum := range t.sums {
-			if t.counts[j] == 0 {
-				return fmt.Errorf("%s: %s: has no value in any row, and so no mean: --ignore leaves it out", t.name, t.columnOf(j))
-			}
-			means[j] = sum / float64(t.counts[j])
-		}
-		t.columns.Means = means
+	if names != nil {
+		t.remark("%s: %s: the values are too large for float32 beside their differences: the first one is subtracted from all, here and in later files", t.name, some(names))
 	}
-	if t.gaps == 0 {
-		return nil
-	}
-	for i, v := range t.values.floats {
-		if v != v {
-			j := i % len(t.row)
-			mean := means[j]
-			if t.offsets != nil {
-				mean -= t.offsets[j]
-			}
-			t.values.floats[i] = float32(mean)
-		}
-	}
-	return nil
-}
-
-// columnOf names the column of a feature.
-func (t *tableReader) columnOf(feature int) string {
-	c := slices.Index(t.place, feature)
-	return fmt.Sprintf("column %d%s", c+1, t.named(c))
 }
 
 // some joins the first of several names.

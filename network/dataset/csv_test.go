@@ -29,7 +29,7 @@ func TestReadTable(t *testing.T) {
 		if label > 0 {
 			n++
 		}
-		return table{"file", Columns{Number: n, Names: names, Label: label}, s, classes}
+		return table{name: "file", columns: Columns{Number: n, Names: names, Label: label}, samples: s, classes: classes}
 	}
 	bytesOf := func(features int, labels []int32, v ...uint8) network.Samples {
 		return network.Samples{Rows: len(v) / features, Features: features, Bytes: v, Labels: labels}
@@ -187,17 +187,17 @@ func TestReadTableDamage(t *testing.T) {
 		{"negative number", "1,2\n3,4\n", tableForm{label: "-1"}, `file: has no header with a column "-1" for the labels: give the column's number, 1 to 2`},
 		{"label alone", "label\n1\n2\n", tableForm{}, "file: has no column but the label: features are expected, separated by commas"},
 		{"names twice", "label,a,b,a\n1,2,3,4\n", tableForm{}, `file: line 1, column 4: has the name "a" of column 2: different names are expected`},
-		{"text", "label,a,b\n1,2,3\n0,4,red\n", tableForm{}, `file: line 3, column 3 ("b"): "red" where a number is expected`},
-		{"text without header", "1,2,3\n0,4,red\n", tableForm{label: "1"}, `file: line 2, column 3: "red" where a number is expected`},
+		{"text", "label,a,b\n1,2,3\n0,4,red\n", tableForm{}, `file: line 3, column 3 ("b"): "red" where a number is expected (--ignore 3 leaves the column out)`},
+		{"text without header", "1,2,3\n0,4,red\n", tableForm{label: "1"}, `file: line 2, column 3: "red" where a number is expected (--ignore 3 leaves the column out)`},
 		{"empty field", "label,a,b\n1,,3\n", tableForm{}, `file: line 2, column 2 ("a"): is empty where a number is expected`},
 		{"blank field", "label,a,b\n1,2, \n", tableForm{}, `file: line 2, column 3 ("b"): is empty where a number is expected`},
 		{"infinite", "label,a\n1,Inf\n", tableForm{}, `file: line 2, column 2 ("a"): "Inf" where a finite number is expected`},
 		{"NaN", "label,a\n1,2\n1,nan\n", tableForm{}, `file: line 3, column 2 ("a"): "nan" where a finite number is expected`},
 		{"beyond float32", "label,a\n1,1e39\n", tableForm{}, `file: line 2, column 2 ("a"): "1e39" is beyond the numbers of float32`},
-		{"line behind a quoted one", "label,\"a\nb\"\n1,2\n1,x\n", tableForm{}, `file: line 4, column 2 ("a\nb"): "x" where a number is expected`},
+		{"line behind a quoted one", "label,\"a\nb\"\n1,2\n1,x\n", tableForm{}, `file: line 4, column 2 ("a\nb"): "x" where a number is expected (--ignore 2 leaves the column out)`},
 		{"short row", "label,a,b\n1,2,3\n1,2\n", tableForm{}, "file: line 3: has 2 columns where 3 are expected, as in the first line"},
 		{"long row", "label,a,b\n1,2,3,4\n", tableForm{}, "file: line 2: has 4 columns where 3 are expected, as in the first line"},
-		{"other separator", "label;a;b\n1;2;3\n", tableForm{separator: ','}, `file: has no column "label" for the labels: its columns are "label;a;b": columns separated by commas are expected`},
+		{"other separator", "label;a;b\n1;2;3\n", tableForm{separator: ','}, `file: has no column "label" for the labels: its columns are "label;a;b": columns separated by ',' are expected (--separator)`},
 		{"empty label", "label,a\n1,2\n,3\n", tableForm{}, `file: line 3, column 1 ("label"): is empty where a label is expected`},
 		{"name that is not UTF-8", "label,\xff\n1,2\n", tableForm{}, `file: line 1, column 2: has the name "\xff", which is not UTF-8`},
 		{"label that is not UTF-8", "label,a\n\xff,2\n", tableForm{}, `file: line 2, column 1 ("label"): "\xff" is not UTF-8`},
@@ -370,7 +370,7 @@ func TestLoadTableAlone(t *testing.T) {
 func TestLoadNoTable(t *testing.T) {
 	dir := t.TempDir()
 	for name, o := range map[string]Options{"mnist": {Reading: Reading{Label: "a"}}, dir: {Test: "b"}} {
-		if _, err := Load(t.Context(), name, o); err == nil || !strings.HasPrefix(err.Error(), name+": knows its labels and its test set") {
+		if _, err := Load(t.Context(), name, o); err == nil || !strings.HasPrefix(err.Error(), name+": is a ") || !strings.Contains(err.Error(), ", which has no use for a ") {
 			t.Errorf("%s: got %v", name, err)
 		}
 	}

@@ -114,6 +114,9 @@ func findFiles(dir, prefix string) (paths [4]string, _ string, err error) {
 			missing = append(missing, names[i])
 		}
 	}
+	if len(missing) == len(names) {
+		return paths, "", fmt.Errorf("%s: has neither pictures in a folder for each class nor %s, with or without .gz: one of both is expected", dir, strings.Join(names[:], ", "))
+	}
 	if len(missing) > 0 {
 		return paths, "", fmt.Errorf("%s: %s not found, with or without .gz: all of %s are expected",
 			dir, strings.Join(missing, ", "), strings.Join(names[:], ", "))
@@ -124,9 +127,6 @@ func findFiles(dir, prefix string) (paths [4]string, _ string, err error) {
 // loadDir loads the set of a directory of IDX files whose names begin with prefix.
 func (l library) loadDir(ctx context.Context, dir, prefix string) (Set, error) {
 	name := filepath.Join(dir, prefix)
-	if err := l.noTable(name); err != nil {
-		return Set{}, err
-	}
 	l, err := l.readingOf(name, "a directory of IDX files", "Shape", "Transpose")
 	if err != nil {
 		return Set{}, err

@@ -30,7 +30,7 @@
 // only one named labels, class or target), every other one a feature, but for
 // [Reading].Ignore and Features. A number is a plain decimal one, as -1.5e3: 1_0, 0x10
 // and whole numbers of more than 21 digits are text. A field that is empty, NA, N/A, NaN,
-// null or ? has no value, see [Missing]. Features are held as
+// null or ? has no value, see [Missing] and [Set.FillGaps]. Features are held as
 // bytes if all are whole numbers of 0 to 255, which preprocessing then takes for
 // 8-bit data, and as float32 otherwise; see [Columns].Offsets for values of which float32
 // leaves too little. Columns named pixel0, pixel1, … or pixel1, pixel2, … in this
@@ -109,7 +109,7 @@
 // # Preprocessing
 //
 // Loaded samples are raw. [Set.Split] holds some training rows back for
-// validation. [Set.Shift] adds shifted copies of the training images. [Fit] derives the scaling of a [Preprocess] method from the
+// validation. [Set.FillGaps] puts means of the others in the place of gaps. [Set.Shift] adds shifted copies of the training images. [Fit] derives the scaling of a [Preprocess] method from the
 // training set; [Set.Preprocess] gives it to all of a set. It acts on raw
 // values, so a model that keeps it can be given raw values later.
 package dataset

@@ -107,6 +107,8 @@ func (l library) open(ctx context.Context, name string) (in *input, kind format,
 	start, err := in.Peek(sniffBytes)
 	if err != nil && err != io.EOF {
 		err = fmt.Errorf("%s: %w", in.name, err)
+	} else if i := sniffPicture(start); i >= 0 && formats[i].decode != nil {
+		err = fmt.Errorf("%s: is a %s picture: a data set is a folder that has a folder of pictures for each class", in.name, formats[i].name)
 	} else if kind, err = sniff(start), nil; kind == npzFormat {
 		kind, err = in.openZip()
 	}
@@ -254,14 +256,6 @@ func (l library) loadFile(ctx context.Context, name string) (Set, error) {
 		return set, err
 	}
 	return Set{}, fmt.Errorf("%s: is neither a CSV nor an NPZ file", in.name)
-}
-
-// noTable reports options that only CSV files have a use for.
-func (l library) noTable(name string) error {
-	if l.Label != "" || l.Test != "" {
-		return fmt.Errorf("%s: knows its labels and its test set: only for a CSV file can a label column or a test file be given", name)
-	}
-	return nil
 }
 
 // counted tells how much of a file was read.

@@ -34,9 +34,6 @@ var numbered = [6]string{"arr_0", "arr_1"}
 
 // loadArrays loads the set of an NPZ file, or the rows of an NPY file.
 func (l library) loadArrays(r io.ReaderAt, path string, size int64, kind format) (Set, error) {
-	if err := l.noTable(path); err != nil {
-		return Set{}, err
-	}
 	if l.Arrays != nil {
 		l.Trained.Arrays = nil
 	}
@@ -279,6 +276,8 @@ func (l library) missing(name string, i int, names [6]string, found [6]*zip.File
 	}
 	there := strings.Join(words, ", ")
 	switch {
+	case there == "":
+		return fmt.Errorf("%s: has no array: %s and %s are expected", name, names[trainImages], names[trainLabels])
 	case l.Arrays[roles[i]] != "":
 		return fmt.Errorf("%s: has no array %.80q for %s: there are %s", name, names[i], roles[i], there)
 	case l.Arrays != nil:
@@ -392,6 +391,8 @@ func (a *npyArray) describe(err error) error {
 	switch {
 	case errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, io.EOF):
 		return errors.New("ends before its last element: the file is damaged")
+	case errors.Is(err, zip.ErrFormat):
+		return errors.New("is not as the archive says: the file is damaged")
 	case errors.Is(err, zip.ErrChecksum):
 		return errors.New("has another checksum than the archive says: the file is damaged")
 	}

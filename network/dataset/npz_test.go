@@ -244,7 +244,7 @@ func TestNPZDamage(t *testing.T) {
 	}{
 		{"empty", nil, "file: is no readable NPZ file: zip: not a valid zip file"},
 		{"cut short", stored[:len(stored)-30], "file: is no readable NPZ file: zip: not a valid zip file"},
-		{"nothing in it", archive(zip.Store), "file: has no array x_train: there are "},
+		{"nothing in it", archive(zip.Store), "file: has no array: x_train and y_train are expected"},
 		{"others in it", archive(zip.Store, entry{"a.npy", nil}, entry{"b", nil}), `file: has no array x_train: there are "a" (no array that can be read), "b" (no array that can be read): --arrays says which are which, as in --arrays x=NAME,y=NAME`},
 		{"no labels", archive(zip.Store, toy[0], toy[2], toy[3]), `file: has no array y_train: there are "x_train" (3×2×3, uint8), "x_test" (2×2×3, uint8), "y_test" (2, uint8): --arrays says which are which, as in --arrays x=x_train,y=NAME`},
 		{"no test labels", archive(zip.Store, toy[:3]...), `file: has no array y_test: there are "x_train" (3×2×3, uint8), "y_train" (3, uint8), "x_test" (2×2×3, uint8): --arrays x=x_train,y=y_train does without`},
@@ -643,7 +643,7 @@ func TestLoadNPZOptions(t *testing.T) {
 	if err := os.WriteFile(path, archive(zip.Store, toyArrays()...), 0o644); err != nil {
 		t.Fatal(err)
 	}
-	want := path + ": knows its labels and its test set: only for a CSV file can a label column or a test file be given"
+	want := path + ": is an NPZ file, which has no use for a label column"
 	if _, err := Load(t.Context(), path, Options{Reading: Reading{Label: "1"}}); err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
 	}

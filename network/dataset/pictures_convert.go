@@ -59,16 +59,15 @@ const (
 )
 
 // MethodFor returns how pictures are converted for a network with such a training set. like
-// is nil where nothing is known of it: grey images are taken for digits then.
+// is nil where nothing is known of it, and has no border where its rows were no images: grey
+// images are taken for digits then.
 func MethodFor(shape []int, like *Profile) Method {
 	grey := len(shape) == 2 || len(shape) == 3 && shape[2] == 1
 	switch {
 	case !grey || like != nil && like.Pictures:
 		return Resize
-	case like == nil:
+	case like == nil || like.Border == nil:
 		return Digits
-	case like.Border == nil:
-		return Resize
 	case like.digits(shape[0], shape[1]):
 		return Digits
 	}

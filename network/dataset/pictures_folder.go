@@ -170,9 +170,6 @@ func (f pictureFolder) divide() (divided [pictureParts]*pictureFolder, err error
 
 // loadPictures loads the set of a folder of pictures.
 func (l library) loadPictures(ctx context.Context, dir string) (Set, error) {
-	if err := l.noTable(dir); err != nil {
-		return Set{}, err
-	}
 	l, err := l.readingOf(dir, picturesKind, "Shape")
 	if err != nil {
 		return Set{}, err

@@ -236,8 +236,8 @@ func TestPictureErrors(t *testing.T) {
 		{map[string][]byte{"train/a/1.png": good, "train/b/1.png": good, "other/a/1.png": good}, Options{}, "DIR/other: stands beside DIR/train, which has the training set's classes"},
 		{with(map[string][]byte{}), Options{Reading: Reading{Shape: []int{8}}}, "DIR: shape 8 is none of pictures: rows and columns, or rows, columns and 3 colours are expected"},
 		{with(map[string][]byte{}), Options{Reading: Reading{Shape: []int{2, 4, 2}}}, "DIR: shape 2×4×2 is none of pictures"},
-		{with(map[string][]byte{}), Options{Reading: Reading{Label: "x"}}, "DIR: knows its labels and its test set: only for a CSV file can"},
-		{with(map[string][]byte{}), Options{Test: "x.csv"}, "DIR: knows its labels and its test set"},
+		{with(map[string][]byte{}), Options{Reading: Reading{Label: "x"}}, "DIR: is a folder of pictures, which has no use for a label column"},
+		{with(map[string][]byte{}), Options{Test: "x.csv"}, "DIR: is a folder of pictures, which has no use for a test file"},
 	} {
 		_, _, err := loadLogged(t, tree(t, c.files), c.o)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
@@ -358,6 +358,9 @@ func TestDigitsConversion(t *testing.T) {
 	like := &Profile{Lowest: Range{0, 0, 0}, Highest: Range{1, 1, 1}, Magnitude: Range{1, 1, 1}, Border: &Range{1, 1, 1}, Row: &Range{13, 13.5, 14}, Column: &Range{13, 13.5, 14}}
 	if m := MethodFor([]int{28, 28}, like); m != Digits {
 		t.Errorf("method %v", m)
+	}
+	if m := MethodFor([]int{28, 28}, &Profile{Highest: Range{1, 1, 1}, Magnitude: Range{1, 1, 1}}); m != Digits {
+		t.Errorf("of a model of rows: method %v", m)
 	}
 	path := filepath.Join(tree(t, map[string][]byte{"x.png": encoded(t, plainWith(100, 100, 255, image.Rect(30, 20, 50, 90), 0))}), "x.png")
 	s, err := ReadPictures(t.Context(), []Picture{{path, -1}}, Conversion{c.Shape, like, Digits}, Options{})

@@ -43,7 +43,7 @@ var readingWords = map[string]string{
 
 // readingOf returns the library for a kind of file that has a use for the named fields
 // of Reading: those of Options.Reading, or of Options.Trained where they are zero
-// there. It reports others that are given.
+// there. It reports others that are given, and a test file beside what has its test set in it.
 func (l library) readingOf(name, kind string, fields ...string) (library, error) {
 	given, trained := reflect.ValueOf(&l.Reading).Elem(), reflect.ValueOf(l.Trained)
 	for i := range given.NumField() {
@@ -54,6 +54,9 @@ func (l library) readingOf(name, kind string, fields ...string) (library, error)
 		case useful && given.Field(i).IsZero():
 			given.Field(i).Set(trained.Field(i))
 		}
+	}
+	if l.Test != "" && !slices.Contains(fields, "Label") {
+		return l, fmt.Errorf("%s: is %s, which has no use for a test file", name, kind)
 	}
 	return l, nil
 }
@@ -75,7 +78,7 @@ type Missing string
 const (
 	Refuse Missing = "refuse" // an error that says where
 	Drop   Missing = "drop"   // the row is left out
-	Mean   Missing = "mean"   // the mean of the column in the training set stands there
+	Mean   Missing = "mean"   // NaN stands there until [Set.FillGaps] puts the mean of the column in the training set there
 )
 
 // UnmarshalText parses auto, yes or no.

@@ -34,6 +34,8 @@ type Set struct {
 	Shape      []int    // of a sample's features: [28 28] for images of 28 rows and 28 columns
 	Digest     string   // see Digest; Split and Shift leave it as it is
 	Pictures   bool     // the samples were pictures, of which nothing was changed but the size
+	LeftOut    int      // rows of its files that have no part in it, for a gap ([Drop])
+	Gaps       bool     // values may be missing, and NaN stand in their place: see FillGaps
 }
 
 // Options says how sets are found and, for CSV files, what their columns mean.
@@ -76,7 +78,7 @@ type Options struct {
 	Columns *Columns
 
 	// Test is the CSV file of the test set, "" for none. Its columns have to be
-	// those of the training set, as in Columns.
+	// those of the training set, as in Columns. Only a CSV file has a use for it.
 	Test string
 
 	// Classes are the names that labels may have, in the order of the classes; nil
@@ -110,9 +112,6 @@ func Load(ctx context.Context, name string, o Options) (set Set, err error) {
 
 func (l library) load(ctx context.Context, name string) (Set, error) {
 	if named, ok := l.find(name); ok {
-		if err := l.noTable(name); err != nil {
-			return Set{}, err
-		}
 		if _, err := l.readingOf(name, "a named set"); err != nil {
 			return Set{}, err
 		}

@@ -120,7 +120,7 @@ func TestLoadDirErrors(t *testing.T) {
 		{"images missing", func(f map[string][]byte) { delete(f, partNames[testImages]) },
 			": t10k-images-idx3-ubyte not found, with or without .gz: all of train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte are expected"},
 		{"nothing there", func(f map[string][]byte) { clear(f) },
-			": train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte not found"},
+			": has neither pictures in a folder for each class nor train-images-idx3-ubyte, train-labels-idx1-ubyte, t10k-images-idx3-ubyte, t10k-labels-idx1-ubyte, with or without .gz: one of both is expected"},
 		{"damaged file", func(f map[string][]byte) { f[partNames[testLabels]] = []byte("text") },
 			"/t10k-labels-idx1-ubyte: begins with bytes 0x74 0x65"},
 		{"more labels than images", func(f map[string][]byte) { f[partNames[trainLabels]] = idx([]int{4}, 0, 1, 2, 3) },

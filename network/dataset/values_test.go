@@ -69,7 +69,17 @@ func TestNarrowColumns(t *testing.T) {
 	const text = "label,t,u,v\n0,1550083467346370,5,0.1\n1,1550083468346370,5,0.2\n0,,5,0.3\n1,1550083468346371,5,0.4\n"
 	var said []string
 	form := tableForm{missing: Mean, log: func(format string, args ...any) { said = append(said, fmt.Sprintf(format, args...)) }}
+	fill := func(read table) (table, error) {
+		set, err := Set{Train: read.samples, Columns: &read.columns, Gaps: read.gaps}.FillGaps()
+		if err == nil {
+			read.columns = *set.Columns
+		}
+		return read, err
+	}
 	got, err := readCSV(text, form)
+	if err == nil {
+		got, err = fill(got)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -83,6 +93,9 @@ func TestNarrowColumns(t *testing.T) {
 	}
 	form.columns = &got.columns
 	later, err := readCSV("t,u,v,label\n1550083467346370,5,0.1,1\n,,,0\n", form)
+	if err == nil {
+		later, err = fill(later)
+	}
 	if want := []float32{0, 5, .1, mean, 5, .25}; err != nil || !slices.Equal(later.samples.Floats, want) {
 		t.Errorf("later %v, %v, want %v", later.samples.Floats, err, want)
 	}

@@ -14,7 +14,7 @@ import (
 // What it leaves out is found out from the files, and said where another way was possible.
 type Reading struct {
 	Label     Path            `json:"label,omitempty" placeholder:"COLUMN" of:"data" help:"Column of a table that holds the labels, by name or number. Without it: the column named label."`
-	Header    dataset.Header  `json:"header,omitempty" placeholder:"auto|yes|no" of:"data" help:"Whether the first line of a CSV file has the columns' names. Without it: it has where a field of it is no number."`
+	Header    dataset.Header  `json:"header,omitempty" placeholder:"auto|yes|no" of:"data" help:"Whether the first line of a CSV file has the columns' names. Without it: it has where a field of it is neither a number nor a gap."`
 	Separator Separator       `json:"separator,omitempty" placeholder:"CHARACTER" of:"data" help:"What stands between the fields of a CSV file: one character, tab or space. Without it: the one of comma, semicolon and tab that the first lines agree on."`
 	Ignore    ColumnList      `json:"ignore,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are no features, by name or number, as in id,3."`
 	Features  ColumnList      `json:"features,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are features, by name or number, in place of all."`

@@ -37,6 +37,9 @@ func (s Setup) Parts(set dataset.Set) (_ dataset.Set, err error) {
 			return set, fmt.Errorf("--validation: %w", err)
 		}
 	}
+	if set, err = set.FillGaps(); err != nil {
+		return set, fmt.Errorf("--missing mean: %w", err)
+	}
 	if s.Shifts > 0 {
 		if set, err = set.Shift(int(s.Shifts)); err != nil {
 			return set, fmt.Errorf("--shifts: %w", err)
@@ -128,7 +131,7 @@ type decisive struct {
 // data and columns, which differ from one machine to the next, and the iterations.
 func (r Recipe) WithoutFiles() (json.RawMessage, error) {
 	d := decisive{r.Setup, r.Training}
-	d.Data, d.Label, d.Test, d.From = "", "", "", ""
+	d.Data, d.Test, d.From, d.Reading = "", "", "", d.Reading.WithoutColumns()
 	if d.Layers == nil {
 		d.Layers = Layers{} // null is no list
 	}
