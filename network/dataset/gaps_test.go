@@ -31,7 +31,7 @@ func TestFillGaps(t *testing.T) {
 	}
 	sum, n := 0., 0
 	for i := range set.Train.Rows {
-		if v := float64(set.Train.Floats[2*i]); v == v {
+		if v := float64(set.Train.FloatRow(i)[0]); v == v {
 			sum, n = sum+v, n+1
 		}
 	}
@@ -45,7 +45,7 @@ func TestFillGaps(t *testing.T) {
 	if got, want := set.Test.Floats, []float32{float32(mean), 1, 5000, 2}; !slices.Equal(got, want) {
 		t.Errorf("test set %v, want %v", got, want)
 	}
-	for _, v := range slices.Concat(set.Train.Floats, set.Validation.Floats) {
+	for _, v := range slices.Concat(set.Train.Flat().Floats, set.Validation.Flat().Floats) {
 		if v != v {
 			t.Errorf("training set %v and validation set %v have gaps", set.Train.Floats, set.Validation.Floats)
 		}

@@ -1,6 +1,7 @@
 package dataset
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -54,6 +55,9 @@ func TestParseDecimalRapid(t *testing.T) {
 		v := rapid.Float64().Draw(t, "v")
 		text := strconv.FormatFloat(v, rapid.SampledFrom([]byte("gef")).Draw(t, "form"), rapid.IntRange(-1, 25).Draw(t, "precision"), 64)
 		want, err := strconv.ParseFloat(text, 64)
+		if errors.Is(err, strconv.ErrRange) { // rounded to a few digits it may be beyond float64: both say infinite
+			err = nil
+		}
 		got, ok := parseDecimal([]byte(text))
 		if strings.Trim(text, "+-0123456789") == "" && significantDigits([]byte(text)) > longestWhole {
 			want, got, ok = 0, 0, !ok
