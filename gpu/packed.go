@@ -162,8 +162,9 @@ func packedDensity(s network.Samples, rows int) float64 {
 	seen, entries := 0, 0
 	for g := 0; g < groups; g += step {
 		entries += countEntries(s, g*rows, min((g+1)*rows, s.Rows))
-		seen++
-		mapped.Release()
+		if seen++; seen%16 == 0 {
+			mapped.ReleaseNow()
+		}
 	}
 	return float64(entries) / (float64(seen) * float64(s.Features))
 }

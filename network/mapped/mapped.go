@@ -74,6 +74,12 @@ func Release() {
 	if now-last < int64(releaseEvery) || !released.CompareAndSwap(last, now) {
 		return
 	}
+	ReleaseNow()
+}
+
+// ReleaseNow gives back the pages of all maps, for who touches rows far apart: each may bring a
+// megabyte of a file in the page cache, some GB in the time that Release lets pass.
+func ReleaseNow() {
 	maps.Lock()
 	all := maps.all
 	maps.Unlock()
