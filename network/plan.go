@@ -73,9 +73,14 @@ func NewOrderedPlan(sizes []int, s Samples, batchRows int, o Order, seed uint64,
 	if err != nil {
 		return Plan{}, err
 	}
-	s = s.gather(p.Permutation, [][2]int{{0, s.Rows}})
+	return p.propose(s.gather(p.Permutation, [][2]int{{0, s.Rows}}), backends)
+}
+
+// propose returns the plan with what each backend proposes for its shard, of which First and
+// Rows are known. s are the samples in the plan's order.
+func (p Plan) propose(s Samples, backends []Backend) (Plan, error) {
 	for i, b := range backends {
-		shard, err := b.Propose(sizes, s, p.Shards[i].Rows)
+		shard, err := b.Propose(p.Sizes, s, p.Shards[i].Rows)
 		if err != nil {
 			return Plan{}, err
 		}

@@ -24,19 +24,13 @@ func (p Plan) Share(s Samples, shares []int, backends ...Backend) (Plan, error) 
 	if err != nil {
 		return Plan{}, err
 	}
-	s = s.gather(order, [][2]int{{0, s.Rows}})
 	p.Shards = nil
 	first := 0
-	for i, end := range divide(p.BatchRows, shares) {
-		shard, err := backends[i].Propose(p.Sizes, s, end-first)
-		if err != nil {
-			return Plan{}, err
-		}
-		shard.First, shard.Rows = first, end-first
-		p.Shards = append(p.Shards, shard)
+	for _, end := range divide(p.BatchRows, shares) {
+		p.Shards = append(p.Shards, ShardPlan{First: first, Rows: end - first})
 		first = end
 	}
-	return p, nil
+	return p.propose(s.gather(order, [][2]int{{0, s.Rows}}), backends)
 }
 
 // maxShare bounds a share, so that products with it are in range.

@@ -9,7 +9,6 @@ import (
 	"strings"
 
 	"clgrad/cmd/clgrad/recipe"
-	"clgrad/cpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
@@ -39,7 +38,7 @@ func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) 
 // would end the process. They are held in float64 once as they are made, and once as
 // they are read.
 func roomForNetwork(l network.Layout) error {
-	need, memory := 2*8*float64(l.Len), float64(cpu.New[float32]().Info().Memory)
+	need, memory := 2*8*float64(l.Len), float64(network.HostMemory())
 	if memory > 0 && need > memory {
 		return fmt.Errorf("network %v: needs %.1f GB of memory at least, this machine has %.1f GB", l.Sizes, need/1e9, memory/1e9)
 	}

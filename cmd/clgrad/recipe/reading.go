@@ -83,10 +83,7 @@ func (l ColumnList) names() ([]string, error) {
 	r := csv.NewReader(strings.NewReader(string(l)))
 	r.TrimLeadingSpace = true
 	names, err := r.Read()
-	if err == nil && r.InputOffset() < int64(len(l)) || slices.Contains(names, "") {
-		err = fmt.Errorf("a line")
-	}
-	if err != nil {
+	if err != nil || r.InputOffset() < int64(len(l)) || slices.Contains(names, "") {
 		return nil, fmt.Errorf("columns %.80q: names or numbers separated by commas are expected, a name with a comma in double quotes", string(l))
 	}
 	return names, nil

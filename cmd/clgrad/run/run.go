@@ -54,8 +54,8 @@ type Options struct {
 
 	Data dataset.Options
 	// Rows loads the rows that the recipe's Rows names, which are to be predicted by a
-	// network that was trained on the set.
-	Rows func(r recipe.Recipe, set dataset.Set) (network.Samples, error)
+	// network that was trained on the set, whose profile is given.
+	Rows func(r recipe.Recipe, set dataset.Set, profile *dataset.Profile) (network.Samples, error)
 	// Model loads the model that Recipe.From names.
 	Model func(name recipe.Path) (checkpoint.Model, error)
 	// Start opens the recipe's backends and starts there.
@@ -252,7 +252,7 @@ func (r *run) load() (err error) {
 	if _, r.rows = heldOutRows(r.set); r.Rows == "" {
 		return r.ctx.Err()
 	}
-	if r.rows, err = r.opts.Rows(r.Recipe, r.set); err != nil {
+	if r.rows, err = r.opts.Rows(r.Recipe, r.set, r.profile); err != nil {
 		return fmt.Errorf("--predict: %w", err)
 	}
 	if r.rows.Features != r.set.Train.Features {
