@@ -8,7 +8,7 @@ export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
 
 GO ?= go
 
-.PHONY: train test lint build compare portable recipes onnx oclgrind mesa mesa-train ptx faults soak kills fuzz deps openblas-deps openblas-test mpi-test clean
+.PHONY: train test lint build compare portable recipes onnx oclgrind mesa mesa-train ptx faults soak kills fuzz deps openblas-deps openblas-test mpi-test browser-test clean
 
 train: build
 	@bin/clgrad train $(TRAIN)
@@ -139,6 +139,12 @@ mpi-test: deps
 	$(GO) vet -tags mpi ./network/mpi ./cmd/clgrad
 	$(GO) test -tags mpi -count=1 -timeout 10m ./network/mpi ./cmd/clgrad/ranks
 	$(GO) test -tags mpi -count=1 -timeout 10m -run '^TestRank' ./cmd/clgrad
+
+# The report and the pages of train --watch and serve in a headless Chromium, on a desktop and a phone, light and dark.
+# SCREENSHOTS names a folder that the screenshots are written to.
+browser-test: deps
+	@./cmd/install-deps.sh browser
+	REQUIRE_BROWSER=1 $(GO) test -count=1 -v -run '^TestBrowser' ./cmd/...
 
 clean:
 	rm -rf bin

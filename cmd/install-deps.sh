@@ -6,6 +6,7 @@
 #   peers       NumPy over OpenBLAS, PyTorch and scikit-learn
 #   onnx        node and npm, for the ONNX Runtime of make onnx
 #   mpi         Open MPI
+#   browser     Chromium, for the tests of pages
 #   oclgrind    the simulator of make oclgrind
 # Debian and Ubuntu are served by apt-get; elsewhere it says what to install.
 set -eu
@@ -40,6 +41,9 @@ for part in "$@"; do
 	mpi)
 		command -v mpirun >/dev/null 2>&1 || missing="$missing openmpi-bin"
 		pkg-config --exists ompi-c 2>/dev/null || missing="$missing libopenmpi-dev"
+		;;
+	browser)
+		command -v chromium >/dev/null 2>&1 || command -v chromium-browser >/dev/null 2>&1 || command -v google-chrome >/dev/null 2>&1 || missing="$missing chromium"
 		;;
 	oclgrind)
 		command -v oclgrind >/dev/null 2>&1 || missing="$missing oclgrind"
