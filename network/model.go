@@ -79,15 +79,5 @@ func (m *Model) Predict(samples Samples) ([]int, error) {
 	if err != nil {
 		return nil, err
 	}
-	classes := make([]int, samples.Rows)
-	p := m.shard.layout.Sizes[len(m.shard.layout.Sizes)-1]
-	for i := range classes {
-		row := logits[i*p : (i+1)*p]
-		for j, v := range row {
-			if v > row[classes[i]] {
-				classes[i] = j
-			}
-		}
-	}
-	return classes, nil
+	return Predicted(logits, m.shard.layout.Sizes[len(m.shard.layout.Sizes)-1]), nil
 }

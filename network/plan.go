@@ -90,6 +90,14 @@ func (p Plan) propose(s Samples, backends []Backend) (Plan, error) {
 	return p, nil
 }
 
+// NewTrainingPlan is NewOrderedPlan in the order that suits such batches ([SuitableOrder]),
+// where every epoch visits them in an order of its own.
+func NewTrainingPlan(sizes []int, s Samples, batchRows int, seed uint64, backends ...Backend) (Plan, error) {
+	p, err := NewOrderedPlan(sizes, s, batchRows, SuitableOrder(s.Rows, batchRows, len(backends)), seed, backends...)
+	p.Shuffle = err == nil && p.Batches() > 1
+	return p, err
+}
+
 // NewOutline is NewOrderedPlan without backends: of its shards, in equal slices, First and
 // Rows are known.
 func NewOutline(sizes []int, s Samples, batchRows int, o Order, seed uint64, shards int) (Plan, error) {

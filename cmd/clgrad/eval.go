@@ -73,7 +73,7 @@ func (c evalCommand) Run(a *app) (err error) {
 	}
 	scoreSet := func(name string, samples network.Samples) (loss, accuracy float64, err error) {
 		if loss, accuracy, err = model.Score(samples); err == nil {
-			err = score.CheckLoss(name, loss, func() ([]float64, error) { return model.Logits(samples) }, l.Sizes[len(l.Sizes)-1], samples.Labels)
+			err = network.CheckLoss(name, loss, func() ([]float64, error) { return model.Logits(samples) }, l.Sizes[len(l.Sizes)-1], samples.Labels)
 		}
 		if err != nil {
 			err = fmt.Errorf("%s: %w", c.Model, err)

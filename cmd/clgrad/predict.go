@@ -110,7 +110,7 @@ func (c predictCommand) Run(a *app) (err error) {
 		return err
 	}
 	p := score.Predictions{Actual: samples.Labels, Logits: logits, Classes: classes, Names: m.Classes, Files: rows.files, Top: int(c.Top), All: c.Probabilities}
-	if err := score.CheckLogits(c.source(), logits, p.Classes, nil); err != nil {
+	if err := network.CheckLogits(c.source(), logits, p.Classes, nil); err != nil {
 		return err
 	}
 	if c.Show {

@@ -5,44 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
-
-	"gonum.org/v1/gonum/floats"
 )
-
-// Softmax returns the probabilities of row-major logits, rows×classes:
-//
-//	p[i,j] = exp(z[i,j]) / Σₖ exp(z[i,k])
-//
-// with the row's largest logit taken off before, so that none overflows. A row
-// with a logit that is NaN or +Inf, or of −Inf alone, is NaN.
-func Softmax(logits []float64, classes int) []float64 {
-	p := make([]float64, 0, len(logits))
-	for z := range slices.Chunk(logits, classes) {
-		most := floats.Max(z)
-		for _, v := range z {
-			p = append(p, math.Exp(v-most))
-		}
-		row := p[len(p)-classes:]
-		floats.Scale(1/floats.Sum(row), row)
-	}
-	return p
-}
-
-// Predicted returns the class with the largest value of each row of row-major
-// logits or probabilities, the lowest among equals.
-func Predicted(values []float64, classes int) []int {
-	var best []int
-	for row := range slices.Chunk(values, classes) {
-		k := 0
-		for j, v := range row {
-			if v > row[k] {
-				k = j
-			}
-		}
-		best = append(best, k)
-	}
-	return best
-}
 
 // A confusion counts rows by their actual and their predicted class. It takes
 // memory for the pairs that occur, not for all.

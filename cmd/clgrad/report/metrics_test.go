@@ -104,34 +104,6 @@ func TestConfusionErrors(t *testing.T) {
 	}
 }
 
-func TestSoftmax(t *testing.T) {
-	inf := math.Inf(1)
-	for _, test := range []struct{ z, want []float64 }{
-		{[]float64{0, 0, 0, 0}, []float64{.25, .25, .25, .25}},
-		{[]float64{math.Log(1), math.Log(2), math.Log(3), math.Log(4)}, []float64{.1, .2, .3, .4}},
-		{[]float64{1e308, 1e308, -1e308, 0}, []float64{.5, .5, 0, 0}},
-		{[]float64{-1e300, -1e300, -inf, -inf}, []float64{.5, .5, 0, 0}},
-		{[]float64{nan, 0, 0, 0}, []float64{nan, nan, nan, nan}},
-		{[]float64{inf, 0, 0, 0}, []float64{nan, nan, nan, nan}},
-		{[]float64{-inf, -inf, -inf, -inf}, []float64{nan, nan, nan, nan}},
-	} {
-		if d := cmp.Diff(test.want, Softmax(test.z, 4), closely); d != "" {
-			t.Errorf("softmax of %v (−want +got):\n%s", test.z, d)
-		}
-	}
-	if d := cmp.Diff([]float64{.5, .5, 1, 0}, Softmax([]float64{3, 3, 0, -1000}, 2), closely); d != "" {
-		t.Errorf("two rows (−want +got):\n%s", d)
-	}
-}
-
-// Ties go to the lowest class, as everywhere in this module.
-func TestPredicted(t *testing.T) {
-	got := Predicted([]float64{1, 2, 3, 5, 5, 5, -1, -3, -1}, 3)
-	if d := cmp.Diff([]int{2, 0, 0}, got); d != "" {
-		t.Errorf("(−want +got):\n%s", d)
-	}
-}
-
 func TestConfidentMistakes(t *testing.T) {
 	actual := []int32{0, 1, 2, 0, 1, 2, 0}
 	predicted := []int{1, 1, 0, 2, 0, 2, 1}

@@ -15,6 +15,7 @@ import (
 	"gonum.org/v1/plot/vg"
 
 	"clgrad/cmd/clgrad/text"
+	"clgrad/network"
 )
 
 // The names of the pictures.
@@ -181,9 +182,9 @@ const pictureMargin = vg.Length(8)
 // predictions fills in what is made of a network's outputs.
 func (p *page) predictions(f files, o Predictions) error {
 	classes := o.classes()
-	predicted := Predicted(o.Logits, classes)
+	predicted := network.Predicted(o.Logits, classes)
 	confidence := make([]float64, len(predicted))
-	for i, probabilities := 0, Softmax(o.Logits, classes); i < len(predicted); i++ {
+	for i, probabilities := 0, network.Softmax(o.Logits, classes); i < len(predicted); i++ {
 		confidence[i] = probabilities[i*classes+predicted[i]]
 	}
 	p.Of = cmp.Or(o.Of, "test set")

@@ -321,7 +321,7 @@ func TestManyClasses(t *testing.T) {
 	if doc.elements["image"] != 1 || f.pictures[confusionFile] == nil {
 		t.Errorf("%d pictures of the confusion matrix in the page, %d bytes in a file", doc.elements["image"], len(f.pictures[confusionFile]))
 	}
-	c, err := newConfusion(s.Labels, Predicted(logits, classes), classes)
+	c, err := newConfusion(s.Labels, network.Predicted(logits, classes), classes)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -221,7 +221,7 @@ func (r *run) scoreLine(l *Line, others []*otherSet, all bool) error {
 		}
 		o.warned = true
 		err = r.checkLoss(o.name, o.samples, loss)
-		if _, ok := err.(*score.NotFiniteError); !ok {
+		if _, ok := err.(*network.NonFiniteResultError); !ok {
 			return err
 		}
 		r.opts.Note("iteration %d: loss and accuracy are left out: %v", l.Iteration, err)

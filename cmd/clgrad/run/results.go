@@ -101,7 +101,7 @@ func (r *run) score() error {
 func (r *run) predict(name string, samples network.Samples) ([]float64, error) {
 	logits, err := r.trainer.Logits(samples)
 	if err == nil {
-		err = score.CheckLogits(name, logits, r.classes(), nil)
+		err = network.CheckLogits(name, logits, r.classes(), nil)
 	}
 	if r.tookNotFinite(err) {
 		return nil, nil
@@ -112,7 +112,7 @@ func (r *run) predict(name string, samples network.Samples) ([]float64, error) {
 // tookNotFinite reports whether an error is that of a set without a finite result, and
 // keeps it for the end of the run. A set is said once.
 func (r *run) tookNotFinite(err error) bool {
-	if _, ok := err.(*score.NotFiniteError); !ok {
+	if _, ok := err.(*network.NonFiniteResultError); !ok {
 		return false
 	}
 	if r.notFinite == nil || !strings.Contains(r.notFinite.Error(), err.Error()) {
@@ -123,7 +123,7 @@ func (r *run) tookNotFinite(err error) bool {
 
 // checkLoss reports a loss that is not finite.
 func (r *run) checkLoss(name string, samples network.Samples, loss float64) error {
-	return score.CheckLoss(name, loss, func() ([]float64, error) { return r.trainer.Logits(samples) }, r.classes(), samples.Labels)
+	return network.CheckLoss(name, loss, func() ([]float64, error) { return r.trainer.Logits(samples) }, r.classes(), samples.Labels)
 }
 
 // classes returns how many the network has.

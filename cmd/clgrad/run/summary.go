@@ -204,7 +204,7 @@ func (p passed) when() string {
 func (r *run) captions(samples network.Samples) (all [][]string) {
 	p := score.Predictions{Classes: r.classes(), Names: r.set.ClassNames}
 	n := min(5, samples.Rows)
-	for i, class := range report.Predicted(r.logits[:n*p.Classes], p.Classes) {
+	for i, class := range network.Predicted(r.logits[:n*p.Classes], p.Classes) {
 		all = append(all, []string{"actual " + p.Name(int(samples.Labels[i])), "predicted " + p.Name(class)})
 	}
 	return all

@@ -9,7 +9,6 @@ import (
 	"slices"
 	"strconv"
 
-	"clgrad/cmd/clgrad/report"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 )
@@ -35,8 +34,8 @@ func (p Predictions) Name(class int) string {
 
 // each visits all rows, counted from 1.
 func (p Predictions) each(visit func(row, predicted int, probabilities []float64) error) error {
-	probabilities := report.Softmax(p.Logits, p.Classes)
-	for i, class := range report.Predicted(p.Logits, p.Classes) {
+	probabilities := network.Softmax(p.Logits, p.Classes)
+	for i, class := range network.Predicted(p.Logits, p.Classes) {
 		if err := visit(i+1, class, probabilities[i*p.Classes:(i+1)*p.Classes]); err != nil {
 			return err
 		}

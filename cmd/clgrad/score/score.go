@@ -1,5 +1,4 @@
-// Package score is what a network makes of a set: loss and accuracy, predictions, and
-// the error where they are not finite.
+// Package score is what a network makes of a set: loss and accuracy, and predictions.
 package score
 
 import (
@@ -57,55 +56,6 @@ func (h HeldOut) Show(w io.Writer) (err error) {
 		}
 	}
 	return err
-}
-
-// A NotFiniteError reports a set for which a network has no finite result. Whatever
-// scores or predicts ends in it, or says it where a run goes on.
-type NotFiniteError struct {
-	of  string // the set
-	row int    // its first such row, from 1; 0 where only the sum of the losses is not finite
-}
-
-func (e *NotFiniteError) Error() string {
-	if e.row == 0 {
-		return e.of + ": the sum of its losses is not finite: its values are beyond what the network was trained on"
-	}
-	return fmt.Sprintf("%s: row %d: the network's outputs are not finite, or too far apart for a finite loss: its parameters or its scaling do not fit the values of this row", e.of, e.row)
-}
-
-// CheckLogits reports the first row of row-major logits that is not finite, or whose
-// loss is not a finite float32 where there are labels.
-func CheckLogits(of string, logits []float64, classes int, labels []int32) error {
-	for i := range len(logits) / classes {
-		z := logits[i*classes : (i+1)*classes]
-		most := math.Inf(-1)
-		for _, v := range z {
-			if !Finite(v) {
-				return &NotFiniteError{of, i + 1}
-			}
-			most = max(most, v)
-		}
-		if labels != nil && int(labels[i]) < classes && most-z[labels[i]] > math.MaxFloat32 {
-			return &NotFiniteError{of, i + 1}
-		}
-	}
-	return nil
-}
-
-// CheckLoss reports a loss that is not finite, by the row that makes it so. logits
-// are had only then.
-func CheckLoss(of string, loss float64, logits func() ([]float64, error), classes int, labels []int32) error {
-	if Finite(loss) {
-		return nil
-	}
-	z, err := logits()
-	if err != nil {
-		return err
-	}
-	if err := CheckLogits(of, z, classes, labels); err != nil {
-		return err
-	}
-	return &NotFiniteError{of: of}
 }
 
 // Finite reports whether a number is neither NaN nor infinite.
