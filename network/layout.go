@@ -86,6 +86,16 @@ func (l Layout) Parameters() int {
 	return sum
 }
 
+// CheckMemory reports a network whose parameters this machine has no memory for: Go would
+// end the process. They are held in float64 once as they are made, and once as they are read.
+func (l Layout) CheckMemory() error {
+	need, memory := 2*8*float64(l.Len), float64(HostMemory())
+	if memory > 0 && need > memory {
+		return fmt.Errorf("network %v: needs %.1f GB of memory at least, this machine has %.1f GB", l.Sizes, need/1e9, memory/1e9)
+	}
+	return nil
+}
+
 // An Init is a distribution of the initial weights.
 type Init string
 

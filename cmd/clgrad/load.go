@@ -29,20 +29,9 @@ func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) 
 		a.note("%s", remark)
 	}
 	if l, err = f.Layout(set); err == nil {
-		err = roomForNetwork(l)
+		err = l.CheckMemory()
 	}
 	return set, l, err
-}
-
-// roomForNetwork reports a network whose parameters this machine has no memory for: Go
-// would end the process. They are held in float64 once as they are made, and once as
-// they are read.
-func roomForNetwork(l network.Layout) error {
-	need, memory := 2*8*float64(l.Len), float64(network.HostMemory())
-	if memory > 0 && need > memory {
-		return fmt.Errorf("network %v: needs %.1f GB of memory at least, this machine has %.1f GB", l.Sizes, need/1e9, memory/1e9)
-	}
-	return nil
 }
 
 // loadModel reads the model of a file or of a run directory, and says so where that

@@ -146,7 +146,7 @@ func (m *member) leading(o run.Options, group *ranks.Group, tasks mpi.Tasks) run
 			return all, t, nil
 		}}
 	o.Start = func(r recipe.Recipe, set dataset.Set, l network.Layout) (share.Backends, run.Trainer, network.Plan, error) {
-		if err := roomForNetwork(l); err != nil {
+		if err := l.CheckMemory(); err != nil {
 			return nil, nil, network.Plan{}, err
 		}
 		plan, err := r.Outline(set, l, r.Batch(set.Train.Rows), group.Size())

@@ -145,7 +145,7 @@ func (c trainCommand) Run(a *app) error {
 // start opens the backends of a run and starts there. Where auto took a device that has no
 // room for the network, it says so and takes the CPU.
 func (c trainCommand) start(a *app, r recipe.Recipe, set dataset.Set, l network.Layout) (share.Backends, run.Trainer, network.Plan, error) {
-	if err := roomForNetwork(l); err != nil {
+	if err := l.CheckMemory(); err != nil {
 		return nil, nil, network.Plan{}, err
 	}
 	all, err := openAll(a, r.Backend, gpu.Options{Precision: r.Precision, Input: r.Input})

@@ -45,7 +45,7 @@ func planned(s *session, name string, sizes []int, rows int) {
 		s.fail(name, gateExact, fmt.Sprintf("the plan for batches of a row has %d rows in blocks of %d", one.Rows, one.BlockRows))
 	}
 	if !reflect.DeepEqual(plan, again) {
-		s.fail(name, gateRepeat, fmt.Sprintf("the plan is %+v, and %+v when asked again", plan, again))
+		s.fail(name, gateRepeat, fmt.Sprintf("the plan is %#v, and %#v when asked again", plan, again))
 	}
 	if plan.First != 0 || plan.Rows != rows {
 		s.fail(name, gateExact, fmt.Sprintf("the plan has %d samples from %d where all %d are expected", plan.Rows, plan.First, rows))
@@ -76,7 +76,7 @@ func planned(s *session, name string, sizes []int, rows int) {
 		})
 	}
 	if after := s.plan(sizes, samples, rows); s.err == nil && !reflect.DeepEqual(plan, after) {
-		s.fail(name, gateRepeat, fmt.Sprintf("the plan is %+v, and %+v after it was prepared", plan, after))
+		s.fail(name, gateRepeat, fmt.Sprintf("the plan is %#v, and %#v after it was prepared", plan, after))
 	}
 	stored.Device += " of another kind"
 	if s.err != nil {

@@ -38,6 +38,24 @@ type Set struct {
 	Gaps       bool     // values may be missing, and NaN stand in their place: see FillGaps
 }
 
+// String describes the set in a line, as in "mnist: 60000 rows of 784 features (bytes) to train on,
+// 10000 to test on, 10 classes".
+func (s Set) String() string {
+	text := fmt.Sprintf("%s: %v to train on", s.Name, s.Train)
+	for _, part := range []struct {
+		rows int
+		use  string
+	}{{s.Validation.Rows, "validate with"}, {s.Test.Rows, "test on"}} {
+		if part.rows > 0 {
+			text += fmt.Sprintf(", %d to %s", part.rows, part.use)
+		}
+	}
+	if s.Classes > 0 {
+		text += fmt.Sprintf(", %d classes", s.Classes)
+	}
+	return text
+}
+
 // Options says how sets are found and, for CSV files, what their columns mean.
 // The zero value is usable.
 type Options struct {

@@ -3,6 +3,8 @@ package run
 import (
 	"fmt"
 	"strconv"
+
+	"clgrad/network"
 )
 
 // A pace is how the iterations of a run make epochs and lines.
@@ -77,16 +79,7 @@ func (p pace) epochText(iterations int) string {
 // lastEpoch returns the mean over the rows of the last epoch's iterations, or of those
 // since the start, of values of all iterations so far, which had so many rows.
 func (p pace) lastEpoch(values []float64, rows []int) float64 {
-	first := max(0, len(values)-p.batches)
-	if !p.mini() {
-		return values[first]
-	}
-	sum, n := 0.0, 0
-	for i := first; i < len(values); i++ {
-		sum += float64(rows[i]) * values[i]
-		n += rows[i]
-	}
-	return sum / float64(n)
+	return network.LastEpochMean(values, rows, p.batches)
 }
 
 // lastEpochs returns lastEpoch at each iteration, but for rounding.

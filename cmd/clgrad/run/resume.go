@@ -157,7 +157,7 @@ func (r *run) finishedModel(path string) (_ *checkpoint.Model, damaged error) {
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", file, err)
 	}
-	if converged := m.Run.Converged != "" && done < all; done != all && !converged && patient(r.EarlyStopping, every, int(r.Patience), done, best) {
+	if converged := m.Run.Converged != "" && done < all; done != all && !converged && !(r.EarlyStopping && r.stopping(every).Ended(done, best)) {
 		return nil, fmt.Errorf("%s: is of %d iterations, the run is to have %d", file, done, all)
 	}
 	return &m, nil

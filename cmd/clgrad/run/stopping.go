@@ -18,10 +18,9 @@ type bestShown struct {
 	ValidationLoss network.Number `json:"validation_loss"`
 }
 
-// patient reports whether a run goes on after done iterations when the best one so far
-// is best, 0 for none.
-func patient(early bool, every, patience, done, best int) bool {
-	return !early || done/every-best/every < patience
+// stopping returns when early stopping ends the run, with an evaluation every so many iterations.
+func (r *run) stopping(every int) network.EarlyStopping {
+	return network.EarlyStopping{Every: every, Patience: int(r.Patience)}
 }
 
 // exhausted reports whether early stopping ends the run here.
@@ -30,7 +29,7 @@ func (r *run) exhausted() bool {
 	if r.best != nil {
 		best = r.best.Iteration
 	}
-	return !patient(r.EarlyStopping, r.pace.every, int(r.Patience), r.trainer.Done(), best)
+	return r.EarlyStopping && r.stopping(r.pace.every).Ended(r.trainer.Done(), best)
 }
 
 // keepBest keeps the parameters if the line is an evaluation with the lowest loss so far.
