@@ -54,6 +54,9 @@ func (c *Classifier) Score(s network.Samples) (loss, accuracy float64, err error
 	if err != nil {
 		return 0, 0, err
 	}
+	if s.Labels == nil {
+		return 0, 0, fmt.Errorf("classifier: score: %w", network.ErrNoLabels)
+	}
 	if loss, accuracy, err = m.Score(s); err == nil {
 		err = network.CheckLoss("score", loss, func() ([]float64, error) { return m.Logits(s) }, c.classes(), s.Labels)
 	}

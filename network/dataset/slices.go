@@ -3,6 +3,7 @@ package dataset
 import (
 	"fmt"
 	"slices"
+	"strconv"
 
 	"clgrad/network"
 )
@@ -83,6 +84,35 @@ func FromFlat[V Value, L Label](values []V, features int, labels []L) (Set, erro
 	}
 	set.Digest = Digest(set.Shape, set.Train, set.Test)
 	return set, nil
+}
+
+// WithTest returns a set with the given rows as its test set, in the place of the one that it
+// may have. Rows have the features of the training set, and labels its classes: by their names, so
+// that a test set need not have rows of all classes. It belongs in front of
+// [Set.Split] and [Set.Preprocess]. Errors name the row, counted from 1.
+func WithTest[V Value, L Label](s Set, rows [][]V, labels []L) (Set, error) {
+	test, err := FromRows(rows, []string(nil))
+	switch {
+	case err != nil:
+		return Set{}, fmt.Errorf("test set: %w", err)
+	case test.Train.Features != s.Train.Features:
+		return Set{}, fmt.Errorf("test set: has %d features where the training set has %d", test.Train.Features, s.Train.Features)
+	case len(labels) != len(rows):
+		return Set{}, fmt.Errorf("test set: %d labels for %d rows: one a row is expected", len(labels), len(rows))
+	}
+	names := s.ClassNames
+	for i := 0; s.ClassNames == nil && i < s.Classes; i++ {
+		names = append(names, strconv.Itoa(i))
+	}
+	classes := newLabels(names)
+	for i, label := range labels {
+		if problem := classes.add(fmt.Append(nil, label)); problem != "" {
+			return Set{}, fmt.Errorf("test set: row %d: the label %s", i+1, problem)
+		}
+	}
+	s.Test, s.Test.Labels, s.Test.Scaling = test.Train, classes.rows, s.Train.Scaling
+	s.Digest = Digest(s.Shape, s.Train, s.Test)
+	return s, nil
 }
 
 // classesOf returns the classes of labels, their names and how many there are.

@@ -69,3 +69,36 @@ func upTo(n int) []int {
 	}
 	return all
 }
+
+// A test set of rows has the classes of the training set by their names, whatever its own labels are.
+func TestWithTest(t *testing.T) {
+	set, err := FromRows([][]float64{{1}, {2}, {3}}, []string{"cat", "ant", "bee"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	with, err := WithTest(set, [][]float64{{4}, {5}}, []string{"cat", "cat"})
+	if err != nil || !cmp.Equal(with.Test.Labels, []int32{2, 2}) || !cmp.Equal(with.Test.Floats, []float32{4, 5}) || with.Digest == set.Digest {
+		t.Errorf("%v, labels %v, %v", with, with.Test.Labels, err)
+	}
+	numbered, err := FromRows([][]uint8{{1}, {2}, {3}}, []int{0, 1, 2})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if with, err = WithTest(numbered, [][]uint8{{4}}, []uint8{2}); err != nil || !cmp.Equal(with.Test.Labels, []int32{2}) || with.Test.Bytes == nil {
+		t.Errorf("%v, labels %v, %v", with, with.Test.Labels, err)
+	}
+	for want, try := range map[string]func() (Set, error){
+		`test set: row 2: the label "dog" is no class: "ant", "bee", "cat" are`: func() (Set, error) {
+			return WithTest(set, [][]float64{{4}, {5}}, []string{"cat", "dog"})
+		},
+		"test set: has 2 features where the training set has 1": func() (Set, error) { return WithTest(set, [][]float64{{4, 5}}, []string{"cat"}) },
+		"test set: 0 labels for 1 rows: one a row is expected":  func() (Set, error) { return WithTest(set, [][]float64{{4}}, []string{}) },
+		"test set: row 1, feature 1 is NaN where a finite float32 is expected": func() (Set, error) {
+			return WithTest(set, [][]float64{{math.NaN()}}, []string{"cat"})
+		},
+	} {
+		if _, err := try(); err == nil || err.Error() != want {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+}

@@ -1,0 +1,512 @@
+package classifier_test
+
+import (
+	"context"
+	"errors"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/go-cmp/cmp"
+
+	"clgrad/cpu"
+	"clgrad/network"
+	"clgrad/network/checkpoint"
+	"clgrad/network/classifier"
+	"clgrad/network/dataset"
+)
+
+// circle returns so many points of the circle's set.
+func circle(t *testing.T, n int) dataset.Set {
+	t.Helper()
+	set, err := dataset.FromRows(points(n))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return set
+}
+
+// trained returns a small classifier that was trained.
+func trained(t *testing.T, b network.Backend) *classifier.Classifier {
+	t.Helper()
+	c := classifier.New(b, classifier.Options{Hidden: []int{8}, Iterations: 20})
+	if err := c.Fit(t.Context(), circle(t, 100)); err != nil {
+		t.Fatal(err)
+	}
+	return c
+}
+
+// parameters returns those of a classifier.
+func parameters(t *testing.T, c *classifier.Classifier) []float64 {
+	t.Helper()
+	m, err := c.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return m.Parameters
+}
+
+// An option that is wrong, or contradicts another, is one line with its name.
+func TestWrongOptions(t *testing.T) {
+	set := circle(t, 50)
+	adam := network.NewRule(network.Adam)
+	for want, o := range map[string]classifier.Options{
+		"option Hidden: a layer of 0 units":                           {Hidden: []int{5, 0}},
+		"option Hidden: network [2 2000000000 2000000000 2]":          {Hidden: []int{2e9, 2e9}},
+		"option Rule: optimizer \"sgd\" is unknown":                   {Rule: network.Rule{Optimizer: "sgd"}},
+		"option Rule: epsilon is 0: a number":                         {Rule: network.Rule{Optimizer: network.Adam}},
+		"option WeightDecay: weight decay is -1":                      {WeightDecay: -1},
+		"option LearningRate: -1: a positive number":                  {LearningRate: -1},
+		"option LearningRate: NaN: a positive number":                 {LearningRate: math.NaN()},
+		"option BatchSize: batches of 51 rows where the training set": {BatchSize: 51},
+		"option BatchSize: -1: a number from 1":                       {BatchSize: -1},
+		"option BatchSize: the optimizer lbfgs takes all rows":        {Rule: network.NewRule(network.LBFGS), BatchSize: 5},
+		"option Schedule: the optimizer lbfgs":                        {Rule: network.NewRule(network.LBFGS), Schedule: network.Schedule{Warmup: 3}},
+		"option Schedule: schedule \"linear\" is unknown":             {Schedule: network.Schedule{Shape: "linear"}},
+		"option Schedule: 100 iterations by a cosine schedule of 50":  {Rule: adam, Schedule: network.Schedule{Shape: network.Cosine, Steps: 50}},
+		"option Epochs: Iterations are given too":                     {Iterations: 5, Epochs: 5},
+		"option Epochs: 1000000000 of 50 iterations each":             {Epochs: 1e9, BatchSize: 1},
+		"option Iterations: -5: a number":                             {Iterations: -5},
+		"option Validation: 1: a share from 0":                        {Validation: 1},
+		"option Patience: it belongs to EarlyStopping":                {Patience: 5},
+		"option Every: -1: a number":                                  {Every: -1},
+		"option Preprocess: preprocessing \"min\" is unknown":         {Preprocess: "min"},
+		"option Init: \"xavier\" is unknown":                          {Init: "xavier"},
+	} {
+		c := classifier.New(cpu.New[float32](), o)
+		err := c.Fit(t.Context(), set)
+		if err == nil || !strings.HasPrefix(err.Error(), "classifier: "+want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+}
+
+// A set that cannot be trained on, and rows that the network cannot have, are one line.
+func TestWrongData(t *testing.T) {
+	b := cpu.New[float32]()
+	c := trained(t, b)
+	set := circle(t, 50)
+	unlabelled, one := set, set
+	unlabelled.Train.Labels = nil
+	one.Classes = 1
+	fit := func(s dataset.Set) error { return c.Fit(t.Context(), s) }
+	predict := func(rows ...[]float64) error { _, err := c.Predict(rows); return err }
+	score := func(s network.Samples) error { _, _, err := c.Score(s); return err }
+	for want, err := range map[string]error{
+		"classifier: the training set: no samples":                                     fit(dataset.Set{}),
+		"classifier: the training set of rows: the samples have no labels":             fit(unlabelled),
+		"classifier: the training set of rows: it has 1 classes":                       fit(one),
+		"classifier: predict: no samples":                                              predict(),
+		"classifier: predict: rows of 3 features where the network has 2 inputs":       predict([]float64{1, 2, 3}),
+		"classifier: predict: row 2 has 1 features where 2 are expected":               predict([]float64{1, 2}, []float64{1}),
+		"classifier: predict: row 2, feature 1 is NaN":                                 predict([]float64{1, 2}, []float64{math.NaN(), 1}),
+		"classifier: predict: row 1: the network's outputs are not finite":             predict([]float64{3e38, 3e38}),
+		"classifier: score: the samples have no labels":                                score(unlabelled.Train),
+		"classifier: score: no samples":                                                score(network.Samples{}),
+		"classifier: score: rows of 1 features where":                                  score(network.Samples{Rows: 1, Features: 1, Floats: []float32{1}}),
+		"classifier: score: row 2 has label 7: labels 0 to 1":                          score(network.Samples{Rows: 2, Features: 2, Floats: make([]float32, 4), Labels: []int32{0, 7}}),
+		"classifier: score: row 1: the network's outputs are not finite, or too far a": score(network.Samples{Rows: 1, Features: 2, Floats: []float32{3e38, 3e38}, Labels: []int32{0}}),
+	} {
+		if err == nil || !strings.HasPrefix(err.Error(), want) || strings.Contains(err.Error(), "\n") {
+			t.Errorf("error %v, want %s", err, want)
+		}
+	}
+	if err := predict([]float64{0, 0}); err != nil {
+		t.Errorf("after these errors: %v", err)
+	}
+}
+
+// Nothing can be predicted or saved before Fit, after Close, and without a backend.
+func TestNotReady(t *testing.T) {
+	b := cpu.New[float32]()
+	rows := [][]float64{{0, 0}}
+	uses := func(c *classifier.Classifier) map[string]error {
+		_, predict := c.Predict(rows)
+		_, probabilities := c.PredictProbabilities(rows)
+		_, samples := c.PredictSamples(circle(t, 10).Train)
+		_, _, score := c.Score(circle(t, 10).Train)
+		return map[string]error{"Predict": predict, "PredictProbabilities": probabilities, "PredictSamples": samples, "Score": score}
+	}
+	c := classifier.New(b, classifier.Options{})
+	for name, err := range uses(c) {
+		if !errors.Is(err, classifier.ErrNotFitted) {
+			t.Errorf("%s before Fit: %v", name, err)
+		}
+	}
+	if _, err := c.Model(); !errors.Is(err, classifier.ErrNotFitted) {
+		t.Errorf("Model before Fit: %v", err)
+	}
+	if err := c.Save(filepath.Join(t.TempDir(), "m")); !errors.Is(err, classifier.ErrNotFitted) {
+		t.Errorf("Save before Fit: %v", err)
+	}
+	if c.Classes() != nil || c.Iterations() != 0 || c.String() != "classifier, not trained yet" {
+		t.Errorf("before Fit: %v, %v, %v", c.Classes(), c.Iterations(), c)
+	}
+
+	c = trained(t, b)
+	if err := errors.Join(c.Close(), c.Close()); err != nil {
+		t.Error(err)
+	}
+	for name, err := range uses(c) {
+		if !errors.Is(err, network.ErrClosed) {
+			t.Errorf("%s after Close: %v", name, err)
+		}
+	}
+	if err := c.Fit(t.Context(), circle(t, 10)); !errors.Is(err, network.ErrClosed) {
+		t.Errorf("Fit after Close: %v", err)
+	}
+
+	if err := classifier.New(nil, classifier.Options{}).Fit(t.Context(), circle(t, 10)); err == nil || !strings.Contains(err.Error(), "there is no backend") {
+		t.Errorf("without a backend: %v", err)
+	}
+	c = trained(t, b)
+	if err := b.Close(); err != nil {
+		t.Fatal(err)
+	}
+	for name, err := range uses(c) {
+		if !errors.Is(err, network.ErrClosed) {
+			t.Errorf("%s after the backend's Close: %v", name, err)
+		}
+	}
+}
+
+// What was learned stays where the training is cancelled, or ended by the callback; the
+// classifier is what it was before where nothing was learned, or where numbers are not finite.
+func TestEndedEarly(t *testing.T) {
+	set := circle(t, 200)
+	b := cpu.New[float32]()
+	whole := classifier.New(b, classifier.Options{Iterations: 30})
+	if err := whole.Fit(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	own := errors.New("own")
+	for name, ends := range map[string]struct {
+		returned, want error
+		cancel         bool
+	}{"cancelled": {nil, context.Canceled, true}, "ErrStop": {classifier.ErrStop, nil, false}, "own error": {own, own, false}} {
+		ctx, cancel := context.WithCancel(t.Context())
+		c := classifier.New(b, classifier.Options{Iterations: 100, Callback: func(p classifier.Progress) error {
+			if p.Iteration < 30 {
+				return nil
+			}
+			if ends.cancel {
+				cancel()
+			}
+			return ends.returned
+		}})
+		if err := c.Fit(ctx, set); !errors.Is(err, ends.want) {
+			t.Errorf("%s: error %v", name, err)
+		}
+		cancel()
+		if c.Iterations() != 30 || !cmp.Equal(parameters(t, c), parameters(t, whole)) || !cmp.Equal(c.Losses(), whole.Losses()) {
+			t.Errorf("%s: %v, %d losses, not what 30 iterations come to", name, c, len(c.Losses()))
+		}
+		if _, err := c.Predict([][]float64{{0, 0}}); err != nil {
+			t.Errorf("%s: %v", name, err)
+		}
+	}
+
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	c := classifier.New(b, classifier.Options{})
+	if err := c.Fit(ctx, set); !errors.Is(err, context.Canceled) || c.Classes() != nil {
+		t.Errorf("cancelled before: %v, %v", err, c)
+	}
+	if err := whole.Fit(ctx, set); !errors.Is(err, context.Canceled) || whole.Iterations() != 30 {
+		t.Errorf("cancelled before: %v, %v", err, whole)
+	}
+	nonFinite := (*network.NonFiniteError)(nil)
+	c = classifier.New(b, classifier.Options{LearningRate: 1e30})
+	if err := c.Fit(t.Context(), set); !errors.As(err, &nonFinite) || c.Classes() != nil {
+		t.Errorf("rate 1e30: %v, %v", err, c)
+	}
+}
+
+// The callback has what clgrad train prints: all multiples of Every and the last iteration, the
+// loss of the iteration, and the validation rows under the parameters of then.
+func TestCallback(t *testing.T) {
+	set, err := circle(t, 200).Split(0.25, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []classifier.Progress
+	o := classifier.Options{Hidden: []int{8}, Iterations: 25, Callback: func(p classifier.Progress) error { all = append(all, p); return nil }}
+	b := cpu.New[float32]()
+	c := classifier.New(b, o)
+	if err := c.Fit(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 3 || all[0].Iteration != 10 || all[1].Iteration != 20 || all[2].Iteration != 25 || all[2].Epoch != 25 {
+		t.Fatalf("%v", all)
+	}
+	loss, accuracy, err := c.Score(set.Validation)
+	if last := all[2]; err != nil || last.Loss != c.Losses()[24] || last.ValidationLoss != loss || last.ValidationAccuracy != accuracy {
+		t.Errorf("%v, losses %v, validation %v %v, %v", last, c.Losses(), loss, accuracy, err)
+	}
+	text := all[2].String()
+	if !strings.HasPrefix(text, "iteration 25, loss 0.") || !strings.Contains(text, " %, validation loss 0.") {
+		t.Error(text)
+	}
+
+	all = nil
+	o.BatchSize, o.Iterations, o.Epochs = 40, 0, 3
+	set.Validation = network.Samples{}
+	c = classifier.New(b, o)
+	if err := c.Fit(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	if len(all) != 3 || all[1].Iteration != 8 || all[1].Epoch != 2 || !math.IsNaN(all[1].ValidationLoss) || strings.Contains(all[1].String(), "validation") {
+		t.Errorf("batches of 40 of 150 rows: %v", all)
+	}
+	m, err := c.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	mean := 0.0
+	for i, rows := range m.Run.Plan.EpochRows(0) {
+		mean += float64(rows) * c.Losses()[i] / 150
+	}
+	if math.Abs(all[0].Loss-mean) > 1e-12 {
+		t.Errorf("loss of epoch 1 is %v where its iterations come to %v", all[0].Loss, mean)
+	}
+}
+
+// Early stopping keeps the parameters with the lowest validation loss, and says after which
+// iteration that was. Without a validation set a tenth is held back.
+func TestEarlyStopping(t *testing.T) {
+	rows, labels := points(120)
+	for i := range 20 {
+		labels[6*i] = "inside"
+	}
+	set, err := dataset.FromRows(rows, labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lowest, at := math.Inf(1), 0
+	c := classifier.New(cpu.New[float32](), classifier.Options{
+		Rule: network.NewRule(network.Adam), LearningRate: 0.05, Iterations: 3000, EarlyStopping: true, Patience: 5, Every: 7,
+		Callback: func(p classifier.Progress) error {
+			if p.ValidationLoss < lowest {
+				lowest, at = p.ValidationLoss, p.Iteration
+			}
+			return nil
+		},
+	})
+	if err := c.Fit(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	split, err := set.Split(0.1, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	loss, _, err := c.Score(split.Validation)
+	if err != nil || loss != lowest || c.Iterations() != at || len(c.Losses()) != at+35 {
+		t.Errorf("loss %v after %d of %d iterations, %v: the lowest was %v after %d", loss, c.Iterations(), len(c.Losses()), err, lowest, at)
+	}
+	m, err := c.Model()
+	if err != nil || m.Run.Stopped != at+35 {
+		t.Errorf("stopped after %d, %v", m.Run.Stopped, err)
+	}
+}
+
+// L-BFGS that finds no lower loss is done, which is a success.
+func TestConverges(t *testing.T) {
+	set := circle(t, 100)
+	c := classifier.New(cpu.New[float32](), classifier.Options{Hidden: []int{}, Rule: network.NewRule(network.LBFGS), Iterations: 1000, WeightDecay: 0.01})
+	if err := c.Fit(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	m, err := c.Model()
+	if err != nil || c.Iterations() == 0 || c.Iterations() >= 1000 || m.Run.Converged == "" || len(c.Losses()) != c.Iterations() {
+		t.Errorf("%v, %d losses, converged %q, %v", c, len(c.Losses()), m.Run.Converged, err)
+	}
+}
+
+// The same options, data and seed give the same bits; another seed does not. Every kind of
+// features has the same predictions, and the set that is trained on stays as it is.
+func TestDeterministic(t *testing.T) {
+	b := cpu.New[float32]()
+	var bytes [][]uint8
+	var numbers [][]float64
+	var labels []int
+	for i := range 200 {
+		row := []uint8{uint8(i * 7), uint8(i * 31), uint8(i * 101)}
+		bytes, labels = append(bytes, row), append(labels, int(row[0]/128))
+		numbers = append(numbers, []float64{float64(row[0]), float64(row[1]), float64(row[2])})
+	}
+	set, err := dataset.FromRows(bytes, labels)
+	if err != nil {
+		t.Fatal(err)
+	}
+	before := dataset.Digest(set.Shape, set.Train)
+	o := classifier.Options{Hidden: []int{4}, BatchSize: 16, Epochs: 3, Validation: 0.2}
+	var all [][]float64
+	for _, seed := range []uint64{1, 0, 2} {
+		o.Seed = seed
+		c := classifier.New(b, o)
+		if err := c.Fit(t.Context(), set); err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, parameters(t, c))
+		names, err := c.Predict(numbers)
+		if err != nil {
+			t.Fatal(err)
+		}
+		classes, err := c.PredictSamples(set.Train)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, class := range classes {
+			if names[i] != c.Classes()[class] {
+				t.Errorf("row %d is %s as numbers, %d as bytes", i, names[i], class)
+			}
+		}
+		single, err := c.PredictProbabilities(numbers[:1])
+		if err != nil {
+			t.Fatal(err)
+		}
+		if many, err := c.PredictProbabilities(numbers); err != nil || !cmp.Equal(many[:1], single) {
+			t.Errorf("alone %v, among others %v, %v", single, many[:1], err)
+		}
+	}
+	if !slices.Equal(all[0], all[1]) || slices.Equal(all[0], all[2]) {
+		t.Error("parameters of seed 1, 0 (which is 1) and 2 are not twice the same and then others")
+	}
+	if dataset.Digest(set.Shape, set.Train) != before || set.Train.Scaling.Shift != nil || set.Validation.Rows != 0 {
+		t.Errorf("the set has changed: %v", set)
+	}
+}
+
+// Everything that classifiers held on a backend is free after Close, and two can share it.
+func TestClose(t *testing.T) {
+	b := cpu.New[float32]()
+	first, second := trained(t, b), trained(t, b)
+	for range 3 {
+		for _, c := range []*classifier.Classifier{first, second} {
+			if _, err := c.Predict([][]float64{{0, 0}}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	if b.MemoryHeld() == 0 {
+		t.Error("the backend holds nothing while classifiers are in use")
+	}
+	if err := first.Fit(t.Context(), circle(t, 20)); err != nil {
+		t.Fatal(err)
+	}
+	if err := errors.Join(first.Close(), second.Close()); err != nil || b.MemoryHeld() != 0 {
+		t.Errorf("%d bytes are held after Close, %v", b.MemoryHeld(), err)
+	}
+}
+
+// A set that is scaled already keeps its scaling, unless a method is asked for.
+func TestScaling(t *testing.T) {
+	b := cpu.New[float64]()
+	set, err := circle(t, 50).Preprocess(dataset.Standard)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, method := range []dataset.Preprocess{"", dataset.Feature, dataset.None} {
+		c := classifier.New(b, classifier.Options{Preprocess: method})
+		if err := c.Fit(t.Context(), set); err != nil {
+			t.Fatal(err)
+		}
+		m, err := c.Model()
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := set.Train.Scaling
+		if method != "" {
+			if want, err = dataset.Fit(method, set.Train, set.Shape); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if d := cmp.Diff(want, m.Scaling); d != "" || m.Preprocess != string(method) || m.Precision != checkpoint.F64 {
+			t.Errorf("%q: method %q, %s, %s", method, m.Preprocess, m.Precision, d)
+		}
+	}
+}
+
+// Rows of a table with gaps, and with values that float32 does not tell apart, are predicted as
+// the table has them; its own rows stay as they are.
+func TestTable(t *testing.T) {
+	var text strings.Builder
+	text.WriteString("time,size,label\n")
+	for i := range 60 {
+		size := []string{"1", "5", ""}[i%3]
+		label := []string{"small", "large", "large"}[i%3]
+		if i%3 == 2 {
+			size = "NA"
+		}
+		text.WriteString(strings.Join([]string{"1700000000." + string('0'+rune(i%10)), size, label}, ",") + "\n")
+	}
+	file := filepath.Join(t.TempDir(), "table.csv")
+	if err := os.WriteFile(file, []byte(text.String()), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	set, err := dataset.Load(t.Context(), file, dataset.Options{Reading: dataset.Reading{Missing: dataset.Mean}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := cpu.New[float32]()
+	c := classifier.New(b, classifier.Options{Preprocess: dataset.Feature, Iterations: 300})
+	if err := c.Fit(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	if !set.Gaps || set.Train.Floats[5] == set.Train.Floats[5] {
+		t.Errorf("the gap of row 3 is %v in the set that was given", set.Train.Floats[5])
+	}
+	file = filepath.Join(t.TempDir(), "m.safetensors")
+	if err := c.Save(file); err != nil {
+		t.Fatal(err)
+	}
+	again, err := classifier.Load(file, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []*classifier.Classifier{c, again} {
+		labels, err := c.Predict([][]float64{{1700000000.5, 1}, {1700000000.5, 5}, {1700000000.5, math.NaN()}})
+		if err != nil || !slices.Equal(labels, []string{"small", "large", "large"}) {
+			t.Errorf("%v: %v, %v", c, labels, err)
+		}
+	}
+}
+
+// What cannot be written or read is one line that begins with the path, and what stood there stays.
+func TestFiles(t *testing.T) {
+	b, dir := cpu.New[float32](), t.TempDir()
+	c := trained(t, b)
+	file := filepath.Join(dir, "m.safetensors")
+	if err := errors.Join(c.Save(file), c.Save(file)); err != nil {
+		t.Fatal(err)
+	}
+	for _, path := range []string{dir, filepath.Join(dir, "none", "m")} {
+		if err := c.Save(path); err == nil || !strings.HasPrefix(err.Error(), path+": ") {
+			t.Errorf("Save: %v", err)
+		}
+		if _, err := classifier.Load(path, b); err == nil || !strings.HasPrefix(err.Error(), path) {
+			t.Errorf("Load: %v", err)
+		}
+	}
+	again, err := classifier.Load(file, b)
+	if err != nil || !cmp.Equal(parameters(t, again), parameters(t, c)) || again.Iterations() != 20 {
+		t.Errorf("%v, %v", again, err)
+	}
+	if _, err := classifier.Load(filepath.Join("..", "checkpoint", "testdata", "pytorch", "none.safetensors"), b); err == nil {
+		t.Error("a file that is not there was loaded")
+	}
+	foreign, err := classifier.Load(filepath.Join("..", "checkpoint", "testdata", "pytorch", "linear.safetensors"), b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	m, err := foreign.Model()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if p, err := foreign.PredictProbabilities([][]float64{make([]float64, m.Sizes[0])}); err != nil || len(p[0]) != len(foreign.Classes()) {
+		t.Errorf("a model of PyTorch: %v, %v", p, err)
+	}
+}
