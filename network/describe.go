@@ -29,13 +29,18 @@ func (l Layout) String() string {
 	return fmt.Sprintf("%s, %d parameters", sizesText(l.Sizes), l.Parameters())
 }
 
-// String describes the backend in a line, as in "cpu, AMD EPYC (2 units, 25 GB, gonum v0.17.0)".
+// String describes the backend in a line, as in "cpu, AMD EPYC (2 compute units, 25 GB, gonum v0.17.0)".
+// Of a driver with its platform, "platform; driver", only the driver is in it.
 func (i Info) String() string {
-	text := fmt.Sprintf("%s, %s (%s", i.Backend, i.Device, counted(i.ComputeUnits, "unit"))
+	text := fmt.Sprintf("%s, %s (%s", i.Backend, i.Device, counted(i.ComputeUnits, "compute unit"))
 	if i.Memory > 0 {
 		text += fmt.Sprintf(", %.0f GB", float64(i.Memory)/1e9)
 	}
-	return text + ", " + i.Driver + ")"
+	driver := i.Driver
+	if _, after, found := strings.Cut(driver, "; "); found {
+		driver = after
+	}
+	return text + ", " + driver + ")"
 }
 
 // String describes the plan in a line, as in "784-128-10 on 60000 rows in batches of 100 rows,

@@ -12,6 +12,7 @@ import (
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cpu"
+	"clgrad/gpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/classifier"
@@ -26,6 +27,7 @@ func TestClassifierTrains(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	everywhere := backends(t)
 	nesterov, adam := network.NewRule(network.Nesterov), network.NewRule(network.AdamW)
 	nesterov.Momentum, adam.Beta1 = 0.8, 0.85
 	for name, test := range map[string]struct {
@@ -44,57 +46,98 @@ func TestClassifierTrains(t *testing.T) {
 		"L-BFGS": {"--layers 5 --optimizer lbfgs --history-size 10 --weight-decay 0.1 --iterations 200",
 			classifier.Options{Hidden: []int{5}, Rule: network.NewRule(network.LBFGS), WeightDecay: 0.1, Iterations: 200}},
 	} {
-		t.Run(name, func(t *testing.T) {
-			run := filepath.Join(t.TempDir(), "run")
-			good(t, append([]string{"train", "--data", dir, "--backend", "cpu", "--out", run}, strings.Fields(test.flags)...)...)
-			b := cpu.New[float32]()
-			c := classifier.New(b, test.Options)
-			if err := c.Fit(t.Context(), set); err != nil {
-				t.Fatal(err)
+		for _, backend := range everywhere {
+			if backend != "cpu" && name != "batches" {
+				continue
 			}
-			records, err := csv.NewReader(strings.NewReader(read(t, filepath.Join(run, iterationsTable)))).ReadAll()
-			if err != nil {
-				t.Fatal(err)
-			}
-			column := slices.Index(records[0], "loss")
-			var losses []float64
-			for _, r := range records[1:] {
-				v, err := strconv.ParseFloat(r[column], 64)
-				if err != nil {
-					t.Fatal(err)
-				}
-				losses = append(losses, v)
-			}
-			if d := cmp.Diff(losses, c.Losses()); d != "" {
-				t.Errorf("losses (−train +classifier):\n%s", d)
-			}
-			want, err := checkpoint.Load(run)
-			if err != nil {
-				t.Fatal(err)
-			}
-			file := filepath.Join(t.TempDir(), "model.safetensors")
-			if err := c.Save(file); err != nil {
-				t.Fatal(err)
-			}
-			got, err := checkpoint.Load(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			// The words of the setup are compared as they are read: a recipe has more defaults.
-			trained, err := recipe.ParseSetup("train", want.Run.Setup)
-			must(t, err)
-			fitted, err := recipe.ParseSetup("classifier", got.Run.Setup)
-			must(t, err)
-			trained.Precision = ""
-			if d := cmp.Diff(trained, fitted); d != "" {
-				t.Errorf("setup (−train +classifier):\n%s", d)
-			}
-			want.Run.Setup, got.Run.Setup = nil, nil
-			if d := cmp.Diff(want, got); d != "" {
-				t.Errorf("model (−train +classifier):\n%s", d)
-			}
-		})
+			t.Run(backend+"/"+name, func(t *testing.T) { trainsAlike(t, dir, set, backend, strings.Fields(test.flags), test.Options) })
+		}
 	}
+}
+
+// trainsAlike compares the command train with package classifier on a backend.
+func trainsAlike(t *testing.T, dir string, set dataset.Set, backend string, flags []string, o classifier.Options) {
+	run := filepath.Join(t.TempDir(), "run")
+	good(t, append([]string{"train", "--data", dir, "--backend", backend, "--out", run}, flags...)...)
+	b, err := backendName(backend).open(&app{Context: t.Context(), err: t.Output()}, gpu.Options{})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	c := classifier.New(b, o)
+	if err := c.Fit(t.Context(), set); err != nil {
+		t.Fatal(err)
+	}
+	// Bytes are predicted as the numbers that they are.
+	var rows [][]float64
+	for i := range set.Test.Rows {
+		var row []float64
+		for _, v := range set.Test.Row(i) {
+			row = append(row, float64(v))
+		}
+		rows = append(rows, row)
+	}
+	numbers, err := c.Predict(rows)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if d := cmp.Diff(predictedNames(t, c, set.Test), numbers); d != "" {
+		t.Errorf("predictions of rows (−bytes +numbers):\n%s", d)
+	}
+	records, err := csv.NewReader(strings.NewReader(read(t, filepath.Join(run, iterationsTable)))).ReadAll()
+	if err != nil {
+		t.Fatal(err)
+	}
+	column := slices.Index(records[0], "loss")
+	var losses []float64
+	for _, r := range records[1:] {
+		v, err := strconv.ParseFloat(r[column], 64)
+		if err != nil {
+			t.Fatal(err)
+		}
+		losses = append(losses, v)
+	}
+	if d := cmp.Diff(losses, c.Losses()); d != "" {
+		t.Errorf("losses (−train +classifier):\n%s", d)
+	}
+	want, err := checkpoint.Load(run)
+	if err != nil {
+		t.Fatal(err)
+	}
+	file := filepath.Join(t.TempDir(), "model.safetensors")
+	if err := c.Save(file); err != nil {
+		t.Fatal(err)
+	}
+	got, err := checkpoint.Load(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	// The words of the setup are compared as they are read: a recipe has more defaults.
+	trained, err := recipe.ParseSetup("train", want.Run.Setup)
+	must(t, err)
+	fitted, err := recipe.ParseSetup("classifier", got.Run.Setup)
+	must(t, err)
+	trained.Precision = ""
+	if d := cmp.Diff(trained, fitted); d != "" {
+		t.Errorf("setup (−train +classifier):\n%s", d)
+	}
+	want.Run.Setup, got.Run.Setup = nil, nil
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("model (−train +classifier):\n%s", d)
+	}
+}
+
+// predictedNames returns the names of the classes that a classifier predicts.
+func predictedNames(t *testing.T, c *classifier.Classifier, s network.Samples) (names []string) {
+	t.Helper()
+	classes, err := c.PredictSamples(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, class := range classes {
+		names = append(names, c.Classes()[class])
+	}
+	return names
 }
 
 // Files of either are read by the other: the commands predict, eval and export read what Save
@@ -125,17 +168,7 @@ func TestClassifierFiles(t *testing.T) {
 		}
 		return labels
 	}
-	samples := func(c *classifier.Classifier) (labels []string) {
-		classes, err := c.PredictSamples(set.Test)
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, class := range classes {
-			labels = append(labels, c.Classes()[class])
-		}
-		return labels
-	}
-	if d := cmp.Diff(samples(c), predicted(file)); d != "" {
+	if d := cmp.Diff(predictedNames(t, c, set.Test), predicted(file)); d != "" {
 		t.Errorf("predict of a saved model (−classifier +predict):\n%s", d)
 	}
 	// eval finds the rows that were held back.
@@ -166,7 +199,7 @@ func TestClassifierFiles(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if d := cmp.Diff(predicted(run), samples(loaded)); d != "" {
+		if d := cmp.Diff(predicted(run), predictedNames(t, loaded, set.Test)); d != "" {
 			t.Errorf("a loaded run (−predict +classifier):\n%s", d)
 		}
 	}

@@ -258,7 +258,7 @@ func TestCallback(t *testing.T) {
 	if err := c.Fit(t.Context(), set); err != nil {
 		t.Fatal(err)
 	}
-	if len(all) != 3 || all[1].Iteration != 8 || all[1].Epoch != 2 || !math.IsNaN(all[1].ValidationLoss) || strings.Contains(all[1].String(), "validation") {
+	if len(all) != 3 || all[1].Iteration != 8 || all[1].Epoch != 2 || !math.IsNaN(all[1].ValidationLoss) || strings.Contains(all[1].String(), "validation") || !strings.HasPrefix(all[1].String(), "epoch 2, loss ") {
 		t.Errorf("batches of 40 of 150 rows: %v", all)
 	}
 	m, err := c.Model()

@@ -26,8 +26,8 @@ type Options struct {
 	LearningRate float64
 	// WeightDecay takes the place of Rule.WeightDecay where it is not 0.
 	WeightDecay float64
-	// Schedule is that of the learning rate. A cosine schedule without Steps, and one of steps
-	// without Gamma, end with the last iteration and have a Gamma of 0.1. Default: constant.
+	// Schedule is that of the learning rate. Cosine without Steps ends with the last iteration,
+	// StepDown without Gamma has 0.1. Default: constant.
 	Schedule network.Schedule
 
 	// BatchSize is the number of rows of a batch. Default: all rows (full-batch descent).
@@ -81,9 +81,14 @@ type Progress struct {
 	Elapsed time.Duration // of the iterations so far
 }
 
-// String is a line as the command clgrad train prints it.
+// String is a line as the command clgrad train prints it, which begins with the epoch where
+// it ends one of several batches.
 func (p Progress) String() string {
-	text := fmt.Sprintf("iteration %d, loss %.4f, accuracy %.2f %%", p.Iteration, p.Loss, 100*p.Accuracy)
+	at := fmt.Sprintf("iteration %d", p.Iteration)
+	if p.Epoch < float64(p.Iteration) && p.Epoch == math.Trunc(p.Epoch) {
+		at = fmt.Sprintf("epoch %.0f", p.Epoch)
+	}
+	text := at + fmt.Sprintf(", loss %.4f, accuracy %.2f %%", p.Loss, 100*p.Accuracy)
 	if !math.IsNaN(p.ValidationLoss) {
 		text += fmt.Sprintf(", validation loss %.4f, accuracy %.2f %%", p.ValidationLoss, 100*p.ValidationAccuracy)
 	}
