@@ -18,9 +18,9 @@ func TestStrings(t *testing.T) {
 	for want, value := range map[string]fmt.Stringer{
 		"1-2-3-4-5-6-…-1000 on 7 rows all in one batch, cpu and opencl:0.0": network.Plan{
 			Sizes: sizes, Rows: 7, BatchRows: 7, Permutation: make([]int32, 7), Shards: []network.ShardPlan{{Backend: "cpu"}, {Backend: "opencl:0.0"}}},
-		"1 row of 1 feature (float32, without labels)": network.Samples{Rows: 1, Features: 1, Floats: []float32{1}},
-		"gd, weight decay 0.1":                         network.Rule{WeightDecay: 0.1},
-		"opencl:0.0, card (1 compute unit, driver 1.0)":               network.Info{Backend: "opencl:0.0", Device: "card", Driver: "OpenCL 3.0 of somebody, LLVM 15, debug; driver 1.0", ComputeUnits: 1},
+		"1 row of 1 feature (float32, without labels)":  network.Samples{Rows: 1, Features: 1, Floats: []float32{1}},
+		"gd, weight decay 0.1":                          network.Rule{WeightDecay: 0.1},
+		"opencl:0.0, card (1 compute unit, driver 1.0)": network.Info{Backend: "opencl:0.0", Device: "card", Driver: "OpenCL 3.0 of somebody, LLVM 15, debug; driver 1.0", ComputeUnits: 1},
 		"mnist: 9 rows of 1 feature (bytes) to train on, 2 to validate with, 3 to test on, 10 classes": dataset.Set{
 			Name: "mnist", Classes: 10, Train: network.Samples{Rows: 9, Features: 1, Bytes: make([]uint8, 9), Labels: make([]int32, 9)},
 			Validation: network.Samples{Rows: 2}, Test: network.Samples{Rows: 3}},

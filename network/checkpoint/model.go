@@ -60,6 +60,23 @@ type Model struct {
 	Best  *Best         // nil where there is none. It needs a Run
 }
 
+// String describes the model in a line, as in "784-128-10, 101770 parameters (F32), scaled by
+// max, after 100 iterations".
+func (m Model) String() string {
+	layout, err := network.NewLayout(m.Sizes)
+	if err != nil {
+		return err.Error()
+	}
+	text := fmt.Sprintf("%v (%s)", layout, m.Precision)
+	if m.Preprocess != "" {
+		text += ", scaled by " + m.Preprocess
+	}
+	if m.Run != nil {
+		text += fmt.Sprintf(", after %d iterations", m.Run.Iterations)
+	}
+	return text
+}
+
 // A Run is how a model was trained.
 type Run struct {
 	// Setup is what was asked for and decides the model, as a JSON object in the words

@@ -510,3 +510,50 @@ func TestFiles(t *testing.T) {
 		t.Errorf("a model of PyTorch: %v, %v", p, err)
 	}
 }
+
+// refusing is a backend that fails where it is told to.
+type refusing struct {
+	network.Backend
+	propose, prepare error
+}
+
+func (b *refusing) Propose(sizes []int, s network.Samples, batchRows int) (network.ShardPlan, error) {
+	plan, err := b.Backend.Propose(sizes, s, batchRows)
+	return plan, errors.Join(b.propose, err)
+}
+
+func (b *refusing) Prepare(sizes []int, plan network.ShardPlan) (network.Executor, error) {
+	if b.prepare != nil {
+		return nil, b.prepare
+	}
+	return b.Backend.Prepare(sizes, plan)
+}
+
+// A device that fails is an error of what was asked for. What was learned before stays, and is of
+// use again when the device is.
+func TestFailingBackend(t *testing.T) {
+	lost := errors.New("device lost")
+	own := cpu.New[float32]()
+	b := &refusing{Backend: own}
+	c := trained(t, b)
+	many := circle(t, 200).Train // more than the plan of the training is for
+	for name, fail := range map[string]refusing{"propose": {propose: lost}, "prepare": {prepare: lost}} {
+		b.propose, b.prepare = fail.propose, fail.prepare
+		if err := c.Fit(t.Context(), circle(t, 50)); !errors.Is(err, lost) || c.Iterations() != 20 {
+			t.Errorf("%s: Fit: %v, %v", name, err, c)
+		}
+		if _, err := c.PredictSamples(many); !errors.Is(err, lost) {
+			t.Errorf("%s: PredictSamples: %v", name, err)
+		}
+		b.propose, b.prepare = nil, nil
+		if _, err := c.PredictSamples(many); err != nil {
+			t.Errorf("after %s failed: %v", name, err)
+		}
+		if err := c.Fit(t.Context(), circle(t, 100)); err != nil {
+			t.Errorf("after %s failed: %v", name, err)
+		}
+	}
+	if err := c.Close(); err != nil || own.MemoryHeld() != 0 {
+		t.Errorf("%d bytes are held, %v", own.MemoryHeld(), err)
+	}
+}

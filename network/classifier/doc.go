@@ -1,19 +1,18 @@
 // Package classifier trains a fully connected network and predicts with it, in a few lines:
 //
-//	backend := cpu.New[float32]() // or a GPU: gpu.BestOr(cpu.New[float32]())
+//	ctx := context.Background()
+//	backend := cpu.New[float32]() // or the best OpenCL device: gpu.BestOr(cpu.New[float32]())
 //	defer backend.Close()
 //	set, err := dataset.Load(ctx, "mnist", dataset.Options{})
-//	…
 //	c := classifier.New(backend, classifier.Options{Hidden: []int{128}, BatchSize: 100, Epochs: 5})
 //	err = c.Fit(ctx, set)
-//	…
 //	loss, accuracy, err := c.Score(set.Test)
-//	…
 //	err = c.Save("digits.safetensors")
-//	…
-//	digits, err := c.Predict(rows) // [][]float64, as many features as a row of the set
+//	c, err = classifier.Load("digits.safetensors", backend)
+//	digits, err := c.Predict(rows) // of [][]float64, raw as in the set
 //
-// Rows of your own become a set by [dataset.FromRows], files by [dataset.Load].
+// beside looking at each err. Rows of your own become a set by [dataset.FromRows] and
+// [dataset.WithTest], files by [dataset.Load].
 //
 // [Options] has all choices: layers, optimizer, batches, learning rate and its schedule,
 // validation, early stopping, a callback. The zero value trains as the command clgrad train does
