@@ -19,7 +19,7 @@ build: deps
 # Every test, those that meet a driver anew each time; then the Go code under the race detector, without drivers and
 # without what starts nothing at the same time that other tests do not (ONCE: arithmetic, pictures, runs read again);
 # then the pure-Go build. The last two have no OpenCL by intention, so there it is not required.
-ONCE := Float64|Splits|FaultsAreFound|Soak|Recipes|TrainEverywhere|Kills|EqualRuns|Resume|Reproduce|Bench|OtherClasses|$\
+ONCE := Float64|Splits|Example_mnist|FaultsAreFound|Soak|Recipes|TrainEverywhere|Kills|EqualRuns|Resume|Reproduce|Bench|OtherClasses|$\
 	ModelBeforeReport|NoTestSet|Predict|TestWrite$$|Escaping|Pictures|TestPage|Converges|Misfit|SavedModelElsewhere|$\
 	TestScripts/tables|TestScripts/arrays|TestScripts/export|TestScripts/misfit|TestScripts/foreign_model
 test: deps

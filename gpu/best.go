@@ -14,13 +14,18 @@ func OpenBest(o Options) (*Backend, error) {
 	if err != nil {
 		return nil, err
 	}
-	var failed error // of the best
+	return openBest(devices, func(d Device) (*Backend, error) { return Open(d, o) })
+}
+
+// openBest opens the best of devices that can be opened. Otherwise the error is that of the best.
+func openBest(devices []Device, open func(Device) (*Backend, error)) (*Backend, error) {
+	var failed error
 	for {
 		d, _, err := Select(devices, "")
 		if err != nil {
 			return nil, cmp.Or(failed, err)
 		}
-		b, err := Open(d, o)
+		b, err := open(d)
 		if err == nil {
 			return b, nil
 		}

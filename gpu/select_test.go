@@ -3,6 +3,7 @@ package gpu
 import (
 	"errors"
 	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -115,5 +116,36 @@ func TestProfileAgain(t *testing.T) {
 		if again := launches(); once == 0 || once != again {
 			t.Errorf("%d launches behind a second start, %d later", once, again)
 		}
+	}
+}
+
+// A device that cannot be opened gives way to the next best. Where none is left, the error is that
+// of the best, or that there is none.
+func TestOpenBest(t *testing.T) {
+	devices := func() []Device {
+		return []Device{{Index: 0, Type: "CPU"}, {Index: 1, Type: "GPU"}, {Index: 2, Type: "GPU", Memory: 1}, {Index: 3, Type: "GPU", Memory: 9, Problem: "broken"}}
+	}
+	for broken, want := range map[string]struct{ opened, err string }{
+		"":        {"2", ""},
+		"2":       {"2 1", ""},
+		"1 2":     {"2 1 0", ""},
+		"0 1 2":   {"2 1 0", "device 2"},
+		"0 1 2 3": {"2 1 0", "device 2"},
+	} {
+		var opened []string
+		b, err := openBest(devices(), func(d Device) (*Backend, error) {
+			index := strconv.Itoa(d.Index)
+			opened = append(opened, index)
+			if strings.Contains(broken, index) {
+				return nil, errors.New("device " + index)
+			}
+			return new(Backend), nil
+		})
+		if got := strings.Join(opened, " "); got != want.opened || (err != nil) != (want.err != "") || err != nil && err.Error() != want.err || (b == nil) != (err != nil) {
+			t.Errorf("broken %q: opened %s, error %v, want %v", broken, got, err, want)
+		}
+	}
+	if _, err := openBest(devices()[3:], nil); !errors.Is(err, ErrNoDevice) {
+		t.Errorf("without a device that can be used: %v", err)
 	}
 }

@@ -1,5 +1,6 @@
 // Package network trains fully connected networks by gradient descent, on any
-// [Backend]. A batch is the whole training set, or a part of it.
+// [Backend]. A batch is the whole training set, or a part of it. Package classifier does in a
+// few lines what most programs need of it.
 //
 // # The network
 //

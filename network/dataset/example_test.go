@@ -69,6 +69,19 @@ func ExampleFromRows() {
 	// outside
 }
 
+// Rows to test on have the classes of those to train on, by their names.
+func ExampleWithTest() {
+	set, err := dataset.FromRows([][]float64{{1}, {2}, {8}, {9}}, []string{"small", "small", "large", "large"})
+	check(err)
+	set, err = dataset.WithTest(set, [][]float64{{3}}, []string{"small"})
+	check(err)
+	fmt.Println(set)
+	fmt.Println(set.ClassNames, "the test row is of class", set.Test.Labels[0])
+	// Output:
+	// rows: 4 rows of 1 feature (float32) to train on, 1 to test on, 2 classes
+	// [large small] the test row is of class 1
+}
+
 func check(err error) {
 	if err != nil {
 		log.Fatal(err)
