@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"strings"
 
 	"clgrad/kernels"
 	"clgrad/network"
@@ -106,9 +107,20 @@ func open(a api, d Device, o Options) (*Backend, error) {
 	if o.Dense {
 		b.config.Packed, b.config.Step, b.config.Bytes = nil, nil, false
 	}
-	_, file, line, _ := runtime.Caller(2)
-	b.cleanup = runtime.AddCleanup(b, reportLeak, fmt.Sprintf("%s:%d", file, line))
+	b.cleanup = runtime.AddCleanup(b, reportLeak, caller())
 	return b, nil
+}
+
+// caller returns the place from which this package was called.
+func caller() string {
+	pcs := make([]uintptr, 16)
+	frames := runtime.CallersFrames(pcs[:runtime.Callers(2, pcs)])
+	for {
+		f, more := frames.Next()
+		if !strings.HasPrefix(f.Function, "clgrad/gpu.") || strings.HasSuffix(f.File, "_test.go") || !more {
+			return fmt.Sprintf("%s:%d", f.File, f.Line)
+		}
+	}
 }
 
 // reportLeak says where a backend was opened that was never closed.
