@@ -16,7 +16,7 @@ type Classifier struct {
 	options Options
 	learned *checkpoint.Model // what was trained or loaded, nil before
 	losses  []float64
-	loaded  *loaded // learned on the backend, nil where it is not there yet
+	loaded  map[kind]loaded // learned on the backend, as far as it is there
 	closed  bool
 }
 

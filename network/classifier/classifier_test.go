@@ -536,17 +536,17 @@ func TestFailingBackend(t *testing.T) {
 	own := cpu.New[float32]()
 	b := &refusing{Backend: own}
 	c := trained(t, b)
-	many := circle(t, 200).Train // more than the plan of the training is for
+	bytes := network.Samples{Rows: 1, Features: 2, Bytes: []uint8{0, 1}} // needs a plan of its own
 	for name, fail := range map[string]refusing{"propose": {propose: lost}, "prepare": {prepare: lost}} {
 		b.propose, b.prepare = fail.propose, fail.prepare
 		if err := c.Fit(t.Context(), circle(t, 50)); !errors.Is(err, lost) || c.Iterations() != 20 {
 			t.Errorf("%s: Fit: %v, %v", name, err, c)
 		}
-		if _, err := c.PredictSamples(many); !errors.Is(err, lost) {
+		if _, err := c.PredictSamples(bytes); !errors.Is(err, lost) {
 			t.Errorf("%s: PredictSamples: %v", name, err)
 		}
 		b.propose, b.prepare = nil, nil
-		if _, err := c.PredictSamples(many); err != nil {
+		if _, err := c.PredictSamples(bytes); err != nil {
 			t.Errorf("after %s failed: %v", name, err)
 		}
 		if err := c.Fit(t.Context(), circle(t, 100)); err != nil {

@@ -44,7 +44,7 @@ func (c *Classifier) Fit(ctx context.Context, set dataset.Set) (err error) {
 			return errors.Join(stopped, err)
 		}
 		c.learned, c.losses = learned, t.losses
-		c.loaded = &loaded{plan: t.plan.Shards[0], rows: t.set.Train.Rows, bytes: t.set.Train.Bytes != nil}
+		c.loaded = map[kind]loaded{kindOf(t.set.Train): {plan: t.plan.Shards[0]}}
 	}
 	return stopped
 }

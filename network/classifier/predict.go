@@ -1,6 +1,7 @@
 package classifier
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -11,7 +12,8 @@ import (
 
 // Predict returns the name of the most probable class of each row (see [Classifier.Classes]).
 // Rows have the raw features of the training set, in its order and not scaled. Errors name the row,
-// counted from 1.
+// counted from 1. For rows of other types than float64, and for many of them, there is
+// [Classifier.PredictSamples] of [dataset.FromRows] or [dataset.FromFlat].
 func (c *Classifier) Predict(rows [][]float64) ([]string, error) {
 	logits, err := c.ofRows("predict", rows)
 	if err != nil {
@@ -47,8 +49,8 @@ func (c *Classifier) PredictSamples(s network.Samples) ([]int, error) {
 }
 
 // Score returns the mean loss, in nats a row, and the share of rows that are predicted right, of a
-// part of the data set of the training, as set.Test, or of one with the same classes.
-// The scaling is the classifier's.
+// part of the data set of the training, as set.Test (see [dataset.WithTest]), or of one with the
+// same classes in the same order. The scaling is the classifier's.
 func (c *Classifier) Score(s network.Samples) (loss, accuracy float64, err error) {
 	m, s, err := c.on("score", s)
 	if err != nil {
@@ -118,11 +120,18 @@ func (c *Classifier) logits(operation string, s network.Samples) ([]float64, err
 
 // loaded is what was learned on the backend, by a plan for samples of one kind.
 type loaded struct {
-	model *network.Model // nil where it is not there yet
 	plan  network.ShardPlan
-	rows  int  // that the plan was made for
-	bytes bool // their features are bytes
+	model *network.Model // nil where it is not there yet
 }
+
+// kind is what decides which plan samples need.
+type kind struct{ bytes bool }
+
+func kindOf(s network.Samples) kind { return kind{s.Bytes != nil} }
+
+// planRows is how many rows a plan is made for at least: devices compile kernels for a new plan,
+// and a single row may be followed by many.
+const planRows = 1024
 
 // on returns the network on the backend, ready for such samples, and the samples scaled for it.
 func (c *Classifier) on(operation string, s network.Samples) (*network.Model, network.Samples, error) {
@@ -133,37 +142,52 @@ func (c *Classifier) on(operation string, s network.Samples) (*network.Model, ne
 		return nil, s, fmt.Errorf("classifier: %s: rows of %d features where the network has %d inputs", operation, s.Features, inputs)
 	}
 	s.Scaling = c.learned.Scaling
-	if err := s.Check(c.classes()); err != nil {
+	err := s.Check(c.classes())
+	if err == nil {
+		err = c.load(s)
+	}
+	if err != nil {
 		return nil, s, fmt.Errorf("classifier: %s: %w", operation, err)
 	}
-	if l := c.loaded; l == nil || l.bytes != (s.Bytes != nil) || l.rows < s.Rows {
-		plan, err := c.backend.Propose(c.learned.Sizes, s, s.Rows)
-		if err == nil {
-			err = c.unload()
-		}
-		if err != nil {
-			return nil, s, fmt.Errorf("classifier: %s: %w", operation, err)
-		}
-		c.loaded = &loaded{plan: plan, rows: s.Rows, bytes: s.Bytes != nil}
+	return c.loaded[kindOf(s)].model, s, nil
+}
+
+// load brings what was learned to the backend, for samples of the kind of s, if it is not there yet.
+func (c *Classifier) load(s network.Samples) (err error) {
+	l, known := c.loaded[kindOf(s)]
+	if l.model != nil {
+		return nil
 	}
-	if c.loaded.model == nil {
-		layout, err := network.NewLayout(c.learned.Sizes)
-		if err == nil {
-			c.loaded.model, err = network.NewModel(c.backend, layout, c.learned.Parameters, c.loaded.plan)
+	if !known {
+		many := make([]int32, max(s.Rows, planRows))
+		for i := range many {
+			many[i] = int32(i % s.Rows)
 		}
-		if err != nil {
-			return nil, s, fmt.Errorf("classifier: %s: %w", operation, err)
+		if l.plan, err = c.backend.Propose(c.learned.Sizes, s.Select(many), len(many)); err != nil {
+			return err
 		}
 	}
-	return c.loaded.model, s, nil
+	layout, err := network.NewLayout(c.learned.Sizes)
+	if err != nil {
+		return err
+	}
+	if l.model, err = network.NewModel(c.backend, layout, c.learned.Parameters, l.plan); err != nil {
+		return err
+	}
+	if c.loaded == nil {
+		c.loaded = map[kind]loaded{}
+	}
+	c.loaded[kindOf(s)] = l
+	return nil
 }
 
 // unload frees what the classifier holds on the backend.
-func (c *Classifier) unload() error {
-	l := c.loaded
-	c.loaded = nil
-	if l == nil || l.model == nil {
-		return nil
+func (c *Classifier) unload() (err error) {
+	for _, l := range c.loaded {
+		if l.model != nil {
+			err = errors.Join(err, l.model.Close())
+		}
 	}
-	return l.model.Close()
+	c.loaded = nil
+	return err
 }
