@@ -241,12 +241,14 @@ func (t *training) report() error {
 
 // learned returns the model, nil where nothing was learned.
 func (t *training) learned() (*checkpoint.Model, error) {
+	plan := t.plan // a copy: the training with its set is not needed any more
+	plan.Permutation = nil
 	m := &checkpoint.Model{
 		Sizes: t.layout.Sizes, Precision: checkpoint.F32,
 		Scaling: t.set.Train.Scaling, Preprocess: string(t.Preprocess), Shape: t.set.Shape, Classes: t.set.ClassNames, Columns: t.set.Columns,
 		Run: &checkpoint.Run{
 			Setup: t.words, Iterations: t.trainer.Done(), Converged: t.converged,
-			Data: t.set.Name, Directory: !t.set.Named, Digest: t.set.Digest, Plan: &t.plan,
+			Data: t.set.Name, Directory: !t.set.Named, Digest: t.set.Digest, Plan: &plan,
 		},
 	}
 	if t.roundoff < 0x1p-24 {
