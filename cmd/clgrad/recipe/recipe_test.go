@@ -84,14 +84,14 @@ func TestValue(t *testing.T) {
 // keys of optimizers and batches, means what it did.
 func TestComplete(t *testing.T) {
 	for text, want := range map[string]string{
-		`"lr": 0.2, "iterations": 7, "log_every": 3`: "0.2 7 0 3 {gd 0 0 0 0 0 0} {constant 0 0 0 0}",
-		`"seed": 1`:                            "0.5 100 0 10 {gd 0 0 0 0 0 0} {constant 0 0 0 0}",
-		`"optimizer": "nesterov", "epochs": 2`: "0.1 0 2 10 {nesterov 0.9 0 0 0 0 0} {constant 0 0 0 0}",
-		`"optimizer": "momentum", "momentum": 0, "weight_decay": 1e-4`:              "0.1 100 0 10 {momentum 0 0 0 0 0.0001 0} {constant 0 0 0 0}",
-		`"optimizer": "adamw", "batch_size": 50, "schedule": "cosine", "warmup": 3`: "0.001 100 0 0 {adamw 0 0.9 0.999 1e-08 0.01 0} {cosine 0 0 0 3}",
-		`"schedule": "step", "step_size": 5`:                                        "0.5 100 0 10 {gd 0 0 0 0 0 0} {step 0 5 0.1 0}",
-		`"optimizer": "lbfgs", "iterations": 50`:                                    "1 50 0 10 {lbfgs 0 0 0 0 0 10} {constant 0 0 0 0}",
-		`"optimizer": "lbfgs", "history_size": 30, "weight_decay": 0.1, "lr": 2`:    "2 100 0 10 {lbfgs 0 0 0 0 0.1 30} {constant 0 0 0 0}",
+		`"lr": 0.2, "iterations": 7, "log_every": 3`: "0.2 7 0 3 gd {constant 0 0 0 0}",
+		`"seed": 1`:                            "0.5 100 0 10 gd {constant 0 0 0 0}",
+		`"optimizer": "nesterov", "epochs": 2`: "0.1 0 2 10 nesterov, momentum 0.9 {constant 0 0 0 0}",
+		`"optimizer": "momentum", "momentum": 0, "weight_decay": 1e-4`:              "0.1 100 0 10 momentum, momentum 0, weight decay 0.0001 {constant 0 0 0 0}",
+		`"optimizer": "adamw", "batch_size": 50, "schedule": "cosine", "warmup": 3`: "0.001 100 0 0 adamw, beta1 0.9, beta2 0.999, epsilon 1e-08, weight decay 0.01 {cosine 0 0 0 3}",
+		`"schedule": "step", "step_size": 5`:                                        "0.5 100 0 10 gd {step 0 5 0.1 0}",
+		`"optimizer": "lbfgs", "iterations": 50`:                                    "1 50 0 10 lbfgs, history of 10 {constant 0 0 0 0}",
+		`"optimizer": "lbfgs", "history_size": 30, "weight_decay": 0.1, "lr": 2`:    "2 100 0 10 lbfgs, history of 30, weight decay 0.1 {constant 0 0 0 0}",
 	} {
 		f, err := Parse("r.json", []byte(`{"version": 1, `+text+`}`))
 		if err != nil {
