@@ -49,8 +49,7 @@ var allowed = map[string][]string{
 	"cmd/clgrad/ranks":        {"network", "network/mapped", "network/mpi"},
 	"cmd/clgrad/driver":       {},
 	"cmd/clgrad/store":        {"gpu", "network/durable"},
-	"cmd/clgrad/web":          {},
-	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "cmd/clgrad/web", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/filecache", "network/mapped", "network/mpi", "cpu", "gpu", "kernels"},
+	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/filecache", "network/mapped", "network/mpi", "cpu", "gpu", "kernels"},
 	"cmd/compare":             {"cmd/clgrad/measure"},
 }
 
