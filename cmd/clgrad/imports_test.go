@@ -38,6 +38,7 @@ var allowed = map[string][]string{
 	"cmd/clgrad/text":         {"network"},
 	"cmd/clgrad/recipe":       {"kernels", "network", "network/dataset"},
 	"cmd/clgrad/report":       {"cmd/clgrad/text", "network", "network/durable"},
+	"cmd/clgrad/explain":      {"cmd/clgrad/report", "network"},
 	"cmd/clgrad/score":        {"cmd/clgrad/report", "cmd/clgrad/text", "network", "network/dataset"},
 	"cmd/clgrad/bench":        {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/share", "cmd/clgrad/text", "kernels", "network", "network/dataset"},
 	"cmd/clgrad/compare":      {"cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/text", "network", "network/dataset"},

@@ -1,0 +1,153 @@
+package explain_test
+
+import (
+	"math"
+	"math/rand/v2"
+	"testing"
+
+	"gonum.org/v1/gonum/floats"
+
+	"clgrad/cmd/clgrad/explain"
+	"clgrad/cpu"
+	"clgrad/network"
+)
+
+// trained returns parameters as large as those of a trained network, and rows for it.
+func trained(t *testing.T, sizes []int, rows int) (network.Layout, []float64, network.Samples) {
+	t.Helper()
+	l, err := network.NewLayout(sizes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theta, err := l.Initial(network.He, 3)
+	if err != nil {
+		t.Fatal(err)
+	}
+	random := rand.New(rand.NewPCG(1, 2))
+	for i := range l.Layers() {
+		_, b := l.Layer(i)
+		for j := range b.Row(theta, 0) {
+			b.Row(theta, 0)[j] = float64(float32(0.3 * random.NormFloat64()))
+		}
+	}
+	s := network.Samples{Rows: rows, Features: sizes[0], Bytes: make([]uint8, rows*sizes[0]), Scaling: network.Scaling{Shift: []float64{33}, Factor: []float64{1. / 79}}}
+	for i := range s.Bytes {
+		s.Bytes[i] = uint8(random.IntN(256))
+	}
+	return l, theta, s
+}
+
+var networks = [][]int{{7, 3}, {784, 128, 10}, {20, 30, 25, 12, 4}}
+
+// What the host computes is what the network computes that predicts.
+func TestLogits(t *testing.T) {
+	b := cpu.New[float64]()
+	for _, sizes := range networks {
+		l, theta, s := trained(t, sizes, 20)
+		plan, err := b.Propose(sizes, s, s.Rows)
+		if err != nil {
+			t.Fatal(err)
+		}
+		m, err := network.NewModel(b, l, theta, plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		want, err := m.Logits(s)
+		if err != nil {
+			t.Fatal(err)
+		}
+		n, err := explain.New(sizes, theta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		most := 0.0
+		for _, v := range want {
+			most = max(most, math.Abs(v))
+		}
+		rows, x := s.ScaledRows(), make([]float32, s.Features)
+		for i := range s.Rows {
+			rows(i, x)
+			classes := sizes[len(sizes)-1]
+			for k, v := range n.Forward(x).Logits() {
+				if w := want[i*classes+k]; math.Abs(v-w) > 1e-5*most {
+					t.Fatalf("%v: logit %d of row %d is %v, the network's is %v", sizes, k, i, v, w)
+				}
+			}
+		}
+		if err := m.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// The parts of a logit add up to it, for each class.
+func TestContributions(t *testing.T) {
+	for _, sizes := range networks {
+		_, theta, s := trained(t, sizes, 3)
+		n, err := explain.New(sizes, theta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rows, x := s.ScaledRows(), make([]float32, s.Features)
+		for i := range s.Rows {
+			rows(i, x)
+			p := n.Forward(x)
+			off := 0
+			for _, a := range p.Activations[1 : len(p.Activations)-1] {
+				for _, v := range a {
+					if v == 0 {
+						off++
+					}
+				}
+			}
+			if off == 0 && len(sizes) > 2 {
+				t.Fatalf("%v: every ReLU passes its value: this shows little", sizes)
+			}
+			for k, logit := range p.Logits() {
+				units, bias := n.Units(p, k)
+				if len(units) != sizes[len(sizes)-2] {
+					t.Fatalf("%v: %d units", sizes, len(units))
+				}
+				if sum := floats.Sum(units) + bias; math.Abs(sum-logit) > 1e-9 {
+					t.Errorf("%v: the units add up to %v, the logit is %v", sizes, sum, logit)
+				}
+				v, c := n.Inputs(p, len(sizes)-2, k)
+				if sum := floats.Dot(v, p.Activations[0]) + c; math.Abs(sum-logit) > 1e-9 {
+					t.Errorf("%v: the inputs add up to %v, the logit is %v", sizes, sum, logit)
+				}
+			}
+			for l := range len(sizes) - 2 {
+				for k, a := range p.Activations[l+1] {
+					v, c := n.Inputs(p, l, k)
+					if z := floats.Dot(v, p.Activations[0]) + c; math.Abs(max(z, 0)-a) > 1e-9 {
+						t.Errorf("%v: the inputs of unit %d of layer %d add up to %v, its activation is %v", sizes, k, l, z, a)
+					}
+				}
+			}
+		}
+	}
+}
+
+func TestNewErrors(t *testing.T) {
+	if _, err := explain.New([]int{2, 2}, make([]float64, 3)); err == nil {
+		t.Error("parameters of another length are no error")
+	}
+}
+
+func TestPicture(t *testing.T) {
+	p := explain.NewPicture([]float64{0, 1, -2, 0.5}, []int{2, 2})
+	if p == nil || p.Height != 2 || p.Width != 2 || p.Largest != 2 || string(p.Pixels) != string([]byte{128, 192, 1, 160}) {
+		t.Errorf("got %+v", p)
+	}
+	if p := explain.NewPicture([]float64{1, 2, 3, -1, -2, -3}, []int{1, 2, 3}); p == nil || p.Width != 2 || p.Largest != 2 || string(p.Pixels) != string([]byte{255, 1}) {
+		t.Errorf("colours: got %+v", p)
+	}
+	if p := explain.NewPicture(make([]float64, 200*100), []int{200, 100}); p == nil || p.Height != 50 || p.Width != 25 || p.Pixels[0] != 128 {
+		t.Errorf("large: got %+v", p)
+	}
+	for _, shape := range [][]int{nil, {4}, {3, 2}, {2, 2, 2}} {
+		if p := explain.NewPicture(make([]float64, 4), shape); p != nil {
+			t.Errorf("shape %v: got %+v", shape, p)
+		}
+	}
+}
