@@ -151,3 +151,58 @@ func TestPicture(t *testing.T) {
 		}
 	}
 }
+
+// An answer has the units that matter most, and says what the others add up to.
+func TestAnswer(t *testing.T) {
+	for _, test := range []struct {
+		sizes, shape []int
+	}{{[]int{784, 128, 10}, []int{28, 28}}, {[]int{12, 9, 2}, nil}, {[]int{20, 30, 25, 12, 4}, []int{4, 5}}, {[]int{9, 3}, []int{3, 3}}} {
+		_, theta, s := trained(t, test.sizes, 1)
+		n, err := explain.New(test.sizes, theta)
+		if err != nil {
+			t.Fatal(err)
+		}
+		x := make([]float32, s.Features)
+		s.ScaledRows()(0, x)
+		p := n.Forward(x)
+		if a := n.Explain(x, -1, test.shape); a.Class != a.Predicted || a.Predicted != p.Predicted() {
+			t.Errorf("%v: class %d of an answer on the predicted class %d", test.sizes, a.Class, p.Predicted())
+		}
+		for class := range p.Logits() {
+			a := n.Explain(x, class, test.shape)
+			if a.Class != class || math.Abs(floats.Sum(a.Probabilities)-1) > 1e-12 {
+				t.Errorf("%v: got class %d and probabilities %v", test.sizes, a.Class, a.Probabilities)
+			}
+			if (a.Pixels == nil) != (test.shape == nil) || (a.Inputs == nil) != (test.shape != nil) || (a.Units == nil) != (len(test.sizes) < 3) {
+				t.Errorf("%v: got %+v", test.sizes, a)
+			}
+			if a.Units == nil {
+				continue
+			}
+			all, _ := n.Units(p, class)
+			sum, last, count := a.Bias+a.Others, math.Inf(1), map[bool]int{}
+			shown := map[int]bool{}
+			for _, u := range a.Units {
+				sum += u.Contribution
+				if u.Contribution > last || u.Contribution != u.Activation*u.Weight || u.Contribution != all[u.Unit] || (u.Weights == nil) != (test.shape == nil) {
+					t.Errorf("%v: unit %+v behind one of %v", test.sizes, u, last)
+				}
+				last, shown[u.Unit] = u.Contribution, true
+				count[u.Contribution > 0]++
+			}
+			if math.Abs(sum-a.Logits[class]) > 1e-9 {
+				t.Errorf("%v: an answer adds up to %v, the logit is %v", test.sizes, sum, a.Logits[class])
+			}
+			for j, v := range all {
+				if shown[j] || v == 0 {
+					continue
+				}
+				for _, u := range a.Units {
+					if count[v > 0] < explain.Shown || (u.Contribution > 0) == (v > 0) && math.Abs(u.Contribution) < math.Abs(v) {
+						t.Errorf("%v: unit %d with %v is left out, unit %d with %v is not", test.sizes, j, v, u.Unit, u.Contribution)
+					}
+				}
+			}
+		}
+	}
+}
