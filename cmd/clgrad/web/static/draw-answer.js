@@ -167,6 +167,7 @@ export class View {
     get('why-text').textContent = units.length
       ? `A bar is what a unit adds to the score of ${name}, before softmax.${ofImages ? ' A picture is what the unit looks for: orange excites it, blue inhibits it.' : ''}`
       : `A bar is what a column adds to the score of ${name}, before softmax.`;
+    get('why-text').textContent += ' Choose a class above to see what speaks for it.';
     get('for-title').textContent = `For ${name}`;
     get('against-title').textContent = `Against ${name}`;
     const parts = units.length

@@ -7,7 +7,9 @@ import { Paper } from './draw-paper.js';
 
 const get = (id) => document.getElementById(id);
 
+// showProblem says what is wrong, and when it is tried again; null that nothing is.
 function showProblem(problem, seconds) {
+  if (problem && !(problem instanceof Problem)) console.error(problem.stack); // a mistake of this page
   get('problem').hidden = !problem;
   if (problem) get('problem').textContent = problem.message + (seconds ? ` It is asked again in ${seconds} s.` : '');
 }
