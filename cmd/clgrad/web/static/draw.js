@@ -47,7 +47,10 @@ function drawing(model, view) {
     const body = await paper.picture();
     return { method: 'POST', body, headers: { 'Content-Type': body.type } };
   };
-  paper.addEventListener('change', () => { get('undo').disabled = get('clear').disabled = paper.empty; });
+  paper.addEventListener('change', () => {
+    get('undo').disabled = get('clear').disabled = paper.empty;
+    get('here').hidden = !paper.empty;
+  });
   paper.addEventListener('pen', (e) => view.say(e.detail));
   get('undo').addEventListener('click', () => paper.undo());
   get('clear').addEventListener('click', () => paper.clear());
