@@ -1,6 +1,7 @@
 package explain_test
 
 import (
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"testing"
@@ -13,7 +14,7 @@ import (
 )
 
 // trained returns parameters as large as those of a trained network, and rows for it.
-func trained(t *testing.T, sizes []int, rows int) (network.Layout, []float64, network.Samples) {
+func trained(t testing.TB, sizes []int, rows int) (network.Layout, []float64, network.Samples) {
 	t.Helper()
 	l, err := network.NewLayout(sizes)
 	if err != nil {
@@ -204,5 +205,23 @@ func TestAnswer(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// What a request of the page takes, without its picture.
+func BenchmarkExplain(b *testing.B) {
+	for _, sizes := range [][]int{{784, 128, 10}, {784, 512, 512, 10}} {
+		b.Run(fmt.Sprint(sizes), func(b *testing.B) {
+			_, theta, s := trained(b, sizes, 1)
+			n, err := explain.New(sizes, theta)
+			if err != nil {
+				b.Fatal(err)
+			}
+			x := make([]float32, s.Features)
+			s.ScaledRows()(0, x)
+			for b.Loop() {
+				n.Explain(x, -1, []int{28, 28})
+			}
+		})
 	}
 }

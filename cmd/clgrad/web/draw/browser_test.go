@@ -283,6 +283,11 @@ func TestBrowserDrawMoves(t *testing.T) {
 	await(t, ctx, fmt.Sprintf(`document.getElementById("prediction").textContent !== %q`, was))
 	do(t, ctx, chromedp.Click("#undo"))
 	await(t, ctx, fmt.Sprintf(`document.getElementById("prediction").textContent === %q`, was))
+	// Between 4 and 9. This is example.png.
+	do(t, ctx, chromedp.Click("#clear"))
+	h.draw([]stroke{append(arc(0.46, 0.42, 0.14, 0.14, -110, -270), arc(0.5, 0.42, 0.16, 0.14, 100, 10)...), {{0.6, 0.22}, {0.65, 0.3}, {0.66, 0.4}, {0.64, 0.5}, {0.62, 0.65}, {0.6, 0.82}}})
+	await(t, ctx, `/^[49]/.test(document.getElementById("prediction").textContent)`)
+	look(t, ctx, browser.Views[0], "draw-example")
 }
 
 // The reasons are those of the class that is pointed at, that has the focus or that was chosen.
@@ -309,6 +314,12 @@ func TestBrowserDrawReasons(t *testing.T) {
 	do(t, ctx, chromedp.Focus("#clear"), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Tab), chromedp.KeyEvent(kb.Tab))
 	reasons("2") // the file, and then the classes
 	look(t, ctx, v, "draw-focus")
+	for _, width := range []int64{320, 480, 640, 700, 900, 1024, 2560} {
+		do(t, ctx, chromedp.EmulateViewport(width, 900))
+		if err := browser.Fits(ctx); err != nil {
+			t.Error(err)
+		}
+	}
 	if got := textOf(t, ctx, "prediction"); !strings.HasPrefix(got, "7, ") {
 		t.Errorf("the prediction became %q", got)
 	}
@@ -431,9 +442,9 @@ func TestBrowserDrawTable(t *testing.T) {
 		predicts(t, ctx, "setosa")
 		await(t, ctx, `document.querySelector("#units-why h2").textContent === "Hidden units for and against setosa" && document.querySelectorAll("#columns-why li").length > 1`)
 		do(t, ctx, chromedp.SetValue("#column-0", ""), chromedp.SendKeys("#column-0", "e"))
-		await(t, ctx, `document.getElementById("prediction").textContent === "No prediction yet" && document.getElementById("column-0").getAttribute("aria-invalid") === "true"`)
+		await(t, ctx, `document.getElementById("prediction").textContent === "A number is missing" && document.getElementById("column-0").getAttribute("aria-invalid") === "true"`)
 		do(t, ctx, chromedp.Click("#example"))
-		await(t, ctx, `document.getElementById("prediction").textContent !== "No prediction yet"`)
+		await(t, ctx, `document.getElementById("prediction").textContent.includes("%")`)
 	}
 }
 

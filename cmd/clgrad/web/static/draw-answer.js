@@ -28,17 +28,16 @@ export class View {
     [this.#names, this.#columns, this.#changed] = [names, columns, changed];
     get('classes').classList.toggle('words', names.some((n) => n.length > 3));
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => { if (this.#answer) this.show(this.#answer); });
-    this.clear();
   }
 
   // wanted returns the class whose reasons are wanted, −1 for the predicted one.
   get wanted() { return this.#pointed >= 0 ? this.#pointed : this.#chosen; }
 
-  // clear shows that there is no answer.
-  clear() {
+  // clear shows that there is no answer, and says so.
+  clear(text) {
     this.#answer = null;
     this.#chosen = this.#pointed = -1;
-    get('prediction').textContent = 'No prediction yet';
+    get('prediction').textContent = text;
     const n = this.#names.length > few ? most : this.#names.length;
     this.#showClasses(this.#names.slice(0, n).map((_, k) => ({ k, p: 0 })), -1);
     get('seen').hidden = true;
@@ -123,7 +122,7 @@ export class View {
 
   #showReasons(answer) {
     const name = this.#names[answer.class], { units, inputs } = answer;
-    const add = (what) => `A bar is what ${what} adds to the logit of ${short(name)}, its score before softmax.`;
+    const add = (what) => `A bar is what ${what} adds to the logit of ${short(name)} (its score before softmax).`;
     const other = ' Choose a class above to see its reasons.';
     if (inputs) {
       this.#byColumns.show(name, 'Columns', inputs.map((i) => ({ name: this.#columns[i.input].name, contribution: i.contribution })), add('a column') + other, '');
@@ -133,7 +132,7 @@ export class View {
       name: `unit ${u.unit}`, contribution: u.contribution, picture: u.weights,
       title: `activation ${u.activation.toPrecision(3)} × weight ${u.weight.toPrecision(3)}`,
     }));
-    const looks = units.some((u) => u.weights) ? ' A picture is what the unit looks for: ink where it is orange excites it, where it is blue inhibits it.' : '';
+    const looks = units.some((u) => u.weights) ? ' Its picture is what it looks for: light excites it where the picture is orange, and inhibits it where it is blue.' : '';
     const shown = units.reduce((sum, u) => sum + u.contribution, 0);
     this.#byUnits.show(name, 'Hidden units', parts, add('a unit') + looks + (inputs ? '' : other),
       `Logit of ${short(name)}: these units ${signed(shown)}, all others ${signed(answer.others)}, bias ${signed(answer.bias)}; together ${signed(answer.logits[answer.class])}.`);

@@ -5,12 +5,10 @@ const get = (id) => document.getElementById(id);
 // Form dispatches "change" where a value has changed.
 export class Form extends EventTarget {
   #fields;
-  #gaps;
 
   // columns have names and example values. gaps says that a value may be missing.
   constructor(columns, gaps) {
     super();
-    this.#gaps = gaps;
     const form = get('form');
     form.hidden = false;
     this.#fields = columns.map(({ name, value }, i) => {
@@ -25,6 +23,8 @@ export class Form extends EventTarget {
     form.addEventListener('submit', (e) => e.preventDefault());
     form.addEventListener('reset', () => setTimeout(() => this.#changed()));
   }
+
+  get prompt() { return 'A number is missing'; }
 
   get empty() { return this.#fields.some((f) => !f.validity.valid); }
 

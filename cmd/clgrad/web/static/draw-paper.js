@@ -37,6 +37,8 @@ export class Paper extends EventTarget {
     matchMedia('(prefers-color-scheme: dark)').addEventListener('change', () => this.#redraw());
   }
 
+  get prompt() { return 'No prediction yet'; }
+
   get empty() { return this.#items.length === 0; }
 
   undo() {

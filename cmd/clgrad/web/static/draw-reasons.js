@@ -1,7 +1,7 @@
 // Shows which parts of a network, or which columns, speak for and against a class.
 
 import { drawNumbers } from './draw-pixels.js';
-import { fill, make, makeBar, scale, short, signed } from './draw-rows.js';
+import { fill, least, make, makeBar, scale, short, signed } from './draw-rows.js';
 
 // Reasons fill a section.
 export class Reasons {
@@ -25,7 +25,7 @@ export class Reasons {
     get('.meaning').textContent = meaning;
     get('.sum').textContent = sum;
     const largest = Math.max(...parts.map((p) => Math.abs(p.contribution)));
-    const sides = [['for', 'For', parts.filter((p) => p.contribution > 0)], ['against', 'Against', parts.filter((p) => p.contribution < 0).reverse()]];
+    const sides = [['for', 'For', parts.filter((p) => p.contribution >= least)], ['against', 'Against', parts.filter((p) => p.contribution <= -least).reverse()]];
     for (const [side, title, some] of sides) {
       const list = get(`.${side}`);
       list.previousElementSibling.textContent = `${title} ${name}`;

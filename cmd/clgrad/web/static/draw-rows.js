@@ -2,11 +2,14 @@
 
 export const percent = (p) => `${(100 * p).toFixed(1)} %`;
 
-// signed writes a number with its sign.
+// least is a difference of logits that changes no probability by as much as percent shows.
+export const least = 0.0005;
+
+// signed writes what is added to a logit.
 export function signed(v) {
   const size = Math.abs(v);
-  const digits = size >= 99.95 ? size.toFixed(0) : size >= 0.095 ? size.toFixed(2) : size > 0 ? size.toPrecision(1) : '0';
-  return `${v < 0 ? '−' : '+'}${digits}`;
+  if (size < least) return '0.00';
+  return `${v < 0 ? '−' : '+'}${size >= 99.95 ? size.toFixed(0) : size >= 0.095 ? size.toFixed(2) : size.toFixed(3)}`;
 }
 
 // short cuts a name that is too long for a sentence.

@@ -31,7 +31,7 @@ function start(model) {
     if (!input.empty) return asker.change();
     asker.drop();
     showProblem(null);
-    view.clear();
+    view.clear(input.prompt);
   };
 
   input = model.columns ? new Form(model.columns, model.gaps) : drawing(model, view);
