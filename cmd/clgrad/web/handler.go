@@ -48,7 +48,7 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request) bool {
 		Problem(w, http.StatusForbidden, "Foreign origin", "The request comes from a page of another origin.")
 		return true
 	}
-	if client, err := netip.ParseAddrPort(r.RemoteAddr); err == nil && s.rates != nil && !s.rates.allow(client.Addr()) {
+	if s.rates != nil && !s.allow(r) {
 		w.Header().Set("Retry-After", "1")
 		Problem(w, http.StatusTooManyRequests, "Too many requests",
 			fmt.Sprintf("At most %g requests a second are taken from one address.", s.options.Rate))
@@ -60,6 +60,15 @@ func (s *Server) refuse(w http.ResponseWriter, r *http.Request) bool {
 		return true
 	}
 	return false
+}
+
+// allow counts a request of a client, and says whether it is within the rate.
+func (s *Server) allow(r *http.Request) bool {
+	client, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil || s.options.SpareLocal && client.Addr().Unmap().IsLoopback() {
+		return true
+	}
+	return s.rates.allow(client.Addr())
 }
 
 // ours says that the Host header names this server.
@@ -102,7 +111,7 @@ func (s *Server) answered(w *response, r *http.Request, d time.Duration) {
 	}
 	if s.options.Log.Enabled(r.Context(), level) {
 		s.options.Log.LogAttrs(r.Context(), level, "request", slog.String("method", r.Method), slog.String("path", r.URL.Path),
-			slog.Int("status", status), slog.Int64("bytes", w.bytes), slog.Duration("time", d), slog.String("client", r.RemoteAddr))
+			slog.Int("status", status), slog.Int64("bytes", w.bytes), slog.Duration("took", d), slog.String("client", r.RemoteAddr))
 	}
 }
 

@@ -28,6 +28,7 @@ type Options struct {
 	Body        int64   // largest body, in bytes: 4 MiB
 	Connections int     // open at a time: 512. Others wait until one is closed
 	Rate        float64 // requests a second of one client's address; 0 for any number
+	SpareLocal  bool    // Rate does not hold for loopback addresses
 
 	Limits Limits
 }
@@ -129,8 +130,13 @@ func (s *Server) Loopback() bool { return s.listener.Addr().(*net.TCPAddr).IP.Is
 // answer has no end return then.
 func (s *Server) Stopping() <-chan struct{} { return s.stopping }
 
-// Close stops listening. It is for a server that is not run.
-func (s *Server) Close() error { return s.listener.Close() }
+// Close stops listening. It is for a server that is not run; of one that has been, it does nothing.
+func (s *Server) Close() error {
+	if err := s.listener.Close(); !errors.Is(err, net.ErrClosed) {
+		return err
+	}
+	return nil
+}
 
 // Run answers requests until the context ends, then waits up to Limits.Stop for those under way. It
 // returns nil where it ended for the context. It is called once.
