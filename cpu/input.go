@@ -12,7 +12,8 @@ import (
 type input[T Float] struct {
 	owner *executor[T]
 	dense[T]
-	scaled func(i int, dst []float32)
+	like   network.Samples // that were loaded, without features and labels
+	scaled func(s network.Samples, i int, dst []float32)
 	labels []int32
 	blocks []int
 	starts []int // the first row of each block
@@ -27,22 +28,42 @@ func (x *input[T]) hold(i int) error {
 		return nil
 	}
 	x.held = -1
-	x.scale(x.starts[i], x.blocks[i])
+	x.scale(*x.samples, x.starts[i], x.blocks[i])
 	x.held = i
 	return mapped.CheckUnchanged(x.samples.Bytes)
 }
 
 // scale puts n rows of samples into data.
-func (x *input[T]) scale(first, n int) {
+func (x *input[T]) scale(s network.Samples, first, n int) {
 	network.Parallel(n, 512, func(lo, hi int) {
 		row := make([]float32, x.cols)
 		for i := lo; i < hi; i++ {
-			x.scaled(first+i, row)
+			x.scaled(s, first+i, row)
 			for j, v := range row {
 				x.data[i*x.stride+j] = T(v)
 			}
 		}
 	})
+}
+
+// Refillable reports whether the input is one block of rows that are all held.
+func (x *input[T]) Refillable() bool { return x.samples == nil && len(x.blocks) == 1 }
+
+// Refill scales other rows into the memory of those before ([network.RefillableInput]).
+func (x *input[T]) Refill(s network.Samples) error {
+	if err := x.owner.check("refill"); err != nil {
+		return err
+	}
+	if x.data == nil {
+		return errClosed("refill: input")
+	}
+	if err := network.CheckRefill(x, x.like, s); err != nil {
+		return fmt.Errorf("cpu: refill: %w", err)
+	}
+	x.blocks[0] = s.Rows
+	copy(x.labels, s.Labels)
+	x.scale(s, 0, s.Rows)
+	return nil
 }
 
 func (x *input[T]) Features() int { return x.cols }
@@ -100,9 +121,9 @@ func (e *executor[T]) Load(s network.Samples, blocks []int) (network.Input, erro
 		return nil, err
 	}
 	x := &input[T]{
-		owner:  e,
-		dense:  dense[T]{make([]T, rows*s.Features), rows, s.Features, s.Features},
-		scaled: s.ScaledRows(), held: -1,
+		owner: e,
+		dense: dense[T]{make([]T, rows*s.Features), rows, s.Features, s.Features},
+		like:  s.Kind(), scaled: s.RowScaler(), held: -1,
 		labels: slices.Clone(s.Labels), blocks: slices.Clone(blocks), starts: make([]int, len(blocks)),
 	}
 	for i, n := range blocks[:len(blocks)-1] {
@@ -112,6 +133,6 @@ func (e *executor[T]) Load(s network.Samples, blocks []int) (network.Input, erro
 		x.samples = &s
 		return x, nil
 	}
-	x.scale(0, rows)
+	x.scale(s, 0, rows)
 	return x, nil
 }

@@ -1,6 +1,7 @@
 package gpu
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -22,7 +23,8 @@ type input struct {
 	shifted        bool        // a shift is not 0
 	labels         *object     // int32, nil where there are none or they are streamed
 	labelled       bool
-	stream         *stream // nil where all rows are held
+	stream         *stream         // nil where all rows are held
+	like           network.Samples // that were loaded, without features and labels
 }
 
 func (x *input) Features() int { return x.features }
@@ -101,7 +103,7 @@ func (e *executor) Load(s network.Samples, blocks []int) (network.Input, error) 
 	if err != nil {
 		return nil, e.s.fail("load", err)
 	}
-	x := &input{e: e, rows: s.Rows, features: s.Features, blocks: slices.Clone(blocks), starts: make([]int, len(blocks))}
+	x := &input{e: e, rows: s.Rows, features: s.Features, blocks: slices.Clone(blocks), starts: make([]int, len(blocks)), like: s.Kind()}
 	for i, n := range blocks[:len(blocks)-1] {
 		x.starts[i+1] = x.starts[i] + n
 	}
@@ -144,12 +146,41 @@ func (x *input) load(s network.Samples, c kernels.Config) error {
 	return x.e.s.write(x.labels, 0, unsafe.Pointer(&s.Labels[0]), 4*x.rows)
 }
 
+// Refillable reports whether the input is one block of rows that are all on the device.
+func (x *input) Refillable() bool { return x.stream == nil && len(x.blocks) == 1 }
+
+// Refill writes other rows into the buffers of those before ([network.RefillableInput]). Those of packed
+// rows become larger where their entries are more.
+func (x *input) Refill(s network.Samples) error {
+	if err := x.check("refill"); err != nil {
+		return err
+	}
+	err := network.CheckRefill(x, x.like, s)
+	if err != nil {
+		return x.e.s.fail("refill", err)
+	}
+	x.rows, x.blocks[0] = s.Rows, s.Rows
+	if x.packed != nil {
+		err = x.packed.refill(x, s)
+	} else {
+		err = x.dense.write(x, s, x.dense.chunks[0].o, 0, s.Rows)
+	}
+	if err == nil && s.Labels != nil {
+		err = x.e.s.write(x.labels, 0, unsafe.Pointer(&s.Labels[0]), 4*s.Rows)
+	}
+	if err != nil {
+		err = errors.Join(err, x.Close())
+	}
+	return err
+}
+
 // denseRows holds rows in as many buffers as the device's largest one asks for, scaled
 // as float32 or raw as bytes. A block lies in one of them.
 type denseRows struct {
 	stride int
 	width  int          // bytes of an element: 4 or 1
 	chunks []denseChunk // of whole blocks
+	staged []byte       // rows on their way to the device
 }
 
 // denseChunk is what one buffer holds: blocks up to, but not, end, from the given row on.
@@ -189,8 +220,6 @@ func (d *denseRows) load(x *input, samples network.Samples) error {
 	if limit := s.device.MaxBuffer; limit > 0 {
 		most = int(limit) / rowBytes
 	}
-	staged := min(x.rows, max(1, stagingBytes/rowBytes)) // rows
-	fill, memory := d.filler(samples), make([]byte, staged*rowBytes)
 	for block := 0; block < len(x.blocks); {
 		first, rows := x.starts[block], 0
 		for ; block < len(x.blocks) && x.blocks[block] <= most-rows; block++ {
@@ -205,14 +234,29 @@ func (d *denseRows) load(x *input, samples network.Samples) error {
 			return err
 		}
 		d.chunks = append(d.chunks, denseChunk{o, first, block})
-		for done := 0; done < rows; {
-			n := min(rows-done, staged)
-			fill(first+done, n, memory)
-			if err := s.write(o, done*rowBytes, unsafe.Pointer(&memory[0]), n*rowBytes); err != nil {
-				return err
-			}
-			done += n
+		if err := d.write(x, samples, o, first, rows); err != nil {
+			return err
 		}
+	}
+	if len(x.blocks) > 1 { // it is not refilled
+		d.staged = nil
+	}
+	return nil
+}
+
+// write brings rows of samples to the beginning of a buffer.
+func (d *denseRows) write(x *input, samples network.Samples, o *object, first, rows int) error {
+	rowBytes := d.width * d.stride
+	most := max(1, stagingBytes/rowBytes)
+	d.staged = grown(d.staged, min(rows, most)*rowBytes)
+	fill := d.filler(samples)
+	for done := 0; done < rows; {
+		n := min(rows-done, most)
+		fill(first+done, n, d.staged)
+		if err := x.e.s.write(o, done*rowBytes, unsafe.Pointer(&d.staged[0]), n*rowBytes); err != nil {
+			return err
+		}
+		done += n
 	}
 	return nil
 }

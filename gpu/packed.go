@@ -245,7 +245,8 @@ func packRows(s network.Samples, first, end, r, q int, index []uint16, values []
 // parallel calls f for 0 … n−1 on all cores.
 func parallel(n int, f func(i int)) { network.Parallel(n, 1, func(i, _ int) { f(i) }) }
 
-func (p *packedRows) free(s *session) {
+// freeChunks frees the rows.
+func (p *packedRows) freeChunks(s *session) {
 	for _, c := range slices.Backward(p.chunks) {
 		for _, o := range []*object{c.values, c.index, c.starts} {
 			if o != nil {
@@ -253,6 +254,11 @@ func (p *packedRows) free(s *session) {
 			}
 		}
 	}
+	p.chunks = nil
+}
+
+func (p *packedRows) free(s *session) {
+	p.freeChunks(s)
 	if p.table != nil {
 		s.free(p.table)
 	}
@@ -313,23 +319,56 @@ func (p *packedRows) load(x *input, samples network.Samples) (err error) {
 	return flush(len(x.blocks))
 }
 
+// refill packs other rows, which are one block, into the buffers of those before. Buffers that are too
+// small are made anew, after the work that uses them.
+func (p *packedRows) refill(x *input, samples network.Samples) error {
+	r := p.tile.ItemRows
+	starts := []uint32{0}
+	for _, n := range countGroups(samples, 0, samples.Rows, r, nil) {
+		starts = append(starts, starts[len(starts)-1]+n)
+	}
+	if entries := int(starts[len(starts)-1]); r*entries > p.chunks[0].values.bytes {
+		if err := x.e.s.finish(); err != nil {
+			return err
+		}
+		p.freeChunks(x.e.s)
+		most := groups(x.like.Rows, r)
+		if err := p.makeChunk(x, most, min(2*entries, most*x.features)); err != nil {
+			return err
+		}
+	}
+	return p.fill(x, samples, 0, 1, starts)
+}
+
 // pack writes blocks from … end−1, whose groups begin at starts, to a chunk of
 // their own.
-func (p *packedRows) pack(x *input, samples network.Samples, from, end int, starts []uint32) (err error) {
-	s, r := x.e.s, p.tile.ItemRows
-	entries := int(starts[len(starts)-1])
+func (p *packedRows) pack(x *input, samples network.Samples, from, end int, starts []uint32) error {
+	if err := p.makeChunk(x, len(starts)-1, int(starts[len(starts)-1])); err != nil {
+		return err
+	}
+	return p.fill(x, samples, from, end, starts)
+}
+
+// makeChunk makes the buffers of a chunk for so many groups and entries.
+func (p *packedRows) makeChunk(x *input, groups, entries int) (err error) {
 	p.chunks = append(p.chunks, packedChunk{})
 	c := &p.chunks[len(p.chunks)-1]
-	if c.starts, err = x.e.buffer("packed input: starts", 4*len(starts)); err != nil {
+	if c.starts, err = x.e.buffer("packed input: starts", 4*(groups+1)); err != nil {
 		return err
 	}
 	// A chunk of zeros has no entries, but a buffer has at least one.
 	if c.index, err = x.e.buffer("packed input: index", 2*max(1, entries)); err != nil {
 		return err
 	}
-	if c.values, err = x.e.buffer("packed input: values", r*max(1, entries)); err != nil {
-		return err
-	}
+	c.values, err = x.e.buffer("packed input: values", p.tile.ItemRows*max(1, entries))
+	return err
+}
+
+// fill writes blocks from … end−1, whose groups begin at starts, to the last chunk.
+func (p *packedRows) fill(x *input, samples network.Samples, from, end int, starts []uint32) error {
+	s, r := x.e.s, p.tile.ItemRows
+	c := p.chunks[len(p.chunks)-1]
+	entries := int(starts[len(starts)-1])
 	if err := s.write(c.starts, 0, unsafe.Pointer(&starts[0]), 4*len(starts)); err != nil {
 		return err
 	}

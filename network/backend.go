@@ -2,6 +2,8 @@ package network
 
 import (
 	"errors"
+	"fmt"
+	"slices"
 	"time"
 )
 
@@ -142,6 +144,39 @@ type Input interface {
 	Blocks() []int
 	// Close frees the memory.
 	Close() error
+}
+
+// A RefillableInput is an Input whose rows may be replaced without new memory: for rows that
+// come a few at a time (serving, predicting).
+type RefillableInput interface {
+	Input
+	// Refillable reports whether this input can be refilled: it was loaded in one block, and
+	// is not streamed.
+	Refillable() bool
+	// Refill replaces the rows by those of s, which are one block from then on, and are not needed
+	// after it returns. s has at most as many rows as were loaded, with the same
+	// features and scaling, like those as bytes or as floats, and with labels if
+	// those had some. Other samples are an error that changes nothing; any other error
+	// closes the input.
+	Refill(s Samples) error
+}
+
+// CheckRefill reports what [RefillableInput].Refill does not take. like are the samples that were
+// loaded ([Samples.Kind]), and x is their input.
+func CheckRefill(x RefillableInput, like, s Samples) error {
+	switch err := s.Check(0); {
+	case err != nil:
+		return err
+	case !x.Refillable():
+		return errors.New("the input is streamed, or has several blocks")
+	case s.Rows > like.Rows || s.Features != like.Features:
+		return fmt.Errorf("%d rows of %d features where the input has room for %d of %d", s.Rows, s.Features, like.Rows, like.Features)
+	case (s.Bytes == nil) != (like.Bytes == nil) || (s.Labels == nil) != (like.Labels == nil):
+		return errors.New("the rows are not like those that were loaded: bytes or floats, with labels or without")
+	case !slices.Equal(s.Scaling.Shift, like.Scaling.Shift) || !slices.Equal(s.Scaling.Factor, like.Scaling.Factor):
+		return errors.New("the scaling is not the one of the rows that were loaded")
+	}
+	return nil
 }
 
 // An AffineInput is an Input that can say whether it holds its features in two

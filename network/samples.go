@@ -102,6 +102,22 @@ func (s Samples) Check(classes int) error {
 	return s.Scaling.Check(s.Features)
 }
 
+// Kind returns the samples without the memory of their features and labels, which are empty then
+// where there are any: what is to be known of samples once they are loaded.
+func (s Samples) Kind() Samples {
+	s.Index = nil
+	if s.Bytes != nil {
+		s.Bytes = []uint8{}
+	}
+	if s.Floats != nil {
+		s.Floats = []float32{}
+	}
+	if s.Labels != nil {
+		s.Labels = []int32{}
+	}
+	return s
+}
+
 // place returns where the features of row i begin.
 func (s Samples) place(i int) int {
 	if s.Index != nil {
@@ -204,16 +220,23 @@ func (s Samples) gather(order []int32, ranges [][2]int) Samples {
 	return s.Select(rows)
 }
 
-// maxTable bounds the precomputed values of ScaledRows, in elements.
+// maxTable bounds the precomputed values of RowScaler, in elements.
 const maxTable = 1 << 21
 
 // ScaledRows returns a function that writes the scaled features of row i to dst,
 // as a network sees them: Scaling.Apply of each raw value. It may be called from
 // several goroutines.
 func (s Samples) ScaledRows() func(i int, dst []float32) {
+	scaled := s.RowScaler()
+	return func(i int, dst []float32) { scaled(s, i, dst) }
+}
+
+// RowScaler returns the function of ScaledRows for any samples with this number of features and
+// this scaling, which like these have Bytes or Floats.
+func (s Samples) RowScaler() func(of Samples, i int, dst []float32) {
 	columns := max(1, len(s.Scaling.Shift)) // that differ in their scaling
 	if s.Bytes == nil || 256*columns > maxTable {
-		return s.computedRow
+		return Samples.computedRow
 	}
 	// A byte has 256 values: all results are known beforehand.
 	table := make([]float32, 256*columns)
@@ -221,14 +244,14 @@ func (s Samples) ScaledRows() func(i int, dst []float32) {
 		table[i] = s.Scaling.Apply(float64(i%256), i/256)
 	}
 	if columns == 1 {
-		return func(i int, dst []float32) {
-			for j, v := range s.Row(i) {
+		return func(of Samples, i int, dst []float32) {
+			for j, v := range of.Row(i) {
 				dst[j] = table[v]
 			}
 		}
 	}
-	return func(i int, dst []float32) {
-		for j, v := range s.Row(i) {
+	return func(of Samples, i int, dst []float32) {
+		for j, v := range of.Row(i) {
 			dst[j] = table[j<<8|int(v)]
 		}
 	}

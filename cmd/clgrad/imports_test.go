@@ -41,6 +41,7 @@ var allowed = map[string][]string{
 	"cmd/clgrad/text":         {"network"},
 	"cmd/clgrad/recipe":       {"kernels", "network", "network/dataset"},
 	"cmd/clgrad/report":       {"cmd/clgrad/text", "network", "network/durable"},
+	"cmd/clgrad/explain":      {"network"},
 	"cmd/clgrad/score":        {"cmd/clgrad/text", "network", "network/dataset"},
 	"cmd/clgrad/bench":        {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/share", "cmd/clgrad/text", "kernels", "network", "network/dataset"},
 	"cmd/clgrad/compare":      {"cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/text", "network", "network/dataset"},
@@ -49,7 +50,10 @@ var allowed = map[string][]string{
 	"cmd/clgrad/ranks":        {"network", "network/mapped", "network/mpi"},
 	"cmd/clgrad/driver":       {},
 	"cmd/clgrad/store":        {"gpu", "network/durable"},
-	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/filecache", "network/mapped", "network/mpi", "cpu", "gpu", "kernels"},
+	"cmd/clgrad/web":          {},
+	"cmd/clgrad/web/predict":  {"cmd/clgrad/score", "cmd/clgrad/web", "network", "network/checkpoint", "network/dataset"},
+	"cmd/clgrad/web/draw":     {"cmd/clgrad/explain", "cmd/clgrad/web", "cmd/clgrad/web/predict", "network", "network/checkpoint", "network/dataset"},
+	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "cmd/clgrad/web", "cmd/clgrad/web/draw", "cmd/clgrad/web/predict", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/filecache", "network/mapped", "network/mpi", "cpu", "gpu", "kernels"},
 	"cmd/compare":             {"cmd/clgrad/measure"},
 }
 

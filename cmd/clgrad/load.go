@@ -37,24 +37,29 @@ func (f modelFlags) load(a *app) (set dataset.Set, l network.Layout, err error) 
 // loadModel reads the model of a file or of a run directory, and says so where that
 // is a checkpoint, or a file of another program.
 func loadModel(a *app, path recipe.Path) (checkpoint.Model, error) {
-	if info, err := os.Stat(string(path)); err != nil || !info.IsDir() {
-		m, err := checkpoint.Load(string(path))
-		if err == nil {
-			err = a.noteLayers(path, m)
+	m, _, err := loadModelFile(a, path)
+	return m, err
+}
+
+// loadModelFile is loadModel that also returns the file that was read.
+func loadModelFile(a *app, path recipe.Path) (m checkpoint.Model, file string, err error) {
+	file = string(path)
+	if info, statErr := os.Stat(file); statErr != nil || !info.IsDir() {
+		m, err = checkpoint.Load(file)
+	} else {
+		var damaged []error
+		m, file, damaged, err = checkpoint.LoadRun(file)
+		for _, problem := range damaged {
+			a.note("%s: it is passed over", oneLine(problem))
 		}
-		return m, err
-	}
-	m, file, damaged, err := checkpoint.LoadRun(string(path))
-	for _, problem := range damaged {
-		a.note("%s: it is passed over", oneLine(problem))
 	}
 	if err == nil {
 		err = a.noteLayers(path, m)
 	}
-	if err == nil && filepath.Base(file) != checkpoint.FileName {
+	if err == nil && file != string(path) && filepath.Base(file) != checkpoint.FileName {
 		a.note("%s: the run is not finished: its checkpoint of iteration %d is taken", path, m.Run.Iterations)
 	}
-	return m, err
+	return m, file, err
 }
 
 // A trainedSet is what of a training set decides how rows for its network are read.

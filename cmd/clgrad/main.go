@@ -5,6 +5,7 @@
 //	clgrad train     train a network
 //	clgrad eval      compute loss and accuracy of a saved model
 //	clgrad predict   predict labels with a saved model
+//	clgrad serve     answer requests for predictions over HTTP
 //	clgrad export    write a saved model as ONNX, NPZ or safetensors
 //	clgrad bench     time every backend side by side
 //	clgrad compare   train with several optimizers, batch sizes, rates or backends side by side
@@ -27,8 +28,10 @@
 //	compare  training under several settings side by side
 //	recipe   the form of a run, and the built-in recipes
 //	report   report.html and its pictures
+//	explain  what hidden units and inputs add to a class
 //	store    what is kept of each device: passes of the self-test, tunings
 //	driver   guards against drivers that end the process
+//	web      what HTTP servers share; web/predict answers requests for predictions, web/draw has the page
 //	text     how numbers, errors and shell words are written
 //	measure  medians, quantiles and memory
 //
@@ -69,6 +72,7 @@ type commands struct {
 	Train   trainCommand   `cmd:"" help:"Train a network."`
 	Eval    evalCommand    `cmd:"" help:"Compute loss and accuracy of a saved model."`
 	Predict predictCommand `cmd:"" help:"Predict labels with a saved model, as CSV."`
+	Serve   serveCommand   `cmd:"" help:"Answer requests for predictions over HTTP, with a saved model."`
 	Export  exportCommand  `cmd:"" help:"Write a saved model for other programs: as ONNX, NPZ or safetensors."`
 	Bench   benchCommand   `cmd:"" help:"Time an iteration on every backend, side by side."`
 	Compare compareCommand `cmd:"" help:"Train with several optimizers, batch sizes, learning rates or backends, side by side."`

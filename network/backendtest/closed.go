@@ -57,6 +57,9 @@ func closed(s *session) {
 				"backend: propose":        func() error { _, err := b.Propose([]int{3, 2}, samples, 4); return err },
 				"backend: prepare":        func() error { _, err := b.Prepare([]int{3, 2}, network.ShardPlan{}); return err },
 			}
+			if in, ok := in.(network.RefillableInput); ok && in.Refillable() {
+				uses["input: refill"] = func() error { return in.Refill(samples) }
+			}
 			// What is closed takes all that is made of it along.
 			along := map[string][]string{"executor": {"buffer", "input", "recorder"}, "backend": {"buffer", "input", "recorder", "executor"}}
 			closers := map[string]interface{ Close() error }{"buffer": v, "input": in, "recorder": r, "executor": x, "backend": b}

@@ -13,7 +13,7 @@
 //
 //	plan                   Info, Propose, Prepare
 //	buffer                 NewBuffer, Write, Read, Clear
-//	load                   Load, seen through Forward with W = I
+//	load                   Load and Refill, seen through Forward with W = I
 //	forward-input          h = act(x·W + b), x a block of the input
 //	forward                h = act(x·W + b)
 //	softmax-cross-entropy  dz = (softmax(z) − onehot(y))/m, loss, correct rows

@@ -50,6 +50,8 @@ const (
 	plainMomentum fault = "nesterov is momentum"
 	notZeroed     fault = "new buffers are not zero"
 	scalesTwice   fault = "samples are scaled twice"
+	keepsRow      fault = "a refilled input keeps a row"
+	keepsLabels   fault = "a refilled input keeps its labels"
 	claimsFloat64 fault = "float32 that claims to be float64"
 	noBias        fault = "biases have no gradient in whole iterations"
 	lastFeature   fault = "the last feature is left out of whole iterations"
@@ -204,6 +206,8 @@ func TestFaultsAreFound(t *testing.T) {
 		{plainMomentum, []string{"training"}, []string{"bound"}},
 		{notZeroed, []string{"buffer"}, []string{"exact"}},
 		{scalesTwice, []string{"load"}, []string{"exact"}},
+		{keepsRow, []string{"load"}, []string{"exact"}},
+		{keepsLabels, []string{"load"}, []string{"exact"}},
 		{claimsFloat64, slices.Concat(products, softmax), []string{"bound"}},
 		{claimsFloat64, []string{"buffer"}, []string{"exact"}},
 		{claimsFloat64, []string{"update", "gradient", "training"}, []string{"bound"}},

@@ -75,8 +75,33 @@ func (b *buffer) Close() error { b.closed = true; return nil }
 
 type input struct {
 	network.Samples
+	like   network.Samples
+	n      *naive
 	blocks []int
 	closed bool
+}
+
+func (x *input) Refillable() bool { return len(x.blocks) == 1 }
+
+func (x *input) Refill(s network.Samples) error {
+	if x.closed || x.n.closed {
+		return network.ErrClosed
+	}
+	if err := network.CheckRefill(x, x.like, s); err != nil {
+		return err
+	}
+	other, err := x.n.Load(s, []int{s.Rows})
+	if err != nil {
+		return err
+	}
+	switch last := x.Samples; x.n.fault {
+	case keepsRow:
+		copy(other.(*input).Floats[(s.Rows-1)*s.Features:], last.Floats)
+	case keepsLabels:
+		copy(other.(*input).Labels, last.Labels)
+	}
+	x.Samples, x.blocks[0] = other.(*input).Samples, s.Rows
+	return nil
 }
 
 func (x *input) Features() int { return x.Samples.Features }
@@ -135,7 +160,7 @@ func (n *naive) Load(s network.Samples, blocks []int) (network.Input, error) {
 			floats[i] = s.Scaling.Apply(float64(floats[i]), i%s.Features)
 		}
 	}
-	return &input{Samples: network.Samples{Rows: s.Rows, Features: s.Features, Floats: floats, Labels: slices.Clone(s.Labels)}, blocks: slices.Clone(blocks)}, nil
+	return &input{Samples: network.Samples{Rows: s.Rows, Features: s.Features, Floats: floats, Labels: slices.Clone(s.Labels)}, like: s.Kind(), n: n, blocks: slices.Clone(blocks)}, nil
 }
 
 func (n *naive) NewBuffer(elements int) (network.Buffer, error) {

@@ -29,7 +29,7 @@ func (s Set) FillGaps() (Set, error) {
 		for i, v := range part.Floats {
 			if v != v {
 				j := i % part.Features
-				part.Floats[i] = float32(s.Columns.Means[j] - s.Columns.offset(j))
+				part.Floats[i] = float32(s.Columns.Means[j] - s.Columns.Offset(j))
 			}
 		}
 	}
@@ -59,14 +59,14 @@ func (c Columns) means(s network.Samples) ([]float64, error) {
 		if n == 0 {
 			return nil, fmt.Errorf("%s: has no value in any row of the training set, and so no mean: --ignore leaves it out", c.columnOf(j))
 		}
-		sums[j] = sums[j]/float64(n) + c.offset(j)
+		sums[j] = sums[j]/float64(n) + c.Offset(j)
 	}
 	return sums, nil
 }
 
-// offset returns what is subtracted from a feature's values.
-func (c Columns) offset(feature int) float64 {
-	if c.Offsets == nil {
+// Offset returns what is subtracted from a feature's values; 0 where there are no columns.
+func (c *Columns) Offset(feature int) float64 {
+	if c == nil || c.Offsets == nil {
 		return 0
 	}
 	return c.Offsets[feature]

@@ -234,17 +234,26 @@ func (r *pictureReader) decode(path string, use func(image.Image, header) error)
 	if err != nil {
 		return err
 	}
-	if _, err := f.Seek(0, io.SeekStart); err != nil {
-		return err
-	}
 	pixels := h.width * h.height
 	r.take(pixels)
 	defer r.give(pixels)
-	decoded, err := formats[h.format].decode(f)
+	decoded, err := h.decode(f)
 	if err != nil {
-		return damaged(err, formats[h.format].name)
+		return err
 	}
 	return use(decoded, h)
+}
+
+// decode decodes the file with this header.
+func (h header) decode(f io.ReadSeeker) (image.Image, error) {
+	if _, err := f.Seek(0, io.SeekStart); err != nil {
+		return nil, err
+	}
+	decoded, err := formats[h.format].decode(f)
+	if err != nil {
+		return nil, damaged(err, formats[h.format].name)
+	}
+	return decoded, nil
 }
 
 // onAll calls f for 0 … n−1 on all cores, and returns how many calls failed and the error
@@ -330,11 +339,35 @@ func ReadPictures(ctx context.Context, pictures []Picture, c Conversion, o Optio
 	return c.inUnits(s), err
 }
 
+// ReadPicture returns the row of a PNG or JPEG picture whose file is in memory, as
+// ReadPictures does, and what was seen of it. A picture of more than maxPixels pixels is an error.
+// It takes 4 to 15 bytes of memory a pixel.
+func ReadPicture(content []byte, maxPixels int, c Conversion) (s network.Samples, seen Look, err error) {
+	if err := c.check(); err != nil {
+		return s, seen, err
+	}
+	f := bytes.NewReader(content)
+	h, err := readHeader(f, int64(len(content)))
+	if err != nil {
+		return s, seen, err
+	}
+	if h.width > maxPixels/h.height {
+		return s, seen, fmt.Errorf("has %d × %d pixels where %.3g million are possible: make it smaller", h.width, h.height, float64(maxPixels)/1e6)
+	}
+	decoded, err := h.decode(f)
+	if err != nil {
+		return s, seen, err
+	}
+	s = network.Samples{Rows: 1, Features: c.features(), Bytes: make([]uint8, c.features())}
+	seen = c.row(s.Bytes, decoded, h.orientation)
+	return c.inUnits(s), seen, nil
+}
+
 // readPictures also returns how many have colours. Its rows are of 0 to 255.
 func (l library) readPictures(ctx context.Context, pictures []Picture, c Conversion) (s network.Samples, coloured int, err error) {
 	features := c.features()
 	s = network.Samples{Rows: len(pictures), Features: features}
-	reader, seen := newPictureReader(), make([]look, len(pictures))
+	reader, seen := newPictureReader(), make([]Look, len(pictures))
 	var bad error // of the first that cannot be read
 	failed, first := 0, 0
 	turn := min(inTurn, max(1, inTurnBytes/features))
@@ -362,13 +395,13 @@ func (l library) readPictures(ctx context.Context, pictures []Picture, c Convers
 	}
 	blank, firstBlank, inverted := 0, 0, 0
 	for i := len(seen) - 1; i >= 0; i-- {
-		if seen[i].blank {
+		if seen[i].Blank {
 			blank, firstBlank = blank+1, i
 		}
-		if seen[i].coloured {
+		if seen[i].Coloured {
 			coloured++
 		}
-		if seen[i].inverted {
+		if seen[i].Inverted {
 			inverted++
 		}
 	}

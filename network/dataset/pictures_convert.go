@@ -117,23 +117,23 @@ func (c Conversion) features() int {
 	return h * w * channels
 }
 
-// A look is what was seen of a picture.
-type look struct {
-	blank    bool // all its pixels are alike
-	coloured bool // some have a colour
-	inverted bool // dark and light were exchanged
+// A Look is what was seen of a picture.
+type Look struct {
+	Blank    bool // all its pixels are alike
+	Coloured bool // some have a colour
+	Inverted bool // dark and light were exchanged
 }
 
 // row converts a picture.
-func (c Conversion) row(to []uint8, picture image.Image, orientation int) look {
+func (c Conversion) row(to []uint8, picture image.Image, orientation int) Look {
 	l := c.rowOn(to, picture, orientation, image.White)
-	if o, ok := picture.(interface{ Opaque() bool }); l.blank && ok && !o.Opaque() {
+	if o, ok := picture.(interface{ Opaque() bool }); l.Blank && ok && !o.Opaque() {
 		return c.rowOn(to, picture, orientation, image.Black)
 	}
 	return l
 }
 
-func (c Conversion) rowOn(to []uint8, picture image.Image, orientation int, ground image.Image) (l look) {
+func (c Conversion) rowOn(to []uint8, picture image.Image, orientation int, ground image.Image) (l Look) {
 	if c.Method == Digits {
 		return c.digit(to, picture, orientation, ground)
 	}
@@ -146,16 +146,16 @@ func (c Conversion) rowOn(to []uint8, picture image.Image, orientation int, grou
 			copy(to[3*i:3*i+3], p.Pix[4*i:])
 		}
 	}
-	l.blank = slices.Min(to) == slices.Max(to)
-	for i := 0; i < len(p.Pix) && !l.coloured; i += 4 {
+	l.Blank = slices.Min(to) == slices.Max(to)
+	for i := 0; i < len(p.Pix) && !l.Coloured; i += 4 {
 		r, g, b := p.Pix[i], p.Pix[i+1], p.Pix[i+2]
-		l.coloured = max(r, g, b)-min(r, g, b) > 8
+		l.Coloured = max(r, g, b)-min(r, g, b) > 8
 	}
 	if c.Method == Polarity && c.Like != nil && c.Like.Border != nil {
 		border := describeRow(to, []int{h, w}).border
-		if low, high := c.unit(0), c.unit(255); c.Like.inverted(low + border/255*(high-low)) {
+		if low, high := c.Range(); c.Like.inverted(low + border/255*(high-low)) {
 			invert(to)
-			l.inverted = true
+			l.Inverted = true
 		}
 	}
 	return l
@@ -204,12 +204,12 @@ func isGrey(m color.Model) bool {
 const enough = 1024
 
 // digit converts a picture as Digits says.
-func (c Conversion) digit(to []uint8, picture image.Image, orientation int, under image.Image) (l look) {
+func (c Conversion) digit(to []uint8, picture image.Image, orientation int, under image.Image) (l Look) {
 	clear(to)
 	if c.Like != nil && c.Like.Border != nil && 2*c.Like.Border.Mean > c.Like.Lowest.Min+c.Like.Highest.Max {
 		defer func() { // dark on light
 			invert(to)
-			l.inverted = !l.inverted && !l.blank
+			l.Inverted = !l.Inverted && !l.Blank
 		}()
 	}
 	h, w, _ := c.sides()
@@ -223,13 +223,13 @@ func (c Conversion) digit(to []uint8, picture image.Image, orientation int, unde
 	pixels := grey(resized(picture, orientation, down, right, under))
 	dark, light := slices.Min(pixels), slices.Max(pixels)
 	if light-dark < 8 {
-		return look{blank: true}
+		return Look{Blank: true}
 	}
 	behind := groundOf(pixels, down, right)
 	if 2*behind.middle > float64(dark)+float64(light) {
 		invert(pixels)
 		behind = groundOf(pixels, down, right)
-		l.inverted = true
+		l.Inverted = true
 	}
 	middle := [2]float64{float64(h) / 2, float64(w) / 2}
 	if c.Like != nil && c.Like.Row != nil {
@@ -409,9 +409,12 @@ func (c Conversion) unit(v float64) float64 {
 	return p.Lowest.Min + v/255*(p.Highest.Max-p.Lowest.Min)
 }
 
+// Range returns the values that black and white pixels become.
+func (c Conversion) Range() (black, white float64) { return c.unit(0), c.unit(255) }
+
 // inUnits returns rows of bytes in the units of the training set.
 func (c Conversion) inUnits(s network.Samples) network.Samples {
-	if c.unit(0) == 0 && c.unit(255) == 255 {
+	if black, white := c.Range(); black == 0 && white == 255 {
 		return s
 	}
 	var values [256]float32

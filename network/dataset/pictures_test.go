@@ -341,7 +341,7 @@ func TestDigitsConversion(t *testing.T) {
 			}
 			row := make([]uint8, 784)
 			l := c.row(row, p, 1)
-			if l.inverted == light || l.blank {
+			if l.Inverted == light || l.Blank {
 				t.Errorf("%v: %+v", at, l)
 			}
 			box := inkBox(row, 28, 28)
@@ -452,6 +452,37 @@ func TestMisfitOfImages(t *testing.T) {
 			if words := p.Misfit(s, set.Shape); !strings.Contains(words, want) {
 				t.Errorf("%s: %q where %q is expected", name, words, want)
 			}
+		}
+	}
+}
+
+// A picture in memory becomes the row that its file becomes.
+func TestReadPicture(t *testing.T) {
+	wide := two(90, 120, 200)
+	for _, file := range [][]byte{encoded(t, wide), encodedJPEG(t, wide)} {
+		dir := tree(t, map[string][]byte{"a.png": file})
+		for _, c := range []Conversion{{Shape: []int{28, 28}, Method: Digits}, {Shape: []int{8, 9, 3}}} {
+			want, err := ReadPictures(t.Context(), []Picture{{Path: filepath.Join(dir, "a.png"), Class: -1}}, c, Options{})
+			if err != nil {
+				t.Fatal(err)
+			}
+			got, seen, err := ReadPicture(file, 90*120, c)
+			if err != nil || got.Rows != 1 || got.Features != want.Features || !slices.Equal(got.Bytes, want.Bytes) || seen.Blank || seen.Coloured {
+				t.Errorf("%v: got %+v, %+v, %v\nwant %+v", c, got, seen, err, want)
+			}
+		}
+	}
+	if _, seen, err := ReadPicture(encoded(t, plain(9, 9, 7)), 81, Conversion{Shape: []int{3, 3}}); err != nil || !seen.Blank {
+		t.Errorf("one grey: %+v, %v", seen, err)
+	}
+	for want, file := range map[string][]byte{
+		"has 120 × 90 pixels where 0.0108 million are possible": encoded(t, wide),
+		"is neither a PNG nor a JPEG picture":                   []byte("row,column"),
+		"ends within its PNG data":                              encoded(t, plain(9, 9, 7))[:64],
+		"is empty":                                              nil,
+	} {
+		if _, _, err := ReadPicture(file, 90*120-1, Conversion{Shape: []int{28, 28}}); err == nil || !strings.HasPrefix(err.Error(), want) {
+			t.Errorf("got %v, want %s", err, want)
 		}
 	}
 }

@@ -45,8 +45,13 @@ func (p Predictions) each(visit func(row, predicted int, probabilities []float64
 
 // top returns the most probable classes of a row, counted from 1, the first of equals first.
 func (p Predictions) top(row, n int) []int {
-	logits := p.Logits[(row-1)*p.Classes : row*p.Classes]
-	order := make([]int, p.Classes)
+	return MostProbable(p.Logits[(row-1)*p.Classes:row*p.Classes], n)
+}
+
+// MostProbable returns the n classes with the largest logits of a row, or all, the first of equals
+// first.
+func MostProbable(logits []float64, n int) []int {
+	order := make([]int, len(logits))
 	for i := range order {
 		order[i] = i
 	}
@@ -59,7 +64,7 @@ func (p Predictions) top(row, n int) []int {
 		}
 		return 0
 	})
-	return order[:min(n, p.Classes)]
+	return order[:min(n, len(order))]
 }
 
 func decimal(v float64) string { return strconv.FormatFloat(v, 'g', 6, 64) }
