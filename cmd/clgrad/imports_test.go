@@ -42,11 +42,12 @@ var allowed = map[string][]string{
 	"cmd/clgrad/bench":        {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/share", "cmd/clgrad/text", "kernels", "network", "network/dataset"},
 	"cmd/clgrad/compare":      {"cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/text", "network", "network/dataset"},
 	"cmd/clgrad/run":          {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "network", "network/checkpoint", "network/dataset", "network/durable"},
+	"cmd/clgrad/catalog":      {"cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/text", "network", "network/checkpoint", "network/dataset"},
 	"cmd/clgrad/share":        {"cmd/clgrad/store", "network"},
 	"cmd/clgrad/ranks":        {"network", "network/mapped", "network/mpi"},
 	"cmd/clgrad/driver":       {},
 	"cmd/clgrad/store":        {"gpu", "network/durable"},
-	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/filecache", "network/mapped", "network/mpi", "cpu", "gpu", "kernels"},
+	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/catalog", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/filecache", "network/mapped", "network/mpi", "cpu", "gpu", "kernels"},
 	"cmd/compare":             {"cmd/clgrad/measure"},
 }
 
