@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"strings"
 
 	"golang.org/x/term"
 
@@ -16,6 +15,20 @@ import (
 type runsCommand struct {
 	List runsListCommand `cmd:"" default:"withargs" help:"List the runs below a folder (what runs does without a command)."`
 	Diff runsDiffCommand `cmd:"" help:"Say how runs differ: settings, data, device, results. With --out also their curves in one page."`
+}
+
+// Help is shown by clgrad runs --help.
+func (runsCommand) Help() string {
+	return `Runs are the directories that train --out makes.
+
+Examples:
+
+  clgrad runs
+  clgrad runs experiments --sort test
+  clgrad runs --where 'test>0.97' --where optimizer=adam --json
+  clgrad runs diff run1 run2 --out diff.html
+
+clgrad runs list --help has the flags and columns of the list.`
 }
 
 type runsListCommand struct {
@@ -29,12 +42,7 @@ type runsListCommand struct {
 
 // Help is shown by clgrad runs list --help.
 func (runsListCommand) Help() string {
-	var b strings.Builder
-	b.WriteString("Runs are the directories that train --out makes, at any depth. Hidden folders are left out.\n\nColumns:\n\n")
-	for _, c := range catalog.Columns {
-		fmt.Fprintf(&b, "  %-11s %s\n", c.Name, c.Help)
-	}
-	return b.String()
+	return "Runs are the directories that train --out makes, at any depth. Hidden folders are left out. Runs that are damaged are listed too, and said on standard error.\n\nColumns:\n\n" + catalog.ColumnsHelp()
 }
 
 // Run lists the runs of a folder.
@@ -93,8 +101,8 @@ func (c runsListCommand) Run(a *app) error {
 			a.note("%s is damaged: %s", r.Path, r.Problem)
 		}
 	}
-	if len(left) > 0 {
-		a.note("left out for the width of the screen: %s (--wide shows all)", strings.Join(left, ", "))
+	if left > 0 {
+		a.note("%d columns do not fit the screen: --wide shows all", left)
 	}
 	return nil
 }

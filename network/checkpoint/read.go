@@ -33,17 +33,16 @@ func Load(path string) (m Model, err error) {
 	return m, err
 }
 
-// LoadHeader is Load of all but the numbers of a model: Parameters, State and those of Best
-// are empty. It reads no more than the header, so a file whose numbers are damaged is not
-// found out; one that is cut short is.
+// LoadHeader reads of a model no more than its sizes, its precision and how it was trained: a
+// Model of Sizes, Precision, Layers and Run. It reads the file's header alone, so a file
+// whose numbers are damaged is not found out; one that is cut short is.
 func LoadHeader(path string) (m Model, err error) {
 	err = open(path, func(f io.Reader, size int64, path string) error {
-		read, err := readHeader(bufio.NewReader(f), size)
+		read, err := readHeader(bufio.NewReader(f), size, false)
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		m = *read.model
-		m.State = network.State{}
+		m = Model{Sizes: read.model.Sizes, Precision: read.model.Precision, Layers: read.model.Layers, Run: read.model.Run}
 		return nil
 	})
 	return m, err
@@ -90,7 +89,7 @@ func Read(r io.Reader, size int64, name string) (Model, error) {
 }
 
 func read(r io.Reader, size int64) (Model, error) {
-	f, err := readHeader(r, size)
+	f, err := readHeader(r, size, true)
 	if err != nil {
 		return Model{}, err
 	}
@@ -138,8 +137,9 @@ type readFile struct {
 	tensors []tensor // of the model
 }
 
-// readHeader reads a file of size bytes as far as its tensors.
-func readHeader(r io.Reader, size int64) (f readFile, err error) {
+// readHeader reads a file of size bytes as far as its tensors. features says whether what the
+// metadata know of each feature and class is read too.
+func readHeader(r io.Reader, size int64, features bool) (f readFile, err error) {
 	prefix := int64(len(f.start))
 	if size < prefix {
 		return f, fmt.Errorf("has %d bytes where a safetensors file has at least %d", size, prefix)
@@ -180,7 +180,7 @@ func readHeader(r io.Reader, size int64) (f readFile, err error) {
 	if *f.model, f.layout, err = f.header.model(); err != nil {
 		return f, err
 	}
-	if err := f.header.parseMetadata(f.model); err != nil {
+	if err := f.header.parseMetadata(f.model, features); err != nil {
 		return f, err
 	}
 	f.tensors = f.model.tensors(f.layout)
@@ -324,27 +324,28 @@ func (h fileHeader) checkVersion() error {
 }
 
 // parseMetadata adds what this package's metadata say to a model whose sizes
-// are known from the tensors.
-func (h fileHeader) parseMetadata(m *Model) error {
+// are known from the tensors, with or without what they know of each feature and class.
+func (h fileHeader) parseMetadata(m *Model, features bool) error {
 	var sizes []int
 	for _, v := range []struct {
 		key      string
 		to       any
 		required bool
+		features bool
 	}{
-		{sizesKey, &sizes, true},
-		{scalingKey, &m.Scaling, true},
-		{shapeKey, &m.Shape, false},
-		{classesKey, &m.Classes, false},
-		{columnsKey, &m.Columns, false},
-		{featuresKey, &m.Profile, false},
-		{runKey, &m.Run, false},
+		{sizesKey, &sizes, true, false},
+		{scalingKey, &m.Scaling, true, true},
+		{shapeKey, &m.Shape, false, false},
+		{classesKey, &m.Classes, false, true},
+		{columnsKey, &m.Columns, false, true},
+		{featuresKey, &m.Profile, false, true},
+		{runKey, &m.Run, false, false},
 	} {
 		text, ok := h.metadata[v.key]
 		if !ok && v.required {
 			return fmt.Errorf("has no %s in its metadata", v.key)
 		}
-		if ok {
+		if ok && (features || !v.features) {
 			if err := json.Unmarshal([]byte(text), v.to); err != nil {
 				return fmt.Errorf("%s: %w", v.key, err)
 			}

@@ -69,7 +69,7 @@ func Read(path string) (r Run, ok bool) {
 	}
 	nan := network.Number(math.NaN())
 	r = Run{
-		Path: path, Began: began(path), State: i.State, Problem: text.OneLine(i.Damage), Iterations: i.Done(),
+		Path: path, Began: began(path).UTC(), State: i.State, Problem: text.OneLine(i.Damage), Iterations: i.Done(),
 		LR: nan, Epochs: nan, Loss: nan, TrainAccuracy: nan, ValidationLoss: nan, ValidationAccuracy: nan,
 		BestValidation: i.Metrics.BestValidation, TestLoss: nan, TestAccuracy: nan, Seconds: nan, Median: nan,
 		inspection: i,
@@ -118,6 +118,9 @@ func (r *Run) planned() {
 	}
 	plan := m.Run.Plan
 	r.Network, r.Digest = m.Sizes, m.Run.Digest
+	if r.Data == "" { // the configuration is damaged
+		r.Data = m.Run.Data
+	}
 	if plan.Rows > 0 && plan.BatchRows > 0 {
 		r.Epochs = network.Number(float64(r.Iterations) / float64(plan.Batches()))
 		if c := r.inspection.Recipe; c != nil && c.Epochs > 0 {

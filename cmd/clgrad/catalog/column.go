@@ -31,9 +31,12 @@ type Column struct {
 // beganLayout is how the list writes when a run began.
 const beganLayout = "2006-01-02 15:04"
 
+// pathColumn is the first column.
+const pathColumn = "run"
+
 // Columns are all columns, in the order of the table.
 var Columns = []Column{
-	{Name: "run", Help: "the directory", text: func(r Run) string { return filepath.ToSlash(r.Path) }, show: func(r Run) string { return r.Path }},
+	{Name: pathColumn, Help: "the directory", text: func(r Run) string { return filepath.ToSlash(r.Path) }, show: func(r Run) string { return r.Path }},
 	{Name: "began", Help: "when it began: the time of its oldest file", highest: true,
 		number: func(r Run) float64 { return float64(r.Began.UnixMilli()) / 1000 },
 		show:   func(r Run) string { return r.Began.Local().Format(beganLayout) }, parse: parseTime},
@@ -59,7 +62,7 @@ var Columns = []Column{
 }
 
 // importance has the columns that a narrow screen keeps longest first.
-var importance = []string{"run", "state", "test", "data", "network", "optimizer", "began", "validation", "iterations", "loss",
+var importance = []string{pathColumn, "state", "test", "data", "network", "optimizer", "began", "validation", "iterations", "loss",
 	"lr", "batch", "seconds", "train", "backend", "epochs", "device", "recipe"}
 
 func accuracyColumn(name, help string, value func(r Run) network.Number) Column {
@@ -142,6 +145,16 @@ func (r Run) backendText() string {
 		return r.Backend
 	}
 	return fmt.Sprintf("%s, %d ranks", r.Backend, *r.Ranks)
+}
+
+// ColumnsHelp describes the columns, a line each, and which of them a narrow screen keeps.
+func ColumnsHelp() string {
+	var b strings.Builder
+	for _, c := range Columns {
+		fmt.Fprintf(&b, "  %-11s %s\n", c.Name, c.Help)
+	}
+	fmt.Fprintf(&b, "\nA screen that is too narrow for all of them has those that fit, in this order: %s.", strings.Join(importance, ", "))
+	return b.String()
 }
 
 // FindColumn returns the column of a name.

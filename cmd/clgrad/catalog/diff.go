@@ -8,6 +8,7 @@ import (
 	"io"
 	"maps"
 	"math"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -237,15 +238,34 @@ func (d Diff) equalWords() string {
 	return fmt.Sprintf("%d other settings are equal.", d.Equal)
 }
 
+// names returns the paths of the runs, without the folders that all have in common.
+func (d Diff) names() (all []string) {
+	const separator = string(filepath.Separator)
+	common := filepath.Dir(d.Runs[0].Path) + separator
+	for _, r := range d.Runs {
+		for !strings.HasPrefix(filepath.Clean(r.Path), common) && common != "" {
+			parent := filepath.Dir(strings.TrimSuffix(common, separator)) + separator
+			if parent == common || parent == "."+separator {
+				parent = ""
+			}
+			common = parent
+		}
+	}
+	for _, r := range d.Runs {
+		all = append(all, printable(strings.TrimPrefix(filepath.Clean(r.Path), common)))
+	}
+	return all
+}
+
 // tables returns what is shown of settings and of results.
 func (d Diff) tables() (differing, results table) {
-	differing.headings, differing.right = []string{"SETTING"}, []bool{false}
-	results.headings, results.right = []string{"RESULT"}, []bool{false}
-	for i, r := range d.Runs {
-		differing.headings, differing.right = append(differing.headings, printable(r.Path)), append(differing.right, false)
-		results.headings, results.right = append(results.headings, printable(r.Path)), append(results.right, true)
+	differing.headings, differing.right = []string{"setting"}, []bool{false}
+	results.headings, results.right = []string{"result"}, []bool{false}
+	for i, name := range d.names() {
+		differing.headings, differing.right = append(differing.headings, name), append(differing.right, false)
+		results.headings, results.right = append(results.headings, name), append(results.right, true)
 		if i > 0 {
-			results.headings, results.right = append(results.headings, "DIFFERENCE"), append(results.right, true)
+			results.headings, results.right = append(results.headings, "difference"), append(results.right, true)
 		}
 	}
 	for _, s := range d.Settings {

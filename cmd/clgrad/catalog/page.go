@@ -2,7 +2,6 @@ package catalog
 
 import (
 	"bytes"
-	"cmp"
 	"fmt"
 	"io"
 	"os"
@@ -62,17 +61,20 @@ func (d Diff) page(command string) (page report.Run, problems []error) {
 		page.Tables = page.Tables[:1]
 		page.Notes = append(page.Notes, fmt.Sprintf("All %d settings are equal.", d.Equal))
 	}
-	for _, r := range d.Runs {
-		if v := cmp.Or(written(float64(r.TestAccuracy), text.Percent), written(float64(r.ValidationAccuracy), text.Percent)); v != "" {
-			page.Results = append(page.Results, report.Figure{Name: r.Path, Value: v})
+	names := d.names()
+	for i, r := range d.Runs {
+		names[i] = shorten(names[i], longestName, true)
+		if of, v := r.heldOut(); v != "" {
+			page.Results = append(page.Results, report.Figure{Name: names[i] + ", " + of, Value: v})
 		}
 		if r.Problem != "" {
 			page.Notes = append(page.Notes, fmt.Sprintf("%s is damaged: %s.", r.Path, r.Problem))
 		}
 	}
 	var all []curves
-	for _, r := range d.Runs {
+	for i, r := range d.Runs {
 		c, err := readCurves(r)
+		c.name = names[i]
 		if err != nil {
 			problems = append(problems, err)
 			page.Notes = append(page.Notes, fmt.Sprintf("Curves of %s end early: %s.", r.Path, text.OneLine(err)))
@@ -95,7 +97,32 @@ func (d Diff) page(command string) (page report.Run, problems []error) {
 	return page, problems
 }
 
+// heldOut returns the accuracy that says most about a run, and what it is, "" where none is known.
+func (r Run) heldOut() (name, accuracy string) {
+	for _, v := range []struct {
+		name  string
+		value network.Number
+	}{{"test accuracy", r.TestAccuracy}, {"validation accuracy", r.ValidationAccuracy}, {"training accuracy", r.TrainAccuracy}} {
+		if accuracy := written(float64(v.value), text.Percent); accuracy != "" {
+			return v.name, accuracy
+		}
+	}
+	return "", ""
+}
+
+// The longest name of a run, and the longest text of a cell, that the page has.
+const (
+	longestName = 40
+	longestCell = 100
+)
+
 func pageTable(id, heading string, t table, note string) report.Table {
+	for i := range t.headings {
+		t.headings[i] = shorten(t.headings[i], longestName, i > 0)
+		for _, row := range t.rows {
+			row[i] = shorten(row[i], longestCell, false)
+		}
+	}
 	return report.Table{ID: id, Heading: heading, Columns: t.headings, Rows: t.rows, Note: note}
 }
 
@@ -129,7 +156,7 @@ func (s *setCurve) add(iteration int, seconds, loss, accuracy float64) {
 
 // readCurves reads the curves of a run, as far as they can be read.
 func readCurves(r Run) (curves, error) {
-	c := curves{name: r.Path, batches: r.batches()}
+	c := curves{batches: r.batches()}
 	var plan network.Plan
 	if m := r.inspection.Model; m != nil {
 		plan = *m.Run.Plan

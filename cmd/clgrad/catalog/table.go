@@ -112,37 +112,46 @@ func printable(s string) string {
 	}, s)
 }
 
-// Show writes a table of runs. With a width, that of a screen, columns without any value and
-// then the less important ones are left out until it fits, and long names are shortened. It
-// returns the names of the columns that the width left out. With the width 0 all columns are
-// written in full.
-func Show(w io.Writer, runs []Run, width int) (left []string, err error) {
-	all := tableOf(runs, Columns)
-	columns := slices.Clone(Columns)
+// Show writes a table of runs. With a width, that of a screen, columns without any value are
+// left out, and of the others the less important ones that do not fit; long names are
+// shortened. It returns how many columns did not fit. With the width 0 all columns are written
+// in full.
+func Show(w io.Writer, runs []Run, width int) (left int, err error) {
+	columns := Columns
 	if width > 0 {
-		columns = slices.DeleteFunc(columns, func(c Column) bool { return !slices.ContainsFunc(runs, c.known) })
-		widths := map[string]int{}
-		for i, n := range all.widths() {
-			widths[Columns[i].Name] = n
-		}
-		widths["run"] = min(widths["run"], max(16, width/3)) // longer names are shortened before columns are
-		for _, name := range slices.Backward(importance) {
-			var now []int
-			for _, c := range columns {
-				now = append(now, widths[c.Name])
-			}
-			if total(now) <= width || len(columns) <= 2 {
-				break
-			}
-			if i := slices.IndexFunc(columns, func(c Column) bool { return c.Name == name }); i >= 0 {
-				columns = slices.Delete(columns, i, i+1)
-				left = append(left, name)
-			}
-		}
+		known := slices.DeleteFunc(slices.Clone(Columns), func(c Column) bool { return !slices.ContainsFunc(runs, c.known) })
+		columns = fitting(known, tableOf(runs, known).widths(), width)
+		left = len(known) - len(columns)
 	}
 	t := tableOf(runs, columns)
 	t.fit(width)
 	return left, t.write(w)
+}
+
+// fitting returns the columns, of some widths, that fit a screen, the most important ones first.
+// The first two of these always do, and a path counts with a third of the screen at most.
+func fitting(columns []Column, widths []int, width int) (some []Column) {
+	fits, used := map[string]bool{}, 0
+	for _, name := range importance {
+		i := slices.IndexFunc(columns, func(c Column) bool { return c.Name == name })
+		if i < 0 {
+			continue
+		}
+		need := widths[i] + len(gap)
+		if name == pathColumn {
+			need = min(widths[i], max(16, width/3)) // the first one has no gap before it
+		}
+		if used+need <= width || len(fits) < 2 {
+			fits[name] = true
+			used += need
+		}
+	}
+	for _, c := range columns {
+		if fits[c.Name] {
+			some = append(some, c)
+		}
+	}
+	return some
 }
 
 // tableOf returns the table of some columns.

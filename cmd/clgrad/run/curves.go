@@ -3,6 +3,7 @@ package run
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -24,9 +25,9 @@ type History struct {
 const mostBatches = 1 << 24
 
 // ReadHistory reads the iterations of a run by its plan, as far as they are whole. Where a
-// line is damaged it ends before that, with an error.
+// line is damaged, what it is about ends before that, with an error.
 func ReadHistory(dir string, plan network.Plan) (h History, err error) {
-	if err := readWhole(filepath.Join(dir, LinesFile), func(_ int, text string) error {
+	linesErr := readWhole(filepath.Join(dir, LinesFile), func(_ int, text string) error {
 		if strings.HasPrefix(text, summaryStart) {
 			return nil
 		}
@@ -39,11 +40,9 @@ func ReadHistory(dir string, plan network.Plan) (h History, err error) {
 			h.Lines = append(h.Lines, l)
 		}
 		return err
-	}); err != nil {
-		return h, err
-	}
+	})
 	seconds := 0.0
-	err = readWhole(filepath.Join(dir, IterationsFile), func(i int, text string) error {
+	iterationsErr := readWhole(filepath.Join(dir, IterationsFile), func(i int, text string) error {
 		if i == 0 {
 			if text != iterationsHeader {
 				return fmt.Errorf("%.80q where %q is expected", text, iterationsHeader)
@@ -57,6 +56,7 @@ func ReadHistory(dir string, plan network.Plan) (h History, err error) {
 		}
 		return err
 	})
+	err = errors.Join(linesErr, iterationsErr)
 	p := pace{batches: batches(plan)}
 	if !p.mini() || p.batches > mostBatches {
 		return h, err

@@ -9,6 +9,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strconv"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/network"
@@ -204,54 +205,51 @@ func ReadMetrics(dir string) (m Metrics, err error) {
 	return m, m.readLines(all)
 }
 
-// readLines finds the last line, and the best one by the accuracy of the validation set.
-// Lines that know nothing of a set are not parsed, but for the last.
+// readLines finds the last line, what is last known of other sets, and the best accuracy of the
+// validation set. It parses those lines alone.
 func (m *Metrics) readLines(all []byte) error {
-	var last []byte
-	at, number := 0, 0
-	parse := func(text []byte) (l Line, err error) {
-		if err := json.Unmarshal(text, &l); err != nil {
-			return l, fmt.Errorf("line %d: %w", at, err)
-		}
-		return l, nil
-	}
-	var known Line // of other sets
-	for {
-		line, rest, whole := bytes.Cut(all, []byte{'\n'})
+	var last, validation, test numberedLine
+	for number := 1; ; number++ {
+		text, rest, whole := bytes.Cut(all, []byte{'\n'})
 		if !whole {
 			break
 		}
 		all = rest
-		number++
-		if bytes.HasPrefix(line, []byte(summaryStart)) {
+		if bytes.HasPrefix(text, []byte(summaryStart)) {
 			continue
 		}
-		last, at = line, number
-		if !bytes.Contains(line, []byte(`_accuracy":`)) || !bytes.Contains(line, []byte(`"validation_`)) && !bytes.Contains(line, []byte(`"test_`)) {
-			continue
-		}
-		l, err := parse(line)
-		if err != nil {
-			return err
-		}
-		if v := l.ValidationAccuracy; v != nil {
-			known.ValidationAccuracy, known.ValidationLoss = v, l.ValidationLoss
-			if !(m.BestValidation >= *v) {
-				m.BestValidation = *v
+		last = numberedLine{number, text}
+		if _, accuracy, ok := bytes.Cut(text, []byte(`"validation_accuracy":`)); ok {
+			validation = last
+			end := bytes.IndexAny(accuracy, ",}")
+			if v, err := strconv.ParseFloat(string(accuracy[:max(0, end)]), 64); err == nil && !(float64(m.BestValidation) >= v) {
+				m.BestValidation = network.Number(v)
 			}
 		}
-		if v := l.TestAccuracy; v != nil {
-			known.TestAccuracy, known.TestLoss = v, l.TestLoss
+		if bytes.Contains(text, []byte(`"test_accuracy":`)) {
+			test = last
 		}
 	}
-	if last == nil || m.Summary != nil {
+	if last.text == nil || m.Summary != nil {
 		return nil
 	}
-	l, err := parse(last)
-	if err != nil {
-		return err
+	var lines [3]Line
+	for i, l := range []numberedLine{last, validation, test} {
+		if l.text == nil {
+			continue
+		}
+		if err := json.Unmarshal(l.text, &lines[i]); err != nil {
+			return fmt.Errorf("line %d: %w", l.number, err)
+		}
 	}
-	l.ValidationLoss, l.ValidationAccuracy, l.TestLoss, l.TestAccuracy = known.ValidationLoss, known.ValidationAccuracy, known.TestLoss, known.TestAccuracy
-	m.Last = &l
+	m.Last = &lines[0]
+	m.Last.ValidationLoss, m.Last.ValidationAccuracy = lines[1].ValidationLoss, lines[1].ValidationAccuracy
+	m.Last.TestLoss, m.Last.TestAccuracy = lines[2].TestLoss, lines[2].TestAccuracy
 	return nil
+}
+
+// A numberedLine is one of a file, counted from 1.
+type numberedLine struct {
+	number int
+	text   []byte
 }
