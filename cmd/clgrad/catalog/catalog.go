@@ -121,11 +121,9 @@ func (r *Run) planned() {
 	if r.Data == "" { // the configuration is damaged
 		r.Data = m.Run.Data
 	}
-	if plan.Rows > 0 && plan.BatchRows > 0 {
-		r.Epochs = network.Number(float64(r.Iterations) / float64(plan.Batches()))
-		if c := r.inspection.Recipe; c != nil && c.Epochs > 0 {
-			r.Asked = new(int(c.Epochs) * plan.Batches())
-		}
+	r.Epochs = network.Number(float64(r.Iterations) / float64(r.inspection.Batches()))
+	if c := r.inspection.Recipe; c != nil && c.Epochs > 0 {
+		r.Asked = new(int(c.Epochs) * r.inspection.Batches())
 	}
 	var backends, devices []string
 	for _, s := range plan.Shards {

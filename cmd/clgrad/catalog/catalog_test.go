@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -184,6 +185,56 @@ func TestRead(t *testing.T) {
 		`"peak_rss_bytes":2000000,"backend":"cpu","device":"a device","ranks":null}`
 	if string(text) != want {
 		t.Errorf("%s\nwant\n%s", text, want)
+	}
+}
+
+// A run of an early version is listed: its configuration has few keys, its plan no batches, its
+// lines end with a summary of few keys.
+func TestReadEarlyVersion(t *testing.T) {
+	dir := t.TempDir()
+	model, err := os.ReadFile(filepath.Join("..", "..", "..", "network", "checkpoint", "testdata", "version1.safetensors"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for name, content := range map[string]string{
+		recipe.FileName: `{"version":1,"data":"mnist","layers":[3],"preprocess":"max","init":"he","seed":1,"lr":0.1,"iterations":100,"backend":"cpu","log_every":10}`,
+		run.LinesFile: `{"iteration":100,"loss":2.5,"train_accuracy":0.5,"seconds":1}` + "\n" +
+			`{"summary":true,"backend":"cpu","device":"a","layers":[2,3,2],"iterations":100,"loss":2.25,"train_accuracy":0.5,"test_loss":2.25,"test_accuracy":0.5,"seconds":1}` + "\n",
+		checkpoint.FileName: string(model),
+	} {
+		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	r, ok := Read(dir)
+	if !ok || r.State != run.Finished || r.networkText() != "2-3-2" || r.Optimizer != "gd" || r.LR != 0.1 || r.Iterations != 100 || r.Epochs != 100 || r.TestAccuracy != 0.5 ||
+		!math.IsNaN(float64(r.ValidationAccuracy)) || r.Backend != "cpu" || r.Device != "a" || r.Digest != "beef" {
+		t.Errorf("%v, %+v", ok, r)
+	}
+}
+
+// Of several devices, and of several processes, all are named.
+func TestBackends(t *testing.T) {
+	shard := func(backend, device string, rank int) network.ShardPlan {
+		return network.ShardPlan{Backend: backend, Device: device, Rank: rank, Rows: 5}
+	}
+	for _, c := range []struct {
+		shards          []network.ShardPlan
+		backend, device string
+	}{
+		{[]network.ShardPlan{shard("opencl:0.0", "GPU", 0), shard("opencl:0.1", "GPU", 0)}, "opencl:0.0,opencl:0.1", "GPU"},
+		{[]network.ShardPlan{shard("cpu", "EPYC", 0), shard("opencl:0.0", "GPU", 0)}, "cpu,opencl:0.0", "EPYC, GPU"},
+		{[]network.ShardPlan{shard("cpu", "EPYC", 0), shard("cpu", "EPYC", 1), shard("cpu", "Xeon", 2)}, "cpu, 3 ranks", "EPYC, Xeon"},
+	} {
+		r := Run{inspection: run.Inspection{Model: &checkpoint.Model{Sizes: []int{2, 2}, Run: &checkpoint.Run{Plan: &network.Plan{Rows: 10, BatchRows: 10, Shards: c.shards}}}}}
+		r.planned()
+		if r.backendText() != c.backend || r.Device != c.device {
+			t.Errorf("%q on %q, want %q on %q", r.backendText(), r.Device, c.backend, c.device)
+		}
+		settings, err := r.settings()
+		if err != nil || settings["plan: shards.1.device"] == nil || settings["plan: device"] != nil {
+			t.Errorf("%v, error %v", settings, err)
+		}
 	}
 }
 

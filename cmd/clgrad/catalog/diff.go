@@ -109,7 +109,7 @@ var results = []struct {
 }
 
 // described are keys of a configuration that say what a recipe is about, and change nothing.
-var described = []string{"version", "name", "description", "source", "notes", "reference"}
+var described = []string{"version", "name", "description", "source", "notes", "reference", "based_on", "changes"}
 
 // derived are keys of a plan that follow from data and flags.
 var derived = []string{"sizes", "rows", "batch_rows", "order_digest", "shuffle", "seed"}

@@ -86,9 +86,9 @@ func (d Diff) page(command string) (page report.Run, problems []error) {
 		all = all[:report.MaxLines]
 	}
 	axes := []axis{byIteration, bySeconds}
-	if slices.ContainsFunc(d.Runs, func(r Run) bool { return r.batches() != d.Runs[0].batches() }) {
+	if slices.ContainsFunc(d.Runs, func(r Run) bool { return r.inspection.Batches() != d.Runs[0].inspection.Batches() }) {
 		axes = []axis{byEpoch, byIteration, bySeconds}
-	} else if d.Runs[0].batches() > 1 {
+	} else if d.Runs[0].inspection.Batches() > 1 {
 		axes = []axis{byEpoch, bySeconds}
 	}
 	for _, a := range axes {
@@ -112,7 +112,7 @@ func (r Run) heldOut() (name, accuracy string) {
 
 // The longest name of a run, and the longest text of a cell, that the page has.
 const (
-	longestName = 40
+	longestName = 28
 	longestCell = 100
 )
 
@@ -124,15 +124,6 @@ func pageTable(id, heading string, t table, note string) report.Table {
 		}
 	}
 	return report.Table{ID: id, Heading: heading, Columns: t.headings, Rows: t.rows, Note: note}
-}
-
-// batches returns the iterations of an epoch, 1 where they are not known.
-func (r Run) batches() int {
-	m := r.inspection.Model
-	if m == nil || m.Run.Plan.Rows < 1 || m.Run.Plan.BatchRows < 1 {
-		return 1
-	}
-	return m.Run.Plan.Batches()
 }
 
 // curves are those of a run.
@@ -156,7 +147,7 @@ func (s *setCurve) add(iteration int, seconds, loss, accuracy float64) {
 
 // readCurves reads the curves of a run, as far as they can be read.
 func readCurves(r Run) (curves, error) {
-	c := curves{batches: r.batches()}
+	c := curves{batches: r.inspection.Batches()}
 	var plan network.Plan
 	if m := r.inspection.Model; m != nil {
 		plan = *m.Run.Plan

@@ -143,6 +143,14 @@ func (i Inspection) Done() int {
 	return done
 }
 
+// Batches returns the iterations of an epoch, 1 where they are not known.
+func (i Inspection) Batches() int {
+	if i.Model == nil {
+		return 1
+	}
+	return batches(*i.Model.Run.Plan)
+}
+
 // Metrics are what the logged iterations of a run come to.
 type Metrics struct {
 	Last    *Line    // the last one, with what is last known of other sets; nil where there is none, or a Summary

@@ -67,6 +67,11 @@ func TestInspectState(t *testing.T) {
 		{"given more", `{"version":1,"iterations":9}`, func(dir string) error {
 			return checkpoint.Save(filepath.Join(dir, checkpoint.FileName), modelOf(t, 4, 10))
 		}, Interrupted, 4, ""},
+		{"a plan that no run has", `{"version":1,"epochs":9,"batch_size":5}`, func(dir string) error {
+			m := modelOf(t, 4, 5)
+			m.Run.Plan.Rows, m.Run.Plan.BatchRows = math.MaxInt, math.MaxInt
+			return checkpoint.Save(filepath.Join(dir, checkpoint.FileName), m)
+		}, Interrupted, 4, ""},
 		{"model cut short", `{"version":1,"iterations":4}`, func(dir string) error {
 			file := filepath.Join(dir, checkpoint.FileName)
 			if err := checkpoint.Save(file, modelOf(t, 4, 10)); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -197,9 +198,10 @@ func (r *run) finishedWords(m *checkpoint.Model) string {
 	return asked(r.Recipe)
 }
 
-// batches returns those of a plan that nobody has looked at yet.
+// batches returns those of a plan that nobody has looked at yet, 1 of one that has none: those
+// of early versions.
 func batches(p network.Plan) int {
-	if p.Rows < 1 || p.BatchRows < 1 {
+	if p.Rows < 1 || p.BatchRows < 1 || p.BatchRows > p.Rows || p.Rows > math.MaxInt/2 {
 		return 1
 	}
 	return p.Batches()
