@@ -5,7 +5,8 @@ import (
 	"math"
 )
 
-// A Number is a float64 that JSON writes as null where it is not finite.
+// A Number is a float64 that JSON writes as null where it is not finite, and reads as NaN
+// from null.
 type Number float64
 
 // MarshalJSON writes the number, or null for NaN and infinities.
@@ -14,4 +15,13 @@ func (n Number) MarshalJSON() ([]byte, error) {
 		return []byte("null"), nil
 	}
 	return json.Marshal(float64(n))
+}
+
+// UnmarshalJSON reads a number, or NaN from null.
+func (n *Number) UnmarshalJSON(text []byte) error {
+	*n = Number(math.NaN())
+	if string(text) == "null" {
+		return nil
+	}
+	return json.Unmarshal(text, (*float64)(n))
 }

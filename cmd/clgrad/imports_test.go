@@ -13,9 +13,9 @@ import (
 
 // Folders that only tests use. The first two need package testing.
 const (
-	gotest  = "network/backendtest/gotest"
-	browser = "cmd/clgrad/browser"
-	mpitest = "network/mpi/mpitest"
+	gotest   = "network/backendtest/gotest"
+	browsers = "cmd/clgrad/browser"
+	mpitest  = "network/mpi/mpitest"
 )
 
 // allowed says what of this module each folder may import: imports point down
@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"network/mpi":             {"network"},
 	mpitest:                   {"network/mpi"},
 	gotest:                    {"network", "network/backendtest"},
-	browser:                   {},
+	browsers:                  {},
 	"cpu":                     {"network", "network/mapped"},
 	"gpu":                     {"network", "network/mapped", "kernels"},
 	"cmd/clgrad/measure":      {},
@@ -46,6 +46,7 @@ var allowed = map[string][]string{
 	"cmd/clgrad/bench":        {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/share", "cmd/clgrad/text", "kernels", "network", "network/dataset"},
 	"cmd/clgrad/compare":      {"cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/text", "network", "network/dataset"},
 	"cmd/clgrad/run":          {"cmd/clgrad/measure", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "network", "network/checkpoint", "network/dataset", "network/durable"},
+	"cmd/clgrad/catalog":      {"cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/text", "network", "network/checkpoint", "network/dataset"},
 	"cmd/clgrad/share":        {"cmd/clgrad/store", "network"},
 	"cmd/clgrad/ranks":        {"network", "network/mapped", "network/mpi"},
 	"cmd/clgrad/driver":       {},
@@ -53,7 +54,7 @@ var allowed = map[string][]string{
 	"cmd/clgrad/web":          {},
 	"cmd/clgrad/web/predict":  {"cmd/clgrad/score", "cmd/clgrad/web", "network", "network/checkpoint", "network/dataset"},
 	"cmd/clgrad/web/draw":     {"cmd/clgrad/explain", "cmd/clgrad/web", "cmd/clgrad/web/predict", "network", "network/checkpoint", "network/dataset"},
-	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "cmd/clgrad/web", "cmd/clgrad/web/draw", "cmd/clgrad/web/predict", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/filecache", "network/mapped", "network/mpi", "cpu", "gpu", "kernels"},
+	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "cmd/clgrad/web", "cmd/clgrad/web/draw", "cmd/clgrad/web/predict", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/filecache", "network/mapped", "network/mpi", "cpu", "gpu", "kernels", "cmd/clgrad/catalog"},
 	"cmd/compare":             {"cmd/clgrad/measure"},
 }
 
@@ -119,7 +120,7 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
-	tests := []string{gotest, browser, mpitest}
+	tests := []string{gotest, browsers, mpitest}
 	if len(program) < 10 || slices.ContainsFunc(program, func(folder string) bool { return slices.Contains(tests, folder) }) {
 		t.Errorf("the program is made of %q", program)
 	}

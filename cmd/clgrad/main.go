@@ -6,6 +6,7 @@
 //	clgrad eval      compute loss and accuracy of a saved model
 //	clgrad predict   predict labels with a saved model
 //	clgrad serve     answer requests for predictions over HTTP
+//	clgrad runs      list the runs below a folder, and say how some of them differ
 //	clgrad export    write a saved model as ONNX, NPZ or safetensors
 //	clgrad bench     time every backend side by side
 //	clgrad compare   train with several optimizers, batch sizes, rates or backends side by side
@@ -23,6 +24,7 @@
 // flags, makes options of them, and calls the package that does the work:
 //
 //	run      the life of a run: directory, loop, checkpoints, resuming, summary
+//	catalog  the list of runs, and how they differ
 //	score    loss, accuracy and predictions of a network on a data set
 //	bench    measuring, and its tables
 //	compare  training under several settings side by side
@@ -73,6 +75,7 @@ type commands struct {
 	Eval    evalCommand    `cmd:"" help:"Compute loss and accuracy of a saved model."`
 	Predict predictCommand `cmd:"" help:"Predict labels with a saved model, as CSV."`
 	Serve   serveCommand   `cmd:"" help:"Answer requests for predictions over HTTP, with a saved model."`
+	Runs    runsCommand    `cmd:"" help:"List the runs below a folder, or say how some of them differ."`
 	Export  exportCommand  `cmd:"" help:"Write a saved model for other programs: as ONNX, NPZ or safetensors."`
 	Bench   benchCommand   `cmd:"" help:"Time an iteration on every backend, side by side."`
 	Compare compareCommand `cmd:"" help:"Train with several optimizers, batch sizes, learning rates or backends, side by side."`

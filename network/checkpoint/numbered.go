@@ -82,12 +82,21 @@ func SaveNumbered(run string, m Model, keep int) (file string, err error) {
 // returns its file. damaged is what is wrong with newer ones, a line each. An
 // error is [ErrNone] where there is none.
 func Newest(run string) (m Model, file string, damaged []error, err error) {
+	return newest(run, Load)
+}
+
+// NewestHeader is [Newest] of what headers say, as [LoadHeader] reads them.
+func NewestHeader(run string) (m Model, file string, damaged []error, err error) {
+	return newest(run, LoadHeader)
+}
+
+func newest(run string, load func(file string) (Model, error)) (m Model, file string, damaged []error, err error) {
 	all, err := list(run)
 	if err != nil {
 		return Model{}, "", nil, err
 	}
 	for _, n := range all {
-		m, err := Load(n.file)
+		m, err := load(n.file)
 		switch {
 		case err != nil:
 		case m.Run == nil || m.Run.Plan == nil:

@@ -25,7 +25,31 @@ const maxHeader = 100_000_000
 
 // Load reads the model of a file, or that of a run directory by the name of
 // [FileName]. Errors are one line that begins with the path.
-func Load(path string) (Model, error) {
+func Load(path string) (m Model, err error) {
+	err = open(path, func(f io.Reader, size int64, path string) error {
+		m, err = Read(f, size, path)
+		return err
+	})
+	return m, err
+}
+
+// LoadHeader reads of a model no more than its sizes, its precision and how it was trained: a
+// Model of Sizes, Precision, Layers and Run. It reads the file's header alone, so a file
+// whose numbers are damaged is not found out; one that is cut short is.
+func LoadHeader(path string) (m Model, err error) {
+	err = open(path, func(f io.Reader, size int64, path string) error {
+		read, err := readHeader(bufio.NewReader(f), size, false)
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		m = Model{Sizes: read.model.Sizes, Precision: read.model.Precision, Layers: read.model.Layers, Run: read.model.Run}
+		return nil
+	})
+	return m, err
+}
+
+// open opens a file, or that of a run directory by the name of [FileName], for read.
+func open(path string, read func(f io.Reader, size int64, path string) error) error {
 	info, err := os.Stat(path)
 	if err == nil && info.IsDir() {
 		path = filepath.Join(path, FileName)
@@ -33,21 +57,21 @@ func Load(path string) (Model, error) {
 	}
 	switch {
 	case errors.Is(err, fs.ErrNotExist):
-		return Model{}, fmt.Errorf("%s: not found: a safetensors file, or a run directory with %s, is expected", path, FileName)
+		return fmt.Errorf("%s: not found: a safetensors file, or a run directory with %s, is expected", path, FileName)
 	case err != nil:
-		return Model{}, fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	case !info.Mode().IsRegular(): // opening a pipe would wait for ever
-		return Model{}, fmt.Errorf("%s: is no regular file", path)
+		return fmt.Errorf("%s: is no regular file", path)
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return Model{}, fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
 	defer f.Close()
 	if info, err = f.Stat(); err != nil {
-		return Model{}, fmt.Errorf("%s: %w", path, err)
+		return fmt.Errorf("%s: %w", path, err)
 	}
-	return Read(f, info.Size(), path)
+	return read(f, info.Size(), path)
 }
 
 // Read reads a model from r, which holds a safetensors file of size bytes. name
@@ -65,90 +89,102 @@ func Read(r io.Reader, size int64, name string) (Model, error) {
 }
 
 func read(r io.Reader, size int64) (Model, error) {
-	const prefix = 8 // bytes of the header's length
-	if size < prefix {
-		return Model{}, fmt.Errorf("has %d bytes where a safetensors file has at least %d", size, prefix)
-	}
-	var start [prefix]byte
-	if _, err := io.ReadFull(r, start[:]); err != nil {
-		return Model{}, cutShort(err)
-	}
-	length := binary.LittleEndian.Uint64(start[:])
-	if string(start[:4]) == "PK\x03\x04" {
-		return Model{}, errors.New("is a ZIP archive, as of torch.save: a safetensors file is expected, as of safetensors.torch.save_file(net.state_dict(), FILE)")
-	}
-	if most := uint64(min(size-prefix, maxHeader)); length > most {
-		return Model{}, fmt.Errorf("announces a header of %d bytes where %d are possible: is this a safetensors file?", length, most)
-	}
-	sum := sha256.New()
-	sum.Write(start[:])
-	head, err := io.ReadAll(io.LimitReader(r, int64(length)))
-	if err != nil {
-		return Model{}, cutShort(err)
-	}
-	if uint64(len(head)) < length {
-		return Model{}, cutShort(io.ErrUnexpectedEOF)
-	}
-	h, err := parseHeader(head)
+	f, err := readHeader(r, size, true)
 	if err != nil {
 		return Model{}, err
 	}
-	if err := h.checkPlaces(size - prefix - int64(length)); err != nil {
-		return Model{}, err
-	}
-	if err := h.checkVersion(); err != nil {
-		return Model{}, err
-	}
-	var m Model
-	var layout network.Layout
-	var all []tensor
-	if h.ofOthers() {
-		if m, layout, err = h.foreignModel(); err != nil {
-			return Model{}, err
-		}
-		all = m.foreignTensors(layout, h)
-	} else {
-		if m, layout, err = h.model(); err != nil {
-			return Model{}, err
-		}
-		if err := h.parseMetadata(&m); err != nil {
-			return Model{}, err
-		}
-		all = m.tensors(layout)
-		if err := h.checkTensors(&m, all); err != nil {
-			return Model{}, err
-		}
-	}
-
-	// From here on the tensors are known to fill the rest of the file.
+	m := f.model
 	for _, v := range m.vectors() {
-		*v.values = make([]float64, layout.Len)
+		*v.values = make([]float64, f.layout.Len)
 	}
 	if s := m.State.LBFGS; s != nil {
 		s.Theta = m.Parameters
-	} else if err := m.checkState(layout); err != nil {
+	} else if err := m.checkState(f.layout); err != nil {
 		return Model{}, err
 	}
-	said, summed := h.metadata[sumKey]
+	said, summed := f.header.metadata[sumKey]
+	sum := sha256.New()
+	sum.Write(f.start[:])
 	if summed {
-		sum.Write(bytes.Replace(head, []byte(said), []byte(noSum), 1))
+		sum.Write(bytes.Replace(f.text, []byte(said), []byte(noSum), 1))
 	}
-	if err := readTensors(io.TeeReader(r, sum), h, all); err != nil {
+	if err := readTensors(io.TeeReader(r, sum), f.header, f.tensors); err != nil {
 		return Model{}, err
 	}
 	if found := hex.EncodeToString(sum.Sum(nil)); summed && found != said {
 		return Model{}, fmt.Errorf("has SHA-256 %s where it says %.80q: it has changed since it was written", found, said)
 	}
-	switch n, err := io.ReadFull(r, start[:1]); {
+	switch n, err := io.ReadFull(r, make([]byte, 1)); {
 	case n > 0:
 		return Model{}, fmt.Errorf("goes on after its %d bytes", size)
 	case err != io.EOF:
 		return Model{}, err
 	}
 	if m.State.LBFGS != nil { // which is judged by the values of its vectors too
-		return m, m.checkState(layout)
+		return *m, m.checkState(f.layout)
 	}
-	return m, nil
+	return *m, nil
+}
+
+// A readFile is a file that was read as far as its tensors, which are known to fill the
+// rest of it.
+type readFile struct {
+	start   [8]byte // the header's length
+	text    []byte  // the header
+	header  fileHeader
+	model   *Model // without values
+	layout  network.Layout
+	tensors []tensor // of the model
+}
+
+// readHeader reads a file of size bytes as far as its tensors. features says whether what the
+// metadata know of each feature and class is read too.
+func readHeader(r io.Reader, size int64, features bool) (f readFile, err error) {
+	prefix := int64(len(f.start))
+	if size < prefix {
+		return f, fmt.Errorf("has %d bytes where a safetensors file has at least %d", size, prefix)
+	}
+	if _, err := io.ReadFull(r, f.start[:]); err != nil {
+		return f, cutShort(err)
+	}
+	length := binary.LittleEndian.Uint64(f.start[:])
+	if string(f.start[:4]) == "PK\x03\x04" {
+		return f, errors.New("is a ZIP archive, as of torch.save: a safetensors file is expected, as of safetensors.torch.save_file(net.state_dict(), FILE)")
+	}
+	if most := uint64(min(size-prefix, maxHeader)); length > most {
+		return f, fmt.Errorf("announces a header of %d bytes where %d are possible: is this a safetensors file?", length, most)
+	}
+	if f.text, err = io.ReadAll(io.LimitReader(r, int64(length))); err != nil {
+		return f, cutShort(err)
+	}
+	if uint64(len(f.text)) < length {
+		return f, cutShort(io.ErrUnexpectedEOF)
+	}
+	if f.header, err = parseHeader(f.text); err != nil {
+		return f, err
+	}
+	if err := f.header.checkPlaces(size - prefix - int64(length)); err != nil {
+		return f, err
+	}
+	if err := f.header.checkVersion(); err != nil {
+		return f, err
+	}
+	f.model = &Model{}
+	if f.header.ofOthers() {
+		if *f.model, f.layout, err = f.header.foreignModel(); err != nil {
+			return f, err
+		}
+		f.tensors = f.model.foreignTensors(f.layout, f.header)
+		return f, nil
+	}
+	if *f.model, f.layout, err = f.header.model(); err != nil {
+		return f, err
+	}
+	if err := f.header.parseMetadata(f.model, features); err != nil {
+		return f, err
+	}
+	f.tensors = f.model.tensors(f.layout)
+	return f, f.header.checkTensors(f.model, f.tensors)
 }
 
 // cutShort puts an early end into words.
@@ -288,27 +324,28 @@ func (h fileHeader) checkVersion() error {
 }
 
 // parseMetadata adds what this package's metadata say to a model whose sizes
-// are known from the tensors.
-func (h fileHeader) parseMetadata(m *Model) error {
+// are known from the tensors, with or without what they know of each feature and class.
+func (h fileHeader) parseMetadata(m *Model, features bool) error {
 	var sizes []int
 	for _, v := range []struct {
 		key      string
 		to       any
 		required bool
+		features bool
 	}{
-		{sizesKey, &sizes, true},
-		{scalingKey, &m.Scaling, true},
-		{shapeKey, &m.Shape, false},
-		{classesKey, &m.Classes, false},
-		{columnsKey, &m.Columns, false},
-		{featuresKey, &m.Profile, false},
-		{runKey, &m.Run, false},
+		{sizesKey, &sizes, true, false},
+		{scalingKey, &m.Scaling, true, true},
+		{shapeKey, &m.Shape, false, false},
+		{classesKey, &m.Classes, false, true},
+		{columnsKey, &m.Columns, false, true},
+		{featuresKey, &m.Profile, false, true},
+		{runKey, &m.Run, false, false},
 	} {
 		text, ok := h.metadata[v.key]
 		if !ok && v.required {
 			return fmt.Errorf("has no %s in its metadata", v.key)
 		}
-		if ok {
+		if ok && (features || !v.features) {
 			if err := json.Unmarshal([]byte(text), v.to); err != nil {
 				return fmt.Errorf("%s: %w", v.key, err)
 			}

@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"sync"
 	"unicode/utf8"
 )
 
@@ -52,14 +53,21 @@ type field struct {
 // fields returns the fields of a struct by its json tags, those of embedded
 // structs included.
 func fields(t reflect.Type) []field {
+	if known, ok := fieldsOf.Load(t); ok {
+		return known.([]field)
+	}
 	var all []field
 	for _, f := range reflect.VisibleFields(t) {
 		if key, _, _ := strings.Cut(f.Tag.Get("json"), ","); key != "" {
 			all = append(all, field{f, key})
 		}
 	}
+	fieldsOf.Store(t, all)
 	return all
 }
+
+// fieldsOf keeps the fields of each type: finding them takes longer than reading a file.
+var fieldsOf sync.Map
 
 // decode reads a recipe or a part of one into a struct. It is stricter than package
 // json, which takes the last of equal keys and any case of them. given receives the

@@ -55,6 +55,18 @@ func lockFile(path string) (*flock.Flock, error) {
 	}
 }
 
+// atWork reports whether a process holds the lock of a directory. It makes no file, and has
+// the lock itself, shared, for no longer than it takes to find out.
+func atWork(path string) bool {
+	file := filepath.Join(path, lockName)
+	if checkRegular(file) != nil {
+		return false
+	}
+	l := flock.New(file, flock.SetFlag(os.O_RDONLY))
+	free, err := l.TryRLock()
+	return errors.Join(err, l.Close()) == nil && !free
+}
+
 // unlock gives a lock back and removes its file: while it is still held, but on
 // Windows, where an open file cannot be removed.
 func unlock(l *flock.Flock) error {

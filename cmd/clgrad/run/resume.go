@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -146,21 +147,31 @@ func (r *run) finishedModel(path string) (_ *checkpoint.Model, damaged error) {
 	case err != nil:
 		return nil, err
 	case m.Run == nil || m.Run.Plan == nil:
-		return nil, fmt.Errorf("%s: does not say how it was trained", file)
+		return nil, notOfRun(file)
 	}
-	settled := r.Recipe // whose schedule stays as it is
-	all, every, err := settled.Settle(batches(*m.Run.Plan))
+	if err := checkFinished(file, m, r.Recipe); err != nil {
+		return nil, err
+	}
+	return &m, nil
+}
+
+// notOfRun reports a model that no run of this program wrote.
+func notOfRun(file string) error { return fmt.Errorf("%s: does not say how it was trained", file) }
+
+// checkFinished reports that a model is not that of all iterations of a complete recipe.
+func checkFinished(file string, m checkpoint.Model, r recipe.Recipe) error {
+	all, every, err := r.Settle(batches(*m.Run.Plan))
 	done, best := m.Run.Iterations, 0
 	if m.Run.Stopped > 0 {
 		done, best = m.Run.Stopped, m.Run.Iterations
 	}
 	if err != nil {
-		return nil, fmt.Errorf("%s: %w", file, err)
+		return fmt.Errorf("%s: %w", file, err)
 	}
-	if converged := m.Run.Converged != "" && done < all; done != all && !converged && !(r.EarlyStopping && r.stopping(every).Ended(done, best)) {
-		return nil, fmt.Errorf("%s: is of %d iterations, the run is to have %d", file, done, all)
+	if converged := m.Run.Converged != "" && done < all; done != all && !converged && !(r.EarlyStopping && stopping(r, every).Ended(done, best)) {
+		return fmt.Errorf("%s: is of %d iterations, the run is to have %d", file, done, all)
 	}
-	return &m, nil
+	return nil
 }
 
 // asCheckpoint returns a finished model as the checkpoint that it was made of, without
@@ -187,9 +198,10 @@ func (r *run) finishedWords(m *checkpoint.Model) string {
 	return asked(r.Recipe)
 }
 
-// batches returns those of a plan that nobody has looked at yet.
+// batches returns those of a plan that nobody has looked at yet, 1 of one that has none: those
+// of early versions.
 func batches(p network.Plan) int {
-	if p.Rows < 1 || p.BatchRows < 1 {
+	if p.Rows < 1 || p.BatchRows < 1 || p.BatchRows > p.Rows || p.Rows > math.MaxInt/2 {
 		return 1
 	}
 	return p.Batches()
@@ -206,8 +218,7 @@ func asked(r recipe.Recipe) string {
 // hasReport reports whether a run directory has all that comes after the model: the
 // report, and the summary behind the metrics.
 func hasReport(path string) bool {
-	lines, err := os.ReadFile(filepath.Join(path, LinesFile))
-	if err != nil || !bytes.Contains(lines[bytes.LastIndexByte(bytes.TrimSpace(lines), '\n')+1:], []byte(`"summary":true`)) {
+	if m, err := ReadMetrics(path); err != nil || m.Summary == nil {
 		return false
 	}
 	return isThere(filepath.Join(path, report.FileName))

@@ -3,6 +3,7 @@ package run
 import (
 	"fmt"
 
+	"clgrad/cmd/clgrad/recipe"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 )
@@ -18,8 +19,8 @@ type bestShown struct {
 	ValidationLoss network.Number `json:"validation_loss"`
 }
 
-// stopping returns when early stopping ends the run, with an evaluation every so many iterations.
-func (r *run) stopping(every int) network.EarlyStopping {
+// stopping returns when early stopping ends a run, with an evaluation every so many iterations.
+func stopping(r recipe.Recipe, every int) network.EarlyStopping {
 	return network.EarlyStopping{Every: every, Patience: int(r.Patience)}
 }
 
@@ -29,7 +30,7 @@ func (r *run) exhausted() bool {
 	if r.best != nil {
 		best = r.best.Iteration
 	}
-	return r.EarlyStopping && r.stopping(r.pace.every).Ended(r.trainer.Done(), best)
+	return r.EarlyStopping && stopping(r.Recipe, r.pace.every).Ended(r.trainer.Done(), best)
 }
 
 // keepBest keeps the parameters if the line is an evaluation with the lowest loss so far.

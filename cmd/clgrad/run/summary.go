@@ -1,8 +1,10 @@
 package run
 
 import (
+	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
 	"time"
 
@@ -79,6 +81,24 @@ type compared struct {
 	Shift    int            `json:"shift_iterations"` // of the reference, to where it is closest
 	Distance network.Number `json:"largest_distance"`
 	At       int            `json:"at_iteration"`
+}
+
+// summaryStart is how the line of a summary begins.
+const summaryStart = `{"summary":true,`
+
+// unknown is a figure of a set that there is not.
+var unknown = network.Number(math.NaN())
+
+// parseSummary reads a line that is a summary, nil where it is another one.
+func parseSummary(line []byte) (*Summary, error) {
+	if !bytes.HasPrefix(line, []byte(summaryStart)) {
+		return nil, nil
+	}
+	s := Summary{HeldOut: score.HeldOut{ValidationLoss: unknown, ValidationAccuracy: unknown, TestLoss: unknown, TestAccuracy: unknown}}
+	if err := json.Unmarshal(line, &s); err != nil {
+		return nil, err
+	}
+	return &s, nil
 }
 
 func number(v float64) *network.Number {

@@ -1,0 +1,220 @@
+package catalog
+
+import (
+	"cmp"
+	"fmt"
+	"math"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"clgrad/cmd/clgrad/run"
+	"clgrad/cmd/clgrad/text"
+	"clgrad/network"
+)
+
+// A Column is one of the list, and what runs are sorted and chosen by.
+type Column struct {
+	Name string
+	Help string
+	// text is what the column compares as text, "" where it is unknown. A column of numbers
+	// has number in its place.
+	text   func(r Run) string
+	number func(r Run) float64
+	show   func(r Run) string              // what the table has, where it is not text
+	parse  func(s string) (float64, error) // a number as a user writes it
+	// highest says that the highest number comes first in a list sorted by the column.
+	highest bool
+}
+
+// beganLayout is how the list writes when a run began.
+const beganLayout = "2006-01-02 15:04"
+
+// pathColumn is the first column.
+const pathColumn = "run"
+
+// Columns are all columns, in the order of the table.
+var Columns = []Column{
+	{Name: pathColumn, Help: "the directory", text: func(r Run) string { return filepath.ToSlash(r.Path) }, show: func(r Run) string { return r.Path }},
+	{Name: "began", Help: "when it began: the time of its oldest file", highest: true,
+		number: func(r Run) float64 { return float64(r.Began.UnixMilli()) / 1000 },
+		show:   func(r Run) string { return r.Began.Local().Format(beganLayout) }, parse: parseTime},
+	{Name: "state", Help: "finished, running, interrupted or damaged", text: func(r Run) string { return string(r.State) }, show: Run.stateWords},
+	{Name: "data", Help: "the data set", text: func(r Run) string { return r.Data }},
+	{Name: "network", Help: "inputs, hidden layers and classes, as in 784-128-10", text: Run.networkText},
+	{Name: "optimizer", Help: "the optimizer", text: func(r Run) string { return r.Optimizer }},
+	{Name: "lr", Help: "the learning rate", number: of(func(r Run) network.Number { return r.LR }), show: shown(func(r Run) network.Number { return r.LR }, shortest)},
+	{Name: "batch", Help: "rows of a batch, empty for all", number: func(r Run) float64 { return count(r.BatchSize) },
+		show: func(r Run) string { return countText(r.BatchSize) }},
+	{Name: "iterations", Help: "iterations that are done", number: func(r Run) float64 { return float64(r.Iterations) },
+		show: func(r Run) string { return strconv.Itoa(r.Iterations) }, highest: true},
+	{Name: "epochs", Help: "epochs that are done", number: of(func(r Run) network.Number { return r.Epochs }),
+		show: shown(func(r Run) network.Number { return r.Epochs }, twoDecimals), highest: true},
+	accuracyColumn("test", "accuracy on the test set", func(r Run) network.Number { return r.TestAccuracy }),
+	accuracyColumn("validation", "the best accuracy on the validation set", func(r Run) network.Number { return r.BestValidation }),
+	accuracyColumn("train", "accuracy on the training set", func(r Run) network.Number { return r.TrainAccuracy }),
+	{Name: "loss", Help: "loss on the training set", number: of(func(r Run) network.Number { return r.Loss }), show: shown(func(r Run) network.Number { return r.Loss }, fourDecimals)},
+	{Name: "seconds", Help: "time of the descent, in seconds", number: of(func(r Run) network.Number { return r.Seconds }), show: shown(func(r Run) network.Number { return r.Seconds }, threeDigits)},
+	{Name: "backend", Help: "what computed, as --backend names it", text: Run.backendText},
+	{Name: "device", Help: "its name", text: func(r Run) string { return r.Device }},
+	{Name: "recipe", Help: "the recipe", text: func(r Run) string { return r.Recipe }},
+}
+
+// importance has the columns that a narrow screen keeps longest first.
+var importance = []string{pathColumn, "state", "test", "data", "network", "optimizer", "began", "validation", "iterations", "loss",
+	"lr", "batch", "seconds", "train", "backend", "epochs", "device", "recipe"}
+
+func accuracyColumn(name, help string, value func(r Run) network.Number) Column {
+	return Column{Name: name, Help: help, number: of(value), show: shown(value, text.Percent), highest: true}
+}
+
+// of returns the value of a column of numbers.
+func of(value func(r Run) network.Number) func(Run) float64 {
+	return func(r Run) float64 { return float64(value(r)) }
+}
+
+// shown returns what a table has for a number, "" where it is not known.
+func shown(value func(r Run) network.Number, write func(float64) string) func(Run) string {
+	return func(r Run) string { return written(float64(value(r)), write) }
+}
+
+// written writes a number, "" where it is not known.
+func written(v float64, write func(float64) string) string {
+	if math.IsNaN(v) {
+		return ""
+	}
+	return write(v)
+}
+
+func shortest(v float64) string     { return strconv.FormatFloat(v, 'g', -1, 64) }
+func fourDecimals(v float64) string { return strconv.FormatFloat(v, 'f', 4, 64) }
+
+// twoDecimals writes a number with at most two decimals.
+func twoDecimals(v float64) string { return shortest(math.Round(100*v) / 100) }
+
+// threeDigits writes a number with three digits or more, without an exponent.
+func threeDigits(v float64) string {
+	if v <= 0 || v >= 100 {
+		return strconv.FormatFloat(v, 'f', 0, 64)
+	}
+	return strconv.FormatFloat(v, 'f', min(6, 2-int(math.Floor(math.Log10(v)))), 64)
+}
+
+func count(n *int) float64 {
+	if n == nil {
+		return math.NaN()
+	}
+	return float64(*n)
+}
+
+func countText(n *int) string { return written(count(n), shortest) }
+
+// stateWords says how a run stands, and where it is.
+func (r Run) stateWords() string {
+	if r.State != run.Running && r.State != run.Interrupted {
+		return string(r.State)
+	}
+	words := fmt.Sprintf("%s at %d", r.State, r.Iterations)
+	if r.Asked != nil {
+		words += fmt.Sprintf(" of %d", *r.Asked)
+	}
+	return words
+}
+
+// networkText writes the sizes of the layers. Before there is a checkpoint only those of hidden
+// layers are known.
+func (r Run) networkText() string {
+	sizes := []string{}
+	for _, n := range r.Network {
+		sizes = append(sizes, strconv.Itoa(n))
+	}
+	if c := r.inspection.Recipe; len(sizes) == 0 && c != nil {
+		sizes = append(sizes, "?")
+		for _, n := range c.Layers {
+			sizes = append(sizes, strconv.Itoa(n))
+		}
+		sizes = append(sizes, "?")
+	}
+	return strings.Join(sizes, "-")
+}
+
+// backendText names the backend, and the number of processes that have one each.
+func (r Run) backendText() string {
+	if r.Ranks == nil {
+		return r.Backend
+	}
+	return fmt.Sprintf("%s, %d ranks", r.Backend, *r.Ranks)
+}
+
+// ColumnsHelp describes the columns, a line each, and which of them a narrow screen keeps.
+func ColumnsHelp() string {
+	var b strings.Builder
+	for _, c := range Columns {
+		fmt.Fprintf(&b, "  %-11s %s\n", c.Name, c.Help)
+	}
+	fmt.Fprintf(&b, "\nA screen that is too narrow for all of them has those that fit, in this order: %s.", strings.Join(importance, ", "))
+	return b.String()
+}
+
+// FindColumn returns the column of a name.
+func FindColumn(name string) (Column, error) {
+	i := slices.IndexFunc(Columns, func(c Column) bool { return c.Name == strings.ToLower(name) })
+	if i < 0 {
+		return Column{}, fmt.Errorf("column %.80q is unknown: one of %s is expected", name, columnNames())
+	}
+	return Columns[i], nil
+}
+
+func columnNames() string {
+	var all []string
+	for _, c := range Columns {
+		all = append(all, c.Name)
+	}
+	return strings.Join(all, ", ")
+}
+
+// cell returns what a table has for a run.
+func (c Column) cell(r Run) string {
+	if c.show != nil {
+		return c.show(r)
+	}
+	return c.text(r)
+}
+
+// known reports whether a run has a value.
+func (c Column) known(r Run) bool {
+	if c.number != nil {
+		return !math.IsNaN(c.number(r))
+	}
+	return c.text(r) != ""
+}
+
+// Sort sorts runs by a column: accuracies, times of beginning and numbers of iterations from the
+// highest, all else from the lowest, or the other way. Runs without a value come last, and
+// equal ones stay as they are.
+func Sort(runs []Run, by Column, reverse bool) {
+	slices.SortStableFunc(runs, func(a, b Run) int {
+		switch knownA, knownB := by.known(a), by.known(b); {
+		case !knownA || !knownB:
+			return cmp.Compare(rank(!knownA), rank(!knownB))
+		}
+		order := 0
+		if by.number != nil {
+			order = cmp.Compare(by.number(a), by.number(b))
+		} else {
+			order = cmp.Compare(by.text(a), by.text(b))
+		}
+		if by.highest != reverse {
+			return -order
+		}
+		return order
+	})
+}
+
+func rank(last bool) int {
+	if last {
+		return 1
+	}
+	return 0
+}

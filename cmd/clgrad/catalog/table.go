@@ -1,0 +1,171 @@
+package catalog
+
+import (
+	"fmt"
+	"io"
+	"slices"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// A table is rows of cells below headings. Paths that are too long for it lose their
+// beginnings, other text its end.
+type table struct {
+	headings []string
+	right    []bool // columns of numbers
+	paths    bool   // the first column has paths; otherwise the headings of the others are paths
+	rows     [][]string
+}
+
+// gap is what stands between columns.
+const gap = "  "
+
+// widths returns how wide each column is.
+func (t table) widths() []int {
+	all := make([]int, len(t.headings))
+	for _, row := range append([][]string{t.headings}, t.rows...) {
+		for i, cell := range row {
+			all[i] = max(all[i], utf8.RuneCountInString(cell))
+		}
+	}
+	return all
+}
+
+// total returns how wide a table of such columns is.
+func total(widths []int) int {
+	sum := len(gap) * max(0, len(widths)-1)
+	for _, w := range widths {
+		sum += w
+	}
+	return sum
+}
+
+// narrowest is what is left of a column at least.
+const narrowest = 6
+
+// fit shortens the cells of the widest columns until the table is so wide. 0 is any width.
+func (t table) fit(width int) {
+	widths := t.widths()
+	for width > 0 && total(widths) > width {
+		widest := 0
+		for i, w := range widths {
+			if w > widths[widest] {
+				widest = i
+			}
+		}
+		if widths[widest] <= narrowest {
+			break
+		}
+		widths[widest]--
+	}
+	for i, w := range widths {
+		t.headings[i] = shorten(t.headings[i], w, !t.paths && i > 0)
+		for _, row := range t.rows {
+			row[i] = shorten(row[i], w, t.paths && i == 0)
+		}
+	}
+}
+
+// shorten returns text of at most n characters: its end, or else its beginning.
+func shorten(s string, n int, end bool) string {
+	r := []rune(s)
+	switch {
+	case len(r) <= n:
+		return s
+	case end:
+		return "…" + string(r[len(r)-n+1:])
+	}
+	return string(r[:n-1]) + "…"
+}
+
+// write writes the table with aligned columns.
+func (t table) write(w io.Writer) error {
+	widths := t.widths()
+	for _, row := range append([][]string{t.headings}, t.rows...) {
+		var b strings.Builder
+		for i, cell := range row {
+			if i > 0 {
+				b.WriteString(gap)
+			}
+			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			if t.right[i] {
+				b.WriteString(space + cell)
+			} else {
+				b.WriteString(cell + space)
+			}
+		}
+		if _, err := fmt.Fprintln(w, strings.TrimRight(b.String(), " ")); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// printable returns text without what a terminal takes for a command, or that ends a line.
+func printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		if !strconv.IsPrint(c) {
+			return '?'
+		}
+		return c
+	}, s)
+}
+
+// Show writes a table of runs. With a width, that of a screen, columns without any value are
+// left out, and of the others the less important ones that do not fit; long names are
+// shortened. It returns how many columns did not fit. With the width 0 all columns are written
+// in full.
+func Show(w io.Writer, runs []Run, width int) (left int, err error) {
+	columns := Columns
+	if width > 0 {
+		known := slices.DeleteFunc(slices.Clone(Columns), func(c Column) bool { return !slices.ContainsFunc(runs, c.known) })
+		columns = fitting(known, tableOf(runs, known).widths(), width)
+		left = len(known) - len(columns)
+	}
+	t := tableOf(runs, columns)
+	t.fit(width)
+	return left, t.write(w)
+}
+
+// fitting returns the columns, of some widths, that fit a screen, the most important ones first.
+// The first two of these always do, and a path counts with a third of the screen at most.
+func fitting(columns []Column, widths []int, width int) (some []Column) {
+	fits, used := map[string]bool{}, 0
+	for _, name := range importance {
+		i := slices.IndexFunc(columns, func(c Column) bool { return c.Name == name })
+		if i < 0 {
+			continue
+		}
+		need := widths[i] + len(gap)
+		if name == pathColumn {
+			need = min(widths[i], max(16, width/3)) // the first one has no gap before it
+		}
+		if used+need <= width || len(fits) < 2 {
+			fits[name] = true
+			used += need
+		}
+	}
+	for _, c := range columns {
+		if fits[c.Name] {
+			some = append(some, c)
+		}
+	}
+	return some
+}
+
+// tableOf returns the table of some columns.
+func tableOf(runs []Run, columns []Column) table {
+	t := table{paths: true}
+	for _, c := range columns {
+		t.headings, t.right = append(t.headings, strings.ToUpper(c.Name)), append(t.right, c.number != nil && c.Name != "began")
+	}
+	for _, r := range runs {
+		var row []string
+		for _, c := range columns {
+			row = append(row, printable(c.cell(r)))
+		}
+		t.rows = append(t.rows, row)
+	}
+	return t
+}
