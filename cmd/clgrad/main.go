@@ -31,6 +31,7 @@
 //	driver   guards against drivers that end the process
 //	text     how numbers, errors and shell words are written
 //	measure  medians, quantiles and memory
+//	web      what HTTP servers share, and in web/watch the page of train --watch
 //
 // # Drivers
 //
@@ -92,6 +93,7 @@ type app struct {
 	args     []string                 // the command line
 	guard    *guard                   // see drivers
 	bar      *progressbar.ProgressBar // of reading, nil where none is shown
+	noted    func(line string)        // is told each note, nil for nobody
 	local    int                      // number of this process among those of a run on this machine
 }
 
@@ -115,7 +117,11 @@ func (a *app) command() string {
 // note writes one line for the user to standard error.
 func (a *app) note(format string, args ...any) {
 	a.clearBar()
-	fmt.Fprintf(a.err, "clgrad: "+format+"\n", args...)
+	line := fmt.Sprintf(format, args...)
+	fmt.Fprintln(a.err, "clgrad:", line)
+	if a.noted != nil {
+		a.noted(line)
+	}
 }
 
 // The exit statuses.
