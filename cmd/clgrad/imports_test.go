@@ -13,9 +13,9 @@ import (
 
 // Folders that only tests use. The first two need package testing.
 const (
-	gotest  = "network/backendtest/gotest"
-	browser = "cmd/clgrad/browser"
-	mpitest = "network/mpi/mpitest"
+	gotest        = "network/backendtest/gotest"
+	browserFolder = "cmd/clgrad/browser"
+	mpitest       = "network/mpi/mpitest"
 )
 
 // allowed says what of this module each folder may import: imports point down
@@ -33,7 +33,7 @@ var allowed = map[string][]string{
 	"network/mpi":             {"network"},
 	mpitest:                   {"network/mpi"},
 	gotest:                    {"network", "network/backendtest"},
-	browser:                   {},
+	browserFolder:             {},
 	"cpu":                     {"network", "network/mapped"},
 	"gpu":                     {"network", "network/mapped", "kernels"},
 	"cmd/clgrad/measure":      {},
@@ -90,7 +90,7 @@ func TestImports(t *testing.T) {
 				imports[folder] = append(imports[folder], ours)
 				ok = slices.Contains(may, ours)
 			} else if name == "testing" || strings.HasPrefix(name, "testing/") {
-				ok = folder == gotest || folder == browser
+				ok = folder == gotest || folder == browserFolder
 			} else if name == "C" || strings.HasPrefix(name, "github.com/jgillich/go-opencl") {
 				ok = path == "gpu/opencl.go" || path == "network/mpi/mpi.go" && name == "C"
 			}
@@ -116,7 +116,7 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
-	tests := []string{gotest, browser, mpitest}
+	tests := []string{gotest, browserFolder, mpitest}
 	if len(program) < 10 || slices.ContainsFunc(program, func(folder string) bool { return slices.Contains(tests, folder) }) {
 		t.Errorf("the program is made of %q", program)
 	}

@@ -27,7 +27,7 @@ function logTicks(low, high, n) {
     const ticks = [];
     for (let e = first; e <= last; e++) for (const d of digits) ticks.push(Number((d * 10 ** e).toPrecision(3)));
     const within = ticks.filter((t) => t >= low && t <= high);
-    if (within.length < 2) return linearTicks(low, high, n);
+    if (within.length < 3 && digits.length === 3) return linearTicks(low, high, n);
     if (within.length <= n) return within;
   }
   const every = Math.ceil((last - first + 1) / n), ticks = [];
@@ -145,11 +145,11 @@ export class Chart {
     const y = (v) => bottom - (bottom - margin.top) * (f(v) - f(low)) / (f(high) - f(low));
     this.scale = { iteration: (px) => Math.round(Math.min(last, Math.max(first, first + span * (px - margin.left) / (right - margin.left)))) };
 
-    for (const t of this.log ? logTicks(low, high, 6) : linearTicks(low, high, 5)) {
+    for (const t of this.log ? logTicks(low, high, 6) : linearTicks(low, high, 6)) {
       element("line", { class: "grid", x1: margin.left, x2: right, y1: y(t), y2: y(t) }, svg);
       element("text", { x: margin.left - 6, y: y(t) + 4, "text-anchor": "end" }, svg).textContent = this.tick(t);
     }
-    const unit = this.batches || 1, wide = Math.max(2, Math.floor((right - margin.left) / 80));
+    const unit = this.batches || 1, wide = Math.max(2, Math.floor((right - margin.left) / 60));
     if (last > first) {
       for (const t of linearTicks(first / unit, last / unit, wide)) {
         const at = x(t * unit);
@@ -175,7 +175,7 @@ export class Chart {
       const p = nearest(c.points, iteration);
       if (!c.faint) element("circle", { class: `dot ${c.kind}`, cx: x(p[0]), cy: y(p[this.value]), r: 4 }, svg);
       const word = document.createElement("span");
-      word.className = c.kind;
+      word.className = c.faint ? `${c.kind} faint` : c.kind;
       word.textContent = `${c.name} ${this.format(p[this.value])}`;
       words.push(word);
     }

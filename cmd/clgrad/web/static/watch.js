@@ -4,7 +4,7 @@ import { Chart } from "./chart.js";
 
 const $ = (id) => document.getElementById(id);
 const percent = (v) => (v === null || v === undefined ? "–" : `${(100 * v).toFixed(2)} %`);
-const loss = (v) => (v === null || v === undefined ? "–" : v >= 1e-4 && v < 1e5 ? Number(v.toPrecision(4)).toString() : v.toExponential(2));
+const loss = (v) => (v === null || v === undefined ? "–" : v >= 0.01 && v < 1e4 ? v.toFixed(4) : v >= 1e-4 && v < 0.01 ? v.toPrecision(3) : v.toExponential(2));
 const whole = (n) => Math.round(n).toLocaleString("en");
 const digits = (v) => (v >= 100 ? whole(v) : v.toPrecision(3));
 
@@ -17,7 +17,9 @@ const phases = {
   failed: ["failed", "The run has ended with an error: "],
 };
 
-const lossChart = new Chart($("loss"), $("loss-readout"), { value: 1, log: true, format: loss });
+const lossChart = new Chart($("loss"), $("loss-readout"), {
+  value: 1, log: true, format: loss, tick: (v) => (v >= 1e-3 && v < 1e5 ? String(Number(v.toPrecision(6))) : v.toExponential(0)),
+});
 const accuracyChart = new Chart($("accuracy"), $("accuracy-readout"), {
   value: 2, most: 1, format: percent, tick: (v) => `${Number((100 * v).toFixed(2))} %`,
 });
@@ -62,7 +64,7 @@ function setText(e, text) {
   if (e.textContent !== text) e.textContent = text;
 }
 
-// fill shows [name, value, small] in a list of figures, or [name, value] in a table.
+// fill shows [name, value, more] in a list of figures, or [name, value] in a table.
 function fill(parent, entries) {
   const table = parent.tagName === "TBODY";
   while (parent.children.length > entries.length) parent.lastElementChild.remove();
@@ -70,16 +72,15 @@ function fill(parent, entries) {
     const row = make(table ? "tr" : "div");
     const head = make(table ? "th" : "dt");
     if (table) head.scope = "row";
-    const value = make(table ? "td" : "dd");
-    value.append(make("span"), make("small"));
-    row.append(head, value);
+    row.append(head, make(table ? "td" : "dd"));
+    if (!table) row.append(make("dd", "", "more"));
     parent.append(row);
   }
-  entries.forEach(([name, value, small = ""], i) => {
-    const [head, cell] = parent.children[i].children;
+  entries.forEach(([name, value, more = ""], i) => {
+    const [head, cell, below] = parent.children[i].children;
     setText(head, name);
-    setText(cell.children[0], value);
-    setText(cell.children[1], small);
+    setText(cell, value);
+    if (below) setText(below, more);
   });
 }
 
@@ -110,7 +111,7 @@ function showProgress() {
   if (p.test_loss !== undefined) figures.push(["test", percent(p.test_accuracy), `loss ${loss(p.test_loss)}`]);
   if (state.best) {
     const b = state.best;
-    figures.push([`best on the ${b.of}`, `${percent(b.accuracy.value)}`, `at ${at(b.accuracy.iteration)}; lowest loss ${loss(b.loss.value)} at ${at(b.loss.iteration)}`]);
+    figures.push([`best on the ${b.of}`, `${percent(b.accuracy.value)}`, `${at(b.accuracy.iteration)}; lowest loss ${loss(b.loss.value)}, ${at(b.loss.iteration)}`]);
   }
   if (p.rate) figures.push(["rate", p.rate < 1 ? `${duration(1 / p.rate)} an iteration` : `${digits(p.rate)} iterations/s`, setup.batches > 1 ? `${duration(setup.batches / p.rate)} an epoch` : ""]);
   if (p.left !== null) figures.push(["time left", duration(p.left), setup.early_stopping ? "at most" : ""]);
@@ -158,7 +159,12 @@ function showSetup() {
       item.append(image);
     } else {
       const values = make("div", "", "values");
-      for (const v of s.values) values.append(make("div", `${v.name}: ${v.value}`));
+      for (const v of s.values) {
+        const line = make("div");
+        line.title = v.name;
+        line.append(make("span", v.name), make("span", v.value));
+        values.append(line);
+      }
       if (s.more) values.append(make("div", `and ${s.more} more`));
       item.append(values);
     }

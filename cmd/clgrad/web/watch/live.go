@@ -189,9 +189,8 @@ func (l *live) lookForReport() {
 func (l *live) measure(now time.Time) {
 	l.use.Cores, l.use.Memory = runtime.GOMAXPROCS(0), measure.CurrentMemory()
 	if l.phase != Training {
-		l.use.Share, l.use.Rows, l.use.GFlops, l.use.CPUs = nil, nil, nil, nil
-		l.progress.Rate, l.progress.Left = nil, nil
-		return
+		l.progress.Left = nil
+		return // rates stay what they were last
 	}
 	if n := len(l.recent); n > 0 && l.now.iterations == l.recent[n-1].iterations {
 		return
