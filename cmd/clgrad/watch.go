@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 
 	"github.com/alecthomas/kong"
 
@@ -27,9 +28,9 @@ func (w *watchAddress) Decode(ctx *kong.DecodeContext) error {
 	if ctx.Scan.Peek().Type != kong.FlagValueToken {
 		return nil
 	}
-	value, ok := ctx.Scan.Pop().Value.(string)
-	if !ok || value == "" {
-		return errors.New("HOST:PORT is expected, as in 127.0.0.1:8080")
+	value := fmt.Sprint(ctx.Scan.Pop().Value)
+	if _, _, err := net.SplitHostPort(value); err != nil {
+		return fmt.Errorf("%q: HOST:PORT is expected, as in 127.0.0.1:8080", value)
 	}
 	*w = watchAddress(value)
 	return nil

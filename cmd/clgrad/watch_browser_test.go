@@ -1,14 +1,10 @@
 package main
 
 import (
-	"bytes"
 	"context"
 	"fmt"
 	"path/filepath"
-	"regexp"
 	"strings"
-	"sync"
-	"syscall"
 	"testing"
 	"time"
 
@@ -16,86 +12,6 @@ import (
 
 	"clgrad/cmd/clgrad/browser"
 )
-
-// A watchedRun is one of train --watch in this process. It writes a line at most every 50 ms,
-// and waits behind those that the test lets it write.
-type watchedRun struct {
-	url    string
-	lines  chan struct{} // one element for each line that it may write
-	cancel func()        // as SIGINT does
-	done   chan struct{}
-	status int
-	err    *lockedBuffer
-}
-
-// A lockedBuffer may be read while it is written.
-type lockedBuffer struct {
-	mu sync.Mutex
-	b  bytes.Buffer
-}
-
-func (l *lockedBuffer) Write(p []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.Write(p)
-}
-
-func (l *lockedBuffer) String() string {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.b.String()
-}
-
-var shownAt = regexp.MustCompile(`the run is shown at (http://[^/]+)/\n`)
-
-// startWatched starts train --watch and waits for the address.
-func startWatched(t *testing.T, args ...string) *watchedRun {
-	t.Helper()
-	ctx, stop := context.WithCancelCause(t.Context())
-	cancel := func() { stop(signalError{syscall.SIGINT}) }
-	r := &watchedRun{lines: make(chan struct{}, 1000), cancel: cancel, done: make(chan struct{}), err: &lockedBuffer{}}
-	out := writer(func(p []byte) (int, error) {
-		select {
-		case <-r.lines:
-		case <-ctx.Done():
-		}
-		time.Sleep(50 * time.Millisecond)
-		return len(p), nil
-	})
-	a := &app{Context: ctx, out: out, err: r.err}
-	go func() {
-		defer close(r.done)
-		r.status = a.run(append([]string{"train", "--watch"}, args...))
-	}()
-	t.Cleanup(func() {
-		cancel()
-		<-r.done
-	})
-	within(t, time.Minute, "an address", func() bool {
-		if m := shownAt.FindStringSubmatch(r.err.String()); m != nil {
-			r.url = m[1]
-		}
-		return r.url != ""
-	})
-	return r
-}
-
-// write lets the run write n more lines.
-func (r *watchedRun) write(n int) {
-	for range n {
-		r.lines <- struct{}{}
-	}
-}
-
-// within waits until a condition is met.
-func within(t *testing.T, limit time.Duration, what string, met func() bool) {
-	t.Helper()
-	for end := time.Now().Add(limit); !met(); time.Sleep(20 * time.Millisecond) {
-		if time.Now().After(end) {
-			t.Fatalf("no %s within %v", what, limit)
-		}
-	}
-}
 
 // A watchPage is what a test sees on the page of a run.
 type watchPage struct {

@@ -215,7 +215,7 @@ function showReport() {
 }
 
 function showNotes() {
-  const { lines } = state.notes;
+  const lines = state.notes ?? [];
   $("notes").hidden = lines.length === 0;
   const list = $("lines");
   const atEnd = list.scrollTop + list.clientHeight >= list.scrollHeight - 4;
@@ -243,21 +243,12 @@ function showAll() {
 
 // apply takes over what has changed.
 function apply(change) {
-  for (const key of ["phase", "setup", "progress", "best", "use", "predictions", "results", "report_ready"]) {
+  for (const key of ["phase", "setup", "progress", "best", "use", "predictions", "notes", "results", "report_ready"]) {
     if (change[key] !== undefined) state[key] = change[key];
   }
   if (change.phase) state.message = change.message;
   for (const [name, { at, points }] of Object.entries(change.curves ?? {})) {
     state.curves[name].points.splice(at, Infinity, ...points);
-  }
-  if (change.notes) {
-    const { first, lines } = state.notes;
-    lines.splice(change.notes.first - first, Infinity, ...change.notes.lines);
-    const tooMany = lines.length - 200;
-    if (tooMany > 0) {
-      lines.splice(0, tooMany);
-      state.notes.first += tooMany;
-    }
   }
   if (change.setup) showSetup();
   if (change.phase) showPhase();

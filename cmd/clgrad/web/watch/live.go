@@ -17,7 +17,7 @@ import (
 )
 
 const (
-	maxNotes    = 200 // lines that are kept
+	maxNotes    = 100 // lines that are kept
 	mostGuesses = 3   // classes of a prediction
 )
 
@@ -33,16 +33,14 @@ type live struct {
 	curves   map[string]*curve
 	guesses  *Predictions
 	notes    []string // the last ones
-	noted    int      // how many there were
 	results  []Value
 	ready    bool // the report is there
 
 	now    mark
 	recent recent
 
-	published int    // notes
-	news      Change // that is not published, but for curves and notes
-	changed   bool
+	news    Change // that is not published, but for curves
+	changed bool
 }
 
 func newLive() *live {
@@ -136,11 +134,8 @@ func (l *live) line(line run.Line) {
 // note takes a line of standard error.
 func (l *live) note(line string) {
 	l.notes = append(l.notes, line)
-	if len(l.notes) > maxNotes {
-		l.notes = l.notes[1:]
-	}
-	l.noted++
-	l.changed = true
+	l.notes = l.notes[max(0, len(l.notes)-maxNotes):]
+	l.news.Notes, l.changed = l.notes, true
 }
 
 // predictions takes the logits of the samples.
@@ -235,10 +230,6 @@ func (l *live) publish(now time.Time) Change {
 			c.Curves[name] = s
 		}
 	}
-	if n := min(l.noted-l.published, len(l.notes)); n > 0 {
-		c.Notes = &Notes{l.noted - n, l.notes[len(l.notes)-n:]}
-		l.published = l.noted
-	}
 	return c
 }
 
@@ -246,7 +237,7 @@ func (l *live) publish(now time.Time) Change {
 func (l *live) all() Change {
 	progress, use := l.progress, l.use
 	c := Change{Phase: l.phase, Message: l.message, Setup: l.setup, Use: &use, Best: l.best, Predictions: l.guesses,
-		Curves: map[string]*Stretch{}, Results: l.results, ReportReady: l.ready, Notes: &Notes{l.noted - len(l.notes), append([]string{}, l.notes...)}}
+		Curves: map[string]*Stretch{}, Results: l.results, ReportReady: l.ready, Notes: slices.Clone(l.notes)}
 	if l.setup != nil {
 		c.Progress = &progress
 	}

@@ -35,9 +35,14 @@ type Server struct {
 // Listen listens at host:port, and shows there the run of a command line from now on. Without a host
 // it is 127.0.0.1, and port 0 is any free one.
 func Listen(address, command string) (*Server, error) {
-	s := &Server{Run: newRun(command), timeout: 10 * time.Second, done: make(chan struct{})}
+	return listen(address, command, 10*time.Second, web.Limits{Stop: farewell})
+}
+
+// listen is Listen with limits, and how long sending to a client may take.
+func listen(address, command string, timeout time.Duration, limits web.Limits) (*Server, error) {
+	s := &Server{Run: newRun(command), timeout: timeout, done: make(chan struct{})}
 	var err error
-	if s.web, err = web.New(web.Options{Address: address, Connections: 4 * maxClients, Limits: web.Limits{Stop: farewell}}); err != nil {
+	if s.web, err = web.New(web.Options{Address: address, Connections: 4 * maxClients, Limits: limits}); err != nil {
 		s.Run.End(Failed, "")
 		return nil, err
 	}

@@ -30,7 +30,7 @@ type Change struct {
 	Use         *Use                `json:"use,omitempty"`
 	Curves      map[string]*Stretch `json:"curves,omitempty"` // by the names of Curves
 	Predictions *Predictions        `json:"predictions,omitempty"`
-	Notes       *Notes              `json:"notes,omitempty"` // those that are new
+	Notes       []string            `json:"notes,omitempty"` // the last lines of standard error
 	Results     []Value             `json:"results,omitempty"`
 	ReportReady bool                `json:"report_ready,omitempty"` // GET /report has it
 }
@@ -130,10 +130,4 @@ type Predictions struct {
 type Guessed struct {
 	Class       int            `json:"class"`
 	Probability network.Number `json:"probability"`
-}
-
-// Notes are lines that standard error has too.
-type Notes struct {
-	First int      `json:"first"` // the number of the first, counted from 0
-	Lines []string `json:"lines"`
 }
