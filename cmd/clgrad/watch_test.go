@@ -158,6 +158,9 @@ func TestWatchEqualBits(t *testing.T) {
 		runs["batches on "+name] = []string{"--backend", name, "--batch-size", "32", "--epochs", "20", "--optimizer", "adam", "--early-stopping", "--patience", "3"}
 	}
 	for what, flags := range runs {
+		if testing.Short() && what != "batches on cpu" {
+			continue
+		}
 		args := append(append([]string{}, common...), flags...)
 		alone, watched := filepath.Join(t.TempDir(), "run"), filepath.Join(t.TempDir(), "run")
 		good(t, append(args, "--out", alone)...)

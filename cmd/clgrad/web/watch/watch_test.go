@@ -407,13 +407,13 @@ func TestSlowClient(t *testing.T) {
 
 // Streams go on behind the time that a request's body may take.
 func TestStreamHasNoEnd(t *testing.T) {
-	s := shown(t, time.Minute, web.Limits{Head: 50 * time.Millisecond, Body: 100 * time.Millisecond, Answer: 100 * time.Millisecond})
+	s := shown(t, time.Minute, web.Limits{Body: 500 * time.Millisecond, Answer: 500 * time.Millisecond})
 	s.Begin(beginning())
 	c := connect(t, s, "")
 	for i := range 10 {
 		iterate(s, i+1, i+1)
 		c.until(t, "an iteration", at(i+1))
-		time.Sleep(50 * time.Millisecond)
+		time.Sleep(100 * time.Millisecond)
 	}
 }
 
@@ -530,7 +530,7 @@ func TestEarlierPart(t *testing.T) {
 	}
 }
 
-// What an iteration takes of both goroutines, of 20000 a second.
+// What an iteration takes of both goroutines.
 func BenchmarkIteration(b *testing.B) {
 	s, err := Listen("127.0.0.1:0", "")
 	if err != nil {
@@ -542,6 +542,38 @@ func BenchmarkIteration(b *testing.B) {
 		iterate(s, i+1, i+1)
 		if i%5000 == 0 {
 			s.take(time.Now())
+		}
+	}
+}
+
+// What one change takes with twenty clients, theirs included: there are at most four in a second.
+func BenchmarkTwentyClients(b *testing.B) {
+	s, err := Listen("127.0.0.1:0", "")
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer s.End(Finished, "")
+	s.Begin(beginning())
+	changes := make(chan struct{}, 20)
+	for range 20 {
+		response, err := http.Get(s.URL() + "v1/run/events")
+		if err != nil {
+			b.Fatal(err)
+		}
+		defer response.Body.Close()
+		go func() {
+			for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+				if strings.HasPrefix(lines.Text(), "event: change") {
+					changes <- struct{}{}
+				}
+			}
+		}()
+	}
+	for i := 0; b.Loop(); i++ {
+		iterate(s, 1000*i+1, 1000*i+1000)
+		s.take(time.Now())
+		for range 20 {
+			<-changes
 		}
 	}
 }
