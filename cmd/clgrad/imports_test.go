@@ -13,9 +13,9 @@ import (
 
 // Folders that only tests use. The first two need package testing.
 const (
-	gotest   = "network/backendtest/gotest"
-	browsers = "cmd/clgrad/browser"
-	mpitest  = "network/mpi/mpitest"
+	gotest        = "network/backendtest/gotest"
+	browserFolder = "cmd/clgrad/browser"
+	mpitest       = "network/mpi/mpitest"
 )
 
 // allowed says what of this module each folder may import: imports point down
@@ -34,7 +34,7 @@ var allowed = map[string][]string{
 	"network/mpi":             {"network"},
 	mpitest:                   {"network/mpi"},
 	gotest:                    {"network", "network/backendtest"},
-	browsers:                  {},
+	browserFolder:             {},
 	"cpu":                     {"network", "network/mapped"},
 	"gpu":                     {"network", "network/mapped", "kernels"},
 	"cmd/clgrad/measure":      {},
@@ -54,7 +54,8 @@ var allowed = map[string][]string{
 	"cmd/clgrad/web":          {},
 	"cmd/clgrad/web/predict":  {"cmd/clgrad/score", "cmd/clgrad/web", "network", "network/checkpoint", "network/dataset"},
 	"cmd/clgrad/web/draw":     {"cmd/clgrad/explain", "cmd/clgrad/web", "cmd/clgrad/web/predict", "network", "network/checkpoint", "network/dataset"},
-	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "cmd/clgrad/web", "cmd/clgrad/web/draw", "cmd/clgrad/web/predict", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/filecache", "network/mapped", "network/mpi", "cpu", "gpu", "kernels", "cmd/clgrad/catalog"},
+	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "cmd/clgrad/web", "cmd/clgrad/web/draw", "cmd/clgrad/web/predict", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/filecache", "network/mapped", "network/mpi", "cpu", "gpu", "kernels", "cmd/clgrad/catalog", "cmd/clgrad/web/watch"},
+	"cmd/clgrad/web/watch":    {"cmd/clgrad/measure", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/text", "cmd/clgrad/web", "network"},
 	"cmd/compare":             {"cmd/clgrad/measure"},
 }
 
@@ -94,7 +95,7 @@ func TestImports(t *testing.T) {
 				imports[folder] = append(imports[folder], ours)
 				ok = slices.Contains(may, ours)
 			} else if name == "testing" || strings.HasPrefix(name, "testing/") {
-				ok = folder == gotest || folder == browser
+				ok = folder == gotest || folder == browserFolder
 			} else if name == "C" || strings.HasPrefix(name, "github.com/jgillich/go-opencl") {
 				ok = path == "gpu/opencl.go" || path == "network/mpi/mpi.go" && name == "C"
 			}
@@ -120,7 +121,7 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
-	tests := []string{gotest, browsers, mpitest}
+	tests := []string{gotest, browserFolder, mpitest}
 	if len(program) < 10 || slices.ContainsFunc(program, func(folder string) bool { return slices.Contains(tests, folder) }) {
 		t.Errorf("the program is made of %q", program)
 	}

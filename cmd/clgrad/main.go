@@ -36,6 +36,7 @@
 //	web      what HTTP servers share; web/predict answers requests for predictions, web/draw has the page
 //	text     how numbers, errors and shell words are written
 //	measure  medians, quantiles and memory
+//	web      what HTTP servers share, and in web/watch the page of train --watch
 //
 // # Drivers
 //
@@ -99,6 +100,7 @@ type app struct {
 	args     []string                 // the command line
 	guard    *guard                   // see drivers
 	bar      *progressbar.ProgressBar // of reading, nil where none is shown
+	noted    func(line string)        // is told each note, nil for nobody
 	local    int                      // number of this process among those of a run on this machine
 }
 
@@ -122,7 +124,11 @@ func (a *app) command() string {
 // note writes one line for the user to standard error.
 func (a *app) note(format string, args ...any) {
 	a.clearBar()
-	fmt.Fprintf(a.err, "clgrad: "+format+"\n", args...)
+	line := fmt.Sprintf(format, args...)
+	fmt.Fprintln(a.err, "clgrad:", line)
+	if a.noted != nil {
+		a.noted(line)
+	}
 }
 
 // The exit statuses.

@@ -5,7 +5,10 @@ package main
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"math"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -125,6 +128,45 @@ func TestRanks(t *testing.T) {
 func longTogether(t *testing.T) []string {
 	return []string{"train", "--data", write(t, "flowers.csv", flowers(1, 100)), "--label", "species", "--layers", "64,32", "--iterations", "4000", "--log-every", "50",
 		"--batch-size", "50", "--optimizer", "adam", "--checkpoint-every", "100", "--backend", "cpu", "--out"}
+}
+
+// Ranks that train together are watched at rank 0, and their run has the bits of one that nobody
+// watches.
+func TestRankWatch(t *testing.T) {
+	t.Parallel()
+	args := longTogether(t)
+	alone, watched := filepath.Join(t.TempDir(), "alone"), filepath.Join(t.TempDir(), "watched")
+	goodTogether(t, 2, append(args, alone)...)
+	l, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	address := l.Addr().String() // is free again in a moment
+	l.Close()
+	p := startWith(t, ranksOn(2), append(args, watched, "--watch="+address)...)
+	events := ""
+	p.until(func() bool {
+		response, err := http.Get("http://" + address + "/v1/run/events")
+		if err != nil {
+			return false
+		}
+		defer response.Body.Close()
+		text, _ := io.ReadAll(response.Body) // what is missing is found
+		events = string(text)
+		return true
+	})
+	if status := p.end(t); status != success {
+		t.Fatalf("status %d: %s", status, p.err.String())
+	}
+	for _, part := range []string{`"phase":"finished"`, `"predictions":{"iteration":`, `"iteration":4000`} {
+		if !strings.Contains(events, part) {
+			t.Errorf("the events have no %s: %.2000s", part, events)
+		}
+	}
+	if n := strings.Count(p.err.String(), "the run is shown at"); n != 1 {
+		t.Errorf("%d ranks have an address: %s", n, p.err.String())
+	}
+	sameRun(t, "watched", untimed(t, alone), watched)
 }
 
 // A rank that is killed ends the run within seconds, and the message names the newest checkpoint

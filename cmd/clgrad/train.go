@@ -20,10 +20,11 @@ import (
 type trainCommand struct {
 	RecipeName string `name:"recipe" placeholder:"NAME|FILE" help:"Take all flags that are not given from a recipe: a built-in one (clgrad recipes), a file, or the directory of a run."`
 	recipe.Recipe
-	Out     recipe.Path `placeholder:"DIR" help:"Keep the run in this directory, which is made if needed: configuration, checkpoints, model, metrics and report. It may not hold another run. Without --out a run of a recipe is kept in runs/TIME-NAME, any other is not kept."`
-	Resume  recipe.Path `placeholder:"DIR" help:"Go on with a run that --out DIR began and that was interrupted or killed. It ends with the same bits as a run that was not. With --iterations or --epochs it is given more than it was begun with, even if it is finished: it ends with the bits of a run that had so many from the start. Beside these only --new-plan and --json can be given with it, and with --new-plan other devices by --backend and --shares."`
-	NewPlan bool        `help:"With --resume: go on by a new plan, where the run's own cannot be had any more (another version, device or driver). The bits then differ from those of a run that was not interrupted."`
-	JSON    bool        `name:"json" help:"Print JSON, one object a line."`
+	Out     recipe.Path  `placeholder:"DIR" help:"Keep the run in this directory, which is made if needed: configuration, checkpoints, model, metrics and report. It may not hold another run. Without --out a run of a recipe is kept in runs/TIME-NAME, any other is not kept."`
+	Resume  recipe.Path  `placeholder:"DIR" help:"Go on with a run that --out DIR began and that was interrupted or killed. It ends with the same bits as a run that was not. With --iterations or --epochs it is given more than it was begun with, even if it is finished: it ends with the bits of a run that had so many from the start. Beside these only --new-plan, --json and --watch can be given with it, and with --new-plan other devices by --backend and --shares."`
+	NewPlan bool         `help:"With --resume: go on by a new plan, where the run's own cannot be had any more (another version, device or driver). The bits then differ from those of a run that was not interrupted."`
+	Watch   watchAddress `help:"Show the run in a browser while it goes on, at http://127.0.0.1 and a free port, which is printed. --watch=HOST:PORT is another address: without HOST it is 127.0.0.1."`
+	JSON    bool         `name:"json" help:"Print JSON, one object a line."`
 
 	otherBackend bool // is given with --resume
 }
@@ -38,6 +39,7 @@ func (trainCommand) Help() string {
 		"  clgrad train --optimizer lbfgs --history-size 30 --weight-decay 1e-5\n" +
 		"  clgrad train --batch-size 100 --epochs 50 --optimizer adam --validation 0.1 --early-stopping\n" +
 		"  clgrad train --data flowers.csv --label species --preprocess feature --validation 0.1\n  clgrad train --preprocess standard --backend cpu --json\n" +
+		"  clgrad train --epochs 20 --batch-size 100 --watch\n" +
 		"  mpirun --hostfile hosts -n 16 clgrad train --out run1"
 }
 
@@ -84,7 +86,7 @@ func checkResume(ctx *kong.Context, newPlan, backend bool) error {
 		if p.Flag != nil && (p.Flag.Name == "backend" && newPlan || p.Flag.Name == "shares" && newPlan && backend) {
 			continue // of the new plan
 		}
-		if p.Flag != nil && !slices.Contains([]string{"resume", "iterations", "epochs", "new-plan", "json"}, p.Flag.Name) {
+		if p.Flag != nil && !slices.Contains([]string{"resume", "iterations", "epochs", "new-plan", "json", "watch"}, p.Flag.Name) {
 			return fmt.Errorf("--%s cannot be given with --resume: a run goes on as its configuration says (--recipe DIR begins another one like it)", p.Flag.Name)
 		}
 	}
@@ -136,10 +138,12 @@ func (c trainCommand) Run(a *app) error {
 	if a.terminal {
 		o.Progress = a.err
 	}
-	if ok, err := c.inTasks(a, o); ok || err != nil {
-		return err
-	}
-	return run.Train(a, o)
+	return c.Watch.follow(a, &o, func() error {
+		if ok, err := c.inTasks(a, o); ok || err != nil {
+			return err
+		}
+		return run.Train(a, o)
+	})
 }
 
 // start opens the backends of a run and starts there. Where auto took a device that has no

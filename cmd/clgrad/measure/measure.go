@@ -30,6 +30,11 @@ func Median(v []float64) float64 { return Quantile(v, 0.5) }
 // out, 0 where the system does not tell.
 func ResidentMemory() int64 {
 	debug.FreeOSMemory()
+	return CurrentMemory()
+}
+
+// CurrentMemory is ResidentMemory with garbage: it takes microseconds.
+func CurrentMemory() int64 {
 	text, err := os.ReadFile("/proc/self/statm")
 	if err != nil {
 		return 0

@@ -64,7 +64,7 @@ func (r *run) loop() (err error) {
 		defer bar.Clear()
 	}
 	var others []*otherSet
-	if r.dir != nil || r.EarlyStopping {
+	if r.dir != nil || r.EarlyStopping || r.opts.Watch != nil {
 		if others, err = r.openOthers(); err != nil {
 			return err
 		}
@@ -82,7 +82,7 @@ func (r *run) loop() (err error) {
 				next = r.trainer.Done() + min(next-r.trainer.Done(), n-r.trainer.Done()%n)
 			}
 		}
-		next = min(next, r.trainer.Done()+max(1, r.untilCheckpoint()))
+		next = min(next, r.trainer.Done()+max(1, r.untilCheckpoint()), r.trainer.Done()+max(1, r.untilPrediction()))
 		if bar != nil && r.pace.byEpoch() {
 			bar.Describe(fmt.Sprintf("epoch %d", 1+r.trainer.Done()/r.pace.batches))
 		}
@@ -91,6 +91,7 @@ func (r *run) loop() (err error) {
 			r.trace.add(i, accuracy)
 			r.batchRows = append(r.batchRows, i.Rows)
 			r.dir.iteration(i, accuracy)
+			r.watched.iteration(i, accuracy)
 			if bar != nil {
 				bar.Add(1)
 			}
@@ -125,6 +126,7 @@ func (r *run) loop() (err error) {
 				return errors.Join(stopped, err)
 			}
 			r.lines = append(r.lines, line)
+			r.watched.line(line)
 			if bar != nil {
 				bar.Clear()
 			}
@@ -132,6 +134,7 @@ func (r *run) loop() (err error) {
 				return errors.Join(stopped, err)
 			}
 		}
+		r.predictWatched()
 		if r.CheckpointEvery > 0 && next%int(r.CheckpointEvery) == 0 || r.untilCheckpoint() == 0 {
 			if err := r.checkpoint(); err != nil {
 				return errors.Join(stopped, err)
@@ -150,7 +153,12 @@ func (r *run) untilCheckpoint() int {
 	if r.opts.Ranks == nil || r.dir == nil || r.CheckpointEvery > 0 {
 		return math.MaxInt32
 	}
-	left := r.opts.Ranks.CheckpointTime - time.Since(r.kept)
+	return r.iterationsWithin(r.opts.Ranks.CheckpointTime - time.Since(r.kept))
+}
+
+// iterationsWithin returns about how many iterations a time has room for, at least 1 where there is
+// any time left.
+func (r *run) iterationsWithin(left time.Duration) int {
 	switch n := len(r.times); {
 	case left <= 0:
 		return 0
@@ -183,7 +191,7 @@ func (r *run) openOthers() (all []*otherSet, err error) {
 		{name: validationSet, samples: r.set.Validation, to: func(l *Line) (_, _ **network.Number) { return &l.ValidationLoss, &l.ValidationAccuracy }},
 		{name: "test set", samples: r.set.Test, to: func(l *Line) (_, _ **network.Number) { return &l.TestLoss, &l.TestAccuracy }},
 	} {
-		if o.samples.Rows == 0 || r.dir == nil && !r.always(o) {
+		if o.samples.Rows == 0 || r.dir == nil && r.opts.Watch == nil && !r.always(o) {
 			continue
 		}
 		if o.scorer, err = r.trainer.Scorer(o.samples); err != nil {

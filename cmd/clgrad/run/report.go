@@ -1,18 +1,15 @@
 package run
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"math"
 	"slices"
 	"strconv"
-	"strings"
 
 	"clgrad/cmd/clgrad/measure"
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
-	"clgrad/cmd/clgrad/share"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 	"clgrad/network/dataset"
@@ -101,26 +98,13 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 			{Name: "time of the descent", Value: fmt.Sprintf("%.1f s", s.Seconds)},
 			{Name: "an iteration (median)", Value: text.Digits(s.Median) + " s"},
 		},
-		Settings: []report.Figure{
-			{Name: "data", Value: r.set.Name + ", " + rowCounts(r.set, r.Shifts)},
-			{Name: "layers", Value: strings.Trim(fmt.Sprint(r.layout.Sizes), "[]")},
-			{Name: "preprocessing", Value: r.ScaledBy()},
-			{Name: "initial weights", Value: cmp.Or(string(r.From), string(r.Init))},
-			{Name: "seed", Value: strconv.FormatUint(r.Seed, 10)},
-			{Name: "optimizer", Value: optimizerWords(r.Recipe)},
-			{Name: "learning rate", Value: fmt.Sprint(float64(r.LR))},
-			{Name: "backend", Value: s.Backend},
-			{Name: "device", Value: s.Device},
-			{Name: "driver", Value: r.info.Driver},
-			{Name: "precision of products", Value: cmp.Or(s.Precision, "that of the backend")},
-		},
+		Settings:   r.settings(),
 		FirstLayer: firstLayer(r.layout, r.theta),
 		Kernels:    kernels,
 		Command:    r.opts.Command,
 		Config:     string(r.dir.config),
 	}
-	if len(s.Devices) > 0 {
-		page.Settings = append(page.Settings, report.Figure{Name: "rows of each batch", Value: share.Rows(r.plan)})
+	if len(r.backends) > 1 {
 		page.Notes = append(page.Notes, "Devices compute at the same time, so the times of their operations are not one behind the other.")
 	}
 	if name, samples := heldOutRows(r.set); r.logits != nil {

@@ -63,6 +63,8 @@ type Options struct {
 	// Open opens a backend by its name.
 	Open func(name string) (network.Backend, error)
 
+	Watch Watcher // follows the run, nil for none
+
 	// Ranks joins this process with others, of which it is rank 0. nil is a process of its own.
 	Ranks *Ranks
 }
@@ -123,6 +125,7 @@ type run struct {
 	changed   bool              // the state has, since the newest checkpoint, of the same iteration
 	initial   []float64         // parameters to start from, nil where they are drawn
 	done      int               // iterations, once they are all done
+	watched   *watched          // nil where nobody follows the run
 	theta     []float64         // the final parameters
 	logits    []float64         // of heldOutRows, nil where they are not finite
 	rowLogits []float64         // of rows, nil where they are not finite
@@ -175,6 +178,7 @@ func Train(ctx context.Context, o Options) (err error) {
 	if err := r.checkpoint(); err != nil {
 		return err
 	}
+	r.watched = watch(r)
 	stopped := r.loop()
 	if !r.trainer.Settled() {
 		return stopped
@@ -195,9 +199,11 @@ func Train(ctx context.Context, o Options) (err error) {
 	if r.theta, err = r.trainer.Parameters(); err != nil {
 		return err
 	}
+	r.watchScoring()
 	if err := r.score(); err != nil {
 		return err
 	}
+	r.watched.scored(r.summary)
 	if r.dir != nil {
 		if err := r.save(); err != nil {
 			return err
