@@ -25,7 +25,8 @@ type trainCommand struct {
 	NewPlan bool        `help:"With --resume: go on by a new plan, where the run's own cannot be had any more (another version, device or driver). The bits then differ from those of a run that was not interrupted."`
 	JSON    bool        `name:"json" help:"Print JSON, one object a line."`
 
-	otherBackend bool // is given with --resume
+	otherBackend bool           // is given with --resume
+	base         *recipe.Recipe // of --recipe, as it stands there
 }
 
 // Help is shown by clgrad train --help.
@@ -67,7 +68,7 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Origin = file.Origin
+	c.base = &file.Recipe
 	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		text, ok := file.Value(flag.Name)
 		if !ok || slices.ContainsFunc(recipe.Of(flag.Name), func(other string) bool { return given[other] }) {
@@ -118,6 +119,9 @@ func (c trainCommand) Run(a *app) error {
 	if c.Resume == "" {
 		if err := c.Complete(); err != nil {
 			return misused("%w", err)
+		}
+		if c.base != nil {
+			c.Origin = c.OriginFrom(*c.base, c.RecipeName)
 		}
 	}
 	o := run.Options{

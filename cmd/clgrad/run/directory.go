@@ -69,7 +69,7 @@ func newDirectory(path string, now time.Time, patience time.Duration, r recipe.R
 		}
 	}()
 	if path == "" {
-		d.path, err = makeNumbered(filepath.Join(Folder, now.Format("20060102-150405")+"-"+cmp.Or(string(r.Name), "train")))
+		d.path, err = makeNumbered(filepath.Join(Folder, now.Format("20060102-150405")+"-"+cmp.Or(string(r.Name), string(r.BasedOn), "train")))
 		d.made = err == nil
 	} else {
 		d.made, err = makeDir(path)

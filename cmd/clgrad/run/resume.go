@@ -58,6 +58,7 @@ func (r *run) reopen(path string) (err error) {
 	if more := r.opts.Recipe; (more.Iterations > 0 || more.Epochs > 0) && (more.Iterations != r.Iterations || more.Epochs != r.Epochs) {
 		had := r.Recipe
 		r.had, r.Iterations, r.Epochs = &had, more.Iterations, more.Epochs
+		r.Origin = r.OriginFrom(had, path)
 	}
 	switch {
 	case model != nil && r.had == nil && hasReport(path):
