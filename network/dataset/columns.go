@@ -70,9 +70,9 @@ func (c Columns) features() int {
 // isFeature reports whether column i, counted from 0, is a feature.
 func (c Columns) isFeature(i int) bool { return i+1 != c.Label && !slices.Contains(c.Ignored, i+1) }
 
-// featureNames returns the names of the features in their order, nil where they
+// FeatureNames returns the names of the features in their order, nil where they
 // have none.
-func (c Columns) featureNames() []string {
+func (c Columns) FeatureNames() []string {
 	if c.Names == nil || c.Label == 0 && c.Ignored == nil {
 		return c.Names
 	}
@@ -330,7 +330,7 @@ func countsUp(first []string) bool {
 // allNames reports whether a first row holds every feature's expected name, and nothing
 // but expected names: those may be numbers.
 func allNames(first []string, like Columns) bool {
-	names := like.featureNames()
+	names := like.FeatureNames()
 	for _, name := range names {
 		if !slices.Contains(first, name) {
 			return false
@@ -384,7 +384,7 @@ func (t *tableReader) choose() error {
 		switch {
 		case c == t.label:
 			return fmt.Errorf("%s: column %d%s is to be ignored and holds the labels", t.name, c+1, t.named(c))
-		case like != nil && t.names != nil && slices.Contains(like.featureNames(), t.names[c]):
+		case like != nil && t.names != nil && slices.Contains(like.FeatureNames(), t.names[c]):
 			return fmt.Errorf("%s: column %d%s is to be ignored and is a feature of the training set", t.name, c+1, t.named(c))
 		}
 		t.place[c] = ignoredPlace
@@ -434,7 +434,7 @@ func (t *tableReader) find(wanted []string, what string, absent bool) (found []i
 
 // match puts the features into the order of those that are expected.
 func (t *tableReader) match(like Columns, s labelSearch) error {
-	expected := like.featureNames()
+	expected := like.FeatureNames()
 	if t.names == nil || expected == nil {
 		return t.count(like, s)
 	}

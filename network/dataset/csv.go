@@ -438,7 +438,7 @@ func (t table) shape(given []int) []int {
 	if given != nil {
 		return slices.Clone(given)
 	}
-	names := t.columns.featureNames()
+	names := t.columns.FeatureNames()
 	if names == nil {
 		return []int{n}
 	}

@@ -185,13 +185,19 @@ func encode(r recipe.Recipe) ([]byte, error) {
 	return r.Encode()
 }
 
+// worthless reports whether a new run came to nothing: it is one without a model, without a
+// checkpoint after the start, and without a logged iteration after the first, whose loss is
+// that of the initial parameters. The history of a run that diverged late is all there is to
+// look at.
+func (d *directory) worthless() bool {
+	return !d.resumed && !d.logged && !d.finished && d.saved < 1
+}
+
 // Close gives the directory back. A new run that came to nothing removes what it has
-// written, and nothing else: one without a model, without a checkpoint after the start, and
-// without a logged iteration after the first, whose loss is that of the initial parameters.
-// The history of a run that diverged late is all there is to look at.
+// written, and nothing else.
 func (d *directory) Close() error {
 	err := d.history.close()
-	if !d.resumed && !d.logged && !d.finished && d.saved < 1 && len(d.wrote) > 0 {
+	if d.worthless() && len(d.wrote) > 0 {
 		checkpoint.Clear(d.path)
 		// The configuration last: while it is there the rest can be gone on from.
 		for _, name := range slices.Backward(d.wrote) {
@@ -209,6 +215,23 @@ func (d *directory) Close() error {
 		os.Remove(d.path) // if nothing is there
 	}
 	return err
+}
+
+// page writes the report of a run that has not come to its end.
+func (d *directory) page(r report.Run) error {
+	if !slices.Contains(d.wrote, report.FileName) {
+		d.wrote = append(d.wrote, report.FileName)
+	}
+	return report.WritePage(d.path, r)
+}
+
+// quoted returns the directory's whole path as a shell would take it.
+func (d *directory) quoted() string {
+	path, err := filepath.Abs(d.path)
+	if err != nil {
+		path = d.path
+	}
+	return text.ShellWord(path)
 }
 
 // name returns the path of one of the directory's files.

@@ -91,6 +91,7 @@ func (r *run) loop() (err error) {
 			r.trace.add(i, accuracy)
 			r.batchRows = append(r.batchRows, i.Rows)
 			r.dir.iteration(i, accuracy)
+			r.interim()
 			if bar != nil {
 				bar.Add(1)
 			}

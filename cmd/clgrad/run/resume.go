@@ -205,7 +205,8 @@ func asked(r recipe.Recipe) string {
 }
 
 // hasReport reports whether a run directory has all that comes after the model: the
-// report, and the summary behind the metrics.
+// report, and the summary behind the metrics. Without the summary a report is one of a run
+// that was under way.
 func hasReport(path string) bool {
 	lines, err := os.ReadFile(filepath.Join(path, LinesFile))
 	if err != nil || !bytes.Contains(lines[bytes.LastIndexByte(bytes.TrimSpace(lines), '\n')+1:], []byte(`"summary":true`)) {
