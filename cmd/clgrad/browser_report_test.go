@@ -113,7 +113,7 @@ func TestBrowserReport(t *testing.T) {
 		holds(t, ctx, v, "no count is cut off", `[...document.querySelectorAll(".matrix td")].every(e => e.scrollWidth <= e.clientWidth)`)
 		holds(t, ctx, v, "the operations are collapsed", `!document.querySelector("#kernels details").open`)
 		holds(t, ctx, v, "the files are there", `[...document.querySelectorAll(".files a")].length > 5`)
-		must(t, chromedp.Do(ctx, chromedp.Evaluate[any](`for (const d of document.querySelectorAll("details")) d.open = true`)))
+		holds(t, ctx, v, "details open", `[...document.querySelectorAll("details")].every(d => d.open = true)`)
 		must(t, browser.Screenshot(ctx, v, "report-mnist-open"))
 		must(t, browser.Fits(ctx))
 	})

@@ -95,6 +95,9 @@ func checkResume(ctx *kong.Context, newPlan, backend bool) error {
 // lockPatience is how long train waits for a run's directory. Tests change it.
 var lockPatience = 2 * time.Second
 
+// reportAfter is after how long a descent train first makes a report. Tests change it.
+var reportAfter = time.Second
+
 // Run trains, scores and saves.
 func (c trainCommand) Run(a *app) error {
 	keep := c.Out != "" || c.RecipeName != ""
@@ -125,7 +128,7 @@ func (c trainCommand) Run(a *app) error {
 		}
 	}
 	o := run.Options{
-		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, OtherBackend: c.otherBackend, Patience: lockPatience,
+		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, OtherBackend: c.otherBackend, Patience: lockPatience, ReportAfter: reportAfter,
 		JSON: c.JSON, Command: a.command(), Out: a.out, Note: a.note, Screen: a.screen, Data: a.dataOptions(),
 		Rows: func(r recipe.Recipe, set dataset.Set, profile *dataset.Profile) (network.Samples, error) {
 			rows, err := loadUnlabelled(a, r.Rows, recipe.Reading{}, trainedSet{r.Reading.WithoutColumns(), classNames(set.ClassNames, set.Classes), set.Columns, set.Shape, profile}, r.Predict == recipe.Kaggle)

@@ -36,6 +36,17 @@ type heatPart struct {
 	Ratio         float64 // width over height
 }
 
+// RowCharacters and ColumnCharacters return how many characters of the names have room.
+func (h heatPart) RowCharacters() int    { return longest(h.Rows) }
+func (h heatPart) ColumnCharacters() int { return longest(h.Columns) }
+
+func longest(labels []heatLabel) (most int) {
+	for _, l := range labels {
+		most = max(most, len([]rune(l.Name)))
+	}
+	return min(most, 16)
+}
+
 // A heatLabel is a name, and where it stands, in percent of the side.
 type heatLabel struct {
 	Name string

@@ -11,11 +11,10 @@ import (
 	"clgrad/network"
 )
 
-// The report of a run that is under way is made after the first second of descent, and then
-// again and again: after interimEvery seconds, or later where that would cost more than
+// The report of a run that is under way is made after Options.ReportAfter of descent, and
+// then again and again: after interimEvery seconds, or later where that would cost more than
 // interimCost of the time.
 const (
-	interimFirst = 1.0
 	interimEvery = 10.0
 	interimCost  = 0.01
 )

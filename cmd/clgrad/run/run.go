@@ -44,6 +44,9 @@ type Options struct {
 	// process that was killed has its memory, and its lock, for a moment longer.
 	Patience time.Duration
 
+	// ReportAfter is after how long a descent there is a report of the run under way.
+	ReportAfter time.Duration
+
 	JSON     bool
 	Command  string                           // the command line, for the report
 	Out      io.Writer                        // results
@@ -175,7 +178,7 @@ func Train(ctx context.Context, o Options) (err error) {
 		r.endReport(err)
 		r.resumeHint(err)
 	}()
-	r.interimDue = r.seconds + interimFirst
+	r.interimDue = r.seconds + o.ReportAfter.Seconds()
 	// The state before the first iteration has the plan in it.
 	if err := r.checkpoint(); err != nil {
 		return err
