@@ -66,7 +66,7 @@ func TestReportOfInterruptedRun(t *testing.T) {
 	for _, has := range []string{
 		fmt.Sprintf("<title>interrupted at iteration %d of 20 – ", done),
 		fmt.Sprintf("Interrupted at iteration %d of 20. Iteration %d is saved. This goes on from there:</p><pre>clgrad train --resume &#39;%s&#39;</pre>", done, done, run),
-		"test accuracy, iteration ", "training accuracy<",
+		"<dt>test accuracy", "<dt>training accuracy<",
 	} {
 		if !strings.Contains(page, has) {
 			t.Errorf("the report does not have %s", has)

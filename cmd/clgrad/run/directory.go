@@ -39,7 +39,8 @@ var Files = []string{
 // it. Until then the checkpoints are what the run came to, the first of them that of
 // iteration 0, which holds the plan. The last one stays. A finished run that is given more
 // iterations is an unfinished one from the moment that its configuration says so; its
-// earlier model and report stand until there are others.
+// earlier model stands until there is another. A report is there during the run too: the
+// summary at the end of the metrics tells that it is the last one.
 type directory struct {
 	path string
 	history
