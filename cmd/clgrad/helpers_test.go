@@ -60,6 +60,12 @@ func read(t *testing.T, name string) string {
 	return string(content)
 }
 
+// fileText returns what a file holds, "" where it is not there.
+func fileText(path ...string) string {
+	content, _ := os.ReadFile(filepath.Join(path...))
+	return string(content)
+}
+
 // write writes a file and returns its path.
 func write(t *testing.T, name, content string) string {
 	t.Helper()

@@ -288,11 +288,6 @@ func TestSignalledProcess(t *testing.T) {
 	sameRun(t, "after four signals", untimed(t, whole), run)
 }
 
-func fileText(path ...string) string {
-	content, _ := os.ReadFile(filepath.Join(path...))
-	return string(content)
-}
-
 // A second signal ends a run at once, in the middle of an iteration.
 func TestSecondSignal(t *testing.T) {
 	var rows strings.Builder

@@ -188,7 +188,7 @@ func TestSignalMeetsFailure(t *testing.T) {
 }
 
 // The model comes before the report: a signal or a failure in the report costs the
-// report alone, which is said, and --resume makes it.
+// report alone, which is said, also by a page in its place, and --resume makes it.
 func TestModelBeforeReport(t *testing.T) {
 	data := write(t, "flowers.csv", flowers(1, 20))
 	args := []string{"train", "--data", data, "--label", "species", "--iterations", "5", "--log-every", "1", "--backend", "cpu", "--predictions", "table", "--out"}
@@ -197,7 +197,8 @@ func TestModelBeforeReport(t *testing.T) {
 	want := untimed(t, whole)
 	resumed := func(what, run, notes string) {
 		t.Helper()
-		if there(run, report.FileName)() || !there(run, checkpoint.FileName)() || !strings.Contains(notes, "clgrad train --resume "+run+" makes the report") {
+		page := fileText(run, report.FileName)
+		if !strings.Contains(page, "This makes the whole report:</p><pre>clgrad train --resume "+run) || !there(run, checkpoint.FileName)() || !strings.Contains(notes, "clgrad train --resume "+run+" makes the report") {
 			t.Errorf("%s: %v, %s", what, tree(t, run), notes)
 		}
 		good(t, "eval", run, "--backend", "cpu")
@@ -205,7 +206,7 @@ func TestModelBeforeReport(t *testing.T) {
 			t.Errorf("%s: status %d, %s", what, status, notes)
 		}
 		sameRun(t, what, want, run)
-		if !there(run, report.FileName)() || len(checkpoints(t, run)) != 1 {
+		if page = fileText(run, report.FileName); strings.Contains(page, `id="status"`) || !strings.Contains(page, "Confusion matrix") || len(checkpoints(t, run)) != 1 {
 			t.Errorf("%s: %v", what, tree(t, run))
 		}
 	}
@@ -213,7 +214,7 @@ func TestModelBeforeReport(t *testing.T) {
 	for n := 8; n < 20 && hits < 2; n++ {
 		run := filepath.Join(t.TempDir(), "run")
 		status, notes := interrupted(t, n, append(args, run)...)
-		if status == 130 && there(run, checkpoint.FileName)() && !there(run, report.FileName)() {
+		if status == 130 && there(run, checkpoint.FileName)() && strings.Contains(notes, "makes the report") {
 			hits++
 			resumed(fmt.Sprint("interrupted at ", n), run, notes)
 		}

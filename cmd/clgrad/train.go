@@ -26,7 +26,8 @@ type trainCommand struct {
 	Watch   watchAddress `help:"Show the run in a browser while it goes on, at http://127.0.0.1 and a free port, which is printed. --watch=HOST:PORT is another address: without HOST it is 127.0.0.1."`
 	JSON    bool         `name:"json" help:"Print JSON, one object a line."`
 
-	otherBackend bool // is given with --resume
+	otherBackend bool           // is given with --resume
+	base         *recipe.Recipe // of --recipe, as it stands there
 }
 
 // Help is shown by clgrad train --help.
@@ -69,7 +70,7 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 	if err != nil {
 		return err
 	}
-	c.Origin = file.Origin
+	c.base = &file.Recipe
 	ctx.AddResolver(kong.ResolverFunc(func(_ *kong.Context, _ *kong.Path, flag *kong.Flag) (any, error) {
 		text, ok := file.Value(flag.Name)
 		if !ok || slices.ContainsFunc(recipe.Of(flag.Name), func(other string) bool { return given[other] }) {
@@ -96,6 +97,9 @@ func checkResume(ctx *kong.Context, newPlan, backend bool) error {
 // lockPatience is how long train waits for a run's directory. Tests change it.
 var lockPatience = 2 * time.Second
 
+// reportAfter is after how long a descent train first makes a report. Tests change it.
+var reportAfter = time.Second
+
 // Run trains, scores and saves.
 func (c trainCommand) Run(a *app) error {
 	keep := c.Out != "" || c.RecipeName != ""
@@ -121,9 +125,12 @@ func (c trainCommand) Run(a *app) error {
 		if err := c.Complete(); err != nil {
 			return misused("%w", err)
 		}
+		if c.base != nil {
+			c.Origin = c.OriginFrom(*c.base, c.RecipeName)
+		}
 	}
 	o := run.Options{
-		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, OtherBackend: c.otherBackend, Patience: lockPatience,
+		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, OtherBackend: c.otherBackend, Patience: lockPatience, ReportAfter: reportAfter,
 		JSON: c.JSON, Command: a.command(), Out: a.out, Note: a.note, Screen: a.screen, Data: a.dataOptions(),
 		Rows: func(r recipe.Recipe, set dataset.Set, profile *dataset.Profile) (network.Samples, error) {
 			rows, err := loadUnlabelled(a, r.Rows, recipe.Reading{}, trainedSet{r.Reading.WithoutColumns(), classNames(set.ClassNames, set.Classes), set.Columns, set.Shape, profile}, r.Predict == recipe.Kaggle)

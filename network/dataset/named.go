@@ -24,6 +24,7 @@ type File struct {
 // are had, the preferred source first.
 type namedSet struct {
 	name        string
+	title       string // as it is written in a text
 	description string
 	classes     []string // their names
 	files       [4]File  // in the order of partNames
@@ -33,6 +34,7 @@ type namedSet struct {
 // sets are the named sets. Another one is another entry.
 var sets = []namedSet{{
 	name:        "mnist",
+	title:       "MNIST",
 	description: "60000 + 10000 handwritten digits of 28×28 pixels in 10 classes",
 	classes:     []string{"0", "1", "2", "3", "4", "5", "6", "7", "8", "9"},
 	files: [4]File{
@@ -53,6 +55,7 @@ var sets = []namedSet{{
 	},
 }, {
 	name:        "fashion-mnist",
+	title:       "Fashion-MNIST",
 	description: "60000 + 10000 pieces of clothing of 28×28 pixels in 10 classes",
 	classes: []string{"T-shirt/top", "Trouser", "Pullover", "Dress", "Coat",
 		"Sandal", "Shirt", "Sneaker", "Bag", "Ankle boot"},
@@ -73,6 +76,16 @@ var sets = []namedSet{{
 		mirror{url: "https://raw.githubusercontent.com/zalandoresearch/fashion-mnist/master/data/fashion/", limit: 5 * time.Minute},
 	},
 }}
+
+// Title returns the name of the set as it is written in a text, as in Fashion-MNIST.
+func (s Set) Title() string {
+	for _, n := range sets {
+		if s.Named && n.name == s.Name {
+			return n.title
+		}
+	}
+	return s.Name
+}
 
 // A library is a table of named sets with the options under which they are
 // asked for.

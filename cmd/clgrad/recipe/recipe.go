@@ -60,19 +60,6 @@ type Recipe struct {
 	Rows            Path              `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set instead of the test set. Labels are not needed."`
 }
 
-// An Origin is what a recipe says about itself. It has no flags.
-type Origin struct {
-	Version     int        `json:"version" kong:"-"`
-	Name        Name       `json:"name,omitempty" kong:"-"`
-	Description string     `json:"description,omitempty" kong:"-"` // one line
-	Source      string     `json:"source,omitempty" kong:"-"`      // the document it follows
-	Notes       []string   `json:"notes,omitempty" kong:"-"`       // paragraphs for the report
-	Reference   *Reference `json:"reference,omitempty" kong:"-"`
-	// UnscaledTest asks for the accuracy on the test set as it is without any
-	// scaling, beside the right one.
-	UnscaledTest bool `json:"unscaled_test,omitempty" kong:"-"`
-}
-
 // A Setup says what is trained on what. Keys of what belongs to one data set
 // (tag of:"data") are not taken from a recipe where --data is given.
 type Setup struct {

@@ -2,9 +2,11 @@ package report
 
 import (
 	"bytes"
+	"cmp"
 	"fmt"
 	"image/color"
 	"math"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -72,14 +74,38 @@ func plain(text string, n int) string {
 // A drawing is a chart as it is drawn.
 type drawing struct {
 	*plot.Plot
+	scale
 	entries []entry
 	notes   []string // what the chart cannot show
 }
 
-// An entry is a line of the legend.
+// An entry is a line of the legend. One without a line has a ring.
 type entry struct {
 	text string
 	line draw.LineStyle
+	ring color.Color
+}
+
+// words says what the legend says.
+func (d *drawing) words() string {
+	var all []string
+	for _, e := range d.entries {
+		all = append(all, e.text)
+	}
+	return strings.Join(all, "; ")
+}
+
+// look returns the classes of the style sheet that an entry's sample has.
+func (e entry) look() string {
+	ink := cmp.Or(e.ring, e.line.Color)
+	look := fmt.Sprintf("ink%d", slices.IndexFunc(colours, func(c color.RGBA) bool { return c == ink }))
+	if ink == markerColour {
+		look = "marker"
+	}
+	if e.ring != nil {
+		return look
+	}
+	return look + fmt.Sprintf(" dash%d", slices.IndexFunc(dashes, func(d []vg.Length) bool { return slices.Equal(d, e.line.Dashes) }))
 }
 
 // A scale says how a chart's values are shown.
@@ -87,24 +113,42 @@ type scale struct {
 	name   string
 	factor float64 // of the values
 	unit   string  // behind a value in words
+	log    bool    // logarithmic where the values span more than a decade
+	most   float64 // values are not larger
 }
 
 var (
-	lossScale     = scale{"Loss", 1, ""}
-	accuracyScale = scale{"Accuracy, %", 100, " points"}
+	lossScale     = scale{"Loss", 1, "", true, math.Inf(1)}
+	accuracyScale = scale{"Accuracy, %", 100, " points", false, 100}
 )
+
+// value writes a value of the chart in words.
+func (s scale) value(v float64) string {
+	if s.log {
+		return lossText(v)
+	}
+	return strconv.FormatFloat(v, 'f', 2, 64) + " %"
+}
+
+// lossText writes a loss with four decimals, or as many as show three digits of it.
+func lossText(v float64) string {
+	if v != 0 && math.Abs(v) < 1e-4 || math.Abs(v) >= 1e5 {
+		return strconv.FormatFloat(v, 'g', 3, 64)
+	}
+	return strconv.FormatFloat(v, 'f', 4, 64)
+}
 
 // newDrawing draws a chart and returns nil where it has no point that can be
 // drawn.
 func newDrawing(c Chart, s scale) *drawing {
-	d := &drawing{Plot: newPlot("Iteration", s.name)}
+	d := &drawing{Plot: newPlot("Iteration", s.name), scale: s}
 	if c.Epoch > 0 {
 		d.X.Label.Text, d.X.Tick.Marker = "Epoch", epochTicks(c.Epoch)
 	}
 	d.Add(grid())
 	points := 0
 	for i, curve := range c.Curves {
-		points += d.curve(curve, s, i, false)
+		points += d.curve(curve, i, false)
 	}
 	for i, curve := range c.References {
 		name := curve.Name
@@ -126,29 +170,57 @@ func newDrawing(c Chart, s scale) *drawing {
 				d.notes = append(d.notes, fmt.Sprintf("%s and %q have too few iterations in common to be compared.", c.Curves[0].Name, name))
 			}
 		}
-		points += d.curve(curve, s, len(c.Curves)+i, true)
+		points += d.curve(curve, len(c.Curves)+i, true)
 	}
 	if points == 0 {
 		return nil
+	}
+	for i, curve := range c.Curves {
+		if curve.Name == c.Best {
+			d.best(curve, c.Epoch, colours[i%len(colours)])
+		}
 	}
 	for i, m := range c.Markers {
 		line := draw.LineStyle{Color: markerColour, Width: 1.2, Dashes: dashes[1+i%(len(dashes)-1)]}
 		d.X.Min, d.X.Max = min(d.X.Min, float64(m.Iteration)), max(d.X.Max, float64(m.Iteration))
 		d.Add(upright{float64(m.Iteration), line})
-		d.entries = append(d.entries, entry{plain(m.Text, 60), line})
+		d.entries = append(d.entries, entry{text: plain(m.Text, 60), line: line})
 	}
-	widen(&d.X.Min, &d.X.Max)
-	widen(&d.Y.Min, &d.Y.Max)
+	d.axes()
 	return d
 }
 
+// best marks the best value of a curve.
+func (d *drawing) best(c Curve, epoch int, ink color.Color) {
+	sign, word := 1.0, "lowest"
+	if d.scale == accuracyScale {
+		sign, word = -1, "highest"
+	}
+	at := -1
+	for i, v := range c.Values {
+		if drawable(v) && (at < 0 || sign*v < sign*c.Values[at]) {
+			at = i
+		}
+	}
+	if at < 0 {
+		return
+	}
+	n, v := c.Iterations[at], d.factor*c.Values[at]
+	when := fmt.Sprintf("iteration %d", n)
+	if epoch > 0 && n%epoch == 0 {
+		when = fmt.Sprintf("epoch %d", n/epoch)
+	}
+	d.Add(&plotter.Scatter{XYs: plotter.XYs{{X: float64(n), Y: v}}, GlyphStyle: ringOf(ink)})
+	d.entries = append(d.entries, entry{text: fmt.Sprintf("%s, %s: %s", word, when, d.value(v)), ring: ink})
+}
+
 // curve adds a curve and returns the number of its points.
-func (d *drawing) curve(c Curve, s scale, number int, reference bool) (points int) {
+func (d *drawing) curve(c Curve, number int, reference bool) (points int) {
 	line := draw.LineStyle{Color: colours[number%len(colours)], Width: 1.8}
 	if reference {
 		line.Dashes = dashes[1+number%(len(dashes)-1)]
 	}
-	pieces, left := c.segments(s.factor)
+	pieces, left := c.segments(d.factor)
 	return d.pieces(c.Name, pieces, left, len(c.Values), line)
 }
 
@@ -161,13 +233,17 @@ func (d *drawing) pieces(name string, pieces []plotter.XYs, left, all int, line 
 	for _, piece := range pieces {
 		points += len(piece)
 		if len(piece) == 1 {
-			d.Add(&plotter.Scatter{XYs: piece, GlyphStyle: draw.GlyphStyle{Color: line.Color, Radius: 2.5, Shape: draw.CircleGlyph{}}})
+			d.Add(&plotter.Scatter{XYs: piece, GlyphStyle: draw.GlyphStyle{Color: line.Color, Radius: 1.5, Shape: draw.CircleGlyph{}}})
 			continue
 		}
 		d.Add(&plotter.Line{XYs: thin(piece), LineStyle: line})
 	}
 	if points > 0 {
-		d.entries = append(d.entries, entry{plain(name, 60), line})
+		// The last value is marked, and said in the legend.
+		end := pieces[len(pieces)-1]
+		last := end[len(end)-1]
+		d.Add(&plotter.Scatter{XYs: plotter.XYs{last}, GlyphStyle: draw.GlyphStyle{Color: line.Color, Radius: 2.5, Shape: draw.CircleGlyph{}}})
+		d.entries = append(d.entries, entry{text: plain(name, 60) + ": " + d.value(last.Y), line: line})
 	}
 	return points
 }
@@ -196,69 +272,21 @@ func grid() *plotter.Grid {
 	return g
 }
 
-// widen sees to it that an axis is wide enough to have ticks that differ.
-func widen(low, high *float64) {
-	most := max(math.Abs(*low), math.Abs(*high))
-	if room := max(1e-9, 1e-6*most); *high-*low < room {
-		room = max(room, 0.1*most)
-		*low -= room
-		*high += room
-	}
+// ring is a glyph.
+type ring struct{}
+
+// DrawGlyph draws the ring.
+func (ring) DrawGlyph(c *draw.Canvas, s draw.GlyphStyle, at vg.Point) {
+	c.SetLineStyle(draw.LineStyle{Color: s.Color, Width: 1.5})
+	var p vg.Path
+	p.Move(vg.Point{X: at.X + s.Radius, Y: at.Y})
+	p.Arc(at, s.Radius, 0, 2*math.Pi)
+	p.Close()
+	c.Stroke(p)
 }
 
-// mostTicks is how many ticks an axis has at most.
-const mostTicks = 7
-
-// ticks returns labelled ticks at multiples of 1, 2 or 5 times a power of ten.
-func ticks(low, high float64) []plot.Tick {
-	return multiples(low, high, tickStep(low, high))
-}
-
-// wholeTicks is ticks at whole numbers.
-func wholeTicks(low, high float64) []plot.Tick {
-	return multiples(low, high, max(1, tickStep(low, high)))
-}
-
-// epochTicks is ticks of an axis of iterations at epochs of so many of them.
-func epochTicks(epoch int) plot.TickerFunc {
-	return func(low, high float64) []plot.Tick {
-		all := ticks(low/float64(epoch), high/float64(epoch))
-		for i := range all {
-			all[i].Value = min(max(all[i].Value*float64(epoch), low), high)
-		}
-		return all
-	}
-}
-
-func tickStep(low, high float64) float64 {
-	least := (high - low) / (mostTicks - 1)
-	power := math.Pow(10, math.Floor(math.Log10(least)))
-	for _, m := range []float64{1, 2, 5} {
-		if step := m * power; step >= least {
-			return step
-		}
-	}
-	return 10 * power
-}
-
-func multiples(low, high, step float64) []plot.Tick {
-	var all []plot.Tick
-	slack := 1e-9 * (high - low)
-	from := math.Ceil((low - slack) / step)
-	digits := max(6, 1+int(math.Ceil(math.Log10(max(math.Abs(low), math.Abs(high))/step))))
-	for i := range mostTicks + 1 {
-		v := (from + float64(i)) * step
-		if v > high+slack {
-			break
-		}
-		text := strconv.FormatFloat(v, 'g', digits, 64)
-		if v == 0 {
-			text = "0"
-		}
-		// A value within the slack is drawn at the end, not beyond it.
-		all = append(all, plot.Tick{Value: min(max(v, low), high), Label: text})
-	}
-	return all
+func ringOf(ink color.Color) draw.GlyphStyle {
+	return draw.GlyphStyle{Color: ink, Radius: 4.5, Shape: ring{}}
 }
 
 // upright is a line across a plot at one value of X.
@@ -306,6 +334,9 @@ func (d *drawing) height() vg.Length {
 	return chartHeight + legendLine*vg.Length(len(d.lines(chartWidth)))
 }
 
+// drawPlot draws the plot alone.
+func (d *drawing) drawPlot(c vg.CanvasSizer) { d.Draw(draw.Crop(draw.New(c), 0, -4, 0, -4)) }
+
 // draw draws the legend, above the plot so that it hides nothing, and the plot.
 func (d *drawing) draw(c vg.CanvasSizer) {
 	canvas := draw.New(c)
@@ -315,7 +346,11 @@ func (d *drawing) draw(c vg.CanvasSizer) {
 	for _, line := range d.lines(chartWidth) {
 		x := canvas.Min.X
 		for _, e := range line {
-			canvas.StrokeLine2(e.line, x, y, x+legendSample, y)
+			if e.ring != nil {
+				canvas.DrawGlyph(ringOf(e.ring), vg.Point{X: x + legendSample/2, Y: y})
+			} else {
+				canvas.StrokeLine2(e.line, x, y, x+legendSample, y)
+			}
 			canvas.FillText(text, vg.Point{X: x + legendSample + 4, Y: y}, e.text)
 			x += legendWidth(e)
 		}

@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
 )
 
@@ -108,11 +109,13 @@ func TestTicks(t *testing.T) {
 		{1, 1000, true, "200 400 600 800 1000"},
 		{0, 2, true, "0 1 2"},
 		{0.9, 1.1, true, "1"},
-		{0.29, 2.31, false, "0.5 1 1.5 2"},
+		{0.29, 2.31, false, "0.5 1.0 1.5 2.0"},
 		{11.3, 97.4, false, "20 40 60 80"},
-		{-1, 1, false, "-1 -0.5 0 0.5 1"},
-		{0, 0.3, false, "0 0.05 0.1 0.15 0.2 0.25 0.3"},
-		{1, 5_000_000, true, "1e+06 2e+06 3e+06 4e+06 5e+06"},
+		{-1, 1, false, "-1.0 -0.5 0.0 0.5 1.0"},
+		{0, 0.3, false, "0.00 0.05 0.10 0.15 0.20 0.25 0.30"},
+		{1, 5_000_000, true, "1000000 2000000 3000000 4000000 5000000"},
+		{2e-8, 9e-8, false, "2e-08 4e-08 6e-08 8e-08"},
+		{1e9, 1e9 + 40, false, "1.00000000e+09 1.00000001e+09 1.00000002e+09 1.00000003e+09 1.00000004e+09"},
 	} {
 		all := ticks(test.low, test.high)
 		if test.whole {
@@ -127,6 +130,70 @@ func TestTicks(t *testing.T) {
 		}
 		if got := strings.Join(labels, " "); got != test.want {
 			t.Errorf("%v to %v: ticks %q, want %q", test.low, test.high, got, test.want)
+		}
+	}
+}
+
+// A logarithmic axis has labels with one number of digits, and not too many.
+func TestLogTicks(t *testing.T) {
+	for _, test := range []struct {
+		low, high float64
+		want      string
+	}{
+		{0.2, 2.4, "0.2 0.5 1.0 2.0"},
+		{0.031, 4, "0.05 0.10 0.20 0.50 1.00 2.00"},
+		{0.00031, 4, "0.001 0.010 0.100 1.000"},
+		{1e-9, 2, "1e-09 1e-07 1e-05 1e-03 1e-01"},
+	} {
+		var labels []string
+		for _, tick := range logTicks(test.low, test.high) {
+			if tick.Label != "" {
+				labels = append(labels, tick.Label)
+			}
+		}
+		if got := strings.Join(labels, " "); got != test.want {
+			t.Errorf("%v to %v: ticks %q, want %q", test.low, test.high, got, test.want)
+		}
+	}
+}
+
+// The axis of a loss is logarithmic where that shows more and nothing is left out, that of
+// an accuracy never; it begins and ends near the curve.
+func TestAxes(t *testing.T) {
+	for _, test := range []struct {
+		values    []float64
+		scale     scale
+		log       bool
+		low, high float64
+	}{
+		{[]float64{2.3, 0.1}, lossScale, true, 0.0882, 2.61},
+		{[]float64{2.3, 0.4}, lossScale, false, 0.324, 2.376},
+		{[]float64{2.3, 0}, lossScale, false, 0, 2.392},
+		{[]float64{0.9, 0.99}, accuracyScale, false, 89.64, 99.36},
+		{[]float64{0.05, 1}, accuracyScale, false, 1.2, 100},
+	} {
+		d := newDrawing(Chart{Curves: []Curve{{"c", []int{1, 2}, test.values}}}, test.scale)
+		_, log := d.Y.Scale.(plot.LogScale)
+		if log != test.log || math.Abs(d.Y.Min/test.low-1) > 0.01 && d.Y.Min != test.low || math.Abs(d.Y.Max/test.high-1) > 0.01 {
+			t.Errorf("%v: logarithmic %v, from %g to %g", test.values, log, d.Y.Min, d.Y.Max)
+		}
+	}
+}
+
+// A curve's last value is in the legend, and the best of the one that asks for it.
+func TestLegend(t *testing.T) {
+	c := Curve{"validation set", []int{10, 20, 30}, []float64{0.5, 0.8, 0.7}}
+	for _, test := range []struct {
+		scale
+		epoch int
+		want  string
+	}{
+		{accuracyScale, 0, "validation set: 70.00 %; highest, iteration 20: 80.00 %"},
+		{accuracyScale, 5, "validation set: 70.00 %; highest, epoch 4: 80.00 %"},
+		{lossScale, 3, "validation set: 0.7000; lowest, iteration 10: 0.5000"},
+	} {
+		if got := newDrawing(Chart{Curves: []Curve{c}, Best: c.Name, Epoch: test.epoch}, test.scale).words(); got != test.want {
+			t.Errorf("%q, want %q", got, test.want)
 		}
 	}
 }
@@ -162,6 +229,7 @@ func FuzzChart(f *testing.F) {
 				finite++
 			}
 		}
+		chart.Best = c.Name
 		d := newDrawing(chart, lossScale)
 		if (d == nil) != (finite == 0) {
 			t.Fatalf("drawn: %v, of %d finite values", d != nil, finite)

@@ -15,7 +15,6 @@ import (
 	"gonum.org/v1/plot/vg"
 
 	"clgrad/cmd/clgrad/text"
-	"clgrad/network"
 )
 
 // The names of the pictures.
@@ -33,81 +32,58 @@ var pictureNames = []string{lossFile, accuracyFile, confusionFile, mistakesFile,
 // files are the contents of what Write writes.
 type files struct {
 	page     []byte
-	pictures map[string][]byte // by name
+	pictures map[string][]byte // by name; nil where none are wanted
+}
+
+// add draws a picture, where pictures are wanted.
+func (f files) add(name string, draw func() ([]byte, error)) (err error) {
+	if f.pictures != nil {
+		f.pictures[name], err = draw()
+	}
+	return err
 }
 
 //go:embed page.html
 var pageText string
 
+//go:embed page.css
+var styleSheet template.CSS
+
 var pageTemplate = template.Must(template.New("page").Funcs(template.FuncMap{
 	"share": share, "percent": percent, "number": number,
+	"style": func() template.CSS { return styleSheet },
 }).Parse(pageText))
 
 // A page is what the template shows.
 type page struct {
 	Run
-	Charts    []chartPart
-	Of        string // what the predictions are of
-	Confusion *confusionPart
-	Scores    *scoresPart
-	Sheets    []sheetPart
-	Weights   *weightsPart
-	Total     Kernel
-	Versions  []Figure
+	Charts   []chartPart
+	Of       string // what the predictions are of
+	Matrix   *matrixPart
+	Pairs    []pairRow
+	Scores   *scoresPart
+	Sheets   []sheetPart
+	Weights  *weightsPart
+	Columns  *columnsPart
+	Total    Kernel
+	Versions []Figure
+
+	order []int // of the classes as they are shown
 }
 
 type chartPart struct {
 	ID, Heading string
 	Over        string // what its horizontal axis is
+	Words       string // what it shows, for those who do not see it
 	SVG         template.HTML
+	Legend      []legendPart
 	Notes       []string
 }
 
-type confusionPart struct {
-	Names []string // of the columns
-	Rows  []confusionRow
-	SVG   template.HTML // in place of the rows
-}
-
-type confusionRow struct {
-	Name  string
-	Cells []confusionCell
-}
-
-type confusionCell struct {
-	Count   int
-	Same    bool
-	Opacity float64
-}
-
-type scoresPart struct {
-	Accuracy float64
-	Rows     []scoreRow
-	Macro    scoreRow
-	Classes  int // of which Rows has some
-}
-
-type scoreRow struct {
-	Name                  string
-	Precision, Recall, F1 float64
-	Support               int
-}
-
-// A sheetPart is samples with their predictions: pictures, or rows of features.
-type sheetPart struct {
-	ID, Heading string
-	Samples     []samplePart
-	Features    []string // the columns of a table
-	Left        int      // features that the table has no column for
-}
-
-type samplePart struct {
-	Picture           template.URL
-	Row               int // counted from 1
-	Actual, Predicted string
-	Known, Right      bool // the actual class is known, and is what was predicted
-	Confidence        float64
-	Values            []string
+// A legendPart is a line of a legend; Look names classes of the style sheet.
+type legendPart struct {
+	Text, Look string
+	Ring       bool
 }
 
 type weightsPart struct {
@@ -116,9 +92,12 @@ type weightsPart struct {
 	Columns      int
 }
 
-// render makes the files of a consistent run.
-func render(r Run) (files, error) {
-	f := files{pictures: map[string][]byte{}}
+// render makes the files of a consistent run, with pictures or without.
+func render(r Run, pictures bool) (files, error) {
+	f := files{}
+	if pictures {
+		f.pictures = map[string][]byte{}
+	}
 	p := page{Run: r, Versions: versions()}
 	for _, c := range []struct {
 		Chart
@@ -136,25 +115,19 @@ func render(r Run) (files, error) {
 			}
 			continue
 		}
-		svg, err := inline(chartWidth, d.height(), d.draw)
-		if err != nil {
+		if err := p.chart(d, c.id, c.heading, "the iterations"); err != nil {
 			return f, err
 		}
-		p.Charts = append(p.Charts, chartPart{c.id, c.heading, "the iterations", template.HTML(svg), d.notes})
-		if f.pictures[c.file], err = pictureOf(chartWidth, d.height(), pictureMargin, d.draw); err != nil {
+		if err := f.add(c.file, func() ([]byte, error) { return pictureOf(chartWidth, d.height(), pictureMargin, d.draw) }); err != nil {
 			return f, err
 		}
 	}
 	for _, panel := range r.Panels {
-		d := newPanel(panel)
-		if d == nil {
-			continue
+		if d := newPanel(panel); d != nil {
+			if err := p.chart(d, panel.ID, panel.Heading, panel.X); err != nil {
+				return f, err
+			}
 		}
-		svg, err := inline(chartWidth, d.height(), d.draw)
-		if err != nil {
-			return f, err
-		}
-		p.Charts = append(p.Charts, chartPart{panel.ID, panel.Heading, panel.X, template.HTML(svg), d.notes})
 	}
 	if r.Predictions != nil {
 		if err := p.predictions(f, *r.Predictions); err != nil {
@@ -164,10 +137,7 @@ func render(r Run) (files, error) {
 	if err := p.weights(f); err != nil {
 		return f, err
 	}
-	for _, k := range r.Kernels {
-		p.Total.Launches += k.Launches
-		p.Total.Milliseconds += k.Milliseconds
-	}
+	p.kernels()
 	var b bytes.Buffer
 	if err := pageTemplate.Execute(&b, p); err != nil {
 		return f, err
@@ -176,53 +146,29 @@ func render(r Run) (files, error) {
 	return f, nil
 }
 
+// chart adds a chart to the page. over is what its horizontal axis is.
+func (p *page) chart(d *drawing, id, heading, over string) error {
+	svg, err := inline(chartWidth, chartHeight, d.drawPlot)
+	part := chartPart{ID: id, Heading: heading, Over: over, Words: d.words(), SVG: template.HTML(svg), Notes: d.notes}
+	for _, e := range d.entries {
+		part.Legend = append(part.Legend, legendPart{e.text, e.look(), e.ring != nil})
+	}
+	p.Charts = append(p.Charts, part)
+	return err
+}
+
+// kernels sorts the operations by their time.
+func (p *page) kernels() {
+	p.Kernels = slices.Clone(p.Kernels)
+	slices.SortStableFunc(p.Kernels, func(a, b Kernel) int { return cmp.Compare(b.Milliseconds, a.Milliseconds) })
+	for _, k := range p.Kernels {
+		p.Total.Launches += k.Launches
+		p.Total.Milliseconds += k.Milliseconds
+	}
+}
+
 // pictureMargin surrounds charts in files, in points.
 const pictureMargin = vg.Length(8)
-
-// predictions fills in what is made of a network's outputs.
-func (p *page) predictions(f files, o Predictions) error {
-	classes := o.classes()
-	predicted := network.Predicted(o.Logits, classes)
-	confidence := make([]float64, len(predicted))
-	for i, probabilities := 0, network.Softmax(o.Logits, classes); i < len(predicted); i++ {
-		confidence[i] = probabilities[i*classes+predicted[i]]
-	}
-	p.Of = cmp.Or(o.Of, "test set")
-
-	const most = 20 // samples of a sheet
-	var rows []int
-	n := min(most, o.Samples.Rows)
-	for i := range n {
-		rows = append(rows, i*o.Samples.Rows/n)
-	}
-	sheets := []struct {
-		id, heading, file string
-		rows              []int
-	}{{"samples", "Samples and their predictions", samplesFile, rows}}
-	if o.Samples.Labels != nil {
-		c, err := newConfusion(o.Samples.Labels, predicted, classes)
-		if err != nil {
-			return err
-		}
-		p.scores(c)
-		if err := p.confusion(f, c); err != nil {
-			return err
-		}
-		if wrong := confidentMistakes(o.Samples.Labels, predicted, confidence, most); len(wrong) > 0 {
-			sheets = slices.Insert(sheets, 0, sheets[0])
-			sheets[0].id, sheets[0].heading, sheets[0].file, sheets[0].rows = "mistakes", "The most confident mistakes", mistakesFile, wrong
-		}
-	}
-	for _, s := range sheets {
-		sheet, err := p.sheet(f, o, s.file, s.rows, predicted, confidence)
-		if err != nil {
-			return err
-		}
-		sheet.ID, sheet.Heading = s.id, s.heading
-		p.Sheets = append(p.Sheets, sheet)
-	}
-	return nil
-}
 
 // className returns the name of class k.
 func (r Run) className(k int) string {
@@ -232,110 +178,9 @@ func (r Run) className(k int) string {
 	return r.Classes[k]
 }
 
-// mostColumns bounds the features that a table of samples shows.
-const mostColumns = 12
-
-// sheet returns rows of samples with their predictions.
-func (p *page) sheet(f files, o Predictions, file string, rows, predicted []int, confidence []float64) (sheetPart, error) {
-	var s sheetPart
-	height, width, images := imageShape(p.Shape)
-	if !images {
-		n := min(mostColumns, o.Samples.Features)
-		s.Left = o.Samples.Features - n
-		for j := range n {
-			if p.Features != nil {
-				s.Features = append(s.Features, p.Features[j])
-			} else {
-				s.Features = append(s.Features, strconv.Itoa(j+1))
-			}
-		}
-	}
-	var tiles []tile
-	for _, i := range rows {
-		part := samplePart{Row: i + 1, Predicted: p.className(predicted[i]), Confidence: confidence[i]}
-		lines := []string{"predicted " + part.Predicted, percent(part.Confidence)}
-		if o.Samples.Labels != nil {
-			y := int(o.Samples.Labels[i])
-			part.Known, part.Actual, part.Right = true, p.className(y), y == predicted[i]
-			lines = append([]string{"actual " + part.Actual}, lines...)
-		}
-		if images {
-			picture := samplePicture(o.Samples, i, height, width)
-			content, err := encode(picture)
-			if err != nil {
-				return s, err
-			}
-			part.Picture = pngURL(content)
-			tiles = append(tiles, tile{picture, lines})
-		} else {
-			for j := range s.Features {
-				if o.Samples.Bytes != nil {
-					part.Values = append(part.Values, strconv.Itoa(int(o.Samples.Row(i)[j])))
-				} else {
-					part.Values = append(part.Values, number(float64(o.Samples.FloatRow(i)[j])))
-				}
-			}
-		}
-		s.Samples = append(s.Samples, part)
-	}
-	if !images {
-		return s, nil
-	}
-	var err error
-	f.pictures[file], err = tileSheet(tiles)
-	return s, err
-}
-
 // pngURL returns a PNG file as the address of a picture.
 func pngURL(content []byte) template.URL {
 	return template.URL("data:image/png;base64," + base64.StdEncoding.EncodeToString(content))
-}
-
-// confusion fills in the confusion matrix.
-func (p *page) confusion(f files, c *confusion) error {
-	paint := paintConfusion(c, p.className)
-	var err error
-	if f.pictures[confusionFile], err = pictureOf(confusionSide, confusionSide, pictureMargin, paint); err != nil {
-		return err
-	}
-	p.Confusion = &confusionPart{}
-	if c.Classes() > mostTableClasses {
-		svg, err := inline(confusionSide, confusionSide, paint)
-		p.Confusion.SVG = template.HTML(svg)
-		return err
-	}
-	for i := range c.Classes() {
-		p.Confusion.Names = append(p.Confusion.Names, p.className(i))
-		row := confusionRow{Name: p.className(i)}
-		for j := range c.Classes() {
-			n := c.At(i, j)
-			row.Cells = append(row.Cells, confusionCell{n, i == j, math.Round(100*cellShade(n, c.Support(i))) / 100})
-		}
-		p.Confusion.Rows = append(p.Confusion.Rows, row)
-	}
-	return nil
-}
-
-// mostScores bounds the classes whose scores are listed.
-const mostScores = 100
-
-// scores fills in precision, recall and F1: of all classes in their order, or of
-// those with the lowest F1 where there are too many.
-func (p *page) scores(c *confusion) {
-	s := &scoresPart{
-		Accuracy: c.Accuracy(),
-		Macro:    scoreRow{"macro average", c.Macro(c.Precision), c.Macro(c.Recall), c.Macro(c.F1), c.rows},
-		Classes:  c.Classes(),
-	}
-	for k := range c.Classes() {
-		s.Rows = append(s.Rows, scoreRow{p.className(k), c.Precision(k), c.Recall(k), c.F1(k), c.Support(k)})
-	}
-	if len(s.Rows) > mostScores {
-		s.Rows = slices.DeleteFunc(s.Rows, func(r scoreRow) bool { return math.IsNaN(r.F1) })
-		slices.SortStableFunc(s.Rows, func(a, b scoreRow) int { return cmp.Compare(a.F1, b.F1) })
-		s.Rows = s.Rows[:min(mostScores, len(s.Rows))]
-	}
-	p.Scores = s
 }
 
 // weights fills in the pictures of the first layer.
@@ -354,8 +199,7 @@ func (p *page) weights(f files) error {
 		return err
 	}
 	p.Weights = &weightsPart{pngURL(small), units, shown, tileColumns(shown)}
-	f.pictures[weightsFile], err = picture(max(1, 84/max(height, width)))
-	return err
+	return f.add(weightsFile, func() ([]byte, error) { return picture(max(1, 84/max(height, width))) })
 }
 
 // versions returns what the program was built of, as far as it knows.
@@ -378,8 +222,22 @@ func versions() []Figure {
 	return all
 }
 
+// LongNames reports whether names of classes have no room above the columns of a confusion
+// matrix, unless they are turned.
+func (p page) LongNames() bool {
+	return p.Matrix != nil && slices.ContainsFunc(p.Matrix.Columns, func(name string) bool { return len([]rune(name)) > 3 })
+}
+
 // Portion returns the share of a kernel in the time of all.
 func (p page) Portion(k Kernel) float64 { return k.Milliseconds / p.Total.Milliseconds }
+
+// Bar returns the length of a kernel's bar in percent, that of the longest being 100.
+func (p page) Bar(k Kernel) float64 {
+	if longest := p.Kernels[0].Milliseconds; longest > 0 {
+		return math.Round(1000*k.Milliseconds/longest) / 10
+	}
+	return 0
+}
 
 // emptyNotes says why a chart that has curves shows none.
 func (c Chart) emptyNotes() []string {

@@ -59,7 +59,7 @@ func newPanel(p Panel) *drawing {
 	if p.Share {
 		s = accuracyScale
 	}
-	d := &drawing{Plot: newPlot(p.X, s.name)}
+	d := &drawing{Plot: newPlot(p.X, s.name), scale: s}
 	d.Add(grid())
 	points, whole := 0, true
 	for i, l := range p.Lines {
@@ -82,10 +82,9 @@ func newPanel(p Panel) *drawing {
 		y := s.factor * p.Level.Value
 		d.Y.Min, d.Y.Max = min(d.Y.Min, y), max(d.Y.Max, y)
 		d.Add(across{y, line})
-		d.entries = append(d.entries, entry{plain(p.Level.Text, 60), line})
+		d.entries = append(d.entries, entry{text: plain(p.Level.Text, 60), line: line})
 	}
-	widen(&d.X.Min, &d.X.Max)
-	widen(&d.Y.Min, &d.Y.Max)
+	d.axes()
 	return d
 }
 

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -40,7 +41,7 @@ func TestPanel(t *testing.T) {
 		}
 		seen[look] = e.text
 	}
-	if len(seen) != MaxLines+1 || d.Y.Max != 90 || d.X.Min != 0.5 || d.X.Max != 2 {
+	if len(seen) != MaxLines+1 || math.Abs(d.Y.Max-93.2) > 1e-9 || d.X.Min != 0.5 || d.X.Max != 2 {
 		t.Errorf("%d looks, values up to %g, places %g to %g", len(seen), d.Y.Max, d.X.Min, d.X.Max)
 	}
 	if len(f.pictures) != 0 {

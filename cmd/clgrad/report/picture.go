@@ -118,6 +118,28 @@ func weightsPicture(w []float64, height, width, p, units, scale int) *image.Pale
 	return picture
 }
 
+// columnWeights returns the weights of columns as one picture: a row of pixels a column, in
+// their order, and a pixel a unit; w is as for weightsPicture. The colours of each row span
+// its own largest weight on either side of 0.
+func columnWeights(w []float64, order []int, units int) *image.Paletted {
+	picture := image.NewPaletted(image.Rect(0, 0, units, len(order)), diverging)
+	for y, j := range order {
+		row := w[j*units : (j+1)*units]
+		most := 0.0
+		for _, v := range row {
+			if drawable(v) {
+				most = max(most, math.Abs(v))
+			}
+		}
+		for x, v := range row {
+			if drawable(v) && most > 0 {
+				picture.SetColorIndex(x, y, uint8(128+math.Round(127*v/most)))
+			}
+		}
+	}
+	return picture
+}
+
 // tileColumns returns how many of n tiles stand in a row.
 func tileColumns(n int) int { return min(n, max(5, int(math.Ceil(math.Sqrt(float64(n)))))) }
 
@@ -203,12 +225,16 @@ const mostCells = 500
 
 // confusionPicture returns a confusion matrix with a pixel a pair of classes, or
 // where there are too many, a pixel a square of pairs: actual classes from top
-// to bottom, predicted ones from left to right. A pixel is the darker, the larger
-// the share of its row's samples is, on a scale of square roots, blue where both
-// classes are the same and orange elsewhere.
-func confusionPicture(c *confusion) *image.RGBA {
+// to bottom, predicted ones from left to right, in the given order. A pixel is the
+// more opaque, the larger the share of its row's samples is, on a scale of square
+// roots, blue where both classes are the same and orange elsewhere.
+func confusionPicture(c *confusion, order []int) *image.NRGBA {
 	side := min(c.Classes(), mostCells)
-	place := func(class int) int { return class * side / c.Classes() }
+	places := make([]int, c.Classes())
+	for i, class := range order {
+		places[class] = i * side / c.Classes()
+	}
+	place := func(class int) int { return places[class] }
 	samples := make([]int, side)
 	for k := range c.Classes() {
 		samples[place(k)] += c.Support(k)
@@ -222,31 +248,29 @@ func confusionPicture(c *confusion) *image.RGBA {
 			other[i*side+j] += n
 		}
 	}
-	picture := image.NewRGBA(image.Rect(0, 0, side, side))
+	picture := image.NewNRGBA(image.Rect(0, 0, side, side))
 	for i := range side {
 		for j := range side {
 			n, ink := other[i*side+j], colours[1]
 			if i == j && same[i] > 0 {
 				n, ink = same[i], colours[0]
 			}
-			picture.SetRGBA(j, i, shade(ink, cellShade(n, samples[i])))
+			if n > 0 { // a single sample is to be seen too
+				opacity := 0.25 + 0.75*math.Sqrt(float64(n)/float64(samples[i]))
+				picture.SetNRGBA(j, i, color.NRGBA{ink.R, ink.G, ink.B, uint8(math.Round(255 * opacity))})
+			}
 		}
 	}
 	return picture
 }
 
-// cellShade returns how dark a cell of n of a row's samples is, 0 to 1.
+// cellShade returns how opaque the background of a cell of n of a row's samples is, 0 to 1.
+// Text on it can be read on light and on dark pages.
 func cellShade(n, samples int) float64 {
 	if n == 0 {
 		return 0
 	}
-	return 0.85 * math.Sqrt(float64(n)/float64(samples))
-}
-
-// shade returns a colour on white, with the given opacity.
-func shade(c color.RGBA, opacity float64) color.RGBA {
-	mix := func(v uint8) uint8 { return uint8(math.Round(255 - opacity*(255-float64(v)))) }
-	return color.RGBA{mix(c.R), mix(c.G), mix(c.B), 0xFF}
+	return 0.65 * math.Sqrt(float64(n)/float64(samples))
 }
 
 // confusionSide is the side of a confusion plot, in points.
@@ -254,51 +278,50 @@ const confusionSide = vg.Length(400)
 
 // paintConfusion draws a confusion matrix with its axes, and with its counts
 // where there are few classes.
-func paintConfusion(c *confusion, names func(int) string) func(vg.CanvasSizer) {
+func paintConfusion(c *confusion, order []int, name func(int) string) func(vg.CanvasSizer) {
 	n := c.Classes()
 	p := newPlot("Predicted", "Actual")
 	p.X.Padding, p.Y.Padding = 0, 0
-	picture := confusionPicture(c)
+	picture := confusionPicture(c, order)
 	p.Add(plotter.NewImage(enlarge(picture, 2*int(confusionSide)), -0.5, -0.5, float64(n)-0.5, float64(n)-0.5))
+	text := style(chartText)
 	if n <= mostTableClasses {
-		var counts plotter.XYLabels
-		var styles []draw.TextStyle
-		var x, y plot.ConstantTicks
-		text := style(min(chartText, 0.45*confusionSide/vg.Length(n+4)))
+		text = style(min(chartText, 0.45*confusionSide/vg.Length(n+4)))
 		text.XAlign, text.YAlign = draw.XCenter, draw.YCenter
-		for i := range n {
-			name := plain(names(i), 12)
-			x = append(x, plot.Tick{Value: float64(i), Label: name})
-			y = append(y, plot.Tick{Value: float64(n - 1 - i), Label: name})
-			for j := range n {
-				if count := c.At(i, j); count > 0 {
-					counts.XYs = append(counts.XYs, plotter.XY{X: float64(j), Y: float64(n - 1 - i)})
-					counts.Labels = append(counts.Labels, strconv.Itoa(count))
-					s := text
-					if cellShade(count, c.Support(i)) > 0.75 {
-						s.Color = color.White
-					}
-					styles = append(styles, s)
-				}
-			}
-		}
-		p.Add(&plotter.Labels{XYs: counts.XYs, Labels: counts.Labels, TextStyle: styles})
-		p.X.Tick.Marker, p.Y.Tick.Marker = x, y
-		p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = text.Font.Size, text.Font.Size
-		if widest(x, p.X.Tick.Label) > 0.8*confusionSide/vg.Length(n+2) {
-			p.X.Tick.Label.Rotation = math.Pi / 2
-			p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = draw.XRight, draw.YCenter
-		}
-	} else {
-		p.Y.Tick.Marker = plot.TickerFunc(func(low, high float64) []plot.Tick {
-			all := wholeTicks(low, high)
-			for i := range all {
-				all[i].Value = float64(n-1) - all[i].Value
-			}
-			return all
-		})
+		p.Add(counts(c, order, text))
+	}
+	var x, y plot.ConstantTicks
+	for _, l := range heatLabels(n, mostTableClasses, func(i int) string { return plain(name(order[i]), 12) }) {
+		at := l.At/100*float64(n) - 0.5
+		x = append(x, plot.Tick{Value: at, Label: l.Name})
+		y = append(y, plot.Tick{Value: float64(n-1) - at, Label: l.Name})
+	}
+	p.X.Tick.Marker, p.Y.Tick.Marker = x, y
+	p.X.Tick.Label.Font.Size, p.Y.Tick.Label.Font.Size = text.Font.Size, text.Font.Size
+	if widest(x, p.X.Tick.Label) > 0.8*confusionSide/vg.Length(len(x)+2) {
+		p.X.Tick.Label.Rotation = math.Pi / 2
+		p.X.Tick.Label.XAlign, p.X.Tick.Label.YAlign = draw.XRight, draw.YCenter
 	}
 	return func(canvas vg.CanvasSizer) { p.Draw(draw.New(canvas)) }
+}
+
+// counts returns the counts of a confusion matrix, to be drawn on its picture.
+func counts(c *confusion, order []int, text draw.TextStyle) *plotter.Labels {
+	all := &plotter.Labels{}
+	for i, actual := range order {
+		for j, predicted := range order {
+			if n := c.At(actual, predicted); n > 0 {
+				all.XYs = append(all.XYs, plotter.XY{X: float64(j), Y: float64(len(order) - 1 - i)})
+				all.Labels = append(all.Labels, strconv.Itoa(n))
+				s := text
+				if cellShade(n, c.Support(actual)) > 0.5 {
+					s.Color = color.White
+				}
+				all.TextStyle = append(all.TextStyle, s)
+			}
+		}
+	}
+	return all
 }
 
 func widest(all []plot.Tick, text draw.TextStyle) vg.Length {

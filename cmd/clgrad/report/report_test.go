@@ -55,9 +55,11 @@ func example() Run {
 	loss := curve("training set", 1, 200, func(i int) float64 { return 0.3 + descent(70)(i) })
 	loss.Values[150] = nan
 	return Run{
-		Title:   "shapes",
-		Results: []Figure{{"test accuracy", "77.78 %"}, {"device", "a device"}},
-		Notes:   []string{"A first paragraph.", "A second one."},
+		Title:    "30-7-3 on shapes, 28 November 2026",
+		Subtitle: "200 iterations on a device.",
+		Results:  []Figure{{"test accuracy", "77.78 %"}, {"test loss", "0.9123"}},
+		Remarks:  []string{"Accuracy is lower."},
+		Notes:    []string{"A first paragraph.", "A second one."},
 		Loss: Chart{
 			Curves:     []Curve{loss},
 			References: []Curve{curve("the document", 10, 200, func(i int) float64 { return 0.31 + descent(58)(i) })},
@@ -69,6 +71,7 @@ func example() Run {
 				curve("test set", 10, 200, func(i int) float64 { return 0.87 - descent(74)(i)/3 }),
 			},
 			Markers: []Marker{{84, "85 % at iteration 84"}},
+			Best:    "validation set",
 		},
 		Shape:       []int{height, width},
 		Classes:     []string{"upright", "across", "both at once"},
@@ -79,6 +82,8 @@ func example() Run {
 		Settings:    []Figure{{"layers", "30-7-3"}, {"seed", "1"}},
 		Command:     "clgrad train --layers 7",
 		Config:      `{"layers": [7]}`,
+		Files:       []File{{"model.safetensors", "the model"}, {"pictures/", "pictures"}},
+		Next:        []Figure{{"Score the model:", "clgrad eval '/a run'"}},
 	}
 }
 
@@ -160,13 +165,13 @@ func rendered(t *testing.T, r Run) (files, document) {
 	if err := r.check(); err != nil {
 		t.Fatal(err)
 	}
-	f, err := render(r)
+	f, err := render(r, true)
 	if err != nil {
 		t.Fatal(err)
 	}
 	doc := parse(t, f.page)
 	for _, a := range doc.addresses {
-		if !strings.HasPrefix(a, "data:image/") {
+		if !strings.HasPrefix(a, "data:image/") && !slices.ContainsFunc(r.Files, func(f File) bool { return f.Path == a }) {
 			t.Errorf("the page refers to %.80q", a)
 		}
 	}
@@ -219,7 +224,7 @@ func TestPictures(t *testing.T) {
 
 func TestPage(t *testing.T) {
 	_, doc := rendered(t, example())
-	want := []string{"result", "notes", "loss", "accuracy", "figures", "confusion", "classes", "mistakes", "samples", "weights", "kernels", "setup", "command", "config"}
+	want := []string{"result", "loss", "accuracy", "notes", "confusion", "pairs", "classes", "mistakes", "samples", "weights", "figures", "kernels", "next", "setup", "command", "config"}
 	if d := cmp.Diff(want, doc.ids); d != "" {
 		t.Errorf("parts (−want +got):\n%s", d)
 	}
@@ -229,7 +234,7 @@ func TestPage(t *testing.T) {
 		"after moving that curve 12 iterations to the right",
 		"training set: 1 of 200 values are not finite and left out.",
 		"85 % at iteration 84",
-		"actual both at once", "predicted across ✗",
+		"actual both at once", "✗ predicted across",
 		"forward 1 4 3.000 75.00 %", "all 5 4.000",
 		"layers 30-7-3", "Go " + runtime.Version(),
 		"clgrad train --layers 7", `{"layers": [7]}`, "unscaled test accuracy 50 %",
@@ -266,8 +271,8 @@ func TestParts(t *testing.T) {
 			[]string{"training set: none of 2 values is finite."}},
 		{"a reference alone", Run{Loss: Chart{References: []Curve{{"them", []int{1}, []float64{2.3}}}}}, "result loss setup", "loss.png", []string{"them"}},
 		{"markers alone", Run{Accuracy: Chart{Markers: []Marker{{3, "there"}}}}, "result setup", "", nil},
-		{"a table", Run{Shape: table.Shape, FirstLayer: table.FirstLayer, Predictions: table.Predictions}, "result confusion classes mistakes samples setup", "confusion.png",
-			[]string{"row actual predicted probability 1 2 3", "18 more features are not shown."}},
+		{"a table", Run{Shape: table.Shape, FirstLayer: table.FirstLayer, Predictions: table.Predictions}, "result confusion pairs classes columns mistakes samples setup", "confusion.png",
+			[]string{"row actual predicted probability 1 2 3", "18 more columns are not shown."}},
 		{"no labels", Run{Shape: unlabelled.Shape, Predictions: unlabelled.Predictions}, "result samples setup", "samples.png", []string{"predicted 0"}},
 		{"no labels in a table", Run{Shape: table.Shape, Predictions: unlabelled.Predictions}, "result samples setup", "", []string{"row predicted probability"}},
 		{"one row, no mistake, two classes not there", Run{Shape: full.Shape, Predictions: right.Predictions},
@@ -280,7 +285,7 @@ func TestParts(t *testing.T) {
 			if got := strings.Join(doc.ids, " "); got != test.parts {
 				t.Errorf("parts %q, want %q", got, test.parts)
 			}
-			if len(doc.headings) != len(doc.ids)-1 {
+			if len(doc.headings) != len(slices.DeleteFunc(doc.ids, func(id string) bool { return id == "pairs" }))-1 {
 				t.Errorf("headings %q for parts %q", doc.headings, doc.ids)
 			}
 			var pictures []string
@@ -313,27 +318,27 @@ func TestManyClasses(t *testing.T) {
 	}
 	logits[690*classes+3], logits[3*classes] = 2, 0 // two rows are read as another class
 	f, doc := rendered(t, Run{Predictions: &Predictions{Samples: s, Logits: logits}})
-	for _, want := range []string{"listed are the 100 of 700 classes with the lowest F1", "macro average"} {
+	for _, want := range []string{"listed are the 20 of 700 classes with the lowest F1", "All 700 classes", "690 3 1 50.00 %", "macro average"} {
 		if !strings.Contains(doc.text, want) {
 			t.Errorf("the page does not have %q", want)
 		}
 	}
-	if doc.elements["image"] != 1 || f.pictures[confusionFile] == nil {
+	if doc.elements["img"] != 1 || f.pictures[confusionFile] == nil {
 		t.Errorf("%d pictures of the confusion matrix in the page, %d bytes in a file", doc.elements["image"], len(f.pictures[confusionFile]))
 	}
 	c, err := newConfusion(s.Labels, network.Predicted(logits, classes), classes)
 	if err != nil {
 		t.Fatal(err)
 	}
-	picture := confusionPicture(c)
+	picture := confusionPicture(c, displayOrder(nil, classes))
 	if picture.Rect.Dx() != mostCells {
 		t.Fatalf("a picture of %d pixels, want %d", picture.Rect.Dx(), mostCells)
 	}
 	// One mistake of class 690 in 700, at 690·500/700 and 3·500/700.
-	if at := picture.RGBAAt(2, 492); at.B >= at.R {
+	if at := picture.NRGBAAt(2, 492); at.B >= at.R {
 		t.Errorf("a mistake has the colour %v", at)
 	}
-	if at := picture.RGBAAt(100, 100); at.R >= at.B {
+	if at := picture.NRGBAAt(100, 100); at.R >= at.B {
 		t.Errorf("what is right has the colour %v", at)
 	}
 }

@@ -3,6 +3,7 @@ package report
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -21,9 +22,12 @@ const (
 // A Run is everything that a report shows. The zero value of a field leaves out
 // what it is about.
 type Run struct {
-	Title   string   // the recipe or data set
-	Results []Figure // the headline: accuracies, loss, iterations, device
-	Notes   []string // paragraphs
+	Title    string   // what ran, and when
+	Subtitle string   // one line: on what, for how long
+	Status   *Status  // of a run that has not ended well, nil of one that has
+	Results  []Figure // the headline, what matters most first
+	Remarks  []string // paragraphs below the headline
+	Notes    []string // paragraphs
 
 	Loss     Chart // values are mean losses in nats
 	Accuracy Chart // values are shares of correct rows, 0 to 1
@@ -33,12 +37,13 @@ type Run struct {
 
 	Shape       []int        // of a sample's features: [28 28] are images of 28 rows and columns
 	Features    []string     // names of the features, nil where they are numbered from 1
+	Offsets     []float64    // of the features, which the samples are without; nil for 0
 	Classes     []string     // names of the classes, nil where they are 0, 1, 2, …
 	Predictions *Predictions // of a trained network, on samples it was not trained on
 
 	// FirstLayer is the W of the first layer, n×p without padding: weight (i, j)
 	// of input i and unit j stands at i·p + j, n being the product of Shape. It
-	// is shown where Shape is that of an image.
+	// is shown as images where Shape is that of one, otherwise by columns.
 	FirstLayer []float64
 
 	Kernels   []Kernel // where the time of an iteration goes
@@ -48,6 +53,25 @@ type Run struct {
 	Settings []Figure // device, driver, layers, preprocessing, seed, …
 	Command  string   // the command line
 	Config   string   // the configuration, as its file has it
+
+	Files []File   // of the run, beside the page
+	Next  []Figure // command lines to copy, by what they do
+}
+
+// A Status says that a run has not come to its end.
+type Status struct {
+	Short string // "interrupted", for the title
+	Text  string // a sentence: "Interrupted at iteration 30 of 100."
+	Next  string // the command line that goes on, "" for none
+	// Refresh is after how many seconds a page is to be loaded again, 0 for never: that of a
+	// run that is under way.
+	Refresh int
+}
+
+// A File is one that the page refers to.
+type File struct {
+	Path string // from the directory of the page, with slashes
+	What string // it holds
 }
 
 // A Table is rows of cells, written as they are to be read.
@@ -66,6 +90,7 @@ type Chart struct {
 	Curves     []Curve
 	References []Curve // from elsewhere, as of a recipe's document: compared with the first of Curves, see Compare
 	Markers    []Marker
+	Best       string // the name of a curve whose best value is marked: the lowest loss, the highest accuracy
 	// Epoch is the iterations of an epoch, where the axis counts epochs.
 	Epoch int
 }
@@ -151,6 +176,9 @@ func (r Run) check() error {
 	if r.Features != nil && len(r.Features) != p.Samples.Features {
 		return fmt.Errorf("%d names of features where samples have %d features", len(r.Features), p.Samples.Features)
 	}
+	if r.Offsets != nil && len(r.Offsets) != p.Samples.Features {
+		return fmt.Errorf("%d offsets of features where samples have %d features", len(r.Offsets), p.Samples.Features)
+	}
 	if r.Classes != nil && len(r.Classes) != p.classes() {
 		return fmt.Errorf("%d names of classes where the network has %d classes", len(r.Classes), p.classes())
 	}
@@ -193,12 +221,9 @@ func (p Predictions) classes() int { return len(p.Logits) / p.Samples.Rows }
 // removed. The page comes last: where it stands, the pictures do. An error is
 // one line; nothing is written of a run that contradicts itself.
 func Write(dir string, r Run) error {
-	if err := r.check(); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	files, err := render(r)
+	files, err := checked(r, true)
 	if err != nil {
-		return fmt.Errorf("report: %w", err)
+		return err
 	}
 	pictures := filepath.Join(dir, PicturesDir)
 	made := dir // a report without pictures has no directory for them
@@ -222,6 +247,30 @@ func Write(dir string, r Run) error {
 		}
 	}
 	return replace(filepath.Join(dir, FileName), files.page)
+}
+
+// WritePage writes the page of a run without the files of its pictures: of a run that is under
+// way, or of one page about several. Nothing is written of a run that contradicts itself.
+func WritePage(w io.Writer, r Run) error {
+	files, err := checked(r, false)
+	if err != nil {
+		return err
+	}
+	_, err = w.Write(files.page)
+	return err
+}
+
+// checked renders a run that does not contradict itself.
+func checked(r Run, pictures bool) (files, error) {
+	err := r.check()
+	var f files
+	if err == nil {
+		f, err = render(r, pictures)
+	}
+	if err != nil {
+		return f, fmt.Errorf("report: %w", err)
+	}
+	return f, nil
 }
 
 // replace writes a file whole or leaves it as it was.

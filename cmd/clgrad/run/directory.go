@@ -5,6 +5,7 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -39,7 +40,8 @@ var Files = []string{
 // it. Until then the checkpoints are what the run came to, the first of them that of
 // iteration 0, which holds the plan. The last one stays. A finished run that is given more
 // iterations is an unfinished one from the moment that its configuration says so; its
-// earlier model and report stand until there are others.
+// earlier model stands until there is another. A report is there during the run too: the
+// summary at the end of the metrics tells that it is the last one.
 type directory struct {
 	path string
 	history
@@ -69,7 +71,7 @@ func newDirectory(path string, now time.Time, patience time.Duration, r recipe.R
 		}
 	}()
 	if path == "" {
-		d.path, err = makeNumbered(filepath.Join(Folder, now.Format("20060102-150405")+"-"+cmp.Or(string(r.Name), "train")))
+		d.path, err = makeNumbered(filepath.Join(Folder, now.Format("20060102-150405")+"-"+cmp.Or(string(r.Name), string(r.BasedOn), "train")))
 		d.made = err == nil
 	} else {
 		d.made, err = makeDir(path)
@@ -185,13 +187,19 @@ func encode(r recipe.Recipe) ([]byte, error) {
 	return r.Encode()
 }
 
+// worthless reports whether a new run came to nothing: it is one without a model, without a
+// checkpoint after the start, and without a logged iteration after the first, whose loss is
+// that of the initial parameters. The history of a run that diverged late is all there is to
+// look at.
+func (d *directory) worthless() bool {
+	return !d.resumed && !d.logged && !d.finished && d.saved < 1
+}
+
 // Close gives the directory back. A new run that came to nothing removes what it has
-// written, and nothing else: one without a model, without a checkpoint after the start, and
-// without a logged iteration after the first, whose loss is that of the initial parameters.
-// The history of a run that diverged late is all there is to look at.
+// written, and nothing else.
 func (d *directory) Close() error {
 	err := d.history.close()
-	if !d.resumed && !d.logged && !d.finished && d.saved < 1 && len(d.wrote) > 0 {
+	if d.worthless() && len(d.wrote) > 0 {
 		checkpoint.Clear(d.path)
 		// The configuration last: while it is there the rest can be gone on from.
 		for _, name := range slices.Backward(d.wrote) {
@@ -209,6 +217,23 @@ func (d *directory) Close() error {
 		os.Remove(d.path) // if nothing is there
 	}
 	return err
+}
+
+// page writes the report of a run that has not come to its end.
+func (d *directory) page(r report.Run) error {
+	if !slices.Contains(d.wrote, report.FileName) {
+		d.wrote = append(d.wrote, report.FileName)
+	}
+	return durable.Write(d.name(report.FileName), func(w io.Writer) error { return report.WritePage(w, r) })
+}
+
+// quoted returns the directory's whole path as a shell would take it.
+func (d *directory) quoted() string {
+	path, err := filepath.Abs(d.path)
+	if err != nil {
+		path = d.path
+	}
+	return text.ShellWord(path)
 }
 
 // name returns the path of one of the directory's files.

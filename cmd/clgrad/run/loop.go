@@ -92,6 +92,7 @@ func (r *run) loop() (err error) {
 			r.batchRows = append(r.batchRows, i.Rows)
 			r.dir.iteration(i, accuracy)
 			r.watched.iteration(i, accuracy)
+			r.interim()
 			if bar != nil {
 				bar.Add(1)
 			}

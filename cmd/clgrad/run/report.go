@@ -4,14 +4,16 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"slices"
-	"strconv"
+	"path/filepath"
+	"strings"
+	"time"
 
 	"clgrad/cmd/clgrad/measure"
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
+	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
 )
 
@@ -75,78 +77,28 @@ func (r *run) report() error {
 	return r.dir.tidy(r.CheckpointEvery > 0)
 }
 
-// reportData returns all that the report shows of a page. kernels are the times of
+// reportData returns all that the report of a finished run shows. kernels are the times of
 // operations.
 func (r *run) reportData(kernels []report.Kernel) report.Run {
-	s, epoch := r.summary, 0
-	if r.pace.byEpoch() {
-		epoch = r.pace.batches
+	s, page := r.summary, r.describe()
+	page.Subtitle = fmt.Sprintf("%s in %s on %s. Ended on %s.", r.pace.count(s.Iterations), durationWords(s.Seconds), r.deviceWords(), time.Now().Format(timeFormat))
+	page.Figures = []report.Figure{
+		{Name: "time of the descent", Value: fmt.Sprintf("%.1f s", s.Seconds)},
+		{Name: "an iteration (median)", Value: text.Digits(s.Median) + " s"},
 	}
-	page := report.Run{
-		Title: string(r.Name),
-		Results: []report.Figure{
-			{Name: "training accuracy", Value: text.Percent(float64(s.TrainAccuracy))},
-			{Name: "loss", Value: fmt.Sprintf("%.4f", float64(s.Loss))},
-			{Name: "iterations", Value: strconv.Itoa(s.Iterations)},
-			{Name: "device", Value: s.Device},
-		},
-		Loss:     report.Chart{Curves: []report.Curve{r.lossCurve()}, Epoch: epoch},
-		Accuracy: report.Chart{Curves: []report.Curve{r.accuracyCurve()}, Epoch: epoch},
-		Shape:    r.set.Shape,
-		Classes:  r.set.ClassNames,
-		Figures: []report.Figure{
-			{Name: "time of the descent", Value: fmt.Sprintf("%.1f s", s.Seconds)},
-			{Name: "an iteration (median)", Value: text.Digits(s.Median) + " s"},
-		},
-		Settings:   r.settings(),
-		FirstLayer: firstLayer(r.layout, r.theta),
-		Kernels:    kernels,
-		Command:    r.opts.Command,
-		Config:     string(r.dir.config),
-	}
-	if len(r.backends) > 1 {
-		page.Notes = append(page.Notes, "Devices compute at the same time, so the times of their operations are not one behind the other.")
-	}
-	if name, samples := heldOutRows(r.set); r.logits != nil {
-		page.Predictions = &report.Predictions{Of: name, Samples: samples, Logits: r.logits}
-	}
-	if r.pace.byEpoch() {
-		page.Results[2] = report.Figure{Name: "epochs", Value: r.pace.epochText(s.Iterations)}
-	}
-	if r.pace.mini() {
-		page.Notes = append(page.Notes, fmt.Sprintf("An epoch has %d iterations. Loss and accuracy of the training set are means over the last epoch's.", epoch))
-	}
-	if r.Rule().Optimizer == network.LBFGS {
-		page.KernelsOf = "an evaluation"
-		page.Notes = append(page.Notes, "An iteration of L-BFGS evaluates the loss and its gradient at one point or several.")
-	}
-	if page.Title == "" {
-		page.Title = r.set.Name
-	}
-	if r.Description != "" {
-		page.Notes = append(page.Notes, r.Description+".")
-	}
-	if r.Source != "" {
-		page.Notes = append(page.Notes, "After: "+r.Source+".")
-	}
-	page.Notes = append(page.Notes, r.Notes...)
 	for _, part := range []struct {
-		name               string
-		loss, accuracy     network.Number
-		lossOf, accuracyOf func(Line) *network.Number
-	}{
-		{"validation", s.ValidationLoss, s.ValidationAccuracy,
-			func(l Line) *network.Number { return l.ValidationLoss }, func(l Line) *network.Number { return l.ValidationAccuracy }},
-		{"test", s.TestLoss, s.TestAccuracy,
-			func(l Line) *network.Number { return l.TestLoss }, func(l Line) *network.Number { return l.TestAccuracy }},
-	} {
-		if math.IsNaN(float64(part.accuracy)) {
+		name           string
+		loss, accuracy network.Number
+	}{{"test", s.TestLoss, s.TestAccuracy}, {"validation", s.ValidationLoss, s.ValidationAccuracy}, {"training", s.Loss, s.TrainAccuracy}} {
+		loss, accuracy := float64(part.loss), float64(part.accuracy)
+		if math.IsNaN(accuracy) {
 			continue
 		}
-		page.Results = slices.Insert(page.Results, 0, report.Figure{Name: part.name + " accuracy", Value: text.Percent(float64(part.accuracy))})
-		page.Figures = append(page.Figures, report.Figure{Name: part.name + " loss", Value: fmt.Sprintf("%.4f", float64(part.loss))})
-		page.Loss.Curves = append(page.Loss.Curves, r.lineCurve(part.name+" set", part.lossOf))
-		page.Accuracy.Curves = append(page.Accuracy.Curves, r.lineCurve(part.name+" set", part.accuracyOf))
+		page.Results = append(page.Results,
+			report.Figure{Name: part.name + " accuracy", Value: text.Percent(accuracy)}, report.Figure{Name: part.name + " loss", Value: fmt.Sprintf("%.4f", loss)})
+		if len(page.Results) == 2 && part.name != "training" {
+			page.Remarks = append(page.Remarks, gapWords(part.name, float64(s.TrainAccuracy), accuracy, float64(s.Loss), loss))
+		}
 	}
 	if s.PeakRSS > 0 {
 		page.Figures = append(page.Figures, report.Figure{Name: "peak memory before this report", Value: fmt.Sprintf("%.0f MB", float64(s.PeakRSS)/1e6)})
@@ -156,12 +108,159 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 		page.Accuracy.Markers = append(page.Accuracy.Markers, report.Marker{Iteration: *p.Iteration, Text: text.Percent(p.Accuracy) + " " + p.when()})
 	}
 	if b := s.Best; b != nil {
-		page.Loss.Markers = append(page.Loss.Markers, report.Marker{Iteration: b.Iteration, Text: "best, " + r.pace.at(b.Iteration)})
+		page.Loss.Markers = append(page.Loss.Markers, report.Marker{Iteration: b.Iteration, Text: "the model is of " + r.pace.at(b.Iteration)})
 	}
-	if s.Reference != nil {
-		page.Loss.References = append(page.Loss.References, referenceCurve(*r.Reference, s.Iterations))
+	page.Shape, page.Classes, page.FirstLayer = r.set.Shape, r.set.ClassNames, firstLayer(r.layout, r.theta)
+	if c := r.set.Columns; c != nil {
+		page.Features, page.Offsets = c.FeatureNames(), c.Offsets
+	}
+	if name, samples := heldOutRows(r.set); r.logits != nil {
+		page.Predictions = &report.Predictions{Of: name, Samples: samples, Logits: r.logits}
+	}
+	page.Kernels = kernels
+	if r.Rule().Optimizer == network.LBFGS {
+		page.KernelsOf = "an evaluation"
+	}
+	if len(s.Devices) > 0 {
+		page.Notes = append(page.Notes, "Devices compute at the same time, so the times of their operations are not one behind the other.")
+	}
+	page.Files = append([]report.File{{Path: checkpoint.FileName, What: "the model, as PyTorch's safetensors reads it"}}, page.Files...)
+	if s.Predictions != "" {
+		page.Files = append(page.Files, report.File{Path: filepath.Base(s.Predictions), What: "predictions"})
+	}
+	page.Files = append(page.Files, report.File{Path: report.PicturesDir + "/", What: "the pictures of this page as PNG files"})
+	page.Next = r.nextCommands()
+	return page
+}
+
+// timeFormat is how the report writes a time.
+const timeFormat = "2 January 2006, 15:04 MST"
+
+// describe returns what a report shows at any time of a run: what is run, and the curves.
+func (r *run) describe() report.Run {
+	epoch := 0
+	if r.pace.byEpoch() {
+		epoch = r.pace.batches
+	}
+	page := report.Run{
+		Title:    r.title(time.Now()),
+		Loss:     report.Chart{Curves: []report.Curve{r.lossCurve()}, Epoch: epoch},
+		Accuracy: report.Chart{Curves: []report.Curve{r.accuracyCurve()}, Epoch: epoch},
+		Settings: r.settings(),
+		Command:  r.opts.Command,
+		Config:   string(r.dir.config),
+		Files: []report.File{
+			{Path: recipe.FileName, What: "the configuration: clgrad train --recipe runs it again"},
+			{Path: MetricsFile, What: "what was logged, a row for each line"},
+			{Path: LinesFile, What: "the same as JSON"},
+			{Path: IterationsFile, What: "loss and accuracy of every iteration"},
+		},
+	}
+	if r.pace.mini() {
+		page.Notes = append(page.Notes, fmt.Sprintf("An epoch has %d iterations. Loss and accuracy of the training set are means over the last epoch's.", r.pace.batches))
+	}
+	if r.Rule().Optimizer == network.LBFGS {
+		page.Notes = append(page.Notes, "An iteration of L-BFGS evaluates the loss and its gradient at one point or several.")
+	}
+	if words := r.Based(); words != "" {
+		page.Remarks = append(page.Remarks, "Based on "+words+".")
+	}
+	if r.Description != "" {
+		page.Notes = append(page.Notes, r.Description+".")
+	}
+	if r.Source != "" {
+		page.Notes = append(page.Notes, "After: "+r.Source+".")
+	}
+	page.Notes = append(page.Notes, r.Notes...)
+	// The set whose loss says most of when to stop has its best value marked.
+	for _, part := range []struct {
+		name               string
+		lossOf, accuracyOf func(Line) *network.Number
+	}{
+		{"validation set", func(l Line) *network.Number { return l.ValidationLoss }, func(l Line) *network.Number { return l.ValidationAccuracy }},
+		{"test set", func(l Line) *network.Number { return l.TestLoss }, func(l Line) *network.Number { return l.TestAccuracy }},
+	} {
+		loss, accuracy := r.lineCurve(part.name, part.lossOf), r.lineCurve(part.name, part.accuracyOf)
+		if len(loss.Values) == 0 {
+			continue
+		}
+		if page.Loss.Best == "" {
+			page.Loss.Best, page.Accuracy.Best = part.name, part.name
+		}
+		page.Loss.Curves, page.Accuracy.Curves = append(page.Loss.Curves, loss), append(page.Accuracy.Curves, accuracy)
+	}
+	if r.Reference != nil {
+		page.Loss.References = append(page.Loss.References, referenceCurve(*r.Reference, len(r.loss)))
 	}
 	return page
+}
+
+// title says what is run on what, and when.
+func (r *run) title(now time.Time) string {
+	title := layerWords(r.layout.Sizes) + " on " + r.set.Title()
+	if r.Name != "" {
+		title += ", recipe " + string(r.Name)
+	}
+	return title + ", " + now.Format("2 January 2006")
+}
+
+// layerWords writes the sizes of all layers, as in 784-128-10.
+func layerWords(sizes []int) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(sizes), "[]"), " ", "-")
+}
+
+// deviceWords names the devices and their backends.
+func (r *run) deviceWords() string {
+	words := r.info.Device
+	if !strings.Contains(words, r.info.Backend) {
+		words += " (" + r.info.Backend + ")"
+	}
+	if r.opts.Ranks != nil {
+		words = fmt.Sprintf("%d processes, rank 0 on %s", r.opts.Ranks.Size, words)
+	}
+	return words
+}
+
+// durationWords writes seconds for a person.
+func durationWords(seconds float64) string {
+	if seconds < 100 {
+		return fmt.Sprintf("%.3g s", seconds)
+	}
+	return time.Duration(seconds * 1e9).Round(time.Second).String()
+}
+
+// gapWords says how far a set is from the training set.
+func gapWords(set string, trainAccuracy, accuracy, trainLoss, loss float64) string {
+	points := 100 * (accuracy - trainAccuracy)
+	words := fmt.Sprintf("Accuracy is %.2f points %s on the %s set than on the training set", math.Abs(points), higher(points), set)
+	if math.Abs(points) < 0.005 {
+		words = fmt.Sprintf("Accuracy is the same on the %s set and on the training set", set)
+	}
+	return fmt.Sprintf("%s, the loss %.4f %s.", words, math.Abs(loss-trainLoss), higher(loss-trainLoss))
+}
+
+func higher(difference float64) string {
+	if difference < 0 {
+		return "lower"
+	}
+	return "higher"
+}
+
+// nextCommands returns command lines for a finished run. They can be copied to any directory.
+func (r *run) nextCommands() []report.Figure {
+	directory, data := r.dir.quoted(), ""
+	switch {
+	case dataset.Once(string(r.Data)):
+		return []report.Figure{{Name: "Score the model:", Value: "clgrad eval " + directory + " --data FILE"}}
+	case r.Test != "":
+		data = string(absolute(r.Test))
+	default:
+		data = string(absolute(r.Data))
+	}
+	return []report.Figure{
+		{Name: "Score the model:", Value: "clgrad eval " + directory},
+		{Name: "Predict, with the three most probable classes:", Value: "clgrad predict " + directory + " --data " + text.ShellWord(data) + " --top 3"},
+	}
 }
 
 // rowCounts says how many rows each part of a set has.

@@ -41,7 +41,8 @@ func (r *run) score() error {
 	*s = Summary{
 		Summary: true, Backend: r.info.Backend, Device: r.info.Device, Layers: r.layout.Sizes, Iterations: r.done,
 		Optimizer: string(r.Optimizer), LR: float64(r.LR), Loss: network.Number(loss), TrainAccuracy: network.Number(accuracy), Shifts: int(r.Shifts),
-		Seconds: r.seconds, Median: medianIteration(r.times), PeakRSS: measure.PeakMemory(), Recipe: string(r.Name),
+		Seconds: r.seconds, Median: medianIteration(r.times), PeakRSS: measure.PeakMemory(),
+		Recipe: string(r.Name), BasedOn: string(r.BasedOn), Changes: r.Changes,
 	}
 	if len(r.backends) > 1 {
 		for _, d := range r.plan.Shards {

@@ -59,6 +59,7 @@ func (r *run) reopen(path string) (err error) {
 	if more := r.opts.Recipe; (more.Iterations > 0 || more.Epochs > 0) && (more.Iterations != r.Iterations || more.Epochs != r.Epochs) {
 		had := r.Recipe
 		r.had, r.Iterations, r.Epochs = &had, more.Iterations, more.Epochs
+		r.Origin = r.OriginFrom(had, path)
 	}
 	switch {
 	case model != nil && r.had == nil && hasReport(path):
@@ -216,7 +217,8 @@ func asked(r recipe.Recipe) string {
 }
 
 // hasReport reports whether a run directory has all that comes after the model: the
-// report, and the summary behind the metrics.
+// report, and the summary behind the metrics. Without the summary a report is one of a run
+// that was under way.
 func hasReport(path string) bool {
 	if m, err := ReadMetrics(path); err != nil || m.Summary == nil {
 		return false

@@ -18,7 +18,6 @@ import (
 	"time"
 
 	"clgrad/cmd/clgrad/recipe"
-	"clgrad/cmd/clgrad/report"
 	"clgrad/cmd/clgrad/share"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
@@ -44,6 +43,9 @@ type Options struct {
 	// Patience is how long a directory that another process has is waited for: a
 	// process that was killed has its memory, and its lock, for a moment longer.
 	Patience time.Duration
+
+	// ReportAfter is after how long a descent there is a report of the run under way.
+	ReportAfter time.Duration
 
 	JSON     bool
 	Command  string                           // the command line, for the report
@@ -131,6 +133,8 @@ type run struct {
 	rowLogits []float64         // of rows, nil where they are not finite
 	notFinite error             // what is said of sets without a finite result
 	summary   Summary
+
+	interimDue float64 // the seconds of descent at which the report of a run under way is made again
 }
 
 // Train trains, scores and saves.
@@ -173,7 +177,11 @@ func Train(ctx context.Context, o Options) (err error) {
 	if r.best != nil {
 		r.recallLoss()
 	}
-	defer func() { r.resumeHint(err) }()
+	defer func() {
+		r.endReport(err)
+		r.resumeHint(err)
+	}()
+	r.interimDue = r.seconds + o.ReportAfter.Seconds()
 	// The state before the first iteration has the plan in it.
 	if err := r.checkpoint(); err != nil {
 		return err
@@ -403,13 +411,14 @@ func (r *run) sameRanks() error {
 	return fmt.Errorf("the run began with %d ranks where there are %d: start it with mpirun -n %d", had, has, had)
 }
 
-// resumeCommand returns the command line that goes on with the run.
-func (r *run) resumeCommand() string {
+// resumeCommand returns the command line that goes on with the run, whose directory is
+// written as a shell would take it.
+func (r *run) resumeCommand(directory string) string {
 	launch := ""
 	if r.opts.Ranks != nil {
 		launch = r.opts.Ranks.Launch
 	}
-	return launch + "clgrad train --resume " + text.ShellWord(r.dir.path)
+	return launch + "clgrad train --resume " + directory
 }
 
 // restore sets the trainer to what a checkpoint has.
@@ -510,7 +519,7 @@ func (r *run) model(theta []float64, done int) checkpoint.Model {
 // resumeHint says where a run that did not end well can be gone on with.
 func (r *run) resumeHint(err error) {
 	d, done := r.dir, max(r.done, r.trainer.Done())
-	resume := r.resumeCommand
+	resume := func() string { return r.resumeCommand(text.ShellWord(d.path)) }
 	var nonFinite *network.NonFiniteError
 	switch {
 	case err == nil:
@@ -519,7 +528,7 @@ func (r *run) resumeHint(err error) {
 			r.opts.Note("stopped after iteration %d: nothing is saved without --out", done)
 		}
 	case d.finished:
-		if _, err := os.Stat(d.name(report.FileName)); err != nil {
+		if !hasReport(d.path) {
 			r.opts.Note("the model is saved in %s: %s makes the report", d.name(checkpoint.FileName), resume())
 		}
 	case d.saved < 1:

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"fmt"
 	"strconv"
-	"strings"
 
 	"clgrad/cmd/clgrad/report"
 	"clgrad/cmd/clgrad/share"
@@ -12,13 +11,9 @@ import (
 
 // settings says what is trained, on what and how.
 func (r *run) settings() []report.Figure {
-	precision := "that of the backend"
-	if r.Precision.Reduced() {
-		precision = string(r.Precision)
-	}
 	all := []report.Figure{
-		{Name: "data", Value: r.set.Name + ", " + rowCounts(r.set, r.Shifts)},
-		{Name: "layers", Value: strings.Trim(fmt.Sprint(r.layout.Sizes), "[]")},
+		{Name: "data", Value: r.set.Title() + ", " + rowCounts(r.set, r.Shifts)},
+		{Name: "layers", Value: layerWords(r.layout.Sizes)},
 		{Name: "preprocessing", Value: r.ScaledBy()},
 		{Name: "initial weights", Value: cmp.Or(string(r.From), string(r.Init))},
 		{Name: "seed", Value: strconv.FormatUint(r.Seed, 10)},
@@ -27,7 +22,9 @@ func (r *run) settings() []report.Figure {
 		{Name: "backend", Value: r.info.Backend},
 		{Name: "device", Value: r.info.Device},
 		{Name: "driver", Value: r.info.Driver},
-		{Name: "precision of products", Value: precision},
+	}
+	if r.Precision.Reduced() {
+		all = append(all, report.Figure{Name: "precision of products", Value: string(r.Precision)})
 	}
 	if len(r.backends) > 1 {
 		all = append(all, report.Figure{Name: "rows of each batch", Value: share.Rows(r.plan)})

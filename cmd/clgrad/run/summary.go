@@ -53,7 +53,9 @@ type Summary struct {
 	stopping     string     // the same in words
 
 	// What a recipe asks for.
-	Recipe       string          `json:"recipe,omitempty"`
+	Recipe       string          `json:"recipe,omitempty"`   // that the run is of, unchanged
+	BasedOn      string          `json:"based_on,omitempty"` // a recipe that the run is of with Changes
+	Changes      []string        `json:"changes,omitempty"`
 	Passes       *passed         `json:"passes,omitempty"`
 	UnscaledTest *network.Number `json:"test_accuracy_unscaled,omitempty"`
 	Reference    *compared       `json:"reference,omitempty"`
@@ -135,6 +137,9 @@ func (r *run) show() error {
 	}
 	if len(s.Devices) > 0 {
 		fmt.Fprintf(out, "Rows of each batch: %s\n", share.Rows(r.plan))
+	}
+	if words := r.Based(); words != "" {
+		fmt.Fprintf(out, "Based on: %s\n", words)
 	}
 	first := "first"
 	if r.pace.byEpoch() {

@@ -1,24 +1,5 @@
 package report
 
-import (
-	"fmt"
-	"io"
-)
-
-// WritePage writes the page of a run alone, without files of its pictures. An error is one line;
-// nothing is written of a run that contradicts itself.
-func WritePage(w io.Writer, r Run) error {
-	if err := r.check(); err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	files, err := render(r)
-	if err != nil {
-		return fmt.Errorf("report: %w", err)
-	}
-	_, err = w.Write(files.page)
-	return err
-}
-
 // MostOfGroup is how many lines of a group of [Grouped] have colours of their own.
 var MostOfGroup = len(colours)
 
