@@ -51,7 +51,10 @@ func (c checkCommand) Run(a *app) error {
 	for _, o := range c.Operation {
 		options = append(options, backendtest.Only(string(o)))
 	}
-	options = append(options, backendtest.Until(a))
+	bar := a.display.Steps(nil)
+	options = append(options, backendtest.Until(a), backendtest.Progress(func(operation string, done, all int) {
+		bar.At("checking "+operation, int64(done), int64(all))
+	}))
 	// Opened once to see that it can be, and to say which it is: all operations are
 	// checked on that one, whatever becomes of it.
 	o := gpu.Options{Precision: c.Precision, Untested: true}
@@ -66,6 +69,7 @@ func (c checkCommand) Run(a *app) error {
 	quiet := *a
 	quiet.err = io.Discard
 	report, failed := backendtest.Check(func() (network.Backend, error) { return name.open(&quiet, o) }, options...)
+	bar.End()
 	if err := a.Err(); err != nil {
 		return err
 	}

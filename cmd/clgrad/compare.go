@@ -8,9 +8,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
-	"time"
-
-	"github.com/schollz/progressbar/v3"
 
 	"clgrad/cmd/clgrad/compare"
 	"clgrad/cmd/clgrad/recipe"
@@ -123,20 +120,10 @@ func (c compareCommand) Run(a *app) (err error) {
 	if o.Settings, err = c.settings(set.Train.Rows); err != nil {
 		return usageError{err}
 	}
-	if a.terminal {
-		bar := progressbar.NewOptions(1, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription("comparing"),
-			progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
-		defer bar.Clear()
-		o.Progress = func(done, all int) {
-			bar.ChangeMax(all)
-			bar.Set(done)
-		}
-		o.Note = func(format string, args ...any) {
-			bar.Clear()
-			a.note(format, args...)
-		}
-	}
+	bar := a.display.Steps(func(done, total int64) string { return fmt.Sprintf("epoch %d of %d of all runs", min(done+1, total), total) })
+	o.Progress = func(what string, done, all int) { bar.At(what, int64(done), int64(all)) }
 	r, err := compare.Compare(a, o)
+	bar.End()
 	if !r.Known() {
 		return err
 	}

@@ -8,11 +8,9 @@ import (
 	"slices"
 	"strings"
 	"text/tabwriter"
-	"time"
-
-	"github.com/schollz/progressbar/v3"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/terminal"
 	"clgrad/network"
 	"clgrad/network/dataset"
 )
@@ -73,41 +71,28 @@ func (n *setName) UnmarshalText(text []byte) error {
 // dataOptions says how commands find data sets.
 func (a *app) dataOptions() dataset.Options {
 	o := dataset.Options{Log: func(line string) { a.note("%s", line) }, MaxBytes: network.HostMemory()}
-	if a.terminal {
-		o.Progress = a.showReading()
-	}
+	o.Progress = a.showReading()
 	return o
 }
 
-// showReading returns what shows a bar while a file is read, once that takes longer than a
-// second.
+// showReading returns what shows how much of a file is read.
 func (a *app) showReading() func(done, total int64) {
-	var start time.Time
-	var last int64
+	if a.display == nil {
+		return nil
+	}
+	var bar *terminal.Progress
 	return func(done, total int64) {
-		if start.IsZero() || done < last {
-			start = time.Now()
-			a.clearBar()
-		}
-		last = done
 		switch {
 		case done == total:
-			a.clearBar()
-		case a.bar != nil:
-			a.bar.Set64(done)
-		case time.Since(start) > time.Second:
-			a.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription("reading"),
-				progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
-			a.bar.Set64(done)
+			bar.End()
+			bar = nil
+			return
+		case bar == nil:
+			bar = a.display.Steps(func(done, total int64) string {
+				return fmt.Sprintf("%.1f of %.1f MB", float64(done)/1e6, float64(total)/1e6)
+			})
 		}
-	}
-}
-
-// clearBar takes the bar of reading away.
-func (a *app) clearBar() {
-	if a.bar != nil {
-		a.bar.Clear()
-		a.bar = nil
+		bar.At("reading", done, total)
 	}
 }
 

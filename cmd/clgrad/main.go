@@ -54,10 +54,9 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/terminal"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/gpu"
 	"clgrad/network/mapped"
@@ -80,19 +79,21 @@ type commands struct {
 	DriverTest driverTestCommand `cmd:"" hidden:""`
 
 	Version kong.VersionFlag `help:"Show the version and how it was built."`
+	Quiet   bool             `short:"q" help:"Print only results, warnings and errors."`
 }
 
 // An app is what a command runs with.
 type app struct {
 	context.Context
-	out      io.Writer                // results
-	err      io.Writer                // everything else
-	terminal bool                     // err is a terminal
-	screen   bool                     // out is a terminal
-	args     []string                 // the command line
-	guard    *guard                   // see drivers
-	bar      *progressbar.ProgressBar // of reading, nil where none is shown
-	local    int                      // number of this process among those of a run on this machine
+	out     io.Writer         // results
+	err     io.Writer         // everything else
+	display *terminal.Display // the last line of the terminal that err is, nil where none is shown
+	columns func() int        // width of the terminal that out is, nil where it is none
+	showing func() int        // that of err
+	quiet   bool              // no info
+	args    []string          // the command line
+	guard   *guard            // see drivers
+	local   int               // number of this process among those of a run on this machine
 }
 
 // drivers returns what stands between the commands and the OpenCL drivers.
@@ -113,9 +114,30 @@ func (a *app) command() string {
 }
 
 // note writes one line for the user to standard error.
-func (a *app) note(format string, args ...any) {
-	a.clearBar()
-	fmt.Fprintf(a.err, "clgrad: "+format+"\n", args...)
+func (a *app) note(format string, args ...any) { fmt.Fprintf(a.err, "clgrad: "+format+"\n", args...) }
+
+// info is note, of what the user of --quiet does not ask for: nothing is wrong, and nothing has
+// to be done.
+func (a *app) info(format string, args ...any) {
+	if !a.quiet {
+		a.note(format, args...)
+	}
+}
+
+// width returns that of the terminal which out is, 0 where it is none.
+func (a *app) width() int {
+	if a.columns == nil {
+		return 0
+	}
+	return a.columns()
+}
+
+// errWidth returns that of the terminal which err is, 80 where it is none.
+func (a *app) errWidth() int {
+	if a.showing == nil {
+		return 80
+	}
+	return a.showing()
 }
 
 // The exit statuses.
@@ -169,8 +191,15 @@ func main() {
 	// Writing to a pipe that nobody reads is then an error, which a run that has
 	// something to save can deal with.
 	signal.Ignore(syscall.SIGPIPE)
-	a := &app{Context: ctx, out: os.Stdout, err: os.Stderr, terminal: term.IsTerminal(int(os.Stderr.Fd())), screen: term.IsTerminal(int(os.Stdout.Fd())),
-		guard: &guard{child: ownChild}}
+	screen := terminal.Of(os.Stderr)
+	display := terminal.NewDisplay(screen)
+	a := &app{Context: ctx, out: os.Stdout, err: display.Writer(os.Stderr), display: display, guard: &guard{child: ownChild}}
+	if screen != nil {
+		a.showing = screen.Width
+	}
+	if screen := terminal.Of(os.Stdout); screen != nil {
+		a.out, a.columns = display.Writer(os.Stdout), screen.Width
+	}
 	os.Exit(a.run(os.Args[1:]))
 }
 
@@ -194,6 +223,7 @@ func (a *app) parse(args []string) (err error) {
 		}
 	}()
 	defer func() { a.guard.leave() }()
+	defer a.display.Close()
 	var c commands
 	parser := kong.Must(&c,
 		kong.Name("clgrad"),
@@ -201,7 +231,7 @@ func (a *app) parse(args []string) (err error) {
 		kong.Writers(a.out, a.err),
 		kong.Exit(func(code int) { panic(exited(code)) }), // after --help
 		kong.WithHyphenPrefixedParameters(true),           // --lr -1 is a bad rate, not a flag
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: a.width()}),
 		kong.Vars{"version": version(), "optimizers": recipe.Optimizers(), "rates": recipe.DefaultRates()},
 	)
 	if len(args) == 0 {
@@ -214,6 +244,9 @@ func (a *app) parse(args []string) (err error) {
 		return err
 	case err != nil:
 		return usageError{err}
+	}
+	if a.quiet = c.Quiet; a.quiet {
+		a.display = nil
 	}
 	return mapped.Guard(func() error { return parsed.Run(a) })
 }

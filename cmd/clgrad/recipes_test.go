@@ -377,7 +377,10 @@ func TestScreen(t *testing.T) {
 	for _, screen := range []bool{false, true} {
 		for _, args := range [][]string{nil, {"--json"}} {
 			var out, notes bytes.Buffer
-			a := &app{Context: t.Context(), out: &out, err: &notes, screen: screen}
+			a := &app{Context: t.Context(), out: &out, err: &notes}
+			if screen {
+				a.columns = func() int { return 80 }
+			}
 			if status := a.run(append([]string{"train", "--data", dir, "--iterations", "2", "--backend", "cpu"}, args...)); status != success {
 				t.Fatal(notes.String())
 			}

@@ -8,8 +8,6 @@ import (
 	"text/tabwriter"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
-
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/gpu"
 	"clgrad/kernels"
@@ -66,14 +64,10 @@ func (c tuneCommand) Run(a *app) error {
 		return err
 	}
 	o := gpu.TuneOptions{Budget: time.Duration(c.Seconds) * time.Second, BatchRows: int(c.BatchSize), Options: options}
-	if a.terminal {
-		bar := progressbar.NewOptions(1000, progressbar.OptionSetWriter(a.err), progressbar.OptionClearOnFinish(),
-			progressbar.OptionThrottle(100*time.Millisecond))
-		defer bar.Clear()
-		o.Progress = func(p gpu.TuneProgress) {
-			bar.Describe(fmt.Sprintf("%s: %s", p.Shape, p.Tile))
-			bar.Set(int(1000 * p.Share))
-		}
+	bar := a.display.Steps(func(done, total int64) string { return fmt.Sprintf("%d of %d s", done/1000, total/1000) })
+	defer bar.End()
+	o.Progress = func(p gpu.TuneProgress) {
+		bar.At(fmt.Sprintf("trying %s of %s", p.Tile, p.Shape), int64(p.Share*float64(o.Budget.Milliseconds())), o.Budget.Milliseconds())
 	}
 	found, shapes, err := gpu.Tune(a, d, l.Sizes, rows, o)
 	if err != nil {
