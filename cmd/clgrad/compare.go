@@ -120,7 +120,9 @@ func (c compareCommand) Run(a *app) (err error) {
 	if o.Settings, err = c.settings(set.Train.Rows); err != nil {
 		return usageError{err}
 	}
-	bar := a.display.Steps(func(done, total int64) string { return fmt.Sprintf("epoch %d of %d of all runs", min(done+1, total), total) })
+	bar := a.display.Steps(func(done, total int64) string {
+		return fmt.Sprintf("epoch %d of %d of all runs", min(done+1, total), total)
+	})
 	o.Progress = func(what string, done, all int) { bar.At(what, int64(done), int64(all)) }
 	r, err := compare.Compare(a, o)
 	bar.End()

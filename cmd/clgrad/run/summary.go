@@ -90,6 +90,9 @@ func number(v float64) *network.Number {
 // it.
 func (r *run) show() error {
 	s, out := r.summary, r.opts.Out
+	if advice := r.advice(); advice != "" {
+		defer r.opts.Note("%s", advice)
+	}
 	if r.opts.JSON {
 		return json.NewEncoder(out).Encode(s)
 	}
