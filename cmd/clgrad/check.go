@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"clgrad/cmd/clgrad/text"
 	"clgrad/gpu"
 	"clgrad/kernels"
 	"clgrad/network"
@@ -33,11 +34,11 @@ func (checkCommand) Help() string {
 type operation string
 
 // UnmarshalText reports a name that is none of them.
-func (o *operation) UnmarshalText(text []byte) error {
-	if all := backendtest.Operations(); !slices.Contains(all, string(text)) {
-		return fmt.Errorf("operation %q is unknown: one of %s is expected", text, strings.Join(all, ", "))
+func (o *operation) UnmarshalText(name []byte) error {
+	if all := backendtest.Operations(); !slices.Contains(all, string(name)) {
+		return fmt.Errorf("operation %q is unknown: one of %s is expected%s", name, strings.Join(all, ", "), text.Suggest(string(name), all...))
 	}
-	*o = operation(text)
+	*o = operation(name)
 	return nil
 }
 

@@ -69,7 +69,10 @@ type optimizerName network.Optimizer
 // UnmarshalText reports a name that is none.
 func (n *optimizerName) UnmarshalText(text []byte) error {
 	*n = optimizerName(text)
-	return network.NewRule(network.Optimizer(text)).Check()
+	if err := network.NewRule(network.Optimizer(text)).Check(); err != nil {
+		return fmt.Errorf("%w%s", err, recipe.SuggestOptimizer(string(text)))
+	}
+	return nil
 }
 
 // A batchSize is a number of rows, 0 for all.
@@ -136,7 +139,7 @@ func (c compareCommand) Run(a *app) (err error) {
 	}
 	err = errors.Join(err, show(a.out))
 	if c.Out != "" {
-		err = errors.Join(err, report.Write(string(c.Out), r.Page(a.command())))
+		err = errors.Join(err, report.Write(string(c.Out), r.Page(a.commandLine())))
 	}
 	return err
 }

@@ -11,6 +11,7 @@ import (
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/terminal"
+	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 	"clgrad/network/dataset"
 )
@@ -60,11 +61,11 @@ func (c dataEnlargeCommand) Run(a *app) error {
 type setName string
 
 // UnmarshalText reports a name that is none of them.
-func (n *setName) UnmarshalText(text []byte) error {
-	if all := dataset.Names(); !slices.Contains(all, string(text)) {
-		return fmt.Errorf("data set %q is unknown: one of %s is expected", text, strings.Join(all, ", "))
+func (n *setName) UnmarshalText(name []byte) error {
+	if all := dataset.Names(); !slices.Contains(all, string(name)) {
+		return fmt.Errorf("data set %q is unknown: one of %s is expected%s", name, strings.Join(all, ", "), text.Suggest(string(name), all...))
 	}
-	*n = setName(text)
+	*n = setName(name)
 	return nil
 }
 

@@ -12,6 +12,8 @@
 //	clgrad tune      find the fastest kernels of a network on an OpenCL device
 //	clgrad data      list, fetch and verify data sets
 //	clgrad recipes   list the built-in recipes of train
+//	clgrad help      show the flags of a command
+//	clgrad completion  print a script that completes command lines in a shell
 //
 // README.md in this directory describes data, runs, models and exit statuses.
 //
@@ -42,6 +44,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,6 +62,7 @@ import (
 	"clgrad/cmd/clgrad/terminal"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/gpu"
+	"clgrad/network/dataset"
 	"clgrad/network/mapped"
 )
 
@@ -76,7 +80,11 @@ type commands struct {
 	Data    dataCommand    `cmd:"" help:"List, fetch and verify data sets."`
 	Recipes recipesCommand `cmd:"" help:"List the built-in recipes of train, or print one."`
 
+	Help       helpCommand       `cmd:"" help:"Show the commands, or the flags of one, as clgrad COMMAND --help."`
+	Completion completionCommand `cmd:"" help:"Print a script that completes command lines in a shell."`
+
 	DriverTest driverTestCommand `cmd:"" hidden:""`
+	Complete   completeCommand   `cmd:"" hidden:""`
 
 	Version kong.VersionFlag `help:"Show the version and how it was built."`
 	Quiet   bool             `short:"q" help:"Print only results, warnings and errors."`
@@ -92,6 +100,7 @@ type app struct {
 	showing func() int        // that of err
 	quiet   bool              // no info
 	args    []string          // the command line
+	command string            // what is run, as in "clgrad data fetch"
 	guard   *guard            // see drivers
 	local   int               // number of this process among those of a run on this machine
 }
@@ -104,8 +113,8 @@ func (a *app) drivers() *guard {
 	return a.guard
 }
 
-// command returns the command line as a shell would take it.
-func (a *app) command() string {
+// commandLine returns the command line as a shell would take it.
+func (a *app) commandLine() string {
 	words := []string{"clgrad"}
 	for _, w := range a.args {
 		words = append(words, text.ShellWord(w))
@@ -213,6 +222,19 @@ func (a *app) run(args []string) int {
 	return a.status(a.parse(args), out.err)
 }
 
+// parser returns the parser of command lines.
+func (a *app) parser(c *commands) *kong.Kong {
+	return kong.Must(c,
+		kong.Name("clgrad"),
+		kong.Description("Trains fully connected networks by gradient descent on any OpenCL device, or on the CPU."),
+		kong.Writers(a.out, a.err),
+		kong.Exit(func(code int) { panic(exited(code)) }), // after --help
+		kong.WithHyphenPrefixedParameters(true),           // --lr -1 is a bad rate, not a flag
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: a.width()}),
+		kong.Vars{"version": version(), "optimizers": recipe.Optimizers(), "rates": recipe.DefaultRates()},
+	)
+}
+
 // parse parses and runs a command line.
 func (a *app) parse(args []string) (err error) {
 	defer func() {
@@ -225,25 +247,27 @@ func (a *app) parse(args []string) (err error) {
 	defer func() { a.guard.leave() }()
 	defer a.display.Close()
 	var c commands
-	parser := kong.Must(&c,
-		kong.Name("clgrad"),
-		kong.Description("Trains fully connected networks by gradient descent on any OpenCL device, or on the CPU."),
-		kong.Writers(a.out, a.err),
-		kong.Exit(func(code int) { panic(exited(code)) }), // after --help
-		kong.WithHyphenPrefixedParameters(true),           // --lr -1 is a bad rate, not a flag
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: a.width()}),
-		kong.Vars{"version": version(), "optimizers": recipe.Optimizers(), "rates": recipe.DefaultRates()},
-	)
+	parser := a.parser(&c)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	parsed, err := parser.Parse(args)
 	var bad *recipe.Error
+	var problem *kong.ParseError
 	switch {
 	case errors.As(err, &bad):
 		return err
+	case errors.As(err, &problem):
+		parsed = problem.Context
 	case err != nil:
-		return usageError{err}
+		return misused("%w", err)
+	}
+	node := parsed.Selected()
+	if node != nil {
+		a.command = node.FullPath()
+	}
+	if problem != nil {
+		return parseProblem(problem, node)
 	}
 	if a.quiet = c.Quiet; a.quiet {
 		a.display = nil
@@ -290,8 +314,8 @@ func (a *app) status(err, outErr error) int {
 		return signalled + int(syscall.SIGPIPE)
 	case len(all) == 0:
 		return success
-	case errors.As(err, &wrong):
-		a.note("%s (see clgrad --help)", said)
+	case errors.As(err, &wrong), errors.Is(err, dataset.ErrUnknown):
+		a.note("%s (see %s --help)", said, cmp.Or(a.command, "clgrad"))
 		return usage
 	}
 	a.note("%s", said)

@@ -3,9 +3,11 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/text"
 )
 
 type recipesCommand struct {
@@ -23,11 +25,11 @@ type recipeLine struct {
 // Run lists the built-in recipes, or writes one.
 func (c recipesCommand) Run(a *app) error {
 	if c.Name != "" {
-		text, err := recipe.Text(c.Name)
+		file, err := recipe.Text(c.Name)
 		if err != nil {
-			return misused("%w %q: clgrad recipes lists those that are built in", recipe.ErrUnknown, c.Name)
+			return misused("%w %q: one of %s is expected%s", recipe.ErrUnknown, c.Name, strings.Join(recipe.Names(), ", "), text.Suggest(c.Name, recipe.Names()...))
 		}
-		_, err = a.out.Write(text)
+		_, err = a.out.Write(file)
 		return err
 	}
 	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)

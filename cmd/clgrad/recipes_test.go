@@ -366,7 +366,7 @@ func TestRecipesCommand(t *testing.T) {
 // The command line in a report can be given to a shell.
 func TestCommand(t *testing.T) {
 	a := &app{args: []string{"train", "--out", "a b", "--data=./x", "it's", "", "Fläche", "$HOME"}}
-	if got, want := a.command(), `clgrad train --out 'a b' --data=./x 'it'\''s' '' Fläche '$HOME'`; got != want {
+	if got, want := a.commandLine(), `clgrad train --out 'a b' --data=./x 'it'\''s' '' Fläche '$HOME'`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 
+	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 	"clgrad/network/dataset"
 )
@@ -16,7 +17,9 @@ import (
 // and columns there are.
 func (s Setup) Load(ctx context.Context, o dataset.Options) (set dataset.Set, err error) {
 	o.Reading, o.Test = s.Reading.Options(), string(s.Test)
-	if set, err = dataset.Load(ctx, string(s.Data), o); err != nil {
+	if set, err = dataset.Load(ctx, string(s.Data), o); errors.Is(err, dataset.ErrUnknown) {
+		return set, fmt.Errorf("%w%s", err, text.Suggest(string(s.Data), dataset.Names()...))
+	} else if err != nil {
 		return set, err
 	}
 	return s.Parts(set)
@@ -140,11 +143,11 @@ func (r Recipe) WithoutFiles() (json.RawMessage, error) {
 
 // ParseSetup reads the setup in what WithoutFiles returned, or in a part of it. name
 // stands in errors.
-func ParseSetup(name string, text []byte) (Setup, error) {
+func ParseSetup(name string, setup []byte) (Setup, error) {
 	var d decisive
-	if len(text) == 0 {
+	if len(setup) == 0 {
 		return d.Setup, nil
 	}
-	err := decode(name, text, &d, nil)
+	err := decode(name, setup, &d, nil)
 	return d.Setup, err
 }
