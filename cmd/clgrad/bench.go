@@ -95,7 +95,7 @@ func (c benchCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
-	return report.Write(a.out, c.Format, host.Device)
+	return report.Write(a.out, c.Format, host.Device, a.width())
 }
 
 // options returns the options of the backends.

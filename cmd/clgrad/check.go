@@ -79,7 +79,11 @@ func (c checkCommand) Run(a *app) error {
 			return err
 		}
 	} else {
-		fmt.Fprint(a.out, report)
+		fmt.Fprint(a.out, report.Head())
+		columns, rows := report.Table()
+		if err := (text.Table{Columns: columns, Rows: rows, Right: true}).Write(a.out, a.width()); err != nil {
+			return err
+		}
 	}
 	if failed == nil {
 		return nil

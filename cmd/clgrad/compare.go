@@ -3,6 +3,7 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -133,7 +134,7 @@ func (c compareCommand) Run(a *app) (err error) {
 		return err
 	}
 	// What is known is shown, whatever ended the comparison.
-	show := r.Show
+	show := func(w io.Writer) error { return r.Show(w, a.width()) }
 	if c.JSON {
 		show = r.WriteJSON
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/terminal"
@@ -146,7 +145,7 @@ func (a *app) dataStatus(names []setName, asJSON bool, get statusOf, strict bool
 
 func (a *app) showStatus(s dataset.Status) error {
 	fmt.Fprintf(a.out, "%s: %s, in %s\n", s.Name, s.Description, s.Dir)
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	var t text.Table
 	for _, f := range s.Files {
 		state := "ok"
 		if !f.OK {
@@ -155,7 +154,7 @@ func (a *app) showStatus(s dataset.Status) error {
 		if f.Origin != "" {
 			state += " (from " + f.Origin + ")"
 		}
-		fmt.Fprintf(w, "  %s\t%d bytes\t%s\n", f.Name, f.Size, state)
+		t.Row("  "+f.Name, fmt.Sprintf("%d bytes", f.Size), state)
 	}
-	return w.Flush()
+	return t.Write(a.out, a.width())
 }

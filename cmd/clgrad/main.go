@@ -62,7 +62,6 @@ import (
 	"clgrad/cmd/clgrad/terminal"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/gpu"
-	"clgrad/network/dataset"
 	"clgrad/network/mapped"
 )
 
@@ -300,6 +299,7 @@ func (a *app) status(err, outErr error) int {
 	})
 	said := oneLine(errors.Join(all...))
 	var wrong usageError
+	var misspelt recipe.Misspelt
 	switch {
 	case bySignal && len(all) == 0:
 		a.note("%v", stopped)
@@ -314,7 +314,7 @@ func (a *app) status(err, outErr error) int {
 		return signalled + int(syscall.SIGPIPE)
 	case len(all) == 0:
 		return success
-	case errors.As(err, &wrong), errors.Is(err, dataset.ErrUnknown):
+	case errors.As(err, &wrong), errors.As(err, &misspelt):
 		a.note("%s (see %s --help)", said, cmp.Or(a.command, "clgrad"))
 		return usage
 	}

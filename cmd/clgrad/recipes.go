@@ -2,9 +2,7 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
 	"strings"
-	"text/tabwriter"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/text"
@@ -32,7 +30,7 @@ func (c recipesCommand) Run(a *app) error {
 		_, err = a.out.Write(file)
 		return err
 	}
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	var t text.Table
 	for _, name := range recipe.Names() {
 		r, err := recipe.Load(name)
 		if err != nil {
@@ -44,7 +42,8 @@ func (c recipesCommand) Run(a *app) error {
 			}
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\n\t%s\n", r.Name, r.Description, r.Source)
+		t.Row(string(r.Name), r.Description)
+		t.Row("", r.Source)
 	}
-	return w.Flush()
+	return t.Write(a.out, a.width())
 }

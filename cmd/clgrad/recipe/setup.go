@@ -12,14 +12,21 @@ import (
 	"clgrad/network/dataset"
 )
 
+// A Misspelt is an error about the name of a data set that is like a known one's.
+type Misspelt struct{ error }
+
+// Unwrap returns the error of an unknown name.
+func (m Misspelt) Unwrap() error { return m.error }
+
 // Load returns the data set with its parts as the setup wants them, not scaled. The
 // options say what the setup does not: where sets are looked for, and which classes
 // and columns there are.
 func (s Setup) Load(ctx context.Context, o dataset.Options) (set dataset.Set, err error) {
 	o.Reading, o.Test = s.Reading.Options(), string(s.Test)
-	if set, err = dataset.Load(ctx, string(s.Data), o); errors.Is(err, dataset.ErrUnknown) {
-		return set, fmt.Errorf("%w%s", err, text.Suggest(string(s.Data), dataset.Names()...))
-	} else if err != nil {
+	if set, err = dataset.Load(ctx, string(s.Data), o); err != nil {
+		if near := text.Suggest(string(s.Data), dataset.Names()...); near != "" && errors.Is(err, dataset.ErrUnknown) {
+			err = Misspelt{fmt.Errorf("%w%s", err, near)}
+		}
 		return set, err
 	}
 	return s.Parts(set)
