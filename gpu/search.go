@@ -50,6 +50,7 @@ search:
 				return tile, found, err
 			}
 			if !time.Now().Before(s.deadline) {
+				found.Untried = s.unseen(tile, seen)
 				break search
 			}
 			if next = s.fit(next); slices.Contains(seen, next) {
@@ -94,4 +95,16 @@ search:
 		tile, found.Seconds = s.standard, was
 	}
 	return tile, found, nil
+}
+
+// unseen returns how many neighbours of a tile are not among those that were seen.
+func (s search[T]) unseen(tile T, seen []T) (n int) {
+	seen = slices.Clone(seen)
+	for _, next := range s.neighbours(tile) {
+		if next = s.fit(next); !slices.Contains(seen, next) {
+			seen = append(seen, next)
+			n++
+		}
+	}
+	return n
 }

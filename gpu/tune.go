@@ -48,6 +48,8 @@ type TunedShape struct {
 	DefaultSeconds float64 `json:"default_seconds"`
 	Seconds        float64 `json:"seconds"`
 	Tried          int     `json:"tried"`
+	// Untried are the neighbours of the best tile that there was no time for.
+	Untried int `json:"untried,omitempty"`
 	// Rejected are the candidates that did not build, failed or gave wrong numbers,
 	// each with its reason in one line.
 	Rejected []string `json:"rejected,omitempty"`

@@ -124,7 +124,7 @@ func openBest(a *app, o gpu.Options) (network.Backend, error) {
 		}
 		b, err := openDevice(a, d, o)
 		if err == nil {
-			a.note("computing on opencl:%s, %s (%s)", d.ID(), d.Name, why)
+			a.info("computing on opencl:%s, %s (%s)", d.ID(), d.Name, why)
 			return b, nil
 		}
 		if a.Err() != nil {

@@ -89,7 +89,7 @@ func eachBackend(a *app, names recipe.Backend) (each []backendName, err error) {
 func (a *app) sharing(given recipe.Shares, set dataset.Set, l network.Layout, all share.Backends) func(network.Plan, []float64) ([]int, error) {
 	return func(plan network.Plan, theta []float64) ([]int, error) {
 		if len(given) > 0 {
-			a.note("rows of each batch: %s (--shares)", share.Words(given, plan))
+			a.info("rows of each batch: %s (--shares)", share.Words(given, plan))
 			return given, nil
 		}
 		shares, known, problem, err := share.Shares(plan, func() ([]float64, error) {
@@ -105,7 +105,7 @@ func (a *app) sharing(given recipe.Shares, set dataset.Set, l network.Layout, al
 		if known {
 			when = "measured before"
 		}
-		a.note("rows of each batch: %s, by their speeds, %s (--shares sets others)", share.Words(shares, plan), when)
+		a.info("rows of each batch: %s, by their speeds, %s (--shares sets others)", share.Words(shares, plan), when)
 		return shares, nil
 	}
 }

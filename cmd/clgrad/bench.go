@@ -88,11 +88,14 @@ func (c benchCommand) Run(a *app) error {
 	for _, n := range c.Rows {
 		o.Rows = append(o.Rows, int(n))
 	}
+	bar := a.display.Steps(nil)
+	o.Progress = func(what string, done, all int) { bar.At(what, int64(done), int64(all)) }
 	report, err := bench.Run(a, o)
+	bar.End()
 	if err != nil {
 		return err
 	}
-	return report.Write(a.out, c.Format, host.Device)
+	return report.Write(a.out, c.Format, host.Device, a.width())
 }
 
 // options returns the options of the backends.

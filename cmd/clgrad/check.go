@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 
+	"clgrad/cmd/clgrad/text"
 	"clgrad/gpu"
 	"clgrad/kernels"
 	"clgrad/network"
@@ -33,11 +34,11 @@ func (checkCommand) Help() string {
 type operation string
 
 // UnmarshalText reports a name that is none of them.
-func (o *operation) UnmarshalText(text []byte) error {
-	if all := backendtest.Operations(); !slices.Contains(all, string(text)) {
-		return fmt.Errorf("operation %q is unknown: one of %s is expected", text, strings.Join(all, ", "))
+func (o *operation) UnmarshalText(name []byte) error {
+	if all := backendtest.Operations(); !slices.Contains(all, string(name)) {
+		return fmt.Errorf("operation %q is unknown: one of %s is expected%s", name, strings.Join(all, ", "), text.Suggest(string(name), all...))
 	}
-	*o = operation(text)
+	*o = operation(name)
 	return nil
 }
 
@@ -51,7 +52,10 @@ func (c checkCommand) Run(a *app) error {
 	for _, o := range c.Operation {
 		options = append(options, backendtest.Only(string(o)))
 	}
-	options = append(options, backendtest.Until(a))
+	bar := a.display.Steps(nil)
+	options = append(options, backendtest.Until(a), backendtest.Progress(func(operation string, done, all int) {
+		bar.At("checking "+operation, int64(done), int64(all))
+	}))
 	// Opened once to see that it can be, and to say which it is: all operations are
 	// checked on that one, whatever becomes of it.
 	o := gpu.Options{Precision: c.Precision, Untested: true}
@@ -66,6 +70,7 @@ func (c checkCommand) Run(a *app) error {
 	quiet := *a
 	quiet.err = io.Discard
 	report, failed := backendtest.Check(func() (network.Backend, error) { return name.open(&quiet, o) }, options...)
+	bar.End()
 	if err := a.Err(); err != nil {
 		return err
 	}
@@ -74,7 +79,11 @@ func (c checkCommand) Run(a *app) error {
 			return err
 		}
 	} else {
-		fmt.Fprint(a.out, report)
+		fmt.Fprint(a.out, report.Head())
+		columns, rows := report.Table()
+		if err := (text.Table{Columns: columns, Rows: rows, Right: true}).Write(a.out, a.width()); err != nil {
+			return err
+		}
 	}
 	if failed == nil {
 		return nil

@@ -355,7 +355,7 @@ func TestErrors(t *testing.T) {
 		{"tune --precision bf16x3", usage, "only the kernels of float32 are tuned"},
 		{"train --precision half", usage, "bf16x3"},
 		{"bench --json --format benchstat", usage, "--format"},
-		{"recipes fly", usage, "clgrad recipes lists"},
+		{"recipes fly", usage, "one of assignment, nn-class, "},
 		{"eval", usage, "model"},
 		{"train --data " + dir + " --backend opencl:97.3", failure, "no OpenCL device"},
 		{"train --data nowhere", failure, "mnist, fashion-mnist, a directory of IDX files, a CSV or an NPZ file is expected"},

@@ -3,14 +3,12 @@ package main
 import (
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
-	"time"
-
-	"github.com/schollz/progressbar/v3"
 
 	"clgrad/cmd/clgrad/compare"
 	"clgrad/cmd/clgrad/recipe"
@@ -72,7 +70,10 @@ type optimizerName network.Optimizer
 // UnmarshalText reports a name that is none.
 func (n *optimizerName) UnmarshalText(text []byte) error {
 	*n = optimizerName(text)
-	return network.NewRule(network.Optimizer(text)).Check()
+	if err := network.NewRule(network.Optimizer(text)).Check(); err != nil {
+		return fmt.Errorf("%w%s", err, recipe.SuggestOptimizer(string(text)))
+	}
+	return nil
 }
 
 // A batchSize is a number of rows, 0 for all.
@@ -123,31 +124,23 @@ func (c compareCommand) Run(a *app) (err error) {
 	if o.Settings, err = c.settings(set.Train.Rows); err != nil {
 		return usageError{err}
 	}
-	if a.terminal {
-		bar := progressbar.NewOptions(1, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription("comparing"),
-			progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
-		defer bar.Clear()
-		o.Progress = func(done, all int) {
-			bar.ChangeMax(all)
-			bar.Set(done)
-		}
-		o.Note = func(format string, args ...any) {
-			bar.Clear()
-			a.note(format, args...)
-		}
-	}
+	bar := a.display.Steps(func(done, total int64) string {
+		return fmt.Sprintf("epoch %d of %d of all runs", min(done+1, total), total)
+	})
+	o.Progress = func(what string, done, all int) { bar.At(what, int64(done), int64(all)) }
 	r, err := compare.Compare(a, o)
+	bar.End()
 	if !r.Known() {
 		return err
 	}
 	// What is known is shown, whatever ended the comparison.
-	show := r.Show
+	show := func(w io.Writer) error { return r.Show(w, a.width()) }
 	if c.JSON {
 		show = r.WriteJSON
 	}
 	err = errors.Join(err, show(a.out))
 	if c.Out != "" {
-		err = errors.Join(err, report.Write(string(c.Out), r.Page(a.command())))
+		err = errors.Join(err, report.Write(string(c.Out), r.Page(a.commandLine())))
 	}
 	return err
 }

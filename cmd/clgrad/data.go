@@ -7,12 +7,10 @@ import (
 	"fmt"
 	"slices"
 	"strings"
-	"text/tabwriter"
-	"time"
-
-	"github.com/schollz/progressbar/v3"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/terminal"
+	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 	"clgrad/network/dataset"
 )
@@ -62,52 +60,39 @@ func (c dataEnlargeCommand) Run(a *app) error {
 type setName string
 
 // UnmarshalText reports a name that is none of them.
-func (n *setName) UnmarshalText(text []byte) error {
-	if all := dataset.Names(); !slices.Contains(all, string(text)) {
-		return fmt.Errorf("data set %q is unknown: one of %s is expected", text, strings.Join(all, ", "))
+func (n *setName) UnmarshalText(name []byte) error {
+	if all := dataset.Names(); !slices.Contains(all, string(name)) {
+		return fmt.Errorf("data set %q is unknown: one of %s is expected%s", name, strings.Join(all, ", "), text.Suggest(string(name), all...))
 	}
-	*n = setName(text)
+	*n = setName(name)
 	return nil
 }
 
 // dataOptions says how commands find data sets.
 func (a *app) dataOptions() dataset.Options {
 	o := dataset.Options{Log: func(line string) { a.note("%s", line) }, MaxBytes: network.HostMemory()}
-	if a.terminal {
-		o.Progress = a.showReading()
-	}
+	o.Progress = a.showReading()
 	return o
 }
 
-// showReading returns what shows a bar while a file is read, once that takes longer than a
-// second.
+// showReading returns what shows how much of a file is read.
 func (a *app) showReading() func(done, total int64) {
-	var start time.Time
-	var last int64
+	if a.display == nil {
+		return nil
+	}
+	var bar *terminal.Progress
 	return func(done, total int64) {
-		if start.IsZero() || done < last {
-			start = time.Now()
-			a.clearBar()
-		}
-		last = done
 		switch {
 		case done == total:
-			a.clearBar()
-		case a.bar != nil:
-			a.bar.Set64(done)
-		case time.Since(start) > time.Second:
-			a.bar = progressbar.NewOptions64(total, progressbar.OptionSetWriter(a.err), progressbar.OptionSetDescription("reading"),
-				progressbar.OptionShowBytes(true), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
-			a.bar.Set64(done)
+			bar.End()
+			bar = nil
+			return
+		case bar == nil:
+			bar = a.display.Steps(func(done, total int64) string {
+				return fmt.Sprintf("%.1f of %.1f MB", float64(done)/1e6, float64(total)/1e6)
+			})
 		}
-	}
-}
-
-// clearBar takes the bar of reading away.
-func (a *app) clearBar() {
-	if a.bar != nil {
-		a.bar.Clear()
-		a.bar = nil
+		bar.At("reading", done, total)
 	}
 }
 
@@ -160,7 +145,7 @@ func (a *app) dataStatus(names []setName, asJSON bool, get statusOf, strict bool
 
 func (a *app) showStatus(s dataset.Status) error {
 	fmt.Fprintf(a.out, "%s: %s, in %s\n", s.Name, s.Description, s.Dir)
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	var t text.Table
 	for _, f := range s.Files {
 		state := "ok"
 		if !f.OK {
@@ -169,7 +154,7 @@ func (a *app) showStatus(s dataset.Status) error {
 		if f.Origin != "" {
 			state += " (from " + f.Origin + ")"
 		}
-		fmt.Fprintf(w, "  %s\t%d bytes\t%s\n", f.Name, f.Size, state)
+		t.Row("  "+f.Name, fmt.Sprintf("%d bytes", f.Size), state)
 	}
-	return w.Flush()
+	return t.Write(a.out, a.width())
 }

@@ -4,8 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"text/tabwriter"
+	"strconv"
 
+	"clgrad/cmd/clgrad/text"
 	"clgrad/cpu"
 	"clgrad/gpu"
 	"clgrad/network"
@@ -36,16 +37,14 @@ func (c devicesCommand) Run(a *app) error {
 	if c.JSON {
 		return json.NewEncoder(a.out).Encode(r)
 	}
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "BACKEND\tDEVICE\tTYPE\tUNITS\tMEMORY\tLARGEST BUFFER\tDRIVER")
+	t := text.Table{Columns: []string{"BACKEND", "DEVICE", "TYPE", "UNITS", "MEMORY", "LARGEST BUFFER", "DRIVER"}}
 	for _, i := range r.CPU {
-		fmt.Fprintf(w, "%s\t%s\tCPU\t%d\t%s\t\t%s\n", i.Backend, i.Device, i.ComputeUnits, gibibytes(i.Memory), i.Driver)
+		t.Row(i.Backend, i.Device, "CPU", strconv.Itoa(i.ComputeUnits), gibibytes(i.Memory), "", i.Driver)
 	}
 	for _, d := range r.OpenCL {
-		fmt.Fprintf(w, "opencl:%s\t%s\t%s\t%d\t%s\t%s\t%s %s\n", d.ID(), d.Name, d.Type, d.ComputeUnits,
-			gibibytes(d.Memory), gibibytes(d.MaxBuffer), d.PlatformName, d.Driver)
+		t.Row("opencl:"+d.ID(), d.Name, string(d.Type), strconv.Itoa(d.ComputeUnits), gibibytes(d.Memory), gibibytes(d.MaxBuffer), d.PlatformName+" "+d.Driver)
 	}
-	if err := w.Flush(); err != nil {
+	if err := t.Write(a.out, a.width()); err != nil {
 		return err
 	}
 	for _, d := range r.OpenCL {

@@ -14,6 +14,8 @@
 //	clgrad tune      find the fastest kernels of a network on an OpenCL device
 //	clgrad data      list, fetch and verify data sets
 //	clgrad recipes   list the built-in recipes of train
+//	clgrad help      show the flags of a command
+//	clgrad completion  print a script that completes command lines in a shell
 //
 // README.md in this directory describes data, runs, models and exit statuses.
 //
@@ -48,6 +50,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -60,10 +63,9 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
-	"github.com/schollz/progressbar/v3"
-	"golang.org/x/term"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/terminal"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/gpu"
 	"clgrad/network/mapped"
@@ -85,23 +87,30 @@ type commands struct {
 	Data    dataCommand    `cmd:"" help:"List, fetch and verify data sets."`
 	Recipes recipesCommand `cmd:"" help:"List the built-in recipes of train, or print one."`
 
+	Help       helpCommand       `cmd:"" help:"Show the commands, or the flags of one, as clgrad COMMAND --help."`
+	Completion completionCommand `cmd:"" help:"Print a script that completes command lines in a shell."`
+
 	DriverTest driverTestCommand `cmd:"" hidden:""`
+	Complete   completeCommand   `cmd:"" hidden:""`
 
 	Version kong.VersionFlag `help:"Show the version and how it was built."`
+	Quiet   bool             `short:"q" help:"Print only results, warnings and errors."`
 }
 
 // An app is what a command runs with.
 type app struct {
 	context.Context
-	out      io.Writer                // results
-	err      io.Writer                // everything else
-	terminal bool                     // err is a terminal
-	screen   bool                     // out is a terminal
-	args     []string                 // the command line
-	guard    *guard                   // see drivers
-	bar      *progressbar.ProgressBar // of reading, nil where none is shown
-	noted    func(line string)        // is told each note, nil for nobody
-	local    int                      // number of this process among those of a run on this machine
+	out     io.Writer         // results
+	err     io.Writer         // everything else
+	display *terminal.Display // the last line of the terminal that err is, nil where none is shown
+	columns func() int        // width of the terminal that out is, nil where it is none
+	showing func() int        // that of err
+	quiet   bool              // no info
+	args    []string          // the command line
+	command string            // what is run, as in "clgrad data fetch"
+	guard   *guard            // see drivers
+	noted   func(line string) // is told each note, nil for nobody
+	local   int               // number of this process among those of a run on this machine
 }
 
 // drivers returns what stands between the commands and the OpenCL drivers.
@@ -112,8 +121,8 @@ func (a *app) drivers() *guard {
 	return a.guard
 }
 
-// command returns the command line as a shell would take it.
-func (a *app) command() string {
+// commandLine returns the command line as a shell would take it.
+func (a *app) commandLine() string {
 	words := []string{"clgrad"}
 	for _, w := range a.args {
 		words = append(words, text.ShellWord(w))
@@ -123,12 +132,35 @@ func (a *app) command() string {
 
 // note writes one line for the user to standard error.
 func (a *app) note(format string, args ...any) {
-	a.clearBar()
 	line := fmt.Sprintf(format, args...)
 	fmt.Fprintln(a.err, "clgrad:", line)
 	if a.noted != nil {
 		a.noted(line)
 	}
+}
+
+// info is note, of what the user of --quiet does not ask for: nothing is wrong, and nothing has
+// to be done.
+func (a *app) info(format string, args ...any) {
+	if !a.quiet {
+		a.note(format, args...)
+	}
+}
+
+// width returns that of the terminal which out is, 0 where it is none.
+func (a *app) width() int {
+	if a.columns == nil {
+		return 0
+	}
+	return a.columns()
+}
+
+// errWidth returns that of the terminal which err is, 80 where it is none.
+func (a *app) errWidth() int {
+	if a.showing == nil {
+		return 80
+	}
+	return a.showing()
 }
 
 // The exit statuses.
@@ -182,8 +214,15 @@ func main() {
 	// Writing to a pipe that nobody reads is then an error, which a run that has
 	// something to save can deal with.
 	signal.Ignore(syscall.SIGPIPE)
-	a := &app{Context: ctx, out: os.Stdout, err: os.Stderr, terminal: term.IsTerminal(int(os.Stderr.Fd())), screen: term.IsTerminal(int(os.Stdout.Fd())),
-		guard: &guard{child: ownChild}}
+	screen := terminal.Of(os.Stderr)
+	display := terminal.NewDisplay(screen)
+	a := &app{Context: ctx, out: os.Stdout, err: display.Writer(os.Stderr), display: display, guard: &guard{child: ownChild}}
+	if screen != nil {
+		a.showing = screen.Width
+	}
+	if screen := terminal.Of(os.Stdout); screen != nil {
+		a.out, a.columns = display.Writer(os.Stdout), screen.Width
+	}
 	os.Exit(a.run(os.Args[1:]))
 }
 
@@ -197,6 +236,19 @@ func (a *app) run(args []string) int {
 	return a.status(a.parse(args), out.err)
 }
 
+// parser returns the parser of command lines.
+func (a *app) parser(c *commands) *kong.Kong {
+	return kong.Must(c,
+		kong.Name("clgrad"),
+		kong.Description("Trains fully connected networks by gradient descent on any OpenCL device, or on the CPU."),
+		kong.Writers(a.out, a.err),
+		kong.Exit(func(code int) { panic(exited(code)) }), // after --help
+		kong.WithHyphenPrefixedParameters(true),           // --lr -1 is a bad rate, not a flag
+		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: a.width()}),
+		kong.Vars{"version": version(), "optimizers": recipe.Optimizers(), "rates": recipe.DefaultRates()},
+	)
+}
+
 // parse parses and runs a command line.
 func (a *app) parse(args []string) (err error) {
 	defer func() {
@@ -207,26 +259,32 @@ func (a *app) parse(args []string) (err error) {
 		}
 	}()
 	defer func() { a.guard.leave() }()
+	defer a.display.Close()
 	var c commands
-	parser := kong.Must(&c,
-		kong.Name("clgrad"),
-		kong.Description("Trains fully connected networks by gradient descent on any OpenCL device, or on the CPU."),
-		kong.Writers(a.out, a.err),
-		kong.Exit(func(code int) { panic(exited(code)) }), // after --help
-		kong.WithHyphenPrefixedParameters(true),           // --lr -1 is a bad rate, not a flag
-		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
-		kong.Vars{"version": version(), "optimizers": recipe.Optimizers(), "rates": recipe.DefaultRates()},
-	)
+	parser := a.parser(&c)
 	if len(args) == 0 {
 		args = []string{"--help"}
 	}
 	parsed, err := parser.Parse(args)
 	var bad *recipe.Error
+	var problem *kong.ParseError
 	switch {
 	case errors.As(err, &bad):
 		return err
+	case errors.As(err, &problem):
+		parsed = problem.Context
 	case err != nil:
-		return usageError{err}
+		return misused("%w", err)
+	}
+	node := parsed.Selected()
+	if node != nil {
+		a.command = node.FullPath()
+	}
+	if problem != nil {
+		return parseProblem(problem, node)
+	}
+	if a.quiet = c.Quiet; a.quiet {
+		a.display = nil
 	}
 	return mapped.Guard(func() error { return parsed.Run(a) })
 }
@@ -256,6 +314,7 @@ func (a *app) status(err, outErr error) int {
 	})
 	said := oneLine(errors.Join(all...))
 	var wrong usageError
+	var misspelt recipe.Misspelt
 	switch {
 	case bySignal && len(all) == 0:
 		a.note("%v", stopped)
@@ -270,8 +329,8 @@ func (a *app) status(err, outErr error) int {
 		return signalled + int(syscall.SIGPIPE)
 	case len(all) == 0:
 		return success
-	case errors.As(err, &wrong):
-		a.note("%s (see clgrad --help)", said)
+	case errors.As(err, &wrong), errors.As(err, &misspelt):
+		a.note("%s (see %s --help)", said, cmp.Or(a.command, "clgrad"))
 		return usage
 	}
 	a.note("%s", said)

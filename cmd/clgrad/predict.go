@@ -114,7 +114,7 @@ func (c predictCommand) Run(a *app) (err error) {
 		return err
 	}
 	if c.Show {
-		if err := p.Draw(a.err, samples, rows.shape); err != nil {
+		if err := p.Draw(a.err, samples, rows.shape, a.errWidth()); err != nil {
 			return fmt.Errorf("--show: %w", err)
 		}
 	}

@@ -136,7 +136,7 @@ func (m *member) told() []string {
 // leading returns the options of the run that rank 0 is.
 func (m *member) leading(o run.Options, group *ranks.Group, tasks mpi.Tasks) run.Options {
 	launch := fmt.Sprintf("%s -n %d ", tasks.Launcher, group.Size())
-	o.Command, o.Screen = launch+o.Command, false // mpirun gives it a terminal, wherever the output goes
+	o.Command, o.Columns, o.Display = launch+o.Command, nil, nil // mpirun gives it a terminal, wherever the output goes
 	o.Ranks = &run.Ranks{Size: group.Size(), Launch: launch, CheckpointTime: checkpointTime,
 		Continue: func(set dataset.Set, l network.Layout, plan network.Plan) (share.Backends, run.Trainer, error) {
 			all, t, err := group.Continue(m.a, set.Train, plan)

@@ -2,10 +2,10 @@ package main
 
 import (
 	"encoding/json"
-	"fmt"
-	"text/tabwriter"
+	"strings"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/text"
 )
 
 type recipesCommand struct {
@@ -23,14 +23,14 @@ type recipeLine struct {
 // Run lists the built-in recipes, or writes one.
 func (c recipesCommand) Run(a *app) error {
 	if c.Name != "" {
-		text, err := recipe.Text(c.Name)
+		file, err := recipe.Text(c.Name)
 		if err != nil {
-			return misused("%w %q: clgrad recipes lists those that are built in", recipe.ErrUnknown, c.Name)
+			return misused("%w %q: one of %s is expected%s", recipe.ErrUnknown, c.Name, strings.Join(recipe.Names(), ", "), text.Suggest(c.Name, recipe.Names()...))
 		}
-		_, err = a.out.Write(text)
+		_, err = a.out.Write(file)
 		return err
 	}
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
+	var t text.Table
 	for _, name := range recipe.Names() {
 		r, err := recipe.Load(name)
 		if err != nil {
@@ -42,7 +42,8 @@ func (c recipesCommand) Run(a *app) error {
 			}
 			continue
 		}
-		fmt.Fprintf(w, "%s\t%s\n\t%s\n", r.Name, r.Description, r.Source)
+		t.Row(string(r.Name), r.Description)
+		t.Row("", r.Source)
 	}
-	return w.Flush()
+	return t.Write(a.out, a.width())
 }

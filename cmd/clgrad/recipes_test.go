@@ -417,7 +417,7 @@ func TestRecipesCommand(t *testing.T) {
 // The command line in a report can be given to a shell.
 func TestCommand(t *testing.T) {
 	a := &app{args: []string{"train", "--out", "a b", "--data=./x", "it's", "", "Fläche", "$HOME"}}
-	if got, want := a.command(), `clgrad train --out 'a b' --data=./x 'it'\''s' '' Fläche '$HOME'`; got != want {
+	if got, want := a.commandLine(), `clgrad train --out 'a b' --data=./x 'it'\''s' '' Fläche '$HOME'`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}
 }
@@ -428,7 +428,10 @@ func TestScreen(t *testing.T) {
 	for _, screen := range []bool{false, true} {
 		for _, args := range [][]string{nil, {"--json"}} {
 			var out, notes bytes.Buffer
-			a := &app{Context: t.Context(), out: &out, err: &notes, screen: screen}
+			a := &app{Context: t.Context(), out: &out, err: &notes}
+			if screen {
+				a.columns = func() int { return 80 }
+			}
 			if status := a.run(append([]string{"train", "--data", dir, "--iterations", "2", "--backend", "cpu"}, args...)); status != success {
 				t.Fatal(notes.String())
 			}

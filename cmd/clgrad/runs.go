@@ -4,9 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
-
-	"golang.org/x/term"
 
 	"clgrad/cmd/clgrad/catalog"
 	"clgrad/cmd/clgrad/recipe"
@@ -88,7 +85,7 @@ func (c runsListCommand) Run(a *app) error {
 		}
 		return nil
 	}
-	width := a.screenWidth()
+	width := a.width()
 	if c.Wide {
 		width = 0
 	}
@@ -115,18 +112,6 @@ func (a *app) noteSearch(folder string, s catalog.Search) {
 	if n := len(s.Unreadable); n > 0 {
 		a.note("%d folders cannot be read, the first: %s", n, oneLine(s.Unreadable[0]))
 	}
-}
-
-// screenWidth returns the width of the terminal that standard output is, 0 where it is none.
-func (a *app) screenWidth() int {
-	if !a.screen {
-		return 0
-	}
-	width, _, err := term.GetSize(int(os.Stdout.Fd()))
-	if err != nil || width < 1 {
-		return 80
-	}
-	return width
 }
 
 type runsDiffCommand struct {
@@ -165,7 +150,7 @@ func (c runsDiffCommand) Run(a *app) error {
 	}
 	if c.Out != "" {
 		if err := replaceFile(string(c.Out), func(w io.Writer) error {
-			problems, err := diff.WritePage(w, a.command())
+			problems, err := diff.WritePage(w, a.commandLine())
 			for _, p := range problems {
 				a.note("curves end early: %s", oneLine(p))
 			}
@@ -177,7 +162,7 @@ func (c runsDiffCommand) Run(a *app) error {
 	if c.JSON {
 		return json.NewEncoder(a.out).Encode(diff)
 	}
-	if err := diff.Show(a.out, a.screenWidth()); err != nil {
+	if err := diff.Show(a.out, a.width()); err != nil {
 		return err
 	}
 	if c.Out != "" {

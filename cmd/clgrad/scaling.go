@@ -107,7 +107,7 @@ func (a *app) noteLayers(name recipe.Path, m checkpoint.Model) error {
 		if len(m.Layers) == 1 {
 			between = ""
 		}
-		a.note("%s: taken as layers%s: %s", name, between, text[len("; "):])
+		a.info("%s: taken as layers%s: %s", name, between, text[len("; "):])
 	}
 	return nil
 }

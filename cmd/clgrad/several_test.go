@@ -284,7 +284,7 @@ func TestOneDeviceFails(t *testing.T) {
 		must(t, r.Complete())
 		var all share.Backends
 		err = run.Train(a, run.Options{
-			Recipe: r, Keep: true, Directory: out, Resume: resume, Patience: lockPatience, Command: "clgrad train", Out: io.Discard, Note: a.note, Data: a.dataOptions(),
+			Recipe: r, Keep: true, Directory: out, Resume: resume, Patience: lockPatience, Command: "clgrad train", Out: io.Discard, Note: a.note, Info: a.info, Data: a.dataOptions(),
 			Start: func(r recipe.Recipe, set dataset.Set, l network.Layout) (share.Backends, run.Trainer, network.Plan, error) {
 				all = share.Backends{cpu.New[float32](), cpu.New[float32]()}
 				backends := share.Backends{all[0], failing{all[1], &after}}

@@ -131,7 +131,7 @@ func (c trainCommand) Run(a *app) error {
 	}
 	o := run.Options{
 		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, OtherBackend: c.otherBackend, Patience: lockPatience, ReportAfter: reportAfter,
-		JSON: c.JSON, Command: a.command(), Out: a.out, Note: a.note, Screen: a.screen, Data: a.dataOptions(),
+		JSON: c.JSON, Command: a.commandLine(), Out: a.out, Note: a.note, Info: a.info, Display: a.display, Columns: a.columns, Data: a.dataOptions(),
 		Rows: func(r recipe.Recipe, set dataset.Set, profile *dataset.Profile) (network.Samples, error) {
 			rows, err := loadUnlabelled(a, r.Rows, recipe.Reading{}, trainedSet{r.Reading.WithoutColumns(), classNames(set.ClassNames, set.Classes), set.Columns, set.Shape, profile}, r.Predict == recipe.Kaggle)
 			return toPredict(rows), err
@@ -141,9 +141,6 @@ func (c trainCommand) Run(a *app) error {
 			return c.start(a, r, set, l)
 		},
 		Open: func(name string) (network.Backend, error) { return backendName(name).open(a, gpu.Options{}) },
-	}
-	if a.terminal {
-		o.Progress = a.err
 	}
 	return c.Watch.follow(a, &o, func() error {
 		if ok, err := c.inTasks(a, o); ok || err != nil {

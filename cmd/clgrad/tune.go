@@ -4,13 +4,12 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
-
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/text"
 	"clgrad/gpu"
 	"clgrad/kernels"
 )
@@ -66,14 +65,10 @@ func (c tuneCommand) Run(a *app) error {
 		return err
 	}
 	o := gpu.TuneOptions{Budget: time.Duration(c.Seconds) * time.Second, BatchRows: int(c.BatchSize), Options: options}
-	if a.terminal {
-		bar := progressbar.NewOptions(1000, progressbar.OptionSetWriter(a.err), progressbar.OptionClearOnFinish(),
-			progressbar.OptionThrottle(100*time.Millisecond))
-		defer bar.Clear()
-		o.Progress = func(p gpu.TuneProgress) {
-			bar.Describe(fmt.Sprintf("%s: %s", p.Shape, p.Tile))
-			bar.Set(int(1000 * p.Share))
-		}
+	bar := a.display.Steps(func(done, total int64) string { return fmt.Sprintf("%d of %d s", done/1000, total/1000) })
+	defer bar.End()
+	o.Progress = func(p gpu.TuneProgress) {
+		bar.At(fmt.Sprintf("trying %s of %s", p.Tile, p.Shape), int64(p.Share*float64(o.Budget.Milliseconds())), o.Budget.Milliseconds())
 	}
 	found, shapes, err := gpu.Tune(a, d, l.Sizes, rows, o)
 	if err != nil {
@@ -90,22 +85,30 @@ func (c tuneCommand) Run(a *app) error {
 }
 
 func showTuning(a *app, d gpu.Device, file string, shapes []gpu.TunedShape) error {
-	w := tabwriter.NewWriter(a.out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "operation\tdefault\tms a block\tbest\tms a block\tfaster\ttried\trejected")
+	t := text.Table{Columns: []string{"operation", "default", "ms a block", "best", "ms a block", "faster", "tried", "rejected"}}
 	for _, s := range shapes {
 		standard, best := s.Tiles()
 		if best == standard {
 			best = "the same"
 		}
-		fmt.Fprintf(w, "%s\t%s\t%.3f\t%s\t%.3f\t%.2f×\t%d\t%d\n",
-			s.Shape, standard, 1e3*s.DefaultSeconds, best, 1e3*s.Seconds, s.DefaultSeconds/s.Seconds, s.Tried, len(s.Rejected))
+		t.Row(s.Shape, standard, fmt.Sprintf("%.3f", 1e3*s.DefaultSeconds), best, fmt.Sprintf("%.3f", 1e3*s.Seconds), fmt.Sprintf("%.2f×", s.DefaultSeconds/s.Seconds),
+			strconv.Itoa(s.Tried), strconv.Itoa(len(s.Rejected)))
 	}
-	err := w.Flush()
+	err := t.Write(a.out, a.width())
 	for _, s := range shapes {
 		for _, r := range s.Rejected {
 			_, e := fmt.Fprintf(a.out, "rejected for %s: %s\n", s.Shape, r)
 			err = errors.Join(err, e)
 		}
+	}
+	var left []string
+	for _, s := range shapes {
+		if s.Untried > 0 {
+			left = append(left, fmt.Sprintf("%d of %s", s.Untried, s.Shape))
+		}
+	}
+	if left != nil {
+		a.note("there was no time for candidates next to the best: %s (--seconds N searches longer)", strings.Join(left, ", "))
 	}
 	_, e := fmt.Fprintf(a.out, "Kept for opencl:%s, %s, in %s\n", d.ID(), d.Name, file)
 	return errors.Join(err, e)

@@ -42,7 +42,7 @@ func (w watchAddress) follow(a *app, o *run.Options, train func() error) error {
 	if w == "" || mpi.Started().Rank > 0 {
 		return train()
 	}
-	s, err := watch.Listen(string(w), a.command())
+	s, err := watch.Listen(string(w), a.commandLine())
 	if err != nil {
 		return fmt.Errorf("--watch: %w", err)
 	}

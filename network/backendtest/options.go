@@ -14,6 +14,7 @@ type options struct {
 	only     []string
 	limit    time.Duration
 	ctx      context.Context
+	progress func(operation string, done, all int)
 }
 
 // Quick leaves out the large shapes: for runs under the race detector.
@@ -36,3 +37,8 @@ func Until(ctx context.Context) Option { return func(o *options) { o.ctx = ctx }
 // TimeLimit sets the time that one family of operations may take. It is three
 // minutes otherwise, most of it for drivers that compile slowly.
 func TimeLimit(d time.Duration) Option { return func(o *options) { o.limit = d } }
+
+// Progress has Check call tell before each family of operations, with how many of all are done.
+func Progress(tell func(operation string, done, all int)) Option {
+	return func(o *options) { o.progress = tell }
+}

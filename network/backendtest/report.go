@@ -70,12 +70,28 @@ func (r Report) Passed() bool {
 // String returns the report as a table, one line an operation.
 func (r Report) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%s: %s (%s), u = 2^%.0f\n", r.Info.Backend, r.Info.Device, r.Info.Driver, math.Log2(r.Info.Roundoff))
-	if d := r.Info.OperandRoundoff; d > 0 {
-		fmt.Fprintf(&text, "operands of products: u = 2^%.0f\n", math.Log2(d))
-	}
+	text.WriteString(r.Head())
+	columns, rows := r.Table()
 	w := tabwriter.NewWriter(&text, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "operation\tcases\texact\tbounded\taverage\t90 %\t99 %\tmax\t× naive\tseconds\tresult\t")
+	for _, row := range append([][]string{columns}, rows...) {
+		fmt.Fprintln(w, strings.Join(row, "\t")+"\t")
+	}
+	w.Flush()
+	return text.String()
+}
+
+// Head returns what the report is about, in a line or two.
+func (r Report) Head() string {
+	head := fmt.Sprintf("%s: %s (%s), u = 2^%.0f\n", r.Info.Backend, r.Info.Device, r.Info.Driver, math.Log2(r.Info.Roundoff))
+	if d := r.Info.OperandRoundoff; d > 0 {
+		head += fmt.Sprintf("operands of products: u = 2^%.0f\n", math.Log2(d))
+	}
+	return head
+}
+
+// Table returns the columns and rows of the report's table, a row for each family of operations.
+func (r Report) Table() (columns []string, rows [][]string) {
+	columns = []string{"operation", "cases", "exact", "bounded", "average", "90 %", "99 %", "max", "× naive", "seconds", "result"}
 	for _, o := range r.Operations {
 		result := "ok"
 		switch {
@@ -84,11 +100,13 @@ func (r Report) String() string {
 		case o.Absent != "":
 			result = o.Absent
 		}
-		fmt.Fprintf(w, "%s\t%d\t%d\t%d\t%.2g\t%.2g\t%.2g\t%.2g\t%.2g\t%.1f\t%s\t\n", o.Operation, o.Cases, o.Exact, o.Elements,
-			float64(o.Average), float64(o.P90), float64(o.P99), float64(o.Max), float64(o.Naive), o.Seconds, result)
+		row := []string{o.Operation, fmt.Sprint(o.Cases), fmt.Sprint(o.Exact), fmt.Sprint(o.Elements)}
+		for _, ratio := range []network.Number{o.Average, o.P90, o.P99, o.Max, o.Naive} {
+			row = append(row, fmt.Sprintf("%.2g", float64(ratio)))
+		}
+		rows = append(rows, append(row, fmt.Sprintf("%.1f", o.Seconds), result))
 	}
-	w.Flush()
-	return text.String()
+	return columns, rows
 }
 
 // statistics fills in the average, quantiles and maximum of the ratios, which

@@ -89,9 +89,12 @@ func Check(open func() (network.Backend, error), opts ...Option) (Report, error)
 	begin := time.Now()
 	report := Report{Quick: o.quick, Operations: []Operation{}}
 	var errs []error
-	for _, f := range families {
+	for i, f := range families {
 		if err := o.ctx.Err(); err != nil {
 			return report, err
+		}
+		if o.progress != nil {
+			o.progress(f.Name, i, len(families))
 		}
 		info, op := f.Run(open)
 		if info.Backend != "" {

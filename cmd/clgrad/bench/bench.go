@@ -41,6 +41,9 @@ type Options struct {
 	// Memory is that of this machine in bytes, 0 if unknown.
 	Memory int64
 	Note   func(format string, args ...any) // a line for the user
+	// Progress is told what is measured, and how many of all such steps are done. It may be
+	// nil.
+	Progress func(what string, done, all int)
 }
 
 // An entry is a backend with a number of rows that takes its turns.
@@ -65,6 +68,9 @@ type operationTimes struct {
 // Run times all backends in turns.
 func Run(ctx context.Context, o Options) (r Report, err error) {
 	r = Report{Data: o.Set.Name, Layers: o.Layout.Sizes, DataSeconds: o.DataSeconds}
+	if o.Progress == nil {
+		o.Progress = func(string, int, int) {}
+	}
 	rows := o.Rows
 	if len(rows) == 0 {
 		rows = []int{o.Set.Train.Rows}
@@ -94,6 +100,7 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 			if o.BatchSize > 0 {
 				x.BatchSize, x.Batches = o.BatchSize, (n+o.BatchSize-1)/o.BatchSize
 			}
+			o.Progress(fmt.Sprintf("first iteration on %s, %d rows", name, n), len(all), len(rows)*len(o.Backends))
 			all = append(all, x)
 			if err := x.start(ctx, o, name, set); err != nil {
 				if o.Strict {
@@ -124,6 +131,8 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 			if x.Problem != "" || x.trainer.Done() >= x.last {
 				continue
 			}
+			done, of := timed(all, o)
+			o.Progress(fmt.Sprintf("timing %s, %d rows", x.Backend, x.Samples), done, of)
 			if err := x.round(ctx, o); err != nil {
 				return r, fmt.Errorf("%s: %w", x.Backend, err)
 			}
@@ -135,6 +144,17 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 		r.Results = append(r.Results, x.Result)
 	}
 	return r, nil
+}
+
+// timed returns how many iterations were timed, and how many will be.
+func timed(all []*entry, o Options) (done, of int) {
+	for _, x := range all {
+		if x.Problem == "" {
+			of += x.iterations(o)
+			done += x.iterations(o) - (x.last - x.trainer.Done())
+		}
+	}
+	return done, of
 }
 
 // start opens a backend, loads the data into it and runs the iterations that are not

@@ -7,8 +7,8 @@ import (
 	"io"
 	"runtime"
 	"slices"
+	"strconv"
 	"strings"
-	"text/tabwriter"
 
 	"clgrad/cmd/clgrad/text"
 )
@@ -23,15 +23,16 @@ const (
 	Benchstat Format = "benchstat"
 )
 
-// Write writes the report. cpu is the name of the processor, for benchstat.
-func (r Report) Write(w io.Writer, f Format, cpu string) error {
+// Write writes the report. cpu is the name of the processor, for benchstat. Tables are for a terminal
+// of so many columns, 0 for none.
+func (r Report) Write(w io.Writer, f Format, cpu string, columns int) error {
 	switch f {
 	case JSON:
 		return json.NewEncoder(w).Encode(r)
 	case Benchstat:
 		return r.benchstat(w, cpu)
 	}
-	return r.show(w)
+	return r.show(w, columns)
 }
 
 // label is what tables call a backend: with its precision where that is reduced.
@@ -98,7 +99,7 @@ func (r Report) benchstat(out io.Writer, cpu string) error {
 }
 
 // show writes the tables.
-func (r Report) show(out io.Writer) error {
+func (r Report) show(out io.Writer, columns int) error {
 	with := r.timed()
 	rows := map[int]bool{}
 	for _, x := range with {
@@ -111,12 +112,12 @@ func (r Report) show(out io.Writer) error {
 			fmt.Fprintf(out, "%s, %d samples, layers %v: %s GFLOP an iteration%s\n", r.Data, x.Samples, r.Layers, flops(x.Flops), of)
 		}
 	}
-	errs := []error{r.showIterations(out, with), r.showDevices(out, with)}
+	errs := []error{r.showIterations(out, with, columns), r.showDevices(out, with, columns)}
 	if len(rows) > 1 {
-		errs = append(errs, showScaling(out, with))
+		errs = append(errs, showScaling(out, with, columns))
 	}
 	for _, x := range with {
-		errs = append(errs, x.showProfile(out))
+		errs = append(errs, x.showProfile(out, columns))
 	}
 	return errors.Join(errs...)
 }
@@ -139,28 +140,28 @@ func cell(format string, v float64) string {
 
 // showIterations writes the table of times. Each backend is compared with the
 // first of as many samples.
-func (r Report) showIterations(out io.Writer, with []Result) error {
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	epoch := ""
-	if slices.ContainsFunc(with, func(x Result) bool { return x.Batches > 1 }) {
-		epoch = "\tepoch s"
+func (r Report) showIterations(out io.Writer, with []Result, columns int) error {
+	t := text.Table{Right: true, Columns: []string{"backend", "rows", "median s", "quartiles s"}}
+	epochs := slices.ContainsFunc(with, func(x Result) bool { return x.Batches > 1 })
+	if epochs {
+		t.Columns = append(t.Columns, "epoch s")
 	}
-	fmt.Fprintf(w, "backend\trows\tmedian s\tquartiles s%s\tGFLOP/s\tof peak\tGB/s\tof peak\tspeed\tloss\t\n", epoch)
+	t.Columns = append(t.Columns, "GFLOP/s", "of peak", "GB/s", "of peak", "speed", "loss")
 	base := map[int]float64{}
 	above := false
 	for _, x := range with {
 		if base[x.Samples] == 0 {
 			base[x.Samples] = x.Median
 		}
-		if epoch != "" {
-			epoch = "\t" + text.Digits(x.Epoch)
+		row := []string{x.label(), strconv.Itoa(x.Samples), text.Digits(x.Median), text.Digits(x.Q1) + "–" + text.Digits(x.Q3)}
+		if epochs {
+			row = append(row, text.Digits(x.Epoch))
 		}
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s–%s%s\t%.1f\t%s\t%.1f\t%s\t%.2f×\t%.4f\t\n",
-			x.label(), x.Samples, text.Digits(x.Median), text.Digits(x.Q1), text.Digits(x.Q3), epoch, x.GFlops, cell("%.0f %%", 100*x.ShareFlops),
-			x.GBytes, cell("%.0f %%", 100*x.ShareBytes), base[x.Samples]/x.Median, float64(x.Loss))
+		t.Row(append(row, fmt.Sprintf("%.1f", x.GFlops), cell("%.0f %%", 100*x.ShareFlops), fmt.Sprintf("%.1f", x.GBytes), cell("%.0f %%", 100*x.ShareBytes),
+			fmt.Sprintf("%.2f×", base[x.Samples]/x.Median), fmt.Sprintf("%.4f", float64(x.Loss)))...)
 		above = above || x.ShareFlops > 0
 	}
-	if err := w.Flush(); err != nil {
+	if err := t.Write(out, columns); err != nil {
 		return err
 	}
 	if above {
@@ -170,16 +171,17 @@ func (r Report) showIterations(out io.Writer, with []Result) error {
 }
 
 // showDevices writes what the devices come to, and how they begin.
-func (r Report) showDevices(out io.Writer, with []Result) error {
+func (r Report) showDevices(out io.Writer, with []Result, columns int) error {
 	fmt.Fprintln(out)
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "backend\trows\tpeak GFLOP/s\tpeak GB/s\tdata s\topen s\tload s\tfirst s\tto first s\tmemory MB\tbuffers MB\t")
+	t := text.Table{Right: true, Columns: []string{
+		"backend", "rows", "peak GFLOP/s", "peak GB/s", "data s", "open s", "load s", "first s", "to first s", "memory MB", "buffers MB",
+	}}
+	seconds := func(v float64) string { return fmt.Sprintf("%.2f", v) }
 	for _, x := range with {
-		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%.2f\t%.2f\t%.2f\t%.2f\t%.2f\t%s\t%s\t\n",
-			x.label(), x.Samples, cell("%.1f", x.PeakGFlops), cell("%.1f", x.PeakGBytes),
-			r.DataSeconds, x.Open, x.Load, x.First, x.ToFirst, cell("%.0f", float64(x.Resident)/1e6), cell("%.0f", float64(x.Held)/1e6))
+		t.Row(x.label(), strconv.Itoa(x.Samples), cell("%.1f", x.PeakGFlops), cell("%.1f", x.PeakGBytes), seconds(r.DataSeconds), seconds(x.Open), seconds(x.Load),
+			seconds(x.First), seconds(x.ToFirst), cell("%.0f", float64(x.Resident)/1e6), cell("%.0f", float64(x.Held)/1e6))
 	}
-	if err := w.Flush(); err != nil {
+	if err := t.Write(out, columns); err != nil {
 		return err
 	}
 	if r.PeakRSS > 0 {
@@ -197,10 +199,9 @@ func (r Report) showDevices(out io.Writer, with []Result) error {
 
 // showScaling writes how the time of an epoch of each backend grows with the rows: the median,
 // and the least of all turns, which other work on the machine disturbed least.
-func showScaling(out io.Writer, with []Result) error {
+func showScaling(out io.Writer, with []Result, columns int) error {
 	fmt.Fprintln(out)
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "backend\trows\tµs a row\trows ×\tmedian ×\tof a row\tleast ×\tof a row\t")
+	t := text.Table{Right: true, Columns: []string{"backend", "rows", "µs a row", "rows ×", "median ×", "of a row", "least ×", "of a row"}}
 	first := map[string]Result{}
 	for _, x := range with {
 		if first[x.Backend].Samples == 0 {
@@ -208,31 +209,29 @@ func showScaling(out io.Writer, with []Result) error {
 		}
 		f := first[x.Backend]
 		rows, median, least := float64(x.Samples)/float64(f.Samples), x.Epoch/f.Epoch, x.least()/f.least()
-		fmt.Fprintf(w, "%s\t%d\t%s\t%.2f\t%.2f\t%+.1f %%\t%.2f\t%+.1f %%\t\n",
-			x.label(), x.Samples, text.Digits(1e6*x.Epoch/float64(x.Samples)), rows, median, 100*(median/rows-1), least, 100*(least/rows-1))
+		times, change := func(v float64) string { return fmt.Sprintf("%.2f", v) }, func(v float64) string { return fmt.Sprintf("%+.1f %%", 100*(v/rows-1)) }
+		t.Row(x.label(), strconv.Itoa(x.Samples), text.Digits(1e6*x.Epoch/float64(x.Samples)), times(rows), times(median), change(median), times(least), change(least))
 	}
-	return w.Flush()
+	return t.Write(out, columns)
 }
 
 // least returns the time of an epoch at the pace of the fastest turn.
 func (x Result) least() float64 { return x.Min * float64(x.Batches) }
 
 // showProfile writes the operations of an iteration.
-func (x Result) showProfile(out io.Writer) error {
+func (x Result) showProfile(out io.Writer, columns int) error {
 	if len(x.Profile) == 0 {
 		return nil
 	}
 	fmt.Fprintf(out, "\n%s, an iteration of %d rows in %s s:\n", x.label(), x.BatchSize, text.Digits(x.Median))
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-	fmt.Fprintln(w, "operation\tlaunches\tmedian ms\tquartiles ms\tshare\tGFLOP/s\tof peak\tGB/s\tof peak")
+	t := text.Table{Columns: []string{"operation", "launches", "median ms", "quartiles ms", "share", "GFLOP/s", "of peak", "GB/s", "of peak"}}
+	ms := func(v float64) string { return fmt.Sprintf("%.3f", 1e3*v) }
 	for _, o := range x.Profile {
-		fmt.Fprintf(w, "%s\t%.0f\t%.3f\t%.3f–%.3f\t%.1f %%\t%s\t%s\t%s\t%s\n",
-			o.Operation, o.Launches, 1e3*o.Median, 1e3*o.Q1, 1e3*o.Q3, 100*o.Share, cell("%.1f", o.GFlops),
+		t.Row(o.Operation, fmt.Sprintf("%.0f", o.Launches), ms(o.Median), ms(o.Q1)+"–"+ms(o.Q3), fmt.Sprintf("%.1f %%", 100*o.Share), cell("%.1f", o.GFlops),
 			cell("%.0f %%", 100*o.ShareFlops), cell("%.1f", o.GBytes), cell("%.0f %%", 100*o.ShareBytes))
 	}
-	if x.Rest == 0 {
-		return w.Flush()
+	if x.Rest > 0 {
+		t.Row("not in operations", "", ms(x.Rest), "", fmt.Sprintf("%.1f %%", 100*x.Rest/x.Median))
 	}
-	fmt.Fprintf(w, "not in operations\t\t%.3f\t\t%.1f %%\n", 1e3*x.Rest, 100*x.Rest/x.Median)
-	return w.Flush()
+	return t.Write(out, columns)
 }

@@ -6,7 +6,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"unicode/utf8"
+
+	"clgrad/cmd/clgrad/text"
 )
 
 // A table is rows of cells below headings. Paths that are too long for it lose their
@@ -26,7 +27,7 @@ func (t table) widths() []int {
 	all := make([]int, len(t.headings))
 	for _, row := range append([][]string{t.headings}, t.rows...) {
 		for i, cell := range row {
-			all[i] = max(all[i], utf8.RuneCountInString(cell))
+			all[i] = max(all[i], text.Width(cell))
 		}
 	}
 	return all
@@ -67,16 +68,15 @@ func (t table) fit(width int) {
 	}
 }
 
-// shorten returns text of at most n characters: its end, or else its beginning.
+// shorten returns text that is at most n columns wide: its end, or else its beginning.
 func shorten(s string, n int, end bool) string {
-	r := []rune(s)
-	switch {
-	case len(r) <= n:
-		return s
-	case end:
-		return "…" + string(r[len(r)-n+1:])
+	if !end {
+		return text.Cut(s, n)
 	}
-	return string(r[:n-1]) + "…"
+	for r := []rune(s); text.Width(s) > n && len(r) > 0; r = r[1:] {
+		s = "…" + string(r[1:])
+	}
+	return s
 }
 
 // write writes the table with aligned columns.
@@ -88,7 +88,7 @@ func (t table) write(w io.Writer) error {
 			if i > 0 {
 				b.WriteString(gap)
 			}
-			space := strings.Repeat(" ", widths[i]-utf8.RuneCountInString(cell))
+			space := strings.Repeat(" ", widths[i]-text.Width(cell))
 			if t.right[i] {
 				b.WriteString(space + cell)
 			} else {

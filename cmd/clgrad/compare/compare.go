@@ -38,8 +38,9 @@ type Options struct {
 	// Open opens a backend by its name.
 	Open func(name string) (network.Backend, error)
 	Note func(format string, args ...any) // a line for the user
-	// Progress is told, before every epoch, how many of all are done at most. It may be nil.
-	Progress func(done, all int)
+	// Progress is told, before every epoch, whose it is, and how many of all are done at
+	// most. It may be nil.
+	Progress func(what string, done, all int)
 }
 
 // heldOut returns the rows to score on and what they are called.
@@ -162,6 +163,9 @@ func (r *Report) round(ctx context.Context, o Options, i int, heldOut network.Sa
 			run.rule.HistorySize = o.HistorySize
 		}
 		runners = append(runners, run)
+		if o.Progress != nil {
+			o.Progress("preparing "+x.Name, i*o.Epochs*len(r.Entries), o.Seeds*o.Epochs*len(r.Entries))
+		}
 		if err := run.start(ctx, o, heldOut, backends[x.Backend]); err != nil && !run.endedBy(err, o.Note) {
 			return fmt.Errorf("%s: %w", x.Name, err)
 		}
@@ -169,7 +173,7 @@ func (r *Report) round(ctx context.Context, o Options, i int, heldOut network.Sa
 	for epoch := range o.Epochs {
 		for j, x := range runners {
 			if o.Progress != nil {
-				o.Progress((i*o.Epochs+epoch)*len(runners)+j, o.Seeds*o.Epochs*len(runners))
+				o.Progress(x.Name, (i*o.Epochs+epoch)*len(runners)+j, o.Seeds*o.Epochs*len(runners))
 			}
 			if x.ended {
 				continue

@@ -48,7 +48,7 @@ func TestStopped(t *testing.T) {
 	o.Set.Test.Floats = slices.Clone(o.Set.Test.Floats)
 	copy(o.Set.Test.Floats[:2], o.Set.Test.Floats[2:4]) // two equal rows of two classes: none gets all right
 	var all int
-	o.Progress = func(done, of int) {
+	o.Progress = func(_ string, done, of int) {
 		if all = of; done == 9 { // the second run's second epoch of the second entry
 			cancel()
 		}

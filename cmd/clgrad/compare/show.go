@@ -7,8 +7,6 @@ import (
 	"io"
 	"math"
 	"slices"
-	"strings"
-	"text/tabwriter"
 
 	"clgrad/cmd/clgrad/report"
 	"clgrad/cmd/clgrad/text"
@@ -83,15 +81,11 @@ func (r Report) medians() string {
 	return what
 }
 
-// Show writes the table.
-func (r Report) Show(out io.Writer) error {
+// Show writes the table, for a terminal of so many columns, 0 for none.
+func (r Report) Show(out io.Writer, columns int) error {
 	fmt.Fprintln(out, r.subject())
-	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	columns, rows := r.table()
-	for _, row := range append([][]string{columns}, rows...) {
-		fmt.Fprintln(w, strings.Join(row, "\t")+"\t")
-	}
-	if err := w.Flush(); err != nil {
+	names, rows := r.table()
+	if err := (text.Table{Columns: names, Rows: rows, Right: true}).Write(out, columns); err != nil {
 		return err
 	}
 	devices := map[string]bool{}

@@ -30,6 +30,7 @@ import (
 	"slices"
 	"strings"
 
+	"clgrad/cmd/clgrad/text"
 	"clgrad/kernels"
 	"clgrad/network"
 	"clgrad/network/dataset"
@@ -126,28 +127,28 @@ const maxBytes = 1 << 20
 // directory stands for its [FileName].
 func Load(name string) (File, error) {
 	if slices.Contains(names, name) {
-		text, err := Text(name)
+		content, err := Text(name)
 		if err != nil {
 			return File{}, err
 		}
-		return Parse(name, text)
+		return Parse(name, content)
 	}
 	if info, err := os.Stat(name); err == nil && info.IsDir() {
 		name = filepath.Join(name, FileName)
 	}
 	f, err := os.Open(name)
 	if errors.Is(err, fs.ErrNotExist) {
-		return File{}, fmt.Errorf("%w %q: %s or a file is expected", ErrUnknown, name, strings.Join(names, ", "))
+		return File{}, fmt.Errorf("%w %q: %s or a file is expected%s", ErrUnknown, name, strings.Join(names, ", "), text.Suggest(name, names...))
 	}
 	if err != nil {
 		return File{}, err
 	}
 	defer f.Close()
-	text, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
+	content, err := io.ReadAll(io.LimitReader(f, maxBytes+1))
 	if err != nil {
 		return File{}, err
 	}
-	return Parse(name, text)
+	return Parse(name, content)
 }
 
 // Text returns the file of a built-in recipe.

@@ -7,9 +7,16 @@ import (
 	"fmt"
 	"slices"
 
+	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 	"clgrad/network/dataset"
 )
+
+// A Misspelt is an error about the name of a data set that is like a known one's.
+type Misspelt struct{ error }
+
+// Unwrap returns the error of an unknown name.
+func (m Misspelt) Unwrap() error { return m.error }
 
 // Load returns the data set with its parts as the setup wants them, not scaled. The
 // options say what the setup does not: where sets are looked for, and which classes
@@ -17,6 +24,9 @@ import (
 func (s Setup) Load(ctx context.Context, o dataset.Options) (set dataset.Set, err error) {
 	o.Reading, o.Test = s.Reading.Options(), string(s.Test)
 	if set, err = dataset.Load(ctx, string(s.Data), o); err != nil {
+		if near := text.Suggest(string(s.Data), dataset.Names()...); near != "" && errors.Is(err, dataset.ErrUnknown) {
+			err = Misspelt{fmt.Errorf("%w%s", err, near)}
+		}
 		return set, err
 	}
 	return s.Parts(set)
@@ -125,11 +135,11 @@ func (r Recipe) WithoutFiles() (json.RawMessage, error) {
 
 // ParseSetup reads the setup in what WithoutFiles returned, or in a part of it. name
 // stands in errors.
-func ParseSetup(name string, text []byte) (Setup, error) {
+func ParseSetup(name string, setup []byte) (Setup, error) {
 	var d decisive
-	if len(text) == 0 {
+	if len(setup) == 0 {
 		return d.Setup, nil
 	}
-	err := decode(name, text, &d, nil)
+	err := decode(name, setup, &d, nil)
 	return d.Setup, err
 }

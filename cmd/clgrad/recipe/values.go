@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 	"clgrad/network/dataset"
 )
@@ -193,12 +194,20 @@ func (d *Decimal) UnmarshalText(text []byte) error {
 type Optimizer network.Optimizer
 
 // UnmarshalText reports a name that is none of them.
-func (o *Optimizer) UnmarshalText(text []byte) error {
-	if !slices.Contains(network.Optimizers(), network.Optimizer(text)) {
-		return fmt.Errorf("%.80q: one of %s is expected", text, Optimizers())
+func (o *Optimizer) UnmarshalText(name []byte) error {
+	if !slices.Contains(network.Optimizers(), network.Optimizer(name)) {
+		return fmt.Errorf("%.80q: one of %s is expected%s", name, Optimizers(), SuggestOptimizer(string(name)))
 	}
-	*o = Optimizer(text)
+	*o = Optimizer(name)
 	return nil
+}
+
+// SuggestOptimizer says which optimizer was probably meant, "" where that is not known.
+func SuggestOptimizer(name string) string {
+	if strings.EqualFold(name, "sgd") {
+		return fmt.Sprintf(", did you mean %q with a batch size?", network.GD)
+	}
+	return text.Suggest(name, strings.Split(Optimizers(), ", ")...)
 }
 
 // Form is that of a file of predictions.
@@ -233,8 +242,8 @@ type Backend string
 const AllDevices Backend = "opencl:all"
 
 // UnmarshalText reports a name that is none of them.
-func (n *Backend) UnmarshalText(text []byte) error {
-	s := strings.ReplaceAll(string(text), "+", ",")
+func (n *Backend) UnmarshalText(list []byte) error {
+	s := strings.ReplaceAll(string(list), "+", ",")
 	names := strings.Split(s, ",")
 	for i, name := range names {
 		kind, which, colon := strings.Cut(name, ":")
@@ -244,7 +253,7 @@ func (n *Backend) UnmarshalText(text []byte) error {
 		case (kind == "auto" || kind == "cpu" || kind == "cpu64") && !colon:
 		case kind == "opencl" && (!colon || which != ""):
 		default:
-			return fmt.Errorf("backend %q is unknown: auto, cpu, cpu64, opencl, opencl:P.D (platform and device), opencl:NAME or opencl:all is expected", name)
+			return fmt.Errorf("backend %q is unknown: auto, cpu, cpu64, opencl, opencl:P.D (platform and device), opencl:NAME or opencl:all is expected%s", name, suggestBackend(name))
 		}
 		if slices.Contains(names[:i], name) {
 			return fmt.Errorf("backend %s is named twice", name)
@@ -252,6 +261,21 @@ func (n *Backend) UnmarshalText(text []byte) error {
 	}
 	*n = Backend(s)
 	return nil
+}
+
+// suggestBackend says which backend was probably meant, "" where that is not known.
+func suggestBackend(name string) string {
+	kind, which, _ := strings.Cut(strings.ToLower(name), ":")
+	if slices.Contains([]string{"gpu", "cuda", "nvidia", "amd", "rocm", "intel", "cl", "device"}, kind) {
+		return `, did you mean "opencl"?`
+	}
+	if n, err := strconv.ParseFloat(name, 64); err == nil && n >= 0 {
+		return fmt.Sprintf(", did you mean %q?", "opencl:"+name)
+	}
+	if near := text.Nearest(kind, "opencl"); near != "" && which != "" {
+		return fmt.Sprintf(", did you mean %q?", near+":"+which)
+	}
+	return text.Suggest(name, "auto", "cpu", "cpu64", "opencl")
 }
 
 // Names returns the backends that compute together.

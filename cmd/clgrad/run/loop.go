@@ -9,8 +9,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/schollz/progressbar/v3"
-
 	"clgrad/cmd/clgrad/score"
 	"clgrad/network"
 )
@@ -55,22 +53,18 @@ const evaluations = 100
 // third of what an iteration over as many rows does. What is reported of an iteration
 // does not depend on where the run was interrupted.
 func (r *run) loop() (err error) {
-	var bar *progressbar.ProgressBar
-	if r.opts.Progress != nil {
-		bar = progressbar.NewOptions(r.pace.total, progressbar.OptionSetWriter(r.opts.Progress),
-			progressbar.OptionSetDescription("training"), progressbar.OptionShowCount(), progressbar.OptionShowIts(),
-			progressbar.OptionSetItsString("it"), progressbar.OptionClearOnFinish(), progressbar.OptionThrottle(100*time.Millisecond))
-		bar.Add(r.trainer.Done())
-		defer bar.Clear()
+	others, err := r.openOthers()
+	if err != nil {
+		return err
 	}
-	var others []*otherSet
-	if r.dir != nil || r.EarlyStopping || r.opts.Watch != nil {
-		if others, err = r.openOthers(); err != nil {
-			return err
-		}
-		for _, o := range others {
-			defer func() { err = errors.Join(err, o.scorer.Close()) }()
-		}
+	for _, o := range others {
+		defer func() { err = errors.Join(err, o.scorer.Close()) }()
+	}
+	bar, end := r.showProgress()
+	defer end()
+	observers := []observer{bar}
+	if r.watched != nil {
+		observers = append(observers, r.watched)
 	}
 	iterations, every := r.pace.total, r.pace.every
 	count := (iterations-1)/every + 1
@@ -83,19 +77,15 @@ func (r *run) loop() (err error) {
 			}
 		}
 		next = min(next, r.trainer.Done()+max(1, r.untilCheckpoint()), r.trainer.Done()+max(1, r.untilPrediction()))
-		if bar != nil && r.pace.byEpoch() {
-			bar.Describe(fmt.Sprintf("epoch %d", 1+r.trainer.Done()/r.pace.batches))
-		}
 		stopped := r.trainer.Descend(r.ctx, r.descent(next), func(i network.Iteration) error {
 			accuracy := float64(i.Correct) / float64(i.Rows)
 			r.trace.add(i, accuracy)
 			r.batchRows = append(r.batchRows, i.Rows)
 			r.dir.iteration(i, accuracy)
-			r.watched.iteration(i, accuracy)
-			r.interim()
-			if bar != nil {
-				bar.Add(1)
+			for _, o := range observers {
+				o.iteration(i, accuracy)
 			}
+			r.interim()
 			return nil
 		})
 		if errors.Is(stopped, context.Canceled) {
@@ -127,9 +117,8 @@ func (r *run) loop() (err error) {
 				return errors.Join(stopped, err)
 			}
 			r.lines = append(r.lines, line)
-			r.watched.line(line)
-			if bar != nil {
-				bar.Clear()
+			for _, o := range observers {
+				o.line(line)
 			}
 			if err := errors.Join(r.dir.line(line), r.showLine(line)); err != nil {
 				return errors.Join(stopped, err)
@@ -192,7 +181,7 @@ func (r *run) openOthers() (all []*otherSet, err error) {
 		{name: validationSet, samples: r.set.Validation, to: func(l *Line) (_, _ **network.Number) { return &l.ValidationLoss, &l.ValidationAccuracy }},
 		{name: "test set", samples: r.set.Test, to: func(l *Line) (_, _ **network.Number) { return &l.TestLoss, &l.TestAccuracy }},
 	} {
-		if o.samples.Rows == 0 || r.dir == nil && r.opts.Watch == nil && !r.always(o) {
+		if o.samples.Rows == 0 {
 			continue
 		}
 		if o.scorer, err = r.trainer.Scorer(o.samples); err != nil {
@@ -244,10 +233,15 @@ func (r *run) showLine(l Line) error {
 		return json.NewEncoder(r.opts.Out).Encode(l)
 	}
 	at := r.pace.at(l.Iteration)
-	validation := ""
-	if r.EarlyStopping && l.ValidationLoss != nil {
-		validation = fmt.Sprintf(", Validation loss: %.4f, Accuracy: %.2f %%", float64(*l.ValidationLoss), 100*float64(*l.ValidationAccuracy))
+	words := fmt.Sprintf("%s, Loss: %.4f, Accuracy: %.2f %%", strings.ToUpper(at[:1])+at[1:], float64(l.Loss), 100*float64(l.TrainAccuracy))
+	if l.ValidationLoss != nil {
+		loss, accuracy := float64(*l.ValidationLoss), 100*float64(*l.ValidationAccuracy)
+		long := fmt.Sprintf("%s, Validation loss: %.4f, Accuracy: %.2f %%", words, loss, accuracy)
+		if columns := r.opts.columns(); columns > 0 && len(long) > columns { // on two lines
+			long = fmt.Sprintf("%s\n%*sValidation loss: %.4f, Accuracy: %.2f %%", words, len(at)+len(", "), "", loss, accuracy)
+		}
+		words = long
 	}
-	_, err := fmt.Fprintf(r.opts.Out, "%s, Loss: %.4f, Accuracy: %.2f %%%s\n", strings.ToUpper(at[:1])+at[1:], float64(l.Loss), 100*float64(l.TrainAccuracy), validation)
+	_, err := fmt.Fprintln(r.opts.Out, words)
 	return err
 }

@@ -84,7 +84,7 @@ func (r *run) score() error {
 			s.Reference = &compared{r.Reference.Name, x.Shift, network.Number(x.Distance), x.Iteration}
 		}
 	}
-	if r.dir == nil && !r.opts.Screen {
+	if r.dir == nil && r.opts.Columns == nil {
 		return nil
 	}
 	name, samples := heldOutRows(r.set)

@@ -63,7 +63,7 @@ func (r *run) reopen(path string) (err error) {
 	}
 	switch {
 	case model != nil && r.had == nil && hasReport(path):
-		r.opts.Note("%s: finished, all %s are done", path, r.finishedWords(model))
+		r.opts.Info("%s: finished, all %s are done", path, r.finishedWords(model))
 		if lockErr == nil {
 			return errors.Join(d.sweep(), d.tidy(r.CheckpointEvery > 0), d.Close())
 		}
@@ -79,7 +79,7 @@ func (r *run) reopen(path string) (err error) {
 		return err
 	}
 	if model != nil && r.had == nil {
-		r.opts.Note("%s: all %s are done: the report is made", path, r.finishedWords(model))
+		r.opts.Info("%s: all %s are done: the report is made", path, r.finishedWords(model))
 		r.from = asCheckpoint(*model)
 		d.saved, d.file = r.from.Run.Iterations, d.name(checkpoint.FileName)
 		return nil
@@ -112,12 +112,12 @@ func (r *run) choose(path string, model *checkpoint.Model, damaged error) error 
 	case err != nil && model != nil:
 		return fmt.Errorf("%s: its last checkpoint is not there any more: without the state in it the run cannot have more iterations", path)
 	case err != nil:
-		r.opts.Note("%s: goes on from the start", path)
+		r.opts.Info("%s: goes on from the start", path)
 		return nil
 	default:
 		r.from, r.dir.saved, r.dir.file = &m, m.Run.Iterations, file
 	}
-	r.opts.Note("%s: goes on after iteration %d of %s", path, r.from.Run.Iterations, strings.TrimSuffix(asked(r.Recipe), " iterations"))
+	r.opts.Info("%s: goes on after iteration %d of %s", path, r.from.Run.Iterations, strings.TrimSuffix(asked(r.Recipe), " iterations"))
 	return nil
 }
 

@@ -19,6 +19,7 @@ import (
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/share"
+	"clgrad/cmd/clgrad/terminal"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
@@ -47,12 +48,13 @@ type Options struct {
 	// ReportAfter is after how long a descent there is a report of the run under way.
 	ReportAfter time.Duration
 
-	JSON     bool
-	Command  string                           // the command line, for the report
-	Out      io.Writer                        // results
-	Note     func(format string, args ...any) // a line for the user
-	Progress io.Writer                        // has a progress bar, nil for none
-	Screen   bool                             // Out is a terminal
+	JSON    bool
+	Command string                           // the command line, for the report
+	Out     io.Writer                        // results
+	Note    func(format string, args ...any) // a line for the user
+	Info    func(format string, args ...any) // Note, of what is good to know where nothing is wrong
+	Display *terminal.Display                // shows progress, nil for none
+	Columns func() int                       // width of the terminal that Out is, nil where it is none
 
 	Data dataset.Options
 	// Rows loads the rows that the recipe's Rows names, which are to be predicted by a
@@ -69,6 +71,14 @@ type Options struct {
 
 	// Ranks joins this process with others, of which it is rank 0. nil is a process of its own.
 	Ranks *Ranks
+}
+
+// columns returns the width of the terminal that Out is, 0 where it is none.
+func (o Options) columns() int {
+	if o.Columns == nil {
+		return 0
+	}
+	return o.Columns()
 }
 
 // Ranks are several processes that train together.
@@ -160,10 +170,10 @@ func Train(ctx context.Context, o Options) (err error) {
 			r.opts.Note("no copy of %s is kept: --resume needs the same data there again, and eval needs --data", dataset.InputName(string(r.Data)))
 		}
 	}
-	if err := r.load(); err != nil {
+	if err := r.doing("loading the data", r.load); err != nil {
 		return err
 	}
-	if err := r.start(); err != nil {
+	if err := r.doing("preparing the device", r.start); err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, r.trainer.Close(), r.backends.Close()) }()
@@ -197,7 +207,7 @@ func Train(ctx context.Context, o Options) (err error) {
 	}
 	r.done = r.trainer.Done()
 	if words := r.convergedWords(); words != "" && r.opts.JSON { // else the summary says it
-		r.opts.Note("the run has converged %s", words)
+		r.opts.Info("the run has converged %s", words)
 	}
 	if r.best != nil {
 		if err := r.trainer.SetParameters(r.best.Parameters, r.best.Iteration); err != nil {
@@ -208,7 +218,7 @@ func Train(ctx context.Context, o Options) (err error) {
 		return err
 	}
 	r.watchScoring()
-	if err := r.score(); err != nil {
+	if err := r.doing("computing the results", r.score); err != nil {
 		return err
 	}
 	r.watched.scored(r.summary)
@@ -216,11 +226,17 @@ func Train(ctx context.Context, o Options) (err error) {
 		if err := r.save(); err != nil {
 			return err
 		}
-		if err := r.report(); err != nil {
+		if err := r.doing("writing the report", r.report); err != nil {
 			return err
 		}
 	}
 	return errors.Join(r.show(), r.notFinite)
+}
+
+// doing shows what is being done.
+func (r *run) doing(what string, do func() error) error {
+	defer r.opts.Display.Doing(what)()
+	return do()
 }
 
 // load brings the data set, scaled, and the rows to be predicted. The scaling and the
@@ -368,7 +384,7 @@ func (r *run) startFrom(from *checkpoint.Model) (err error) {
 		return errors.Join(err, r.backends.Close())
 	}
 	if len(r.backends) > 1 {
-		r.opts.Note("rows of each batch: %s, as the run began", share.Rows(r.plan))
+		r.opts.Info("rows of each batch: %s, as the run began", share.Rows(r.plan))
 	}
 	return r.restore(from)
 }
@@ -436,7 +452,7 @@ func (r *run) restore(from *checkpoint.Model) error {
 	case err != nil:
 	case from.State.LBFGS != nil && r.opts.NewPlan:
 		// Its loss and gradient have the bits of the plan that it began with.
-		r.opts.Note("the history of %s begins anew", o)
+		r.opts.Info("the history of %s begins anew", o)
 	case from.State.Optimizer != "":
 		err = r.trainer.SetState(from.State)
 	case done > 0 && done < r.pace.total && r.Rule().Stateful() && !r.exhausted() && r.converged == "":

@@ -112,13 +112,16 @@ func number(v float64) *network.Number {
 // it.
 func (r *run) show() error {
 	s, out := r.summary, r.opts.Out
+	if advice := r.advice(); advice != "" {
+		defer r.opts.Note("%s", advice)
+	}
 	if r.opts.JSON {
 		return json.NewEncoder(out).Encode(s)
 	}
-	if r.opts.Screen {
-		fmt.Fprintf(out, "Loss\n%s", text.Curve(r.lossCurve().Values))
+	if columns := r.opts.columns(); columns > 0 {
+		fmt.Fprintf(out, "Training loss\n%s", text.Curve(r.lossCurve().Values, columns))
 		if _, samples := heldOutRows(r.set); r.logits != nil {
-			fmt.Fprint(out, text.Samples(samples, r.set.Shape, r.captions(samples)))
+			fmt.Fprint(out, text.Samples(samples, r.set.Shape, r.captions(samples), columns))
 		}
 	}
 	if score.Finite(float64(s.Loss)) {
@@ -158,7 +161,7 @@ func (r *run) show() error {
 		}
 	}
 	if r.dir == nil && r.notFinite == nil {
-		r.opts.Note("next: %s --out run1 keeps the run and writes a report", r.opts.Command)
+		r.opts.Info("next: %s --out run1 keeps the run and writes a report", r.opts.Command)
 	}
 	return nil
 }

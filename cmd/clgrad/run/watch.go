@@ -146,17 +146,9 @@ func (r *run) watchScoring() {
 	}
 }
 
-func (w *watched) iteration(i network.Iteration, accuracy float64) {
-	if w != nil {
-		w.Iteration(i, accuracy)
-	}
-}
+func (w *watched) iteration(i network.Iteration, accuracy float64) { w.Iteration(i, accuracy) }
 
-func (w *watched) line(l Line) {
-	if w != nil {
-		w.Line(l)
-	}
-}
+func (w *watched) line(l Line) { w.Line(l) }
 
 func (w *watched) scored(s Summary) {
 	if w != nil {

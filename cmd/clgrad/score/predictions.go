@@ -175,8 +175,8 @@ func (p Predictions) WriteLines(w io.Writer) error {
 }
 
 // Draw draws what the network sees of each row, an image of the given shape, above its
-// prediction. Larger images and colours are brought to what a terminal shows.
-func (p Predictions) Draw(w io.Writer, s network.Samples, shape []int) error {
+// prediction, in so many columns. Larger images and colours are brought to what a terminal shows.
+func (p Predictions) Draw(w io.Writer, s network.Samples, shape []int, columns int) error {
 	if len(shape) != 2 && len(shape) != 3 || s.Features%(shape[0]*shape[1]) != 0 {
 		return errors.New("nobody has said which shape the images have: give --shape, as in 28x28")
 	}
@@ -195,9 +195,10 @@ func (p Predictions) Draw(w io.Writer, s network.Samples, shape []int) error {
 		return err
 	}
 	small, sides := drawable(s, shape)
-	for first := 0; first < small.Rows; first += text.Abreast(sides) {
-		n := min(small.Rows-first, text.Abreast(sides))
-		if _, err := fmt.Fprintln(w, text.Samples(small.Slice(first, n), sides, captions[first:first+n])); err != nil {
+	abreast := text.Abreast(sides, captions, columns)
+	for first := 0; first < small.Rows; first += abreast {
+		n := min(small.Rows-first, abreast)
+		if _, err := fmt.Fprintln(w, text.Samples(small.Slice(first, n), sides, captions[first:first+n], columns)); err != nil {
 			return err
 		}
 	}

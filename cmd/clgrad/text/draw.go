@@ -12,14 +12,16 @@ import (
 const (
 	curveWidth  = 64
 	curveHeight = 12
+	axisWidth   = 10 // of the numbers at the left and the line beside them
 )
 
-// Curve draws values over iterations 1, 2, … in lines of text, eight steps a
-// character high. Values that are not finite are left out.
-func Curve(values []float64) string {
+// Curve draws values over iterations 1, 2, … in lines of text of at most so many columns, eight
+// steps a character high. Values that are not finite are left out. Where all are above 0 and
+// span more than a factor of ten, the scale is logarithmic, and the axis says so.
+func Curve(values []float64, columns int) string {
 	// A column shows the mean of its stretch.
-	width := min(curveWidth, len(values))
-	columns := make([]float64, 0, width)
+	width := max(1, min(curveWidth, len(values), columns-axisWidth-1))
+	means := make([]float64, 0, width)
 	low, high := math.Inf(1), math.Inf(-1)
 	for c := range width {
 		stretch := values[c*len(values)/width : (c+1)*len(values)/width]
@@ -30,7 +32,7 @@ func Curve(values []float64) string {
 			}
 		}
 		mean := sum / float64(n)
-		columns = append(columns, mean)
+		means = append(means, mean)
 		if n > 0 {
 			low, high = min(low, mean), max(high, mean)
 		}
@@ -38,22 +40,31 @@ func Curve(values []float64) string {
 	if low > high {
 		return ""
 	}
-	low = min(0, low)
+	scale, value, name := func(v float64) float64 { return v }, func(x float64) float64 { return x }, ""
+	bottom, top := min(0, low), high
+	if low > 0 && high > 10*low {
+		scale, value, name = math.Log10, func(x float64) float64 { return math.Pow(10, x) }, "logarithmic scale"
+		// The lowest column is to be seen too.
+		bottom, top = math.Log10(low)-math.Log10(high/low)/(2*curveHeight), math.Log10(high)
+	}
+	labels := map[int]float64{curveHeight - 1: high, 0: value(bottom)}
+	if name != "" {
+		labels[curveHeight/2-1] = value((bottom + top) / 2) // at the upper edge of that row
+	}
 	steps := []rune(" ▁▂▃▄▅▆▇█")
 	var b strings.Builder
 	for row := curveHeight - 1; row >= 0; row-- {
 		label := ""
-		switch row {
-		case curveHeight - 1:
-			label = fmt.Sprintf("%.4g", high)
-		case 0:
-			label = fmt.Sprintf("%.4g", low)
+		if v, ok := labels[row]; ok {
+			if label = fmt.Sprintf("%.4g", v); len(label) > axisWidth-2 {
+				label = fmt.Sprintf("%.2g", v)
+			}
 		}
 		line := fmt.Sprintf("%8s ┤", label)
-		for _, v := range columns {
+		for _, v := range means {
 			filled := 0.0
-			if high > low {
-				filled = (v - low) / (high - low) * curveHeight
+			if top > bottom {
+				filled = (scale(v) - bottom) / (top - bottom) * curveHeight
 			}
 			step := 8 * (filled - float64(row))
 			if math.IsNaN(step) {
@@ -63,7 +74,15 @@ func Curve(values []float64) string {
 		}
 		b.WriteString(strings.TrimRight(line, " ") + "\n")
 	}
-	fmt.Fprintf(&b, "%8s └%s iteration %d\n", "", strings.Repeat("─", width), len(values))
+	b.WriteString(fmt.Sprintf("%8s └", "") + strings.Repeat("─", width))
+	end := fmt.Sprintf(" iteration %d", len(values))
+	if name != "" {
+		end += ", " + name
+	}
+	if axisWidth+width+len(end) >= columns { // below the axis
+		end = "\n" + fmt.Sprintf("%*s", min(columns-1, axisWidth+width), end[1:])
+	}
+	b.WriteString(end + "\n")
 	return b.String()
 }
 
@@ -101,19 +120,41 @@ func image(pixels []float64, h, w int) []string {
 // Side is the most rows and columns of an image that is drawn.
 const Side = 64
 
-// drawn returns the characters that an image of a shape takes in a line.
-func drawn(shape []int) int { return max(15, (shape[1]+1)/2) }
+// An image takes at least leastSample columns, and up to mostCaption where its captions are longer
+// than that.
+const (
+	leastSample = 15
+	mostCaption = 24
+)
 
-// Abreast is how many images of a shape Samples draws side by side.
-func Abreast(shape []int) int { return 80 / (drawn(shape) + 1) }
+// sampleWidth returns the columns that an image of a shape takes with its captions.
+func sampleWidth(shape []int, captions [][]string) int {
+	width := max(leastSample, (shape[1]+1)/2)
+	for _, lines := range captions {
+		for _, line := range lines {
+			width = max(width, min(mostCaption, Width(line)))
+		}
+	}
+	return width
+}
 
-// Samples draws the first images side by side, each above its line of text.
-func Samples(s network.Samples, shape []int, captions [][]string) string {
+// Abreast returns how many images of a shape, with their captions, Samples draws side by side in
+// so many columns.
+func Abreast(shape []int, captions [][]string, columns int) int {
+	if len(shape) != 2 {
+		return 1
+	}
+	return max(1, columns/(sampleWidth(shape, captions)+1))
+}
+
+// Samples draws the first images side by side, each above its captions, in at most so many
+// columns.
+func Samples(s network.Samples, shape []int, captions [][]string, columns int) string {
 	if len(shape) != 2 || shape[1] > Side || shape[0] > Side || s.Features != shape[0]*shape[1] {
 		return ""
 	}
-	width := drawn(shape)
-	n := min(len(captions), s.Rows, Abreast(shape))
+	width := min(sampleWidth(shape, captions), max(1, columns-1))
+	n := min(len(captions), s.Rows, Abreast(shape, captions, columns))
 	s.Scaling = network.Scaling{}
 	rows, row, pixels := s.ScaledRows(), make([]float32, s.Features), make([]float64, s.Features)
 	var all []string
@@ -126,8 +167,7 @@ func Samples(s network.Samples, shape []int, captions [][]string) string {
 			if k == len(all) {
 				all = append(all, "")
 			}
-			used := len([]rune(all[k]))
-			all[k] += strings.Repeat(" ", max(0, i*(width+1)-used)) + line
+			all[k] = Pad(all[k], i*(width+1)) + Cut(line, width)
 		}
 	}
 	var b strings.Builder

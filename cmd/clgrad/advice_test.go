@@ -1,0 +1,42 @@
+package main
+
+import (
+	"strings"
+	"testing"
+)
+
+// A loss that ends higher than it began, that never moved or that is no better than a guess is said
+// in one line, with what to try. One that falls, however slowly or unevenly, is not.
+func TestAdvice(t *testing.T) {
+	file := write(t, "flowers.csv", flowers(1, 50))
+	for _, x := range []struct{ flags, want string }{
+		{"--lr 1e-9", "the loss hardly moved, from 1.1029 to 1.1029: try a larger learning rate, such as --lr 1e-08"},
+		{"--lr 1e-9 --batch-size 10 --epochs 3", "the loss hardly moved"},
+		{"--layers none --lr 100 --preprocess none", "the loss ended higher than it began"},
+		{"--layers none --lr 200 --preprocess none --batch-size 10", "the loss ended higher than it began"},
+		{"--lr 1000", "the network predicts the same for all rows, because a hidden layer gives 0 for each of them (its ReLUs are all off): try a smaller learning rate, such as --lr 100"},
+		{"--lr 100 --preprocess none", "or --preprocess standard, as the features are not scaled"},
+		{"", ""},
+		{"--lr 0.01", ""},
+		{"--lr 1e-9 --iterations 5", ""}, // too few to say
+		{"--batch-size 5 --epochs 3", ""},
+		{"--batch-size 1 --epochs 2 --lr 0.05", ""},
+		{"--layers none", ""},
+		{"--optimizer adam", ""},
+		{"--optimizer lbfgs", ""},
+		{"--init normal --iterations 200", ""},
+		{"--validation 0.2 --early-stopping --patience 2", ""},
+	} {
+		args := []string{"train", "--data", file, "--label", "species", "--backend", "cpu64"}
+		status, _, err := clgrad(t, append(args, strings.Fields(x.flags)...)...)
+		said := ""
+		for line := range strings.SplitSeq(err, "\n") {
+			if strings.Contains(line, ": try ") {
+				said = line
+			}
+		}
+		if status != success || x.want == "" && said != "" || !strings.Contains(said, x.want) {
+			t.Errorf("%s: status %d, said %q, want %q:\n%s", x.flags, status, said, x.want, err)
+		}
+	}
+}
