@@ -28,9 +28,10 @@
 //	compare  training under several settings side by side
 //	recipe   the form of a run, and the built-in recipes
 //	report   report.html and its pictures
+//	explain  what hidden units and inputs add to a class
 //	store    what is kept of each device: passes of the self-test, tunings
 //	driver   guards against drivers that end the process
-//	web      what HTTP servers share; web/predict answers requests for predictions
+//	web      what HTTP servers share; web/predict answers requests for predictions, web/draw has the page
 //	text     how numbers, errors and shell words are written
 //	measure  medians, quantiles and memory
 //

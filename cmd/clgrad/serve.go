@@ -14,6 +14,7 @@ import (
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/web"
+	"clgrad/cmd/clgrad/web/draw"
 	"clgrad/cmd/clgrad/web/predict"
 	"clgrad/gpu"
 	"clgrad/network"
@@ -59,6 +60,7 @@ func (w *wait) UnmarshalText(text []byte) error {
 // Help is shown by clgrad serve --help.
 func (serveCommand) Help() string {
 	return "Prints its address, and answers until it is interrupted:\n\n" +
+		"  GET  /             a page to draw on, in a browser: what the network sees, and why\n" +
 		"  POST /v1/predict   classes of rows (JSON or CSV) or pictures (PNG or JPEG)\n" +
 		"  GET  /v1/model     what is known of the model\n" +
 		"  GET  /healthz, /readyz, /metrics\n\n" +
@@ -160,6 +162,11 @@ func (c serveCommand) Run(a *app) (err error) {
 		return err
 	}
 	service.Handle(server)
+	page, err := draw.New(m, service)
+	if err != nil {
+		return err
+	}
+	page.Handle(server)
 	if !server.Loopback() {
 		a.note("--listen %s: other machines reach this server, which asks nobody for a password", c.Listen)
 	}

@@ -153,7 +153,7 @@ func (c Conversion) rowOn(to []uint8, picture image.Image, orientation int, grou
 	}
 	if c.Method == Polarity && c.Like != nil && c.Like.Border != nil {
 		border := describeRow(to, []int{h, w}).border
-		if low, high := c.unit(0), c.unit(255); c.Like.inverted(low + border/255*(high-low)) {
+		if low, high := c.Range(); c.Like.inverted(low + border/255*(high-low)) {
 			invert(to)
 			l.Inverted = true
 		}
@@ -409,9 +409,12 @@ func (c Conversion) unit(v float64) float64 {
 	return p.Lowest.Min + v/255*(p.Highest.Max-p.Lowest.Min)
 }
 
+// Range returns the values that black and white pixels become.
+func (c Conversion) Range() (black, white float64) { return c.unit(0), c.unit(255) }
+
 // inUnits returns rows of bytes in the units of the training set.
 func (c Conversion) inUnits(s network.Samples) network.Samples {
-	if c.unit(0) == 0 && c.unit(255) == 255 {
+	if black, white := c.Range(); black == 0 && white == 255 {
 		return s
 	}
 	var values [256]float32

@@ -2,11 +2,12 @@ package draw
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 
-	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/dataset"
 )
 
 // A Form says what the page asks for.
@@ -104,22 +105,15 @@ type Image struct {
 	Inverted bool   `json:"inverted"` // light and dark were exchanged
 }
 
-// newImage returns the image of a row. Values that are not 8-bit are brought from the training
-// set's range to 0 … 255.
-func newImage(s network.Samples, m checkpoint.Model) *Image {
-	i := &Image{Height: m.Shape[0], Width: m.Shape[1], Channels: 1, Pixels: s.Bytes}
+// newImage returns the image of a row of raw features.
+func newImage(row []float32, m checkpoint.Model) *Image {
+	i := &Image{Height: m.Shape[0], Width: m.Shape[1], Channels: 1}
 	if len(m.Shape) == 3 {
 		i.Channels = m.Shape[2]
 	}
-	if s.Bytes != nil {
-		return i
-	}
-	low, high := 0.0, 255.0
-	if m.Profile != nil && m.Profile.Lowest.Min < m.Profile.Highest.Max {
-		low, high = m.Profile.Lowest.Min, m.Profile.Highest.Max
-	}
-	for _, v := range s.Floats {
-		i.Pixels = append(i.Pixels, uint8(min(255, max(0, 255*(float64(v)-low)/(high-low)+0.5))))
+	black, white := dataset.Conversion{Shape: m.Shape, Like: m.Profile}.Range()
+	for _, v := range row {
+		i.Pixels = append(i.Pixels, uint8(min(255, max(0, math.Round(255*(float64(v)-black)/(white-black))))))
 	}
 	return i
 }

@@ -32,11 +32,12 @@ func (r *reader) picture(ctx context.Context, content []byte, where string, q *r
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	s, _, err := dataset.ReadPicture(content, maxPixels, r.conversion)
+	s, seen, err := dataset.ReadPicture(content, maxPixels, r.conversion)
 	if err != nil {
 		return unfit("%s %v.", where, err)
 	}
 	q.add(s)
+	q.seen = &seen
 	return nil
 }
 

@@ -141,6 +141,9 @@ const maxKept = 1 << 20
 func (s *Service) answer(ctx context.Context, r *http.Request, mine *work) (reuse bool, err error) {
 	q := &mine.rows
 	*q = rows{floats: q.floats[:0]}
+	if err := s.reader.query(r, q); err != nil {
+		return true, err
+	}
 	size, err := s.read(ctx, r, mine)
 	defer s.bodies.give(size)
 	if err != nil {
@@ -160,7 +163,7 @@ func (s *Service) answer(ctx context.Context, r *http.Request, mine *work) (reus
 	return true, nil
 }
 
-// read reads the rows of a request. It returns how many bytes of its body were counted.
+// read reads the rows of a request's body. It returns how many bytes of its body were counted.
 func (s *Service) read(ctx context.Context, r *http.Request, mine *work) (size int64, err error) {
 	q := &mine.rows
 	header := r.Header.Get("Content-Type")
@@ -175,9 +178,6 @@ func (s *Service) read(ctx context.Context, r *http.Request, mine *work) (size i
 	default:
 		return 0, &requestError{http.StatusUnsupportedMediaType, "Unknown content type",
 			fmt.Sprintf("The content type is %.100q: application/json, text/csv, image/png, image/jpeg or multipart/form-data is expected.", header)}
-	}
-	if err := s.reader.query(r, q); err != nil {
-		return 0, err
 	}
 	mine.body.Reset()
 	body := counting{r.Body, &s.bodies, 0}

@@ -17,8 +17,9 @@ type rows struct {
 	n             int
 	top           int
 	probabilities bool
-	files         []string // of which a row is each, nil where rows have none
-	notes         []string // what was found out about a table
+	files         []string      // of which a row is each, nil where rows have none
+	notes         []string      // what was found out about a table
+	seen          *dataset.Look // on the last picture, nil where rows are none
 }
 
 // A requestError is what is wrong with a request.
