@@ -152,7 +152,7 @@ func TestRequests(t *testing.T) {
 		{"", jsonKind, `{"row":[1,0,NaN]}`, 400, "row, feature 3"},
 		{"", jsonKind, `{"row":[1,0,Infinity]}`, 400, "row, feature 3"},
 		{"", jsonKind, `{"row":[1,0,"NaN"]}`, 400, `the text \"NaN\" where a number`},
-		{"", jsonKind, `{"row":[1,0,01]}`, 400, "byte 12"},
+		{"", jsonKind, `{"row":[1,0,01]}`, 400, "byte 13"},
 		{"", jsonKind, `{"row":[1,0,.5]}`, 400, "row, feature 3"},
 		{"", jsonKind, `{"row":[1,0,[5]]}`, 400, "an array where a number"},
 		{"", jsonKind, `{"row":[1,0,1e39]}`, 422, "row, feature 3: 1e39 is beyond"},
