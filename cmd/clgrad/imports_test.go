@@ -54,6 +54,7 @@ var allowed = map[string][]string{
 	"cmd/clgrad/web/draw":     {"cmd/clgrad/explain", "cmd/clgrad/web", "cmd/clgrad/web/predict", "network", "network/checkpoint", "network/dataset"},
 	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "cmd/clgrad/web", "cmd/clgrad/web/draw", "cmd/clgrad/web/predict", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/filecache", "network/mapped", "network/mpi", "cpu", "gpu", "kernels"},
 	"cmd/compare":             {"cmd/clgrad/measure"},
+	"cmd/load":                {"cmd/clgrad/measure", "cpu", "network", "network/checkpoint", "network/dataset"},
 }
 
 // Imports follow the table, C is reached from one file of gpu, which alone imports the binding,
