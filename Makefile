@@ -8,7 +8,7 @@ export CGO_CFLAGS := -O2 -g -DCL_TARGET_OPENCL_VERSION=120
 
 GO ?= go
 
-.PHONY: train test lint build compare portable recipes onnx oclgrind mesa mesa-train ptx faults soak kills fuzz deps openblas-deps openblas-test mpi-test browser-test clean
+.PHONY: train test lint build compare load portable recipes onnx oclgrind mesa mesa-train ptx faults soak kills fuzz deps openblas-deps openblas-test mpi-test browser-test clean
 
 train: build
 	@bin/clgrad train $(TRAIN)
@@ -43,6 +43,12 @@ deps:
 compare: build
 	@./cmd/install-deps.sh peers
 	@$(GO) run ./cmd/compare $(COMPARE)
+
+# clgrad serve under load, beside the same network in PyTorch behind uvicorn and a handler that computes nothing. Nothing
+# else should be running. LOAD takes flags of cmd/load, as in: make load LOAD="-clients 8 -rows 1"
+load: build
+	@./cmd/install-deps.sh server
+	@$(GO) run ./cmd/load $(LOAD)
 
 # A folder to copy to a machine without Go, network or OpenCL loader, whose run.sh
 # measures everything there: for Linux on this processor's architecture.

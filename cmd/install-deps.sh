@@ -4,6 +4,7 @@
 #   opencl      OpenCL headers, the loader, and PoCL where no driver is there
 #   openblas    OpenBLAS
 #   peers       NumPy over OpenBLAS, PyTorch and scikit-learn
+#   server      PyTorch, Starlette and uvicorn, for make load
 #   onnx        node and npm, for the ONNX Runtime of make onnx
 #   mpi         Open MPI
 #   browser     Chromium, for the tests of pages
@@ -33,6 +34,14 @@ for part in "$@"; do
 		/usr/bin/python3 -c 'import torch' 2>/dev/null || missing="$missing python3-torch"
 		/usr/bin/python3 -c 'import sklearn' 2>/dev/null || missing="$missing python3-sklearn"
 		ls /usr/lib/*/openblas-pthread/libblas.so.3 >/dev/null 2>&1 || missing="$missing libopenblas0-pthread"
+		;;
+	server)
+		/usr/bin/python3 -c 'import torch' 2>/dev/null || missing="$missing python3-torch"
+		/usr/bin/python3 -c 'import starlette' 2>/dev/null || missing="$missing python3-starlette"
+		/usr/bin/python3 -c 'import uvicorn' 2>/dev/null || missing="$missing uvicorn"
+		for part in uvloop httptools ujson; do
+			/usr/bin/python3 -c "import $part" 2>/dev/null || missing="$missing python3-$part"
+		done
 		;;
 	onnx)
 		command -v node >/dev/null 2>&1 || missing="$missing nodejs"

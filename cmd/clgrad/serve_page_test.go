@@ -1,9 +1,7 @@
 package main
 
 import (
-	"bufio"
 	"bytes"
-	"context"
 	"encoding/json"
 	"image"
 	"image/color"
@@ -20,25 +18,7 @@ import (
 func TestServePage(t *testing.T) {
 	run := filepath.Join(t.TempDir(), "run")
 	good(t, "train", "--data", images(t, 500, 50), "--layers", "20,12", "--iterations", "30", "--backend", "cpu", "--preprocess", "standard", "--out", run)
-	ctx, cancel := context.WithCancel(t.Context())
-	out, w := io.Pipe()
-	var notes bytes.Buffer
-	a, ended := &app{Context: ctx, out: w, err: &notes}, make(chan int, 1)
-	go func() {
-		ended <- a.run([]string{"serve", run, "--listen", "127.0.0.1:0", "--backend", "cpu"})
-		w.Close()
-	}()
-	defer func() {
-		cancel()
-		<-ended
-	}()
-	line, err := bufio.NewReader(out).ReadString('\n')
-	if err != nil {
-		cancel()
-		t.Fatalf("no address, status %d: %s", <-ended, notes.String())
-	}
-	url := strings.TrimSpace(line)
-
+	url, _ := serving(t, run, "--backend", "cpu")
 	answer, err := http.Get(url + "/")
 	if err != nil {
 		t.Fatal(err)

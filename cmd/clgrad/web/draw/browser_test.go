@@ -414,6 +414,9 @@ func TestBrowserDrawFile(t *testing.T) {
 	look(t, ctx, v, "draw-file")
 	do(t, ctx, chromedp.SetUploadFiles("#file", []string{file("text.png", []byte("no picture"))}))
 	await(t, ctx, `document.getElementById("problem").textContent === "text.png: a PNG or JPEG picture is expected."`)
+	// One that only the browser reads.
+	do(t, ctx, chromedp.SetUploadFiles("#file", []string{file("dot.gif", []byte("GIF89a\x01\x00\x01\x00\x80\x00\x00\x00\x00\x00\xff\xff\xff,\x00\x00\x00\x00\x01\x00\x01\x00\x00\x02\x02D\x01\x00;"))}))
+	await(t, ctx, `document.getElementById("problem").textContent.startsWith("The content type is") && document.getElementById("prediction").textContent === "No prediction yet"`)
 	// Dropped.
 	do(t, ctx, chromedp.Click("#clear"))
 	await(t, ctx, `document.getElementById("prediction").textContent === "No prediction yet"`)

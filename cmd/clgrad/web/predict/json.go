@@ -31,11 +31,11 @@ func (r *reader) decodeStrictly(body []byte, q *rows) error {
 	if _, ok := errors.AsType[*requestError](err); err == nil || ok {
 		return err
 	}
-	if at, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
-		return malformed("At byte %d: %v.", at.ByteOffset, at.Err)
-	}
 	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) {
 		return malformed("The body ends within its JSON, after %d bytes.", len(body))
+	}
+	if at, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
+		return malformed("At byte %d: %v.", at.ByteOffset, at.Err)
 	}
 	return malformed("The body is no JSON: %v.", err)
 }
@@ -148,6 +148,9 @@ func (d *decoder) row(where string) error {
 	j := 0
 	for ; d.PeekKind() != ']'; j++ {
 		if j == d.features {
+			if _, err := d.ReadToken(); err != nil { // what follows is no feature
+				return err
+			}
 			return unfit("%s: there are more than %d features.", where, d.features)
 		}
 		v, err := d.feature(j, func() string { return fmt.Sprintf("%s, feature %d", where, j+1) })

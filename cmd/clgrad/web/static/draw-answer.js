@@ -51,8 +51,8 @@ export class View {
   show(answer) {
     this.#answer = answer;
     const best = answer.predicted, all = answer.probabilities;
-    const prediction = `${this.#names[best]}, ${percent(all[best])}`;
-    get('prediction').textContent = answer.image?.blank ? 'Nothing is seen on it' : prediction;
+    const prediction = answer.image?.blank ? 'Nothing is seen on it' : `${this.#names[best]}, ${percent(all[best])}`;
+    get('prediction').textContent = prediction;
     let classes = all.map((p, k) => ({ k, p }));
     if (classes.length > few) classes = classes.sort((a, b) => b.p - a.p || a.k - b.k).slice(0, most);
     this.#showClasses(classes, best);

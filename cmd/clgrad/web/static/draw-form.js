@@ -28,7 +28,8 @@ export class Form extends EventTarget {
 
   get empty() { return this.#fields.some((f) => !f.validity.valid); }
 
-  request() {
+  // request returns a request about the row.
+  async request() {
     const row = this.#fields.map((f) => (f.value === '' ? null : Number(f.value)));
     return { method: 'POST', body: JSON.stringify({ row }), headers: { 'Content-Type': 'application/json' } };
   }

@@ -61,8 +61,14 @@ export class Paper extends EventTarget {
     this.#changed();
   }
 
-  // picture returns what there is to be looked at: a file as it is, or strokes as a PNG picture.
-  picture() {
+  // request returns a request about what there is.
+  async request() {
+    const body = await this.#picture();
+    return { method: 'POST', body, headers: { 'Content-Type': body.type } };
+  }
+
+  // picture returns what there is: a file as it is, or strokes as a PNG picture.
+  #picture() {
     const file = this.#items.at(-1)?.file;
     if (file) return Promise.resolve(file);
     const long = Math.max(this.#height, this.#width);

@@ -26,7 +26,10 @@ function start(model) {
     if (input.empty) return null;
     const question = view.wanted < 0 ? '/v1/explain' : `/v1/explain?class=${view.wanted}`;
     return ask(question, await input.request(), signal);
-  }, (answer) => view.show(answer), showProblem);
+  }, (answer) => view.show(answer), (problem, seconds) => {
+    showProblem(problem, seconds);
+    if (problem && seconds === null) view.clear(input.prompt);
+  });
   const changed = () => {
     if (!input.empty) return asker.change();
     asker.drop();
@@ -43,17 +46,17 @@ function start(model) {
 function drawing(model, view) {
   get('drawing').hidden = false;
   const paper = new Paper(get('paper'), model.shape[0], model.shape[1], model.dark);
-  paper.request = async () => {
-    const body = await paper.picture();
-    return { method: 'POST', body, headers: { 'Content-Type': body.type } };
-  };
   paper.addEventListener('change', () => {
     get('undo').disabled = get('clear').disabled = paper.empty;
     get('here').hidden = !paper.empty;
   });
   paper.addEventListener('pen', (e) => view.say(e.detail));
-  get('undo').addEventListener('click', () => paper.undo());
-  get('clear').addEventListener('click', () => paper.clear());
+  const button = (id, act) => get(id).addEventListener('click', () => {
+    act();
+    if (paper.empty) get('paper').focus({ preventScroll: true }); // a disabled button has no focus
+  });
+  button('undo', () => paper.undo());
+  button('clear', () => paper.clear());
 
   const open = (file) => {
     if (!file) return;
