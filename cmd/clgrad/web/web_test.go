@@ -237,6 +237,12 @@ func TestRate(t *testing.T) {
 	if last.Header.Get("Retry-After") == "" {
 		t.Error("no Retry-After")
 	}
+	spared, _ := start(t, Options{Rate: 5, SpareLocal: true})
+	for range 20 {
+		if answer, text := ask(t, spared, "GET", "/hello", ""); answer.StatusCode != 200 {
+			t.Fatalf("a client on this machine that is spared: status %d, %s", answer.StatusCode, text)
+		}
+	}
 }
 
 // The clients that are remembered are bounded, one that sends is not forgotten, and the addresses of an

@@ -9,8 +9,8 @@ import (
 // or without, in which features are numbers. It returns false where it meets anything else, a mistake among them,
 // with q changed: decodeStrictly says then what there is. What scan takes, that takes too, with the same result.
 //
-// It is here because reading numbers is most of a prediction's work: a token of jsontext takes some
-// 60 ns, a number here some 5.
+// It is here because reading numbers is most of a prediction's work, and it takes a sixth of the strict reader's
+// time (BenchmarkDecode).
 func (r *reader) scan(body []byte, q *rows) bool {
 	s := scanner{body, 0}
 	if !s.take('{') {
