@@ -252,7 +252,7 @@ func durationWords(seconds float64) string {
 // gapWords says how far a set is from the training set.
 func gapWords(set string, trainAccuracy, accuracy, trainLoss, loss float64) string {
 	points := 100 * (accuracy - trainAccuracy)
-	words := fmt.Sprintf("Accuracy is %.2f points %s on the %s set than on the training set", math.Abs(points), higher(points), set)
+	words := fmt.Sprintf("Accuracy is %.2f percentage points %s on the %s set than on the training set", math.Abs(points), higher(points), set)
 	if math.Abs(points) < 0.005 {
 		words = fmt.Sprintf("Accuracy is the same on the %s set and on the training set", set)
 	}
