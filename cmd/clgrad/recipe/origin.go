@@ -48,9 +48,11 @@ var withoutEffect = []string{"backend", "shares", "input", "log_every", "checkpo
 // that of base where results are the same, otherwise one that names base and the flags. name
 // is what base was loaded by.
 func (r Recipe) OriginFrom(base Recipe, name string) Origin {
-	if err := base.Complete(); err != nil || !base.saysSomething() {
-		return base.Origin // an incomplete one says nothing of results
+	if !base.saysSomething() {
+		return base.Origin
 	}
+	// What is missing in base is given by a flag, which is a change.
+	_ = base.Complete()
 	var all, chosen []string // all changes, and those that do not follow from others
 	ours, theirs := reflect.ValueOf(r), reflect.ValueOf(base)
 	for _, f := range fields(recipeType) {
@@ -72,7 +74,7 @@ func (r Recipe) OriginFrom(base Recipe, name string) Origin {
 			without := r
 			reflect.ValueOf(&without).Elem().FieldByIndex(f.Index).SetZero()
 			if without.Complete() == nil && reflect.DeepEqual(reflect.ValueOf(without).FieldByIndex(f.Index).Interface(), v.Interface()) {
-				continue // another flag has this one's default
+				continue // it is the default that goes with another flag
 			}
 		}
 		chosen = append(chosen, change)

@@ -75,6 +75,17 @@ func TestColumns(t *testing.T) {
 	if d := cmp.Diff([]uint8{255, 128, 223, 1}, columnWeights(r.FirstLayer, []int{1, 0}, 2).Pix); d != "" {
 		t.Errorf("weights (−want +got):\n%s", d)
 	}
+	// Those of colour images have no names, and say nothing one by one.
+	r.Shape, r.Features = []int{1, 1, 3}, nil
+	if _, doc := rendered(t, r); doc.elements["img"] != 1 {
+		t.Error("three columns are not shown")
+	}
+	r.Shape, r.FirstLayer, r.Offsets = []int{2, 2, 3}, make([]float64, 24), nil
+	r.Predictions.Samples.Features, r.Predictions.Samples.Floats = 12, make([]float32, 24)
+	if _, doc := rendered(t, r); strings.Contains(doc.text, "Weight of the columns") {
+		t.Error("the values of colour images are shown as columns")
+	}
+	r.Shape, r.Predictions.Samples.Features, r.Predictions.Samples.Floats, r.Offsets = []int{3}, 3, make([]float32, 6), []float64{1, 2, 3}
 	r.Offsets = r.Offsets[1:]
 	if err := Write(t.TempDir(), r); err == nil || !strings.Contains(err.Error(), "2 offsets of features where samples have 3") {
 		t.Errorf("error %v", err)

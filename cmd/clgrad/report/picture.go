@@ -32,6 +32,16 @@ func imageShape(shape []int) (height, width int, ok bool) {
 	return dims[0], dims[1], true
 }
 
+// dimensions returns how many dimensions of a shape are not 1.
+func dimensions(shape []int) (n int) {
+	for _, d := range shape {
+		if d != 1 {
+			n++
+		}
+	}
+	return n
+}
+
 // reduction returns every how many-th row and column of an image are shown, so
 // that neither side has more than most.
 func reduction(height, width, most int) int { return (max(height, width) + most - 1) / most }

@@ -68,10 +68,10 @@ func (p *page) predictions(f files, o Predictions) error {
 		sheet.ID, sheet.Heading = s.id, s.heading
 		p.Sheets = append(p.Sheets, sheet)
 	}
-	if _, _, images := imageShape(p.Shape); !images {
-		return p.columns(o.Samples)
+	if dimensions(p.Shape) > 1 {
+		return nil
 	}
-	return nil
+	return p.columns(o.Samples)
 }
 
 // mostColumns bounds the features that a table of samples shows.

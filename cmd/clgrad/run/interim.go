@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"slices"
 	"time"
 
 	"clgrad/cmd/clgrad/report"
@@ -91,17 +92,9 @@ func (r *run) interimData(s report.Status) report.Run {
 		page.Results = append(page.Results,
 			report.Figure{Name: set + " accuracy" + at, Value: text.Percent(accuracy)}, report.Figure{Name: set + " loss" + at, Value: fmt.Sprintf("%.4f", loss)})
 	}
-	for _, set := range []struct {
-		name               string
-		lossOf, accuracyOf func(Line) *network.Number
-	}{
-		{"test", func(l Line) *network.Number { return l.TestLoss }, func(l Line) *network.Number { return l.TestAccuracy }},
-		{"validation", func(l Line) *network.Number { return l.ValidationLoss }, func(l Line) *network.Number { return l.ValidationAccuracy }},
-	} {
-		loss, accuracy := r.lineCurve(set.name, set.lossOf), r.lineCurve(set.name, set.accuracyOf)
-		if last := len(loss.Values) - 1; last >= 0 {
-			figures(set.name, loss.Iterations[last], loss.Values[last], accuracy.Values[last])
-		}
+	for _, set := range slices.Backward(r.heldOutCurves()) { // the test set first
+		last := len(set.loss.Values) - 1
+		figures(set.name, set.loss.Iterations[last], set.loss.Values[last], set.accuracy.Values[last])
 	}
 	figures("training", n, r.pace.lastEpoch(r.loss, r.batchRows), r.pace.lastEpoch(r.accuracy, r.batchRows))
 	return page

@@ -11,6 +11,7 @@ import (
 	"clgrad/cmd/clgrad/measure"
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
+	"clgrad/cmd/clgrad/score"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
@@ -51,6 +52,29 @@ func (r *run) lineCurve(name string, of func(Line) *network.Number) report.Curve
 		}
 	}
 	return c
+}
+
+// heldOut is what the lines have of the validation or the test set.
+type heldOut struct {
+	name           string
+	loss, accuracy report.Curve
+}
+
+// heldOutCurves returns what the lines have of the validation and of the test set, if there
+// is anything.
+func (r *run) heldOutCurves() (all []heldOut) {
+	for _, set := range []struct {
+		name           string
+		loss, accuracy func(Line) *network.Number
+	}{
+		{"validation", func(l Line) *network.Number { return l.ValidationLoss }, func(l Line) *network.Number { return l.ValidationAccuracy }},
+		{"test", func(l Line) *network.Number { return l.TestLoss }, func(l Line) *network.Number { return l.TestAccuracy }},
+	} {
+		if loss := r.lineCurve(set.name+" set", set.loss); len(loss.Values) > 0 {
+			all = append(all, heldOut{set.name, loss, r.lineCurve(set.name+" set", set.accuracy)})
+		}
+	}
+	return all
 }
 
 // report makes the report of a finished run, and ends its metrics with the summary,
@@ -96,7 +120,7 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 		}
 		page.Results = append(page.Results,
 			report.Figure{Name: part.name + " accuracy", Value: text.Percent(accuracy)}, report.Figure{Name: part.name + " loss", Value: fmt.Sprintf("%.4f", loss)})
-		if len(page.Results) == 2 && part.name != "training" {
+		if len(page.Results) == 2 && part.name != "training" && score.Finite(float64(s.Loss)) {
 			page.Remarks = append(page.Remarks, gapWords(part.name, float64(s.TrainAccuracy), accuracy, float64(s.Loss), loss))
 		}
 	}
@@ -172,22 +196,12 @@ func (r *run) describe() report.Run {
 		page.Notes = append(page.Notes, "After: "+r.Source+".")
 	}
 	page.Notes = append(page.Notes, r.Notes...)
-	// The set whose loss says most of when to stop has its best value marked.
-	for _, part := range []struct {
-		name               string
-		lossOf, accuracyOf func(Line) *network.Number
-	}{
-		{"validation set", func(l Line) *network.Number { return l.ValidationLoss }, func(l Line) *network.Number { return l.ValidationAccuracy }},
-		{"test set", func(l Line) *network.Number { return l.TestLoss }, func(l Line) *network.Number { return l.TestAccuracy }},
-	} {
-		loss, accuracy := r.lineCurve(part.name, part.lossOf), r.lineCurve(part.name, part.accuracyOf)
-		if len(loss.Values) == 0 {
-			continue
-		}
+	// The set whose loss says most of when to stop has its best value marked: the first.
+	for _, set := range r.heldOutCurves() {
 		if page.Loss.Best == "" {
-			page.Loss.Best, page.Accuracy.Best = part.name, part.name
+			page.Loss.Best, page.Accuracy.Best = set.loss.Name, set.accuracy.Name
 		}
-		page.Loss.Curves, page.Accuracy.Curves = append(page.Loss.Curves, loss), append(page.Accuracy.Curves, accuracy)
+		page.Loss.Curves, page.Accuracy.Curves = append(page.Loss.Curves, set.loss), append(page.Accuracy.Curves, set.accuracy)
 	}
 	if r.Reference != nil {
 		page.Loss.References = append(page.Loss.References, referenceCurve(*r.Reference, len(r.loss)))
@@ -232,7 +246,7 @@ func durationWords(seconds float64) string {
 // gapWords says how far a set is from the training set.
 func gapWords(set string, trainAccuracy, accuracy, trainLoss, loss float64) string {
 	points := 100 * (accuracy - trainAccuracy)
-	words := fmt.Sprintf("Accuracy is %.2f points %s on the %s set than on the training set", math.Abs(points), higher(points), set)
+	words := fmt.Sprintf("Accuracy is %.2f percentage points %s on the %s set than on the training set", math.Abs(points), higher(points), set)
 	if math.Abs(points) < 0.005 {
 		words = fmt.Sprintf("Accuracy is the same on the %s set and on the training set", set)
 	}
