@@ -68,9 +68,9 @@
 //	T = max_i (rows_i / speed_i) + T_exchange(n)
 //
 // So rows_i should be in proportion to speed_i ([Speeds]). On two PoCL devices with a thread
-// each, 784-128-10 takes 0.9 ms for T_exchange, where an iteration over 60000 rows takes 44 ms: 1.8
-// times the speed of one of them, on two cores that had other work too. For a batch that
-// one device does in 2 ms, there is nothing to gain.
+// each, 784-128-10 takes 0.8 ms for T_exchange, where an iteration over 60000 rows takes 42 ms, and 82
+// on one of them. On cores that have other work too, the later shard is delayed by some ms
+// in most iterations: 48 ms. For a batch that one device does in 2 ms, there is nothing to gain.
 //
 // A [Reducer] does the same for shards in several processes. Each element of θ has one
 // owner, the process that adds its gradient and updates it. What the processes know of
