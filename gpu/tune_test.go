@@ -105,6 +105,24 @@ func TestTuneCancelled(t *testing.T) {
 	}
 }
 
+// A search that ends early says how many candidates it had no time for, one that ends by itself
+// none.
+func TestTuneUntried(t *testing.T) {
+	defer func(old time.Duration) { minimalTrial = old }(minimalTrial)
+	minimalTrial = 0
+	for _, budget := range []time.Duration{time.Nanosecond, time.Hour} {
+		_, shapes, err := tune(t.Context(), newFake(), fakeDevice, []int{100, 3}, tinyPacked(), TuneOptions{Budget: budget, Options: Options{Untested: true}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, s := range shapes {
+			if short := budget < time.Second; (s.Untried > 0) != short || short && s.Tried > 0 {
+				t.Errorf("budget %v: %s: %d tried, %d untried", budget, s.Shape, s.Tried, s.Untried)
+			}
+		}
+	}
+}
+
 // Whatever call fails during a search, the search reports it or rejects the
 // candidate, and nothing is left unreleased.
 func TestTuneFaults(t *testing.T) {

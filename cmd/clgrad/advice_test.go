@@ -1,6 +1,9 @@
 package main
 
 import (
+	"encoding/json"
+	"maps"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -37,6 +40,32 @@ func TestAdvice(t *testing.T) {
 		}
 		if status != success || x.want == "" && said != "" || !strings.Contains(said, x.want) {
 			t.Errorf("%s: status %d, said %q, want %q:\n%s", x.flags, status, said, x.want, err)
+		}
+	}
+}
+
+// The lines of --json have the same keys whether the run is kept or not.
+func TestLineKeys(t *testing.T) {
+	dir := images(t, 300, 30)
+	var want []string
+	for _, more := range [][]string{nil, {"--out", t.TempDir() + "/run"}} {
+		args := []string{"train", "--data", dir, "--backend", "cpu", "--validation", "0.1", "--iterations", "20", "--json"}
+		out := good(t, append(args, more...)...)
+		var got []string
+		for line := range strings.Lines(out) {
+			var values map[string]any
+			if err := json.Unmarshal([]byte(line), &values); err != nil {
+				t.Fatal(err)
+			}
+			if _, summary := values["summary"]; !summary {
+				got = append(got, strings.Join(slices.Sorted(maps.Keys(values)), " "))
+			}
+		}
+		if want == nil {
+			want = got
+		}
+		if len(got) != 2 || !slices.Equal(got, want) || !strings.Contains(got[0], "test_accuracy test_loss train_accuracy validation_accuracy validation_loss") {
+			t.Errorf("%v: keys %q, want %q", more, got, want)
 		}
 	}
 }

@@ -21,9 +21,9 @@ type benchCommand struct {
 	Rows       []recipe.Count    `placeholder:"N" help:"Numbers of rows to time, instead of those of the training set, as in 60000,600000. If the training set has fewer, its rows are repeated."`
 	Profile    bool              `help:"Also measure the time of every operation, which slows some devices down."`
 	Peaks      bool              `negatable:"" default:"true" help:"Measure the peak of each device: what it comes to at best."`
-	Input      network.InputMode `default:"auto" enum:"auto,resident,stream" help:"Where the training set is held, as for train: ${enum}."`
+	Input      network.InputMode `default:"auto" enum:"auto, resident, stream" help:"Where the training set is held, as for train: ${enum}."`
 	Dense      bool              `help:"Hold the input as dense float32 on OpenCL devices: not packed, not as bytes."`
-	Format     bench.Format      `default:"table" enum:"table,json,benchstat" help:"${enum}. benchstat is Go's benchmark format, with a line for every turn."`
+	Format     bench.Format      `default:"table" enum:"table, json, benchstat" help:"${enum}. benchstat is Go's benchmark format, with a line for every turn."`
 	JSON       bool              `name:"json" help:"Print one JSON object, as --format json."`
 }
 

@@ -16,7 +16,7 @@ import (
 
 type checkCommand struct {
 	Backend   backendName       `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME, as for train."`
-	Precision kernels.Precision `default:"float32" enum:"float32,tf32,bf16,bf16x3" help:"Precision of matrix products on an OpenCL device, as for train: ${enum}."`
+	Precision kernels.Precision `default:"float32" enum:"float32, tf32, bf16, bf16x3" help:"Precision of matrix products on an OpenCL device, as for train: ${enum}."`
 	Quick     bool              `help:"Leave out the large shapes."`
 	Operation []operation       `placeholder:"NAME" help:"Check only these operations, by their names in the table."`
 	JSON      bool              `name:"json" help:"Print one JSON object."`

@@ -41,10 +41,10 @@ type compareCommand struct {
 	Validation recipe.Fraction    `placeholder:"FRACTION" help:"Share of the training set to hold back and to take the accuracy of, in place of the test set."`
 	Shifts     recipe.Pixels      `default:"0" placeholder:"N" help:"Train also on copies of each image moved by 1 to N pixels up, down, left and right, as for train."`
 	Layers     recipe.Layers      `default:"128" help:"Sizes of the hidden layers, as in 500,150, or none."`
-	Preprocess dataset.Preprocess `default:"max" enum:"max,standard,feature,column,none" help:"Scaling of the features: ${enum}."`
-	Init       network.Init       `default:"he" enum:"normal,he" help:"Initial weights: ${enum}."`
+	Preprocess dataset.Preprocess `default:"max" enum:"max, standard, feature, column, none" help:"Scaling of the features: ${enum}."`
+	Init       network.Init       `default:"he" enum:"normal, he" help:"Initial weights: ${enum}."`
 	Seed       uint64             `default:"1" help:"Seed of the first run's initial weights and order of batches, and of every division of the data."`
-	Precision  kernels.Precision  `default:"float32" enum:"float32,tf32,bf16,bf16x3" help:"What OpenCL devices round the operands of matrix products to: ${enum}."`
+	Precision  kernels.Precision  `default:"float32" enum:"float32, tf32, bf16, bf16x3" help:"What OpenCL devices round the operands of matrix products to: ${enum}."`
 
 	Out  recipe.Path `placeholder:"DIR" help:"Write report.html with curves over epochs and over seconds to this directory, which is made if needed. It may not hold a run or a report."`
 	JSON bool        `name:"json" help:"Print one JSON object."`

@@ -27,7 +27,7 @@ var fishCompletion string
 
 // completionCommand prints the script of a shell.
 type completionCommand struct {
-	Shell string `arg:"" enum:"bash,zsh,fish" help:"bash, zsh or fish."`
+	Shell string `arg:"" enum:"bash, zsh, fish" help:"bash, zsh or fish."`
 }
 
 // Help is shown by clgrad completion --help.

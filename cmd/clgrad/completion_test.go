@@ -3,6 +3,7 @@
 package main
 
 import (
+	"bytes"
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -11,6 +12,8 @@ import (
 	"time"
 
 	"github.com/creack/pty"
+
+	"clgrad/cmd/clgrad/text"
 )
 
 // Bash completes commands, flags, values behind = and : and commas, data sets, recipes and files.
@@ -105,8 +108,8 @@ func TestCompletionShells(t *testing.T) {
 			t.Logf("%v: the script of %s is not run", e, shell)
 			continue
 		}
-		if text, e := exec.Command(program, "-n", write(t, "clgrad."+shell, script)).CombinedOutput(); e != nil {
-			t.Errorf("%s: %v: %s", shell, e, text)
+		if said, e := exec.Command(program, "-n", write(t, "clgrad."+shell, script)).CombinedOutput(); e != nil {
+			t.Errorf("%s: %v: %s", shell, e, said)
 		}
 	}
 }
@@ -153,5 +156,26 @@ func TestSuggestions(t *testing.T) {
 		if status != usage || out != "" || strings.Count(err, "\n") != 1 || !strings.Contains(err, want) {
 			t.Errorf("%s: status %d, %s%s\nwant %s", line, status, out, err, want)
 		}
+	}
+}
+
+// Help fits the terminal: examples are broken as a shell takes them.
+func TestHelpWidth(t *testing.T) {
+	for _, columns := range []int{60, 80, 200} {
+		for _, command := range []string{"devices", "train", "eval", "predict", "export", "bench", "compare", "check", "tune", "data", "recipes", "help", "completion", ""} {
+			var out, notes bytes.Buffer
+			a := &app{Context: t.Context(), out: &out, err: &notes, columns: func() int { return columns }}
+			if status := a.run(strings.Fields(command + " --help")); status != success {
+				t.Fatal(notes.String())
+			}
+			for line := range strings.SplitSeq(out.String(), "\n") {
+				if text.Width(line) > columns {
+					t.Errorf("%s --help in %d columns: %q", command, columns, line)
+				}
+			}
+		}
+	}
+	if got, want := breakExample("    clgrad train --layers 500,150 --iterations 1000\n", 40), "    clgrad train --layers 500,150 \\\n        --iterations 1000\n"; got != want {
+		t.Errorf("broken into %q, want %q", got, want)
 	}
 }

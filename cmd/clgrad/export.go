@@ -14,7 +14,7 @@ import (
 
 type exportCommand struct {
 	Model     recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
-	Format    string      `required:"" enum:"onnx,npz,safetensors" help:"What to write: ${enum}. onnx takes raw features, scales them and gives probabilities and logits. npz has weights, biases, scaling and classes as arrays. safetensors has the network without its optimizer's state, under PyTorch's names."`
+	Format    string      `required:"" enum:"onnx, npz, safetensors" help:"What to write: ${enum}. onnx takes raw features, scales them and gives probabilities and logits. npz has weights, biases, scaling and classes as arrays. safetensors has the network without its optimizer's state, under PyTorch's names."`
 	Out       recipe.Path `placeholder:"FILE" help:"The file to write. Without it: the model's name with the format's ending, where no such file is yet."`
 	Precision string      `placeholder:"float32|float64" help:"Precision of weights and biases in an NPZ or safetensors file. Without it: that of the model. An ONNX file has float32."`
 }

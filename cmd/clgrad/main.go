@@ -1,20 +1,20 @@
 // Clgrad trains fully connected networks by gradient descent on any OpenCL device, or
 // on the CPU.
 //
-//	clgrad devices   list the devices of this machine
-//	clgrad train     train a network
-//	clgrad eval      compute loss and accuracy of a saved model
-//	clgrad predict   predict labels with a saved model
-//	clgrad serve     answer requests for predictions over HTTP
-//	clgrad runs      list the runs below a folder, and say how some of them differ
-//	clgrad export    write a saved model as ONNX, NPZ or safetensors
-//	clgrad bench     time every backend side by side
-//	clgrad compare   train with several optimizers, batch sizes, rates or backends side by side
-//	clgrad check     compare a backend's results with exact ones
-//	clgrad tune      find the fastest kernels of a network on an OpenCL device
-//	clgrad data      list, fetch and verify data sets
-//	clgrad recipes   list the built-in recipes of train
-//	clgrad help      show the flags of a command
+//	clgrad devices     list the devices of this machine
+//	clgrad train       train a network
+//	clgrad eval        compute loss and accuracy of a saved model
+//	clgrad predict     predict labels with a saved model
+//	clgrad serve       answer requests for predictions over HTTP
+//	clgrad runs        list the runs below a folder, and say how some of them differ
+//	clgrad export      write a saved model as ONNX, NPZ or safetensors
+//	clgrad bench       time every backend side by side
+//	clgrad compare     train with several optimizers, batch sizes, rates or backends side by side
+//	clgrad check       compare a backend's results with exact ones
+//	clgrad tune        find the fastest kernels of a network on an OpenCL device
+//	clgrad data        list, fetch and verify data sets
+//	clgrad recipes     list the built-in recipes of train
+//	clgrad help        show the flags of a command
 //	clgrad completion  print a script that completes command lines in a shell
 //
 // README.md in this directory describes data, runs, models and exit statuses.
@@ -35,10 +35,11 @@
 //	explain  what hidden units and inputs add to a class
 //	store    what is kept of each device: passes of the self-test, tunings
 //	driver   guards against drivers that end the process
-//	web      what HTTP servers share; web/predict answers requests for predictions, web/draw has the page
-//	text     how numbers, errors and shell words are written
+//	terminal the last line of a terminal, which shows progress
+//	text     how numbers, errors, tables and shell words are written
 //	measure  medians, quantiles and memory
-//	web      what HTTP servers share, and in web/watch the page of train --watch
+//	web      what HTTP servers share; web/predict answers requests for predictions, web/draw
+//	         has the page of serve, and web/watch that of train --watch
 //
 // # Drivers
 //
@@ -73,7 +74,7 @@ import (
 
 // commands is the command line.
 type commands struct {
-	Devices devicesCommand `cmd:"" help:"List the devices of this machine, and why one cannot be used."`
+	Devices devicesCommand `cmd:"" help:"List the devices of this machine, and why any of them cannot be used."`
 	Train   trainCommand   `cmd:"" help:"Train a network."`
 	Eval    evalCommand    `cmd:"" help:"Compute loss and accuracy of a saved model."`
 	Predict predictCommand `cmd:"" help:"Predict labels with a saved model, as CSV."`
@@ -82,10 +83,10 @@ type commands struct {
 	Export  exportCommand  `cmd:"" help:"Write a saved model for other programs: as ONNX, NPZ or safetensors."`
 	Bench   benchCommand   `cmd:"" help:"Time an iteration on every backend, side by side."`
 	Compare compareCommand `cmd:"" help:"Train with several optimizers, batch sizes, learning rates or backends, side by side."`
-	Check   checkCommand   `cmd:"" help:"Compare a backend's results with exact ones (the conformance suite)."`
+	Check   checkCommand   `cmd:"" help:"Compare the results of a backend with exact ones (the conformance suite)."`
 	Tune    tuneCommand    `cmd:"" help:"Find the fastest kernels of a network on an OpenCL device."`
 	Data    dataCommand    `cmd:"" help:"List, fetch and verify data sets."`
-	Recipes recipesCommand `cmd:"" help:"List the built-in recipes of train, or print one."`
+	Recipes recipesCommand `cmd:"" help:"List the built-in recipes for train, or print one."`
 
 	Help       helpCommand       `cmd:"" help:"Show the commands, or the flags of one, as clgrad COMMAND --help."`
 	Completion completionCommand `cmd:"" help:"Print a script that completes command lines in a shell."`
@@ -244,6 +245,7 @@ func (a *app) parser(c *commands) *kong.Kong {
 		kong.Writers(a.out, a.err),
 		kong.Exit(func(code int) { panic(exited(code)) }), // after --help
 		kong.WithHyphenPrefixedParameters(true),           // --lr -1 is a bad rate, not a flag
+		kong.Help(a.printHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: a.width()}),
 		kong.Vars{"version": version(), "optimizers": recipe.Optimizers(), "rates": recipe.DefaultRates()},
 	)

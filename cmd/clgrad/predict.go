@@ -50,7 +50,7 @@ func (c predictCommand) Run(a *app) (err error) {
 	case c.Kaggle && (c.Probabilities || c.Top > 0):
 		return misused("--kaggle has no room for --probabilities or --top: give one of them")
 	case c.Data == "" && len(c.Pictures) == 0:
-		return misused("what is to be predicted is missing: give pictures, or --data")
+		return misused("nothing to predict: give pictures, or --data")
 	case c.Data != "" && len(c.Pictures) > 0:
 		return misused("--data and pictures are given: one of them is expected")
 	}

@@ -48,7 +48,7 @@ func parseProblem(err error, node *kong.Node) error {
 	case unknown != nil && node != nil:
 		line = unknown[0] + suggestFlag(unknown[1], node)
 	case choice != nil:
-		choices := strings.Split(strings.ReplaceAll(choice[2], `"`, ""), ",")
+		choices := strings.FieldsFunc(choice[2], func(r rune) bool { return strings.ContainsRune("\", ", r) })
 		line = fmt.Sprintf("%s: %q: one of %s is expected%s", choice[1], choice[3], strings.Join(choices, ", "), text.Suggest(choice[3], choices...))
 	case missing.MatchString(line):
 		line = missing.ReplaceAllString(line, "$1 is missing")

@@ -18,12 +18,12 @@ import (
 )
 
 type trainCommand struct {
-	RecipeName string `name:"recipe" placeholder:"NAME|FILE" help:"Take all flags that are not given from a recipe: a built-in one (clgrad recipes), a file, or the directory of a run."`
+	RecipeName string `name:"recipe" placeholder:"NAME|FILE" help:"Take the values of all flags that are not given from a recipe: a built-in one (see clgrad recipes), a file, or the directory of a run."`
 	recipe.Recipe
-	Out     recipe.Path  `placeholder:"DIR" help:"Keep the run in this directory, which is made if needed: configuration, checkpoints, model, metrics and report. It may not hold another run. Without --out a run of a recipe is kept in runs/TIME-NAME, any other is not kept."`
-	Resume  recipe.Path  `placeholder:"DIR" help:"Go on with a run that --out DIR began and that was interrupted or killed. It ends with the same bits as a run that was not. With --iterations or --epochs it is given more than it was begun with, even if it is finished: it ends with the bits of a run that had so many from the start. Beside these only --new-plan, --json and --watch can be given with it, and with --new-plan other devices by --backend and --shares."`
-	NewPlan bool         `help:"With --resume: go on by a new plan, where the run's own cannot be had any more (another version, device or driver). The bits then differ from those of a run that was not interrupted."`
-	Watch   watchAddress `help:"Show the run in a browser while it goes on, at http://127.0.0.1 and a free port, which is printed. --watch=HOST:PORT is another address: without HOST it is 127.0.0.1."`
+	Out     recipe.Path  `placeholder:"DIR" help:"Save the run in this directory: configuration, checkpoints, model, metrics and report. The directory is created if necessary, and must not contain another run. Without --out, a run of a recipe is saved in runs/TIME-NAME, and any other run is not saved."`
+	Resume  recipe.Path  `placeholder:"DIR" help:"Continue a run that was started with --out DIR and was interrupted or killed. The result is bit for bit that of an uninterrupted run. With --iterations or --epochs the run is extended, even if it is finished, and the result is that of a run started with that number. Other flags are taken from the run and cannot be given, except --json, --quiet, --watch and --new-plan, and with --new-plan also --backend and --shares."`
+	NewPlan bool         `help:"With --resume: continue with a new plan if the original one cannot be used any more (another version, device or driver). The result then differs in its last bits from that of an uninterrupted run."`
+	Watch   watchAddress `help:"Show the run in a browser while it is under way, at http://127.0.0.1 with a free port, which is printed. --watch=HOST:PORT sets another address. HOST defaults to 127.0.0.1."`
 	JSON    bool         `name:"json" help:"Print JSON, one object a line."`
 
 	otherBackend bool           // is given with --resume
@@ -32,9 +32,9 @@ type trainCommand struct {
 
 // Help is shown by clgrad train --help.
 func (trainCommand) Help() string {
-	return "Without flags a network with 128 hidden units is trained on MNIST, on the best device.\n\n" +
-		"Each iteration is over all rows, or with --batch-size over one batch of them. Loss and accuracy of a line are then means over the iterations of the last epoch. " +
-		"--lr, --momentum and the like belong to --optimizer: where it is given beside --recipe, they are not taken from the recipe.\n\n" +
+	return "Without flags, a network with 128 hidden units is trained on MNIST, on the best device.\n\n" +
+		"Each iteration uses all rows, or with --batch-size one batch of them; the loss and accuracy that are reported are then means over the last epoch. " +
+		"If --optimizer is given together with --recipe, hyper-parameters such as --lr and --momentum are not taken from the recipe.\n\n" +
 		"Examples:\n\n  clgrad train --layers 500,150 --iterations 1000 --out run1\n  clgrad train --resume run1\n  clgrad train --resume run1 --iterations 2000\n  clgrad train --recipe run1/config.json --seed 2\n" +
 		"  clgrad train --batch-size 100 --epochs 5 --optimizer nesterov --schedule cosine\n" +
 		"  clgrad train --optimizer lbfgs --history-size 30 --weight-decay 1e-5\n" +
@@ -87,7 +87,7 @@ func checkResume(ctx *kong.Context, newPlan, backend bool) error {
 		if p.Flag != nil && (p.Flag.Name == "backend" && newPlan || p.Flag.Name == "shares" && newPlan && backend) {
 			continue // of the new plan
 		}
-		if p.Flag != nil && !slices.Contains([]string{"resume", "iterations", "epochs", "new-plan", "json", "watch"}, p.Flag.Name) {
+		if p.Flag != nil && !slices.Contains([]string{"resume", "iterations", "epochs", "new-plan", "json", "quiet", "watch"}, p.Flag.Name) {
 			return fmt.Errorf("--%s cannot be given with --resume: a run goes on as its configuration says (--recipe DIR begins another one like it)", p.Flag.Name)
 		}
 	}

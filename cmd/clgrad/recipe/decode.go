@@ -232,8 +232,8 @@ func setText(v reflect.Value, text string, tag reflect.StructTag) error {
 	}
 	switch v.Kind() {
 	case reflect.String:
-		if enum := tag.Get("enum"); enum != "" && !slices.Contains(strings.Split(enum, ","), text) {
-			return fmt.Errorf("%.80q where one of %s is expected", text, strings.ReplaceAll(enum, ",", ", "))
+		if enum := tag.Get("enum"); enum != "" && !slices.Contains(strings.Split(enum, ", "), text) {
+			return fmt.Errorf("%.80q where one of %s is expected", text, enum)
 		}
 		v.SetString(text)
 	case reflect.Float64:

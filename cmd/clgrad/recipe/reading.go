@@ -13,16 +13,16 @@ import (
 // A Reading says how the files of a data set are read where there is more than one way.
 // What it leaves out is found out from the files, and said where another way was possible.
 type Reading struct {
-	Label     Path            `json:"label,omitempty" placeholder:"COLUMN" of:"data" help:"Column of a table that holds the labels, by name or number. Without it: the column named label."`
-	Header    dataset.Header  `json:"header,omitempty" placeholder:"auto|yes|no" of:"data" help:"Whether the first line of a CSV file has the columns' names. Without it: it has where a field of it is neither a number nor a gap."`
-	Separator Separator       `json:"separator,omitempty" placeholder:"CHARACTER" of:"data" help:"What stands between the fields of a CSV file: one character, tab or space. Without it: the one of comma, semicolon and tab that the first lines agree on."`
-	Ignore    ColumnList      `json:"ignore,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are no features, by name or number, as in id,3."`
-	Features  ColumnList      `json:"features,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are features, by name or number, in place of all."`
-	Missing   dataset.Missing `json:"missing,omitempty" placeholder:"refuse|drop|mean" of:"data" help:"What becomes of a feature without a value (an empty field, NA, NaN, null or ?). drop leaves out its row. mean puts the mean of its column in the training set there. Without it: an error says where."`
+	Label     Path            `json:"label,omitempty" placeholder:"COLUMN" of:"data" help:"Column of a table with the labels, by name or number. Default: the column named label."`
+	Header    dataset.Header  `json:"header,omitempty" placeholder:"auto|yes|no" of:"data" help:"Whether the first line of a CSV file contains column names. Default: yes if one of its fields is neither a number nor empty."`
+	Separator Separator       `json:"separator,omitempty" placeholder:"CHARACTER" of:"data" help:"Field separator of a CSV file: one character, tab or space. Default: comma, semicolon or tab, whichever fits the first lines."`
+	Ignore    ColumnList      `json:"ignore,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are not features, by name or number, as in id,3."`
+	Features  ColumnList      `json:"features,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are features, by name or number. Default: all others."`
+	Missing   dataset.Missing `json:"missing,omitempty" placeholder:"refuse|drop|mean" of:"data" help:"How to treat missing values (an empty field, NA, NaN, null or ?). drop leaves out the row. mean fills in the mean of the column in the training set. Default: an error that says where the value is missing."`
 	Shape     Dimensions      `json:"shape,omitempty" placeholder:"HxWxC" of:"data" help:"Shape of a sample, as in 28x28 or 32x32x3: that of an image in a table or an array, and that to which pictures are brought."`
 	Arrays    ArrayNames      `json:"arrays,omitempty" placeholder:"x=NAME,y=NAME" of:"data" help:"Which arrays of an NPZ file hold the features x and the labels y of the training set, x_val and y_val of the validation set, x_test and y_test of the test set. No others are read. Without it: those with names as x_train (Keras), train_images (MedMNIST), x, or arr_0 and arr_1."`
-	Transpose bool            `json:"transpose,omitempty" of:"data" help:"Exchange rows and columns of each image, as EMNIST's files need it. --shape is that in the file."`
-	Numbers   bool            `json:"numbers_as_classes,omitempty" name:"numbers-as-classes" of:"data" help:"Take labels for classes that look like measurements: fractions that nearly all differ."`
+	Transpose bool            `json:"transpose,omitempty" of:"data" help:"Transpose each image, which EMNIST's files need. --shape is the shape in the file."`
+	Numbers   bool            `json:"numbers_as_classes,omitempty" name:"numbers-as-classes" of:"data" help:"Treat labels as classes even if they look like measurements, that is, fractions that nearly all differ."`
 }
 
 // Options says the same to package dataset.

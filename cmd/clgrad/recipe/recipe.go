@@ -48,17 +48,17 @@ type Recipe struct {
 	Origin
 	Setup
 	Training
-	Iterations      Count             `json:"iterations,omitempty" placeholder:"N" of:"epochs" help:"Number of iterations: updates of the parameters. Default: 100."`
-	Epochs          Count             `json:"epochs,omitempty" placeholder:"N" of:"iterations" help:"Number of epochs, in place of --iterations. An epoch visits the training set once."`
-	Backend         Backend           `json:"backend" default:"auto" help:"What to compute on: auto (the best OpenCL device, otherwise the CPU), cpu (float32), cpu64 (float64), opencl (the best OpenCL device), opencl:P.D (device D of platform P, see clgrad devices) or opencl:NAME (a part of the device's name). Several that are joined by commas, as in opencl:0.0,opencl:0.1, or opencl:all (every OpenCL device) share the rows of each batch and compute at the same time."`
-	Shares          Shares            `json:"shares,omitempty" placeholder:"N,N" of:"backend" help:"How several backends share the rows of each batch, a number for each, as in 9,7. Default: by their speeds in sixteenths, which are measured once and kept."`
-	Input           network.InputMode `json:"input,omitempty" default:"auto" enum:"auto,resident,stream" help:"Where the training set is held: ${enum}. resident: in the device's memory. stream: its blocks are brought to the device as they are used, from a file in the cache directory, so that it may be larger than the device's memory and the machine's. auto goes by its size. Results are the same to the bit."`
-	LogEvery        Count             `json:"log_every,omitempty" placeholder:"N" of:"batch-size" help:"Report every N iterations, and the last. Default: 10, an epoch with --batch-size."`
-	CheckpointEvery Period            `json:"checkpoint_every,omitempty" default:"0" placeholder:"N" help:"Keep a checkpoint every N iterations, from which --resume can go on. With 0 a run keeps its last one, and that of a signal that stops it."`
-	KeepCheckpoints Count             `json:"keep_checkpoints" default:"3" help:"How many checkpoints to keep, the newest ones."`
-	Passes          Share             `json:"passes,omitempty" placeholder:"SHARE" help:"Say at which iteration the training accuracy first reaches this share, as in 0.85."`
+	Iterations      Count             `json:"iterations,omitempty" placeholder:"N" of:"epochs" help:"Number of iterations, that is, updates of the parameters. Default: 100."`
+	Epochs          Count             `json:"epochs,omitempty" placeholder:"N" of:"iterations" help:"Number of epochs, instead of --iterations. An epoch is one pass over the training set."`
+	Backend         Backend           `json:"backend" default:"auto" help:"Device to train on: auto (the best OpenCL device, otherwise the CPU), cpu (float32), cpu64 (float64), opencl (the best OpenCL device), opencl:P.D (device D of platform P, see clgrad devices) or opencl:NAME (part of the device's name). Several backends separated by commas, as in opencl:0.0,opencl:0.1, or opencl:all (every OpenCL device), share the rows of each batch and compute at the same time."`
+	Shares          Shares            `json:"shares,omitempty" placeholder:"N,N" of:"backend" help:"How several backends share the rows of each batch: a number for each, as in 9,7. Default: sixteenths in proportion to their speeds, which are measured once and remembered."`
+	Input           network.InputMode `json:"input,omitempty" default:"auto" enum:"auto, resident, stream" help:"Where the training set is kept: ${enum}. resident: in the device's memory. stream: blocks are copied to the device when they are used, from a file in the cache directory, so the set may be larger than the memory of the device and of the machine. auto decides by size. The results are bit for bit the same."`
+	LogEvery        Count             `json:"log_every,omitempty" placeholder:"N" of:"batch-size" help:"Report every N-th iteration, and the last. Default: 10, or with --batch-size one epoch."`
+	CheckpointEvery Period            `json:"checkpoint_every,omitempty" default:"0" placeholder:"N" help:"Save a checkpoint every N iterations, from which --resume can continue. With 0, only the last one is saved, also when a signal stops the run."`
+	KeepCheckpoints Count             `json:"keep_checkpoints" default:"3" help:"Number of checkpoints to keep; older ones are deleted."`
+	Passes          Share             `json:"passes,omitempty" placeholder:"SHARE" help:"Report the iteration at which the training accuracy first reaches this value, as in 0.85."`
 	Predict         Form              `json:"predictions,omitempty" name:"predictions" placeholder:"FORM" help:"Predict the test set at the end: table (row, predicted and actual label in predictions.csv) or kaggle (ImageId,Label in submission.csv)."`
-	Rows            Path              `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set instead of the test set. Labels are not needed."`
+	Rows            Path              `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set instead of those of the test set. Labels are not needed."`
 }
 
 // A Setup says what is trained on what. Keys of what belongs to one data set
@@ -66,19 +66,19 @@ type Recipe struct {
 type Setup struct {
 	Data Path `json:"data,omitempty" default:"mnist" help:"Data set: a name (clgrad data list), a directory of IDX files, a folder of pictures (a folder for each class), a CSV file, an NPZ file, or - for standard input."`
 	Reading
-	Test       Path               `json:"test,omitempty" placeholder:"FILE" of:"data" help:"CSV file with the test set. Without it a CSV file has none."`
-	Divide     Division           `json:"divide,omitempty" placeholder:"TRAIN,TEST" of:"data" help:"Shuffle all rows of the data set by --seed, and take so many for training and for testing, as in 42000,28000."`
+	Test       Path               `json:"test,omitempty" placeholder:"FILE" of:"data" help:"CSV file with the test set. Without it, a CSV data set has no test set."`
+	Divide     Division           `json:"divide,omitempty" placeholder:"TRAIN,TEST" of:"data" help:"Shuffle all rows of the data set by --seed, and use these numbers of rows for training and testing, as in 42000,28000."`
 	Samples    Count              `json:"samples,omitempty" placeholder:"N" help:"Use only the first N rows of the training set and of the test set."`
-	Validation Fraction           `json:"validation,omitempty" placeholder:"FRACTION" help:"Share of the training set to hold back for validation, as in 0.1. The same share of each class is chosen, by --seed."`
-	Shifts     Pixels             `json:"shifts,omitempty" default:"0" placeholder:"N" help:"Train also on copies of each image of the training set, moved by 1 to N pixels up, down, left and right. Empty pixels are 0. So there are 1 + 4·N times as many rows, which take as many times the memory. The rows held back for validation are not among them."`
+	Validation Fraction           `json:"validation,omitempty" placeholder:"FRACTION" help:"Fraction of the training set to hold out for validation, as in 0.1. The same fraction of each class is drawn, by --seed."`
+	Shifts     Pixels             `json:"shifts,omitempty" default:"0" placeholder:"N" help:"Also train on copies of each training image, shifted by 1 to N pixels up, down, left and right, with 0 in empty pixels. The training set then has 1 + 4·N times as many rows, and takes as much more memory. Validation rows are not shifted."`
 	Layers     Layers             `json:"layers" default:"128" help:"Sizes of the hidden layers, as in 500,150, or none."`
-	Preprocess dataset.Preprocess `json:"preprocess" default:"max" enum:"max,standard,feature,column,none" help:"Scaling of the features, fitted on the training set: ${enum}. max divides by the largest value. standard subtracts the mean and divides by the standard deviation of all values, feature by those of each feature, column by those of each column of an image. none leaves the values as they are."`
+	Preprocess dataset.Preprocess `json:"preprocess" default:"max" enum:"max, standard, feature, column, none" help:"Scaling of the features, fitted on the training set: ${enum}. max divides by the largest value. standard subtracts the mean and divides by the standard deviation of all values, feature by those of each feature, column by those of each column of an image. none leaves the values as they are."`
 	Scaling
-	Init network.Init `json:"init" default:"he" enum:"normal,he" help:"Initial weights: ${enum}. Both are normal, normal with deviation 0.01, he with √(2/inputs)."`
-	Seed uint64       `json:"seed" default:"1" help:"Seed of the initial weights, of the order of the batches, and of every random division of the data."`
+	Init network.Init `json:"init" default:"he" enum:"normal, he" help:"Initial weights: ${enum}. Both are normally distributed: normal with standard deviation 0.01, he with √(2/inputs)."`
+	Seed uint64       `json:"seed" default:"1" help:"Random seed of the initial weights, the order of the batches, and every random split of the data."`
 	LR   Rate         `json:"lr" name:"lr" placeholder:"RATE" of:"optimizer" help:"Learning rate. Default: ${rates}."`
 
-	Precision kernels.Precision `json:"precision" default:"float32" enum:"float32,tf32,bf16,bf16x3" help:"What the operands of matrix products are rounded to on an OpenCL device: ${enum}. Sums are float32. All but float32 need tensor cores (NVIDIA, sm_80 or later). bf16x3 keeps float32's precision."`
+	Precision kernels.Precision `json:"precision" default:"float32" enum:"float32, tf32, bf16, bf16x3" help:"Precision of the operands of matrix products on an OpenCL device: ${enum}. Sums are float32. All but float32 need tensor cores (NVIDIA, sm_80 or later). bf16x3 is as precise as float32."`
 }
 
 // A File is a recipe that was read: what the file leaves out has its default.

@@ -13,26 +13,26 @@ import (
 // A Training says how the parameters are updated. What a file or a command line leaves
 // out is 0 or nil, until [Recipe.Complete] sets it.
 type Training struct {
-	From      Path      `json:"from,omitempty" placeholder:"MODEL" help:"Start from the parameters of this model, a safetensors file with layers of the same sizes or the directory of a run, in place of --init. The features are scaled by --preprocess, as those of any run."`
-	BatchSize Count     `json:"batch_size,omitempty" placeholder:"ROWS" help:"Rows of a batch. Each iteration is over one batch, and each epoch visits all of them in an order drawn from --seed. Default: all rows."`
-	Optimizer Optimizer `json:"optimizer" default:"gd" help:"What updates the parameters: ${optimizers}. Formulas and defaults are PyTorch's. lbfgs takes all rows, finds its steps by line searches, and ends the run where there is no lower loss to be found."`
+	From      Path      `json:"from,omitempty" placeholder:"MODEL" help:"Start from the parameters of this model instead of --init: a safetensors file with layers of the same sizes, or the directory of a run. Features are scaled by --preprocess, as in any run."`
+	BatchSize Count     `json:"batch_size,omitempty" placeholder:"ROWS" help:"Rows in a batch. Each iteration uses one batch, and each epoch all of them in an order drawn from --seed. Default: all rows."`
+	Optimizer Optimizer `json:"optimizer" default:"gd" help:"Optimizer: ${optimizers}. Formulas and defaults are those of PyTorch. lbfgs uses all rows, chooses its steps by line searches, and ends the run when it finds no lower loss."`
 
-	Momentum    *Fraction `json:"momentum,omitempty" placeholder:"MU" of:"optimizer" help:"Momentum of the optimizers momentum and nesterov. Default: 0.9."`
-	Beta1       *Fraction `json:"beta1,omitempty" name:"beta1" placeholder:"BETA" of:"optimizer" help:"Decay of the mean of gradients, of adam and adamw. Default: 0.9."`
-	Beta2       *Fraction `json:"beta2,omitempty" name:"beta2" placeholder:"BETA" of:"optimizer" help:"Decay of the mean of squared gradients, of adam and adamw. Default: 0.999."`
-	Epsilon     *Decimal  `json:"epsilon,omitempty" placeholder:"EPSILON" of:"optimizer" help:"What adam and adamw add to the root of that mean. Default: 1e-8."`
+	Momentum    *Fraction `json:"momentum,omitempty" placeholder:"MU" of:"optimizer" help:"Momentum, for the optimizers momentum and nesterov. Default: 0.9."`
+	Beta1       *Fraction `json:"beta1,omitempty" name:"beta1" placeholder:"BETA" of:"optimizer" help:"Decay rate of the mean of the gradients, for adam and adamw. Default: 0.9."`
+	Beta2       *Fraction `json:"beta2,omitempty" name:"beta2" placeholder:"BETA" of:"optimizer" help:"Decay rate of the mean of the squared gradients, for adam and adamw. Default: 0.999."`
+	Epsilon     *Decimal  `json:"epsilon,omitempty" placeholder:"EPSILON" of:"optimizer" help:"Term that adam and adamw add to the root of that mean. Default: 1e-8."`
 	WeightDecay *Decimal  `json:"weight_decay,omitempty" placeholder:"LAMBDA" of:"optimizer" help:"Weight decay: L2 regularisation, decoupled from the gradient with adamw. Default: 0, 0.01 with adamw."`
 
 	HistorySize Count `json:"history_size,omitempty" placeholder:"N" of:"optimizer" help:"Pairs of steps and changes of the gradient that lbfgs keeps. Default: 10."`
 
-	Schedule      network.Shape `json:"schedule" default:"constant" enum:"constant,step,cosine" help:"How the learning rate changes: ${enum}. step multiplies it by --gamma every --step-size iterations. cosine takes it to 0 at --schedule-steps."`
-	ScheduleSteps Count         `json:"schedule_steps,omitempty" placeholder:"N" of:"schedule,iterations,epochs,batch-size,data,samples,validation,divide,shifts" help:"Iteration at which cosine ends. Default: the run's last."`
-	StepSize      Count         `json:"step_size,omitempty" placeholder:"N" of:"schedule" help:"Iterations of a step of the schedule step."`
-	Gamma         Share         `json:"gamma,omitempty" placeholder:"GAMMA" of:"schedule" help:"What the schedule step multiplies the rate by. Default: 0.1."`
-	Warmup        Period        `json:"warmup,omitempty" default:"0" placeholder:"N" help:"Let the learning rate rise linearly over the first N iterations."`
+	Schedule      network.Shape `json:"schedule" default:"constant" enum:"constant, step, cosine" help:"Learning rate schedule: ${enum}. step multiplies the rate by --gamma every --step-size iterations. cosine lowers it to 0 at iteration --schedule-steps."`
+	ScheduleSteps Count         `json:"schedule_steps,omitempty" placeholder:"N" of:"schedule,iterations,epochs,batch-size,data,samples,validation,divide,shifts" help:"Iteration at which the cosine schedule ends. Default: the last."`
+	StepSize      Count         `json:"step_size,omitempty" placeholder:"N" of:"schedule" help:"Number of iterations between the steps of the step schedule."`
+	Gamma         Share         `json:"gamma,omitempty" placeholder:"GAMMA" of:"schedule" help:"Factor of each step of the step schedule. Default: 0.1."`
+	Warmup        Period        `json:"warmup,omitempty" default:"0" placeholder:"N" help:"Increase the learning rate linearly over the first N iterations."`
 
-	EarlyStopping bool  `json:"early_stopping,omitempty" help:"Evaluate the validation set every --log-every iterations, and end with the parameters that had its lowest loss: after --patience evaluations without a lower one, or at the last iteration."`
-	Patience      Count `json:"patience,omitempty" placeholder:"N" of:"early-stopping" help:"Evaluations that --early-stopping waits for a lower loss. Default: 10."`
+	EarlyStopping bool  `json:"early_stopping,omitempty" help:"Evaluate the validation set every --log-every iterations, stop after --patience evaluations without a lower loss, and keep the parameters with the lowest validation loss."`
+	Patience      Count `json:"patience,omitempty" placeholder:"N" of:"early-stopping" help:"Number of evaluations without a lower loss after which --early-stopping stops. Default: 10."`
 }
 
 // DefaultRate returns the learning rate of an optimizer where none is given.
