@@ -184,7 +184,7 @@ function showPredictions() {
     right += isRight;
     if (actual !== null) {
       item.className = isRight ? "right" : "missed";
-      setText(item.querySelector(".actual"), `actual ${className(actual)}, ${isRight ? "right" : "wrong"}`);
+      setText(item.querySelector(".actual"), `${isRight ? "right" : "wrong"}, actual ${className(actual)}`);
     }
     item.querySelector(".guesses").replaceChildren(...guesses.map((g) => {
       const guess = make("div", "", "guess"), share = make("div", "", "share"), bar = make("i");
