@@ -49,6 +49,7 @@ func (c dataEnlargeCommand) Run(a *app) error {
 	if err != nil {
 		return err
 	}
+	defer a.display.Doing("writing " + string(c.Out))()
 	if err := set.Enlarge(string(c.Out), int(c.Times), c.Seed); err != nil {
 		return err
 	}
