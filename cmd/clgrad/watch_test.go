@@ -205,8 +205,8 @@ func TestWatchRefused(t *testing.T) {
 		err    string
 	}{
 		{"--watch=" + l.Addr().String(), failure, "--watch: address " + l.Addr().String() + ": another program listens there: give another port, or 0 for any free one"},
-		{"--watch=nonsense", usage, `--watch: "nonsense": HOST:PORT is expected, as in 127.0.0.1:8080 (see clgrad --help)`},
-		{"--watch=", usage, `--watch: "": HOST:PORT is expected, as in 127.0.0.1:8080 (see clgrad --help)`},
+		{"--watch=nonsense", usage, `--watch: "nonsense": HOST:PORT is expected, as in 127.0.0.1:8080 (see clgrad train --help)`},
+		{"--watch=", usage, `--watch: "": HOST:PORT is expected, as in 127.0.0.1:8080 (see clgrad train --help)`},
 	} {
 		status, out, err := clgrad(t, "train", "--out", run, c.flag)
 		if status != c.status || out != "" || err != "clgrad: "+c.err+"\n" {
