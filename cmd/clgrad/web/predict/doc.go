@@ -26,6 +26,11 @@
 //
 // What is wrong with a request is answered by problem details that say where ([web.Problem]).
 //
+// # Memory
+//
+// The bodies, rows and answers of all requests under way take at most 128 MB, those of one request 32 MB of it for
+// its rows. Where there is no more, a request is answered with 503. A picture counts as the row that it becomes.
+//
 // # Batches
 //
 // One goroutine owns the network on its device ([Batcher]). While it computes, requests

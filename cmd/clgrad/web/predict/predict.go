@@ -37,7 +37,7 @@ type Service struct {
 	labels  [][]byte
 	batcher *Batcher
 	metrics *metrics
-	bodies  budget
+	budget  budget
 	memory  sync.Pool   // of *work
 	failed  atomic.Bool // the last batch
 }
@@ -47,7 +47,11 @@ type work struct {
 	body   bytes.Buffer
 	rows   rows
 	answer []byte
+	held   holding
 }
+
+// small says that the memory may be kept for later requests.
+func (w *work) small() bool { return w.body.Cap()+4*cap(w.rows.floats)+cap(w.answer) <= maxKept }
 
 // New returns the service of a model. Its scaling is the one of rows, whoever it comes from.
 func New(m checkpoint.Model, about About, o Options) (*Service, error) {
@@ -59,8 +63,7 @@ func New(m checkpoint.Model, about About, o Options) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{options: o, reader: newReader(m, o.Table, o.Rows), about: text, labels: quoted(about.Classes), metrics: newMetrics()}
-	s.bodies.most = maxBodies
-	s.memory.New = func() any { return &work{} }
+	s.memory.New = func() any { return s.newWork() }
 	o.Batch.Observe = func(b Batch) {
 		s.metrics.batch(b)
 		if s.failed.Store(b.Err != nil); b.Err != nil {
@@ -71,6 +74,9 @@ func New(m checkpoint.Model, about About, o Options) (*Service, error) {
 	s.metrics.waiting(s.batcher.Waiting)
 	return s, nil
 }
+
+// newWork returns memory for a request.
+func (s *Service) newWork() *work { return &work{held: holding{budget: &s.budget}} }
 
 // Like returns samples like those that Run's computer gets, all 0.
 func (s *Service) Like(rows int) network.Samples {
@@ -112,8 +118,15 @@ func (s *Service) Handle(server *web.Server) {
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.options.Timeout)
 	defer cancel()
-	mine := s.memory.Get().(*work)
-	reuse, err := s.answer(ctx, r, mine)
+	mine, reuse := s.memory.Get().(*work), false
+	defer func() {
+		mine.held.give() // not before the answer is sent: a client may read it slowly
+		if reuse && mine.small() {
+			s.memory.Put(mine)
+		}
+	}()
+	var err error
+	reuse, err = s.answer(ctx, r, mine)
 	switch {
 	case err == nil:
 		h := w.Header()
@@ -123,9 +136,6 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.fail(w, r, err)
 	}
-	if reuse && mine.body.Cap() <= maxKept {
-		s.memory.Put(mine)
-	}
 }
 
 // Values of headers, which nobody changes.
@@ -134,7 +144,7 @@ var (
 	noStore  = []string{"no-store"}
 )
 
-// maxKept bounds the memory of a body that is kept for later requests.
+// maxKept bounds the memory of a request that is kept for later ones.
 const maxKept = 1 << 20
 
 // answer makes the answer to a request. Its memory cannot be used again where the rows may still be read.
@@ -144,9 +154,7 @@ func (s *Service) answer(ctx context.Context, r *http.Request, mine *work) (reus
 	if err := s.reader.query(r, q); err != nil {
 		return true, err
 	}
-	size, err := s.read(ctx, r, mine)
-	defer s.bodies.give(size)
-	if err != nil {
+	if err := s.read(ctx, r, mine); err != nil {
 		return true, err
 	}
 	logits, err := s.batcher.Logits(ctx, q.floats, q.n)
@@ -163,8 +171,8 @@ func (s *Service) answer(ctx context.Context, r *http.Request, mine *work) (reus
 	return true, nil
 }
 
-// read reads the rows of a request's body. It returns how many bytes of its body were counted.
-func (s *Service) read(ctx context.Context, r *http.Request, mine *work) (size int64, err error) {
+// read reads the rows of a request's body.
+func (s *Service) read(ctx context.Context, r *http.Request, mine *work) (err error) {
 	q := &mine.rows
 	header := r.Header.Get("Content-Type")
 	kind, parameters := header, map[string]string(nil)
@@ -176,17 +184,15 @@ func (s *Service) read(ctx context.Context, r *http.Request, mine *work) (size i
 	switch kind {
 	case "application/json", "text/csv", "image/png", "image/jpeg", "multipart/form-data":
 	default:
-		return 0, &requestError{http.StatusUnsupportedMediaType, "Unknown content type",
+		return &requestError{http.StatusUnsupportedMediaType, "Unknown content type",
 			fmt.Sprintf("The content type is %.100q: application/json, text/csv, image/png, image/jpeg or multipart/form-data is expected.", header)}
 	}
 	mine.body.Reset()
-	body := counting{r.Body, &s.bodies, 0}
-	_, err = mine.body.ReadFrom(&body)
-	if err != nil {
+	if _, err = mine.body.ReadFrom(counting{r.Body, &mine.held}); err != nil {
 		if err != errBusy {
 			err = readError{err}
 		}
-		return body.size, err
+		return err
 	}
 	content := mine.body.Bytes()
 	switch kind {
@@ -195,11 +201,14 @@ func (s *Service) read(ctx context.Context, r *http.Request, mine *work) (size i
 	case "text/csv":
 		err = s.reader.readTable(ctx, content, q)
 	case "multipart/form-data":
-		err = s.reader.pictures(ctx, bytes.NewReader(content), parameters["boundary"], q)
+		return s.reader.pictures(ctx, bytes.NewReader(content), parameters["boundary"], q, &mine.held)
 	default:
-		err = s.reader.picture(ctx, content, "The picture", q)
+		return s.reader.picture(ctx, content, "The picture", q, &mine.held)
 	}
-	return body.size, err
+	if err != nil {
+		return err
+	}
+	return mine.held.take(int64(q.n) * s.reader.rowMemory)
 }
 
 // query reads the parameters of a URL.
@@ -245,7 +254,7 @@ func (s *Service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Context().Err() != nil:
 		web.Problem(w, statusGone, "Client gone", "")
 	case errors.Is(err, errBusy):
-		busy("The bodies of earlier requests take all the memory that there is for them.")
+		busy("Earlier requests take all the memory that there is for them.")
 	case errors.Is(err, ErrFull):
 		busy(fmt.Sprintf("%d requests wait for the device.", s.options.Batch.Queue))
 	case errors.Is(err, ErrStopped):
