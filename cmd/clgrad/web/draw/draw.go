@@ -91,14 +91,18 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // with it, "" where nothing is.
 func (p *Page) class(r *http.Request) (class int, problem string) {
 	class = -1
-	for name, values := range r.URL.Query() {
+	parameters, problem := web.Parameters(r)
+	if problem != "" {
+		return class, problem
+	}
+	for name, value := range parameters {
 		if name != "class" {
 			return class, fmt.Sprintf("The parameter %.40q is unknown: class is expected.", name)
 		}
 		var err error
-		class, err = strconv.Atoi(values[0])
+		class, err = strconv.Atoi(value)
 		if classes := len(p.form.Classes); err != nil || class < 0 || class >= classes {
-			return class, fmt.Sprintf("class is %.40q: a whole number from 0 to %d is expected.", values[0], classes-1)
+			return class, fmt.Sprintf("class is %.40q: a whole number from 0 to %d is expected.", value, classes-1)
 		}
 	}
 	return class, ""

@@ -216,8 +216,11 @@ func (r *reader) query(request *http.Request, q *rows) error {
 	if request.URL.RawQuery == "" {
 		return nil
 	}
-	for name, values := range request.URL.Query() {
-		value := values[0]
+	parameters, problem := web.Parameters(request)
+	if problem != "" {
+		return malformed("%s", problem)
+	}
+	for name, value := range parameters {
 		switch name {
 		case "top":
 			n, err := strconv.Atoi(value)
