@@ -37,14 +37,14 @@ type Page struct {
 }
 
 // New returns the page of a model whose metadata has all that is known of it, and whose memory it
-// shares. reader reads its requests. Where model.Shape is an image, the page is for pictures,
+// shares. reader reads its requests. Where it takes pictures, the page is for these,
 // otherwise for rows.
 func New(model checkpoint.Model, reader *predict.Service) (*Page, error) {
 	n, err := explain.New(model.Sizes, model.Parameters)
 	if err != nil {
 		return nil, err
 	}
-	return &Page{model, n, reader, newForm(model), make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
+	return &Page{model, n, reader, newForm(model, reader.Pictures()), make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
 }
 
 // Handle has a server answer the requests of the page.

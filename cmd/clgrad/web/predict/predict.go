@@ -84,6 +84,9 @@ func (s *Service) Like(rows int) network.Samples {
 	return network.Samples{Rows: rows, Features: n, Floats: make([]float32, rows*n), Scaling: s.reader.scaling}
 }
 
+// Pictures reports whether pictures can become rows.
+func (s *Service) Pictures() bool { return s.reader.images }
+
 // Observe counts a request that was answered ([web.Options]).
 func (s *Service) Observe(r web.Request) { s.metrics.request(r) }
 

@@ -76,9 +76,10 @@ func newReader(m checkpoint.Model, table dataset.Options, most int) *reader {
 	return r
 }
 
-// ofImages reports whether pictures can become rows of a shape.
+// ofImages reports whether pictures can become rows of a shape: it has at least two rows and columns of pixels, that are
+// grey or have three colours.
 func ofImages(shape []int) bool {
-	return len(shape) == 2 || len(shape) == 3 && (shape[2] == 1 || shape[2] == 3)
+	return (len(shape) == 2 || len(shape) == 3 && (shape[2] == 1 || shape[2] == 3)) && min(shape[0], shape[1]) > 1
 }
 
 // value returns a feature's value as the scaling takes it. Its caller says where it stands.
