@@ -3,7 +3,7 @@
 //	POST /v1/predict  classes of rows, records or pictures
 //	GET  /v1/model    what is known of the model
 //	GET  /healthz     the process answers
-//	GET  /readyz      the device computes
+//	GET  /readyz      the device computes; after a failure it is tried
 //	GET  /metrics     figures for Prometheus
 //
 // # Requests

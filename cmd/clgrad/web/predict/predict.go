@@ -101,20 +101,29 @@ func (s *Service) Handle(server *web.Server) {
 		w.Write(s.about)
 	}))
 	server.Handle("GET /healthz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") }))
-	server.Handle("GET /readyz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server.Handle("GET /readyz", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-server.Stopping():
 			web.Problem(w, http.StatusServiceUnavailable, "Not ready", "The server stops.")
 			return
 		default:
 		}
-		if s.failed.Load() {
+		if s.failed.Load() && !s.computes(r.Context()) {
 			web.Problem(w, http.StatusServiceUnavailable, "Not ready", "The last batch could not be computed. The log says why.")
 			return
 		}
 		io.WriteString(w, "ready\n")
 	}))
 	server.Handle("GET /metrics", s.metrics.handler())
+}
+
+// computes tries a row of zeros. Where a server is asked for predictions only while it is ready, none but this
+// row shows that a device that has failed works again.
+func (s *Service) computes(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
+	defer cancel()
+	_, err := s.batcher.Logits(ctx, make([]float32, s.reader.features), 1)
+	return err == nil
 }
 
 // ServeHTTP answers a request for predictions.

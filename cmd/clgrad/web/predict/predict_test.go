@@ -355,15 +355,30 @@ func TestBusy(t *testing.T) {
 	c.mu.Lock()
 	c.err = errors.New("the device is gone")
 	c.mu.Unlock()
+	ready := func() int {
+		answer, err := http.Get(s.URL() + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	told := false
 	for range 50 { // the first answers may be of batches before
 		status, _ := ask(t, s, "/v1/predict", "application/json", strings.NewReader(`{"row":[1,0,5]}`))
-		if ready, err := http.Get(s.URL() + "/readyz"); err != nil {
-			t.Fatal(err)
-		} else if ready.Body.Close(); status == 500 && ready.StatusCode == 503 {
-			return
+		if told = status == 500 && ready() == 503; told {
+			break
 		}
 	}
-	t.Error("a device that fails is not told")
+	if !told {
+		t.Error("a device that fails is not told")
+	}
+	c.mu.Lock()
+	c.err = nil
+	c.mu.Unlock()
+	if status := ready(); status != 200 {
+		t.Errorf("the device works again, and nobody asks for predictions: status %d", status)
+	}
 }
 
 // What the fast reader takes, the strict one takes too, with the same rows; and nothing makes either panic.
