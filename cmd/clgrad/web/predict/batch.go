@@ -121,6 +121,10 @@ func (b *Batcher) collect(ctx context.Context, jobs []*job) (batch []*job, next 
 				return jobs, nil
 			}
 		}
+		if err := j.ctx.Err(); err != nil { // others have its place
+			j.finish(nil, err)
+			continue
+		}
 		if rows += j.rows; rows > b.options.Rows {
 			return jobs, j
 		}
