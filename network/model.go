@@ -113,7 +113,7 @@ func (m *Model) Predictor(like Samples) (*Predictor, error) {
 func (p *Predictor) Rows() int { return p.rows }
 
 // Logits is Model.Logits for rows like those of the predictor, any number. The result is valid until the
-// next call.
+// next call. After an error it may be called again.
 func (p *Predictor) Logits(samples Samples) (_ []float64, err error) {
 	samples.Labels = nil
 	var x Input = p.input
@@ -121,7 +121,11 @@ func (p *Predictor) Logits(samples Samples) (_ []float64, err error) {
 	for first := 0; first < samples.Rows; first += p.rows {
 		part := samples.Slice(first, min(p.rows, samples.Rows-first))
 		if p.input != nil {
-			err = p.input.Refill(part)
+			if err = p.input.Refill(part); err != nil { // it may be closed: later rows are loaded
+				err = errors.Join(err, p.input.Close())
+				p.input = nil
+				return nil, err
+			}
 		} else {
 			x, err = p.shard.loadToScore(part)
 		}

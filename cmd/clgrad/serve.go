@@ -28,7 +28,7 @@ type serveCommand struct {
 	Host     []string     `placeholder:"NAME,…" help:"Further names that this server has, for requests whose Host header has them."`
 	Rate     *float64     `placeholder:"N" help:"Requests a second that are taken from one client's address; 0 for any number. Without it: 100 from other machines, any number from this one."`
 	MaxBody  int64        `placeholder:"BYTES" default:"8388608" help:"Largest body of a request."`
-	MaxRows  recipe.Count `placeholder:"ROWS" default:"4096" help:"Most rows of a request."`
+	MaxRows  recipe.Count `placeholder:"ROWS" default:"4096" help:"Most rows of a request. With their answers they take at most 32 MB, so that of large images there may be fewer."`
 	MaxBatch recipe.Count `placeholder:"ROWS" default:"256" help:"Most rows that are computed at a time."`
 	MaxWait  wait         `placeholder:"TIME" default:"0s" help:"How long a batch that is not full waits for more rows, as in 2ms. Without it a batch has what came while the one before was computed."`
 	MaxQueue recipe.Count `placeholder:"N" default:"256" help:"Most requests that wait for the device. Further ones are answered with 503."`

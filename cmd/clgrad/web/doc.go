@@ -10,7 +10,8 @@
 // # What a handler can rely on
 //
 // Before a handler is called, the request has passed these checks. What fails one is answered
-// with problem details ([Problem]).
+// with problem details ([Problem]). A head that is no HTTP, or longer than 16 KiB, is answered by net/http
+// itself, with status 400 or 431, a line of text, and the end of the connection.
 //
 //   - Its Host header names this server: localhost, a loopback address, the address that the
 //     connection arrived at, the host of Options.Address, or one of Options.Hosts. A page of

@@ -52,13 +52,14 @@ func (r *rates) allow(client netip.Addr) bool {
 }
 
 // limit returns a listener that has at most n connections open: further ones wait to be
-// accepted until another is closed.
-func limit(l net.Listener, n int) net.Listener {
-	return &limited{Listener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
+// accepted until another is closed. Other than those of golang.org/x/net/netutil, its connections are
+// TCP connections to net/http, which ends an answer by CloseWrite where a client is still sending.
+func limit(l *net.TCPListener, n int) net.Listener {
+	return &limited{TCPListener: l, slots: make(chan struct{}, n), closed: make(chan struct{})}
 }
 
 type limited struct {
-	net.Listener
+	*net.TCPListener
 	slots  chan struct{} // one element an open connection
 	once   sync.Once
 	closed chan struct{}
@@ -71,28 +72,28 @@ func (l *limited) Accept() (net.Conn, error) {
 	case <-l.closed:
 		return nil, net.ErrClosed
 	}
-	c, err := l.Listener.Accept()
+	c, err := l.AcceptTCP()
 	if err != nil {
 		<-l.slots
 		return nil, err
 	}
-	return &connection{Conn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
+	return &connection{TCPConn: c, free: sync.OnceFunc(func() { <-l.slots })}, nil
 }
 
 // Close implements [net.Listener].
 func (l *limited) Close() error {
 	l.once.Do(func() { close(l.closed) })
-	return l.Listener.Close()
+	return l.TCPListener.Close()
 }
 
 // A connection frees its slot once it is closed.
 type connection struct {
-	net.Conn
+	*net.TCPConn
 	free func()
 }
 
 // Close implements [net.Conn].
 func (c *connection) Close() error {
 	defer c.free()
-	return c.Conn.Close()
+	return c.TCPConn.Close()
 }

@@ -56,7 +56,7 @@ type Request struct {
 // A Server listens from [New] on, and answers while [Server.Run] runs.
 type Server struct {
 	options  Options
-	listener net.Listener
+	listener *net.TCPListener
 	mux      *http.ServeMux
 	hosts    map[string]bool
 	origins  *http.CrossOriginProtection
@@ -87,7 +87,7 @@ func New(o Options) (*Server, error) {
 	case err != nil:
 		return nil, fmt.Errorf("address %s: %w", o.Address, err)
 	}
-	s := &Server{options: o, listener: l, mux: http.NewServeMux(), hosts: map[string]bool{"localhost": true},
+	s := &Server{options: o, listener: l.(*net.TCPListener), mux: http.NewServeMux(), hosts: map[string]bool{"localhost": true},
 		origins: http.NewCrossOriginProtection(), stopping: make(chan struct{})}
 	for _, name := range append(o.Hosts, host) {
 		if name != "" {

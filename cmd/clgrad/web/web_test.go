@@ -193,6 +193,29 @@ func TestSlowClients(t *testing.T) {
 	all.Wait()
 }
 
+// Heads that are no HTTP or too long are answered with 400 or 431. The client reads the answer to its end, though the
+// server has not read all that it sent.
+func TestHeads(t *testing.T) {
+	s, _ := start(t, Options{})
+	for head, status := range map[string]string{
+		"GET /hello\r\n\r\n":                                                           "HTTP/1.1 400 ",
+		"GET /hello HTTP/1.1\r\n\r\n":                                                  "HTTP/1.1 400 ",
+		"GET /hello HTTP/1.1\r\nHost: localhost\r\nX: a\nb\r\n":                        "HTTP/1.1 400 ",
+		"GET /hello HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("a", 100_000): "HTTP/1.1 431 ",
+	} {
+		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer conn.Close()
+		io.WriteString(conn, head)
+		conn.SetReadDeadline(time.Now().Add(20 * time.Second))
+		if answer, err := io.ReadAll(conn); err != nil || !strings.HasPrefix(string(answer), status) {
+			t.Errorf("%.60q: %q, %v", head, answer, err)
+		}
+	}
+}
+
 // Further connections wait until one of those that are open is closed.
 func TestConnections(t *testing.T) {
 	s, _ := start(t, Options{Connections: 1})

@@ -437,13 +437,15 @@ func TestBrowserDrawTable(t *testing.T) {
 	for _, v := range browser.Views {
 		ctx := open(t, v, s.URL())
 		await(t, ctx, `document.getElementById("prediction").textContent !== "No prediction yet"`) // of the example
+		// Its values are the means, which scaling makes 0.
+		await(t, ctx, `document.querySelector("#columns-why .meaning").textContent.startsWith("Nothing adds") && document.querySelector("#columns-why .pair").hidden`)
 		look(t, ctx, v, "draw-table")
 		for i, value := range []string{"5.1", "3.4", "1.4", "0.2"} {
 			id := fmt.Sprintf("#column-%d", i)
 			do(t, ctx, chromedp.SetValue(id, ""), chromedp.SendKeys(id, value))
 		}
 		predicts(t, ctx, "setosa")
-		await(t, ctx, `document.querySelector("#units-why h2").textContent === "Hidden units for and against setosa" && document.querySelectorAll("#columns-why li").length > 1`)
+		await(t, ctx, `document.querySelector("#units-why h2").textContent === "Hidden units for and against setosa" && document.querySelectorAll("#columns-why li").length > 1 && !document.querySelector("#columns-why .pair").hidden`)
 		do(t, ctx, chromedp.SetValue("#column-0", ""), chromedp.SendKeys("#column-0", "e"))
 		await(t, ctx, `document.getElementById("prediction").textContent === "A number is missing" && document.getElementById("column-0").getAttribute("aria-invalid") === "true"`)
 		do(t, ctx, chromedp.Click("#example"))

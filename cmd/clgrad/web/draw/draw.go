@@ -37,14 +37,14 @@ type Page struct {
 }
 
 // New returns the page of a model whose metadata has all that is known of it, and whose memory it
-// shares. reader reads its requests. Where model.Shape is an image, the page is for pictures,
+// shares. reader reads its requests. Where it takes pictures, the page is for these,
 // otherwise for rows.
 func New(model checkpoint.Model, reader *predict.Service) (*Page, error) {
 	n, err := explain.New(model.Sizes, model.Parameters)
 	if err != nil {
 		return nil, err
 	}
-	return &Page{model, n, reader, newForm(model), make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
+	return &Page{model, n, reader, newForm(model, reader.Pictures()), make(chan struct{}, runtime.GOMAXPROCS(0))}, nil
 }
 
 // Handle has a server answer the requests of the page.
@@ -91,14 +91,18 @@ func (p *Page) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // with it, "" where nothing is.
 func (p *Page) class(r *http.Request) (class int, problem string) {
 	class = -1
-	for name, values := range r.URL.Query() {
+	parameters, problem := web.Parameters(r)
+	if problem != "" {
+		return class, problem
+	}
+	for name, value := range parameters {
 		if name != "class" {
 			return class, fmt.Sprintf("The parameter %.40q is unknown: class is expected.", name)
 		}
 		var err error
-		class, err = strconv.Atoi(values[0])
+		class, err = strconv.Atoi(value)
 		if classes := len(p.form.Classes); err != nil || class < 0 || class >= classes {
-			return class, fmt.Sprintf("class is %.40q: a whole number from 0 to %d is expected.", values[0], classes-1)
+			return class, fmt.Sprintf("class is %.40q: a whole number from 0 to %d is expected.", value, classes-1)
 		}
 	}
 	return class, ""

@@ -267,7 +267,7 @@ func TestProblems(t *testing.T) {
 		{"picture of a table", rows, "", "image/png", "", 422, "The network was not trained on images: rows of 4 features are expected"},
 		{"no picture", pictures, "", "image/png", "{}", 422, "The picture is neither a PNG nor a JPEG picture."},
 		{"large body", pictures, "", "image/png", strings.Repeat("x", 1<<16+1), 413, "At most 65536 bytes"},
-		{"gap", rows, "", text, `{"row":[1,2,3,null]}`, 422, "row, feature 4: null where a number is expected"},
+		{"gap", rows, "", text, `{"row":[1,2,3,null]}`, 422, "The row, feature 4: null where a number is expected"},
 		{"rows", rows, "", text, `{"rows":[[1,2,3,4],[1,2,3,4]]}`, 422, "The body has 2 rows where one is expected."},
 		{"large numbers", rows, "", text, `{"row":[3e38,3e38,3e38,3e38]}`, 422, "The network's outputs are not finite"},
 	} {

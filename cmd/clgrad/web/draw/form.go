@@ -30,14 +30,15 @@ type Column struct {
 	Value float64 `json:"value"` // an example
 }
 
-func newForm(m checkpoint.Model) Form {
+// newForm returns the form of a model, for pictures where they can become its rows.
+func newForm(m checkpoint.Model, pictures bool) Form {
 	f := Form{About: about(m), Classes: m.Classes}
 	if f.Classes == nil {
 		for i := range m.Sizes[len(m.Sizes)-1] {
 			f.Classes = append(f.Classes, strconv.Itoa(i))
 		}
 	}
-	if isImage(m.Shape) {
+	if pictures {
 		f.Shape = m.Shape
 		p := m.Profile
 		f.Dark = p != nil && p.Border != nil && 2*p.Border.Mean < p.Lowest.Min+p.Highest.Max
@@ -49,11 +50,6 @@ func newForm(m checkpoint.Model) Form {
 		f.Columns = append(f.Columns, Column{names[j], example(m, j)})
 	}
 	return f
-}
-
-// isImage reports whether rows of this shape can be made of pictures.
-func isImage(shape []int) bool {
-	return len(shape) == 2 && min(shape[0], shape[1]) > 1 || len(shape) == 3 && (shape[2] == 1 || shape[2] == 3)
 }
 
 // about says which network it is, and what it was trained on.

@@ -3,6 +3,7 @@ package predict
 import (
 	"context"
 	"errors"
+	"sync/atomic"
 	"time"
 
 	"clgrad/network"
@@ -48,6 +49,7 @@ type Batcher struct {
 // A job is the rows of a request.
 type job struct {
 	ctx    context.Context
+	taken  atomic.Bool // by the batch that computes it, or by the client that goes
 	floats []float32
 	rows   int
 	logits []float64
@@ -119,6 +121,10 @@ func (b *Batcher) collect(ctx context.Context, jobs []*job) (batch []*job, next 
 				return jobs, nil
 			}
 		}
+		if err := j.ctx.Err(); err != nil { // others have its place
+			j.finish(nil, err)
+			continue
+		}
 		if rows += j.rows; rows > b.options.Rows {
 			return jobs, j
 		}
@@ -132,8 +138,8 @@ func (b *Batcher) collect(ctx context.Context, jobs []*job) (batch []*job, next 
 func (b *Batcher) compute(c Computer, jobs []*job, floats []float32) []float32 {
 	begin, batch, n := time.Now(), b.like, 0
 	for _, j := range jobs {
-		if err := j.ctx.Err(); err != nil {
-			j.finish(nil, err)
+		if !j.taken.CompareAndSwap(false, true) || j.ctx.Err() != nil {
+			j.finish(nil, j.ctx.Err())
 			continue
 		}
 		floats = append(floats, j.floats...)
@@ -182,6 +188,9 @@ func (b *Batcher) Logits(ctx context.Context, floats []float32, rows int) ([]flo
 	case <-j.done:
 		return j.logits, j.err
 	case <-ctx.Done():
+		if j.taken.CompareAndSwap(false, true) {
+			j.floats = nil // it waits on, without its rows
+		}
 		return nil, ctx.Err()
 	case <-b.stopped:
 	}

@@ -6,34 +6,57 @@ import (
 	"sync/atomic"
 )
 
-// maxBodies bounds the bodies of all requests that are under way, in bytes. What is made of a body takes
-// some times as much.
-const maxBodies = 128 << 20
+const (
+	// maxMemory bounds what all requests under way hold, in bytes: their bodies, rows and answers. Reading a
+	// table takes some times as much.
+	maxMemory = 128 << 20
+	// maxRows bounds what the rows and the answer of one request hold: a picture of some bytes becomes a row of
+	// as many features as the network has.
+	maxRows = maxMemory / 4
+)
 
-// errBusy reports that there is no room for a body now.
-var errBusy = errors.New("no room for the body")
+// errBusy reports that there is no memory for a request now.
+var errBusy = errors.New("no memory for the request")
 
-// A budget counts the bytes of bodies.
-type budget struct {
-	most int64
-	used atomic.Int64
+// A budget counts the memory of requests.
+type budget struct{ used atomic.Int64 }
+
+// A holding is what one request holds of a budget.
+type holding struct {
+	budget *budget
+	size   int64
 }
 
-func (b *budget) give(n int64) { b.used.Add(-n) }
+// take adds bytes, and reports where there are no more.
+func (h *holding) take(n int64) error {
+	h.size += n
+	if h.budget.used.Add(n) > maxMemory {
+		return errBusy
+	}
+	return nil
+}
+
+// give gives back all.
+func (h *holding) give() {
+	h.budget.used.Add(-h.size)
+	h.size = 0
+}
 
 // counting counts the bytes that were read of a body, as they come: what a client only says that it will send
 // takes nothing.
 type counting struct {
 	io.Reader
-	budget *budget
-	size   int64
+	holding *holding
 }
 
-func (c *counting) Read(p []byte) (int, error) {
+func (c counting) Read(p []byte) (int, error) {
 	n, err := c.Reader.Read(p)
-	c.size += int64(n)
-	if c.budget.used.Add(int64(n)) > c.budget.most {
-		return 0, errBusy
+	if full := c.holding.take(int64(n)); full != nil {
+		return 0, full
 	}
 	return n, err
 }
+
+// rowMemory returns what a row holds, with its answer: its features, the logits and probabilities, and
+// both as text.
+func rowMemory(features, classes int) int64 { return 4*int64(features) + 32*int64(classes) }

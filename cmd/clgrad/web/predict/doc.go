@@ -3,7 +3,7 @@
 //	POST /v1/predict  classes of rows, records or pictures
 //	GET  /v1/model    what is known of the model
 //	GET  /healthz     the process answers
-//	GET  /readyz      the device computes
+//	GET  /readyz      the device computes; after a failure it is tried
 //	GET  /metrics     figures for Prometheus
 //
 // # Requests
@@ -25,6 +25,11 @@
 //	{"predictions":[{"label":"7","class":7,"probability":0.9981}]}
 //
 // What is wrong with a request is answered by problem details that say where ([web.Problem]).
+//
+// # Memory
+//
+// The bodies, rows and answers of all requests under way take at most 128 MB, those of one request 32 MB of it for
+// its rows. Where there is no more, a request is answered with 503. A picture counts as the row that it becomes.
 //
 // # Batches
 //

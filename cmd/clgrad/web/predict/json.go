@@ -56,6 +56,9 @@ func (d *decoder) open(begin jsontext.Kind, where, expected string) error {
 	return err
 }
 
+// member names a member of the body in messages.
+func member(name string) string { return fmt.Sprintf("The member %q", name) }
+
 // describe names a token in messages.
 func describe(t jsontext.Token) string {
 	switch t.Kind() {
@@ -115,24 +118,23 @@ func (d *decoder) request() error {
 // content reads the rows themselves.
 func (d *decoder) content(name string) error {
 	if name == "row" {
-		return d.row("row")
+		return d.row("The row")
 	}
 	if name == "records" && d.places == nil {
 		return unfit(`The model knows no names of columns: "rows" is expected, of %d features.`, d.features)
 	}
-	if err := d.open('[', name, "an array"); err != nil {
+	if err := d.open('[', member(name), "an array"); err != nil {
 		return err
 	}
 	for d.PeekKind() != ']' {
 		if d.q.n == d.most {
 			return d.tooMany()
 		}
-		where := fmt.Sprintf("%s, row %d", name, d.q.n+1)
-		read := d.row
+		read, where := d.row, "Row"
 		if name == "records" {
-			read = d.record
+			read, where = d.record, "Record"
 		}
-		if err := read(where); err != nil {
+		if err := read(fmt.Sprintf("%s %d", where, d.q.n+1)); err != nil {
 			return err
 		}
 	}
@@ -250,7 +252,7 @@ func (d *decoder) top() error {
 		}
 	}
 	if n < 0 || n > d.classes {
-		return malformed("top: %s where a whole number from 0 to %d is expected.", describe(token), d.classes)
+		return malformed("%s: %s where a whole number from 0 to %d is expected.", member("top"), describe(token), d.classes)
 	}
 	d.q.top = n
 	return nil
@@ -263,7 +265,7 @@ func (d *decoder) wanted() error {
 		return err
 	}
 	if k := token.Kind(); k != 't' && k != 'f' {
-		return malformed("probabilities: %s where true or false is expected.", describe(token))
+		return malformed("%s: %s where true or false is expected.", member("probabilities"), describe(token))
 	}
 	d.q.probabilities = token.Kind() == 't'
 	return nil

@@ -18,13 +18,16 @@ const (
 	decoders = 2
 )
 
-// picture converts a picture into a row.
-func (r *reader) picture(ctx context.Context, content []byte, where string, q *rows) error {
+// picture converts a picture into a row, whose memory it takes.
+func (r *reader) picture(ctx context.Context, content []byte, where string, q *rows, held *holding) error {
 	if !r.images {
 		return unfit("The network was not trained on images: rows of %d features are expected.", r.features)
 	}
 	if q.n == r.most {
 		return r.tooMany()
+	}
+	if err := held.take(r.rowMemory); err != nil {
+		return err
 	}
 	select {
 	case r.pixels <- struct{}{}:
@@ -42,7 +45,7 @@ func (r *reader) picture(ctx context.Context, content []byte, where string, q *r
 }
 
 // pictures converts the parts of a multipart body.
-func (r *reader) pictures(ctx context.Context, body io.Reader, boundary string, q *rows) error {
+func (r *reader) pictures(ctx context.Context, body io.Reader, boundary string, q *rows, held *holding) error {
 	parts := multipart.NewReader(body, boundary)
 	for {
 		part, err := parts.NextRawPart()
@@ -68,7 +71,7 @@ func (r *reader) pictures(ctx context.Context, body io.Reader, boundary string, 
 			name = part.FormName()
 			where = "Part " + name
 		}
-		if err := r.picture(ctx, content, where, q); err != nil {
+		if err := r.picture(ctx, content, where, q, held); err != nil {
 			return err
 		}
 		q.files = append(q.files, name)

@@ -37,7 +37,7 @@ type Service struct {
 	labels  [][]byte
 	batcher *Batcher
 	metrics *metrics
-	bodies  budget
+	budget  budget
 	memory  sync.Pool   // of *work
 	failed  atomic.Bool // the last batch
 }
@@ -47,7 +47,11 @@ type work struct {
 	body   bytes.Buffer
 	rows   rows
 	answer []byte
+	held   holding
 }
+
+// small says that the memory may be kept for later requests.
+func (w *work) small() bool { return w.body.Cap()+4*cap(w.rows.floats)+cap(w.answer) <= maxKept }
 
 // New returns the service of a model. Its scaling is the one of rows, whoever it comes from.
 func New(m checkpoint.Model, about About, o Options) (*Service, error) {
@@ -59,8 +63,7 @@ func New(m checkpoint.Model, about About, o Options) (*Service, error) {
 		return nil, err
 	}
 	s := &Service{options: o, reader: newReader(m, o.Table, o.Rows), about: text, labels: quoted(about.Classes), metrics: newMetrics()}
-	s.bodies.most = maxBodies
-	s.memory.New = func() any { return &work{} }
+	s.memory.New = func() any { return s.newWork() }
 	o.Batch.Observe = func(b Batch) {
 		s.metrics.batch(b)
 		if s.failed.Store(b.Err != nil); b.Err != nil {
@@ -72,11 +75,17 @@ func New(m checkpoint.Model, about About, o Options) (*Service, error) {
 	return s, nil
 }
 
+// newWork returns memory for a request.
+func (s *Service) newWork() *work { return &work{held: holding{budget: &s.budget}} }
+
 // Like returns samples like those that Run's computer gets, all 0.
 func (s *Service) Like(rows int) network.Samples {
 	n := s.reader.features
 	return network.Samples{Rows: rows, Features: n, Floats: make([]float32, rows*n), Scaling: s.reader.scaling}
 }
+
+// Pictures reports whether pictures can become rows.
+func (s *Service) Pictures() bool { return s.reader.images }
 
 // Observe counts a request that was answered ([web.Options]).
 func (s *Service) Observe(r web.Request) { s.metrics.request(r) }
@@ -92,14 +101,14 @@ func (s *Service) Handle(server *web.Server) {
 		w.Write(s.about)
 	}))
 	server.Handle("GET /healthz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "ok\n") }))
-	server.Handle("GET /readyz", http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+	server.Handle("GET /readyz", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		select {
 		case <-server.Stopping():
 			web.Problem(w, http.StatusServiceUnavailable, "Not ready", "The server stops.")
 			return
 		default:
 		}
-		if s.failed.Load() {
+		if s.failed.Load() && !s.computes(r.Context()) {
 			web.Problem(w, http.StatusServiceUnavailable, "Not ready", "The last batch could not be computed. The log says why.")
 			return
 		}
@@ -108,12 +117,28 @@ func (s *Service) Handle(server *web.Server) {
 	server.Handle("GET /metrics", s.metrics.handler())
 }
 
+// computes tries a row of zeros. Where a server is asked for predictions only while it is ready, none but this
+// row shows that a device that has failed works again.
+func (s *Service) computes(ctx context.Context) bool {
+	ctx, cancel := context.WithTimeout(ctx, s.options.Timeout)
+	defer cancel()
+	_, err := s.batcher.Logits(ctx, make([]float32, s.reader.features), 1)
+	return err == nil
+}
+
 // ServeHTTP answers a request for predictions.
 func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.options.Timeout)
 	defer cancel()
-	mine := s.memory.Get().(*work)
-	reuse, err := s.answer(ctx, r, mine)
+	mine, reuse := s.memory.Get().(*work), false
+	defer func() {
+		mine.held.give() // not before the answer is sent: a client may read it slowly
+		if reuse && mine.small() {
+			s.memory.Put(mine)
+		}
+	}()
+	var err error
+	reuse, err = s.answer(ctx, r, mine)
 	switch {
 	case err == nil:
 		h := w.Header()
@@ -123,9 +148,6 @@ func (s *Service) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	default:
 		s.fail(w, r, err)
 	}
-	if reuse && mine.body.Cap() <= maxKept {
-		s.memory.Put(mine)
-	}
 }
 
 // Values of headers, which nobody changes.
@@ -134,7 +156,7 @@ var (
 	noStore  = []string{"no-store"}
 )
 
-// maxKept bounds the memory of a body that is kept for later requests.
+// maxKept bounds the memory of a request that is kept for later ones.
 const maxKept = 1 << 20
 
 // answer makes the answer to a request. Its memory cannot be used again where the rows may still be read.
@@ -144,9 +166,7 @@ func (s *Service) answer(ctx context.Context, r *http.Request, mine *work) (reus
 	if err := s.reader.query(r, q); err != nil {
 		return true, err
 	}
-	size, err := s.read(ctx, r, mine)
-	defer s.bodies.give(size)
-	if err != nil {
+	if err := s.read(ctx, r, mine); err != nil {
 		return true, err
 	}
 	logits, err := s.batcher.Logits(ctx, q.floats, q.n)
@@ -163,8 +183,8 @@ func (s *Service) answer(ctx context.Context, r *http.Request, mine *work) (reus
 	return true, nil
 }
 
-// read reads the rows of a request's body. It returns how many bytes of its body were counted.
-func (s *Service) read(ctx context.Context, r *http.Request, mine *work) (size int64, err error) {
+// read reads the rows of a request's body.
+func (s *Service) read(ctx context.Context, r *http.Request, mine *work) (err error) {
 	q := &mine.rows
 	header := r.Header.Get("Content-Type")
 	kind, parameters := header, map[string]string(nil)
@@ -176,17 +196,15 @@ func (s *Service) read(ctx context.Context, r *http.Request, mine *work) (size i
 	switch kind {
 	case "application/json", "text/csv", "image/png", "image/jpeg", "multipart/form-data":
 	default:
-		return 0, &requestError{http.StatusUnsupportedMediaType, "Unknown content type",
+		return &requestError{http.StatusUnsupportedMediaType, "Unknown content type",
 			fmt.Sprintf("The content type is %.100q: application/json, text/csv, image/png, image/jpeg or multipart/form-data is expected.", header)}
 	}
 	mine.body.Reset()
-	body := counting{r.Body, &s.bodies, 0}
-	_, err = mine.body.ReadFrom(&body)
-	if err != nil {
+	if _, err = mine.body.ReadFrom(counting{r.Body, &mine.held}); err != nil {
 		if err != errBusy {
 			err = readError{err}
 		}
-		return body.size, err
+		return err
 	}
 	content := mine.body.Bytes()
 	switch kind {
@@ -195,11 +213,14 @@ func (s *Service) read(ctx context.Context, r *http.Request, mine *work) (size i
 	case "text/csv":
 		err = s.reader.readTable(ctx, content, q)
 	case "multipart/form-data":
-		err = s.reader.pictures(ctx, bytes.NewReader(content), parameters["boundary"], q)
+		return s.reader.pictures(ctx, bytes.NewReader(content), parameters["boundary"], q, &mine.held)
 	default:
-		err = s.reader.picture(ctx, content, "The picture", q)
+		return s.reader.picture(ctx, content, "The picture", q, &mine.held)
 	}
-	return body.size, err
+	if err != nil {
+		return err
+	}
+	return mine.held.take(int64(q.n) * s.reader.rowMemory)
 }
 
 // query reads the parameters of a URL.
@@ -207,8 +228,11 @@ func (r *reader) query(request *http.Request, q *rows) error {
 	if request.URL.RawQuery == "" {
 		return nil
 	}
-	for name, values := range request.URL.Query() {
-		value := values[0]
+	parameters, problem := web.Parameters(request)
+	if problem != "" {
+		return malformed("%s", problem)
+	}
+	for name, value := range parameters {
 		switch name {
 		case "top":
 			n, err := strconv.Atoi(value)
@@ -245,7 +269,7 @@ func (s *Service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	case r.Context().Err() != nil:
 		web.Problem(w, statusGone, "Client gone", "")
 	case errors.Is(err, errBusy):
-		busy("The bodies of earlier requests take all the memory that there is for them.")
+		busy("Earlier requests take all the memory that there is for them.")
 	case errors.Is(err, ErrFull):
 		busy(fmt.Sprintf("%d requests wait for the device.", s.options.Batch.Queue))
 	case errors.Is(err, ErrStopped):

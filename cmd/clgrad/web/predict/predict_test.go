@@ -149,35 +149,37 @@ func TestRequests(t *testing.T) {
 		{"", jsonKind, `{"row":[1,0,5],"row":[1,0,5]}`, 400, "duplicate"},
 		{"", jsonKind, `{"row":[1,0,5],"rows":[[1,0,5]]}`, 400, "Both"},
 		{"", jsonKind, `{"row":[1,0,5],"tip":1}`, 400, `\"tip\" is unknown`},
-		{"", jsonKind, `{"row":[1,0,NaN]}`, 400, "row, feature 3"},
-		{"", jsonKind, `{"row":[1,0,Infinity]}`, 400, "row, feature 3"},
+		{"", jsonKind, `{"row":[1,0,NaN]}`, 400, `"The row, feature 3`},
+		{"", jsonKind, `{"row":[1,0,Infinity]}`, 400, `"The row, feature 3`},
 		{"", jsonKind, `{"row":[1,0,"NaN"]}`, 400, `the text \"NaN\" where a number`},
 		{"", jsonKind, `{"row":[1,0,01]}`, 400, "byte 13"},
-		{"", jsonKind, `{"row":[1,0,.5]}`, 400, "row, feature 3"},
+		{"", jsonKind, `{"row":[1,0,.5]}`, 400, `"The row, feature 3`},
 		{"", jsonKind, `{"row":[1,0,[5]]}`, 400, "an array where a number"},
-		{"", jsonKind, `{"row":[1,0,1e39]}`, 422, "row, feature 3: 1e39 is beyond"},
+		{"", jsonKind, `{"row":[1,0,1e39]}`, 422, "The row, feature 3: 1e39 is beyond"},
 		{"", jsonKind, `{"row":[1,0,1e999]}`, 422, "1e999 is beyond"},
 		{"", jsonKind, `{"row":[3e38,-3e38,0]}`, 200, rose + "1"},
-		{"", jsonKind, `{"rows":[[1,0,5],[1,0]]}`, 422, "rows, row 2: there are 2 features where 3"},
-		{"", jsonKind, `{"rows":[[1,0,5],[1,0,5,6]]}`, 422, "rows, row 2: there are more than 3"},
-		{"", jsonKind, `{"rows":[[1,0,5],1]}`, 400, "rows, row 2: 1 where an array"},
-		{"", jsonKind, `{"rows":` + strings.Repeat("[", 50_000) + `}`, 400, "rows, row 1, feature 1"},
+		{"", jsonKind, `{"rows":[[1,0,5],[1,0]]}`, 422, `"Row 2: there are 2 features where 3`},
+		{"", jsonKind, `{"rows":[[1,0,5],[1,0,5,6]]}`, 422, `"Row 2: there are more than 3`},
+		{"", jsonKind, `{"rows":[[1,0,5],1]}`, 400, `"Row 2: 1 where an array`},
+		{"", jsonKind, `{"rows":` + strings.Repeat("[", 50_000) + `}`, 400, "Row 1, feature 1"},
 		{"", jsonKind, strings.Repeat(`{"row":`, 10_000), 400, "object"},
 		{"", jsonKind, `{"rows":[` + strings.Repeat("[1,0,5],", 10) + `[1,0,5]]}`, 413, "10 rows"},
-		{"", jsonKind, `{"row":[1,0,5],"top":3}`, 400, "from 0 to 2"},
+		{"", jsonKind, `{"row":[1,0,5],"top":3}`, 400, `"The member \"top\": 3 where a whole number from 0 to 2`},
 		{"", jsonKind, `{"row":[1,0,5],"top":1.5}`, 400, "whole number"},
 		{"", jsonKind, `{"row":[1,0,5],"probabilities":1}`, 400, "true or false"},
-		{"", jsonKind, `{"records":[{"width":1,"length":0}]}`, 422, `records, row 1: the column \"age\" is missing`},
+		{"", jsonKind, `{"records":[{"width":1,"length":0}]}`, 422, `"Record 1: the column \"age\" is missing`},
 		{"", jsonKind, `{"records":[{"width":1,"length":0,"age":1,"height":1}]}`, 422, `\"height\" is no column`},
 		{"", jsonKind, `{"records":[{"width":1,"length":0,"age":1,"age":1}]}`, 400, "duplicate"},
-		{"", jsonKind, `{"records":[{"width":true,"length":0,"age":1}]}`, 400, `records, row 1, column \"width\": true where a number`},
+		{"", jsonKind, `{"records":[{"width":true,"length":0,"age":1}]}`, 400, `"Record 1, column \"width\": true where a number`},
 		{"", jsonKind, "{\"row\":[1,0,5],\"\xff\":1}", 400, "UTF-8"},
 		{"?top=9", jsonKind, `{"row":[1,0,5]}`, 400, "from 0 to 2"},
 		{"?tip=9", jsonKind, `{"row":[1,0,5]}`, 400, "tip"},
+		{"?top=%zz", jsonKind, `{"row":[1,0,5]}`, 400, "cannot be read"},
+		{"?top=1&top=2", jsonKind, `{"row":[1,0,5]}`, 400, "twice"},
 		{"", jsonKind, `{"row":[` + strings.Repeat(" ", 100_000) + `1,0,5]}`, 413, "100000 bytes"},
 		{"", csvKind, "width,length,age\n1,0,x\n", 422, "Line 2, column 3"},
-		{"", csvKind, "width,length\n1,0\n", 422, "age"},
-		{"", csvKind, "", 422, "empty"},
+		{"", csvKind, "width,length\n1,0\n", 422, `"The table has no column \"age\"`},
+		{"", csvKind, "", 422, `"The table is empty`},
 		{"", csvKind, "width,length,age\n" + strings.Repeat("1,0,5\n", 11), 413, "10 rows"},
 		{"", csvKind, "\x1f\x8b\x08", 415, "not compressed"},
 		{"", "text/plain", `{"row":[1,0,5]}`, 415, "text/plain"},
@@ -353,15 +355,30 @@ func TestBusy(t *testing.T) {
 	c.mu.Lock()
 	c.err = errors.New("the device is gone")
 	c.mu.Unlock()
+	ready := func() int {
+		answer, err := http.Get(s.URL() + "/readyz")
+		if err != nil {
+			t.Fatal(err)
+		}
+		answer.Body.Close()
+		return answer.StatusCode
+	}
+	told := false
 	for range 50 { // the first answers may be of batches before
 		status, _ := ask(t, s, "/v1/predict", "application/json", strings.NewReader(`{"row":[1,0,5]}`))
-		if ready, err := http.Get(s.URL() + "/readyz"); err != nil {
-			t.Fatal(err)
-		} else if ready.Body.Close(); status == 500 && ready.StatusCode == 503 {
-			return
+		if told = status == 500 && ready() == 503; told {
+			break
 		}
 	}
-	t.Error("a device that fails is not told")
+	if !told {
+		t.Error("a device that fails is not told")
+	}
+	c.mu.Lock()
+	c.err = nil
+	c.mu.Unlock()
+	if status := ready(); status != 200 {
+		t.Errorf("the device works again, and nobody asks for predictions: status %d", status)
+	}
 }
 
 // What the fast reader takes, the strict one takes too, with the same rows; and nothing makes either panic.

@@ -18,9 +18,9 @@ type Row struct {
 func (s *Service) ReadRow(w http.ResponseWriter, r *http.Request) (Row, bool) {
 	ctx, cancel := context.WithTimeout(r.Context(), s.options.Timeout)
 	defer cancel()
-	mine := &work{}
-	size, err := s.read(ctx, r, mine)
-	defer s.bodies.give(size)
+	mine := s.newWork()
+	defer mine.held.give()
+	err := s.read(ctx, r, mine)
 	if n := mine.rows.n; err == nil && n != 1 {
 		err = unfit("The body has %d rows where one is expected.", n)
 	}

@@ -51,15 +51,18 @@ type reader struct {
 	images     bool            // pictures can become rows
 	table      dataset.Options // for tables
 	most       int             // rows of a request
+	rowMemory  int64           // see there
 	pixels     chan struct{}   // an element for each picture that is decoded
 }
 
 func newReader(m checkpoint.Model, table dataset.Options, most int) *reader {
-	r := &reader{features: m.Sizes[0], classes: m.Sizes[len(m.Sizes)-1], scaling: m.Scaling, columns: m.Columns, table: table, most: most,
+	r := &reader{features: m.Sizes[0], classes: m.Sizes[len(m.Sizes)-1], scaling: m.Scaling, columns: m.Columns, table: table,
 		conversion: dataset.Conversion{Shape: m.Shape, Like: m.Profile, Method: dataset.MethodFor(m.Shape, m.Profile)},
 		images:     ofImages(m.Shape),
 		pixels:     make(chan struct{}, decoders),
 	}
+	r.rowMemory = rowMemory(r.features, r.classes)
+	r.most = min(most, max(1, int(maxRows/r.rowMemory)))
 	if m.Columns == nil || m.Columns.Names == nil {
 		return r
 	}
@@ -73,9 +76,10 @@ func newReader(m checkpoint.Model, table dataset.Options, most int) *reader {
 	return r
 }
 
-// ofImages reports whether pictures can become rows of a shape.
+// ofImages reports whether pictures can become rows of a shape: it has at least two rows and columns of pixels, that are
+// grey or have three colours.
 func ofImages(shape []int) bool {
-	return len(shape) == 2 || len(shape) == 3 && (shape[2] == 1 || shape[2] == 3)
+	return (len(shape) == 2 || len(shape) == 3 && (shape[2] == 1 || shape[2] == 3)) && min(shape[0], shape[1]) > 1
 }
 
 // value returns a feature's value as the scaling takes it. Its caller says where it stands.

@@ -50,7 +50,16 @@ func (r *reader) readTable(ctx context.Context, body []byte, q *rows) error {
 	return nil
 }
 
-// text returns a line of dataset about the body, which it calls standard input.
+// text returns a line of dataset about the body, which it calls standard input. The line has a place in
+// the table, or says what the table is or has.
 func text(line string) string {
-	return strings.TrimPrefix(strings.ReplaceAll(line, dataset.InputName(dataset.StandardInput), "table"), "table: ")
+	line = strings.ReplaceAll(line, dataset.InputName(dataset.StandardInput), "table")
+	rest, ok := strings.CutPrefix(line, "table: ")
+	switch {
+	case !ok:
+		return line
+	case strings.HasPrefix(rest, "is ") || strings.HasPrefix(rest, "has "):
+		return "the table " + rest
+	}
+	return rest
 }

@@ -22,10 +22,12 @@ export class Reasons {
     const name = short(className);
     section.hidden = false;
     get('h2').textContent = `${what} for and against ${name}`;
-    get('.meaning').textContent = meaning;
     get('.sum').textContent = sum;
     const largest = Math.max(...parts.map((p) => Math.abs(p.contribution)));
     const sides = [['for', 'For', parts.filter((p) => p.contribution >= least)], ['against', 'Against', parts.filter((p) => p.contribution <= -least).reverse()]];
+    const any = sides.some(([, , some]) => some.length > 0);
+    get('.pair').hidden = !any;
+    get('.meaning').textContent = any ? meaning : `Nothing adds to the logit of ${name} in this row. A value that scaling makes 0, such as a mean, adds nothing.`;
     for (const [side, title, some] of sides) {
       const list = get(`.${side}`);
       list.previousElementSibling.textContent = `${title} ${name}`;
