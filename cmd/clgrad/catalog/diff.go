@@ -252,7 +252,7 @@ func (d Diff) names() (all []string) {
 		}
 	}
 	for _, r := range d.Runs {
-		all = append(all, printable(strings.TrimPrefix(filepath.Clean(r.Path), common)))
+		all = append(all, text.Printable(strings.TrimPrefix(filepath.Clean(r.Path), common)))
 	}
 	return all
 }
@@ -269,9 +269,9 @@ func (d Diff) tables() (differing, results table) {
 		}
 	}
 	for _, s := range d.Settings {
-		row := []string{printable(s.Name)}
+		row := []string{text.Printable(s.Name)}
 		for _, v := range s.Values {
-			row = append(row, printable(words(v)))
+			row = append(row, text.Printable(words(v)))
 		}
 		differing.rows = append(differing.rows, row)
 	}

@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"io"
 	"slices"
-	"strconv"
 	"strings"
 
 	"clgrad/cmd/clgrad/text"
@@ -102,16 +101,6 @@ func (t table) write(w io.Writer) error {
 	return nil
 }
 
-// printable returns text without what a terminal takes for a command, or that ends a line.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if !strconv.IsPrint(c) {
-			return '?'
-		}
-		return c
-	}, s)
-}
-
 // Show writes a table of runs. With a width, that of a screen, columns without any value are
 // left out, and of the others the less important ones that do not fit; long names are
 // shortened. It returns how many columns did not fit. With the width 0 all columns are written
@@ -163,7 +152,7 @@ func tableOf(runs []Run, columns []Column) table {
 	for _, r := range runs {
 		var row []string
 		for _, c := range columns {
-			row = append(row, printable(c.cell(r)))
+			row = append(row, text.Printable(c.cell(r)))
 		}
 		t.rows = append(t.rows, row)
 	}

@@ -96,3 +96,12 @@ func TestNearest(t *testing.T) {
 		}
 	}
 }
+
+// Names of files, columns and classes cannot command a terminal, nor end a line.
+func TestPrintable(t *testing.T) {
+	for s, want := range map[string]string{"a\x1b[31mb": "a?[31mb", "a\tb\nc": "a b c", "é 数据 −": "é 数据 −", "\u202eabc": "?abc", "": ""} {
+		if got := Printable(s); got != want {
+			t.Errorf("%q is printed as %q, want %q", s, got, want)
+		}
+	}
+}
