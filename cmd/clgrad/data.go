@@ -71,9 +71,12 @@ func (n *setName) UnmarshalText(name []byte) error {
 
 // dataOptions says how commands find data sets.
 func (a *app) dataOptions() dataset.Options {
-	o := dataset.Options{Log: func(line string) { a.note("%s", line) }, MaxBytes: network.HostMemory()}
-	o.Progress = a.showReading()
-	return o
+	return dataset.Options{
+		Log:      func(line string) { a.note("%s", line) },
+		Info:     func(line string) { a.info("%s", line) },
+		MaxBytes: network.HostMemory(),
+		Progress: a.showReading(),
+	}
 }
 
 // showReading returns what shows how much of a file is read.
