@@ -98,8 +98,11 @@ func (c runsListCommand) Run(a *app) error {
 			a.note("%s is damaged: %s", r.Path, r.Problem)
 		}
 	}
-	if left > 0 {
-		a.note("%d columns do not fit the screen: --wide shows all", left)
+	switch {
+	case left == 1:
+		a.info("1 column does not fit the screen: --wide shows all")
+	case left > 1:
+		a.info("%d columns do not fit the screen: --wide shows all", left)
 	}
 	return nil
 }
