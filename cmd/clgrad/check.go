@@ -81,7 +81,7 @@ func (c checkCommand) Run(a *app) error {
 	} else {
 		fmt.Fprint(a.out, report.Head())
 		columns, rows := report.Table()
-		if err := (text.Table{Columns: columns, Rows: rows, Right: true}).Write(a.out, a.width()); err != nil {
+		if err := (text.Table{Columns: columns, Rows: rows, Right: []bool{true}}).Write(a.out, a.width()); err != nil {
 			return err
 		}
 	}
