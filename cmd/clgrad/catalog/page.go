@@ -123,7 +123,7 @@ func pageTable(id, heading string, t table, note string) report.Table {
 			row[i] = shorten(row[i], longestCell, isPath(row[i]))
 		}
 	}
-	return report.Table{ID: id, Heading: heading, Columns: t.Columns, Rows: t.Rows, Note: note}
+	return report.Table{Text: !slices.Contains(t.Right, true), ID: id, Heading: heading, Columns: t.Columns, Rows: t.Rows, Note: note}
 }
 
 // curves are those of a run.
