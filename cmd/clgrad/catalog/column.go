@@ -153,7 +153,7 @@ func ColumnsHelp() string {
 	for _, c := range Columns {
 		fmt.Fprintf(&b, "  %-11s %s\n", c.Name, c.Help)
 	}
-	fmt.Fprintf(&b, "\nA screen that is too narrow for all of them has those that fit, in this order: %s.", strings.Join(importance, ", "))
+	fmt.Fprintf(&b, "\nA terminal that is too narrow for all of them shows those that fit, chosen in this order: %s.", strings.Join(importance, ", "))
 	return b.String()
 }
 
