@@ -50,7 +50,7 @@ func (c dataEnlargeCommand) Run(a *app) error {
 		return err
 	}
 	defer a.display.Doing("writing " + string(c.Out))()
-	if err := set.Enlarge(string(c.Out), int(c.Times), c.Seed); err != nil {
+	if err := set.Enlarge(a, string(c.Out), int(c.Times), c.Seed); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.out, "%d rows to train on and %d to test on are in %s\n", int(c.Times)*set.Train.Rows, set.Test.Rows, c.Out)
