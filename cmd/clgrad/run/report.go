@@ -105,7 +105,8 @@ func (r *run) report() error {
 // operations.
 func (r *run) reportData(kernels []report.Kernel) report.Run {
 	s, page := r.summary, r.describe()
-	page.Subtitle = fmt.Sprintf("%s in %s on %s. Ended on %s.", r.pace.count(s.Iterations), durationWords(s.Seconds), r.deviceWords(), time.Now().Format(timeFormat))
+	page.Subtitle = fmt.Sprintf("%s in %s on %s. Began on %s, ended on %s.", r.pace.count(s.Iterations), durationWords(s.Seconds), r.deviceWords(),
+		Began(r.dir.path).Format(timeFormat), time.Now().Format(timeFormat))
 	page.Figures = []report.Figure{
 		{Name: "time of the descent", Value: durationWords(s.Seconds)},
 		{Name: "an iteration (median)", Value: text.Digits(s.Median) + " s"},
