@@ -72,9 +72,9 @@ func TestBrowserRunsDiff(t *testing.T) {
 		}
 		// Sets of curves are told apart by dashes, and runs by colours.
 		found, err := chromedp.Run(ctx, chromedp.Evaluate[struct{ Charts, Colours, Dashes, Rows int }](`(() => {
-			const curves = [...document.querySelectorAll("#loss-epochs figure svg path")].filter(p => parseFloat(getComputedStyle(p).strokeWidth) > 1.5);
+			const curves = [...document.querySelectorAll("#loss-epochs svg:not(.legend svg) path")].filter(p => parseFloat(getComputedStyle(p).strokeWidth) > 1.5);
 			const kinds = of => new Set(curves.map(p => getComputedStyle(p)[of])).size;
-			return {Charts: document.querySelectorAll("figure svg").length, Colours: kinds("stroke"), Dashes: kinds("strokeDasharray"), Rows: document.querySelectorAll("#settings tbody tr").length};
+			return {Charts: document.querySelectorAll("svg:not(.legend svg)").length, Colours: kinds("stroke"), Dashes: kinds("strokeDasharray"), Rows: document.querySelectorAll("#settings tbody tr").length};
 		})()`))
 		if err != nil || found.Charts != 6 || found.Colours != 3 || found.Dashes != 3 || found.Rows < 5 {
 			t.Errorf("%s: %+v, error %v", v.Name, found, err)

@@ -55,8 +55,13 @@ func Open(t *testing.T, v View, limit time.Duration) context.Context {
 		}
 		t.Skip("no chromium, chromium-browser or google-chrome in PATH (Debian: apt-get install chromium)")
 	}
-	ctx, cancel := chromedp.NewExecAllocator(context.Background(),
-		append(chromedp.DefaultExecAllocatorOptions[:], chromedp.ExecPath(program), chromedp.NoSandbox)...) // root has no sandbox
+	files, err := os.MkdirTemp("", "clgrad-browser-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { os.RemoveAll(files) }) // not t.TempDir: what the browser is still writing is no failure of the test
+	ctx, cancel := chromedp.NewExecAllocator(context.Background(), append(chromedp.DefaultExecAllocatorOptions[:],
+		chromedp.ExecPath(program), chromedp.NoSandbox, chromedp.Env("TMPDIR="+files))...) // root has no sandbox
 	t.Cleanup(cancel)
 	ctx, cancel = chromedp.NewContext(ctx)
 	t.Cleanup(cancel)
@@ -68,7 +73,7 @@ func Open(t *testing.T, v View, limit time.Duration) context.Context {
 	if v.Touch {
 		options = append(options, chromedp.EmulateMobile, chromedp.EmulateTouch)
 	}
-	err := chromedp.Do(ctx, chromedp.EmulateViewport(v.Width, v.Height, options...))
+	err = chromedp.Do(ctx, chromedp.EmulateViewport(v.Width, v.Height, options...))
 	if err == nil {
 		_, err = chromedp.Call(ctx, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
 			Features: []*emulation.MediaFeature{{Name: "prefers-color-scheme", Value: scheme}}})

@@ -1,10 +1,7 @@
 package run
 
 import (
-	"cmp"
-	"fmt"
 	"math"
-	"strings"
 	"time"
 
 	"clgrad/cmd/clgrad/report"
@@ -87,7 +84,7 @@ func watch(r *run) *watched {
 		numbers[i] = int(rows[i]) + 1
 	}
 	b := Beginning{
-		Title: cmp.Or(string(r.Name), strings.Trim(strings.Join(strings.Fields(fmt.Sprint(r.layout.Sizes)), "-"), "[]")+" on "+r.set.Name), Settings: r.settings(),
+		Title: r.title(time.Now()), Settings: r.settings(),
 		Iterations: r.pace.total, EarlyStopping: r.EarlyStopping, Batches: r.pace.batches, ByEpoch: r.pace.byEpoch(),
 		Losses: r.loss, Accuracies: r.accuracy, Lines: r.lines, Seconds: r.seconds,
 		SamplesOf: of, Samples: samples.Select(rows).Flat(), Rows: numbers, Shape: r.set.Shape, Classes: r.classes(), ClassNames: r.set.ClassNames,
