@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"strings"
 )
 
 // An Optimizer names a rule by which parameters follow a gradient.
@@ -130,7 +131,11 @@ func (r Rule) Check() error {
 		}
 		return nil
 	}
-	return fmt.Errorf("optimizer %.80q is unknown: one of %v is expected", r.Optimizer, Optimizers())
+	var names []string
+	for _, o := range Optimizers() {
+		names = append(names, string(o))
+	}
+	return fmt.Errorf("optimizer %.80q is unknown: one of %s is expected", r.Optimizer, strings.Join(names, ", "))
 }
 
 // An Update is one use of a rule other than lbfgs.

@@ -15,25 +15,25 @@ import (
 
 type benchCommand struct {
 	modelFlags
-	Backend    []recipe.Backend  `placeholder:"NAME" help:"Backends to time, instead of all that are found. Those that are joined by + compute together, as in cpu,opencl:0.0+opencl:0.1; opencl:all is every OpenCL device together."`
-	BatchSize  recipe.Count      `placeholder:"ROWS" help:"Rows of a batch, as for train: an iteration is over one of them. Default: all rows."`
-	Iterations recipe.Count      `placeholder:"N" help:"Iterations to time on each backend, after the first, or with --batch-size the first epoch, which is not timed. Default: 10, or 5 epochs with --batch-size."`
-	Rows       []recipe.Count    `placeholder:"N" help:"Numbers of rows to time, instead of those of the training set, as in 60000,600000. If the training set has fewer, its rows are repeated."`
+	Backend    []recipe.Backend  `placeholder:"NAME" help:"Backends to time. Default: all that are found. Backends joined by + compute together, as in cpu,opencl:0.0+opencl:0.1. opencl:all is all OpenCL devices together."`
+	BatchSize  recipe.Count      `placeholder:"ROWS" help:"Rows in a batch, as for train. Each iteration uses one batch. Default: all rows."`
+	Iterations recipe.Count      `placeholder:"N" help:"Number of iterations to time on each backend, after a first iteration, or with --batch-size a first epoch, that is not timed. Default: 10, or 5 epochs with --batch-size."`
+	Rows       []recipe.Count    `placeholder:"N" help:"Numbers of training rows to time with, as in 60000,600000. Default: that of the training set. If the training set has fewer, its rows are repeated."`
 	Profile    bool              `help:"Also measure the time of every operation, which slows some devices down."`
-	Peaks      bool              `negatable:"" default:"true" help:"Measure the peak of each device: what it comes to at best."`
-	Input      network.InputMode `default:"auto" enum:"auto, resident, stream" help:"Where the training set is held, as for train: ${enum}."`
-	Dense      bool              `help:"Hold the input as dense float32 on OpenCL devices: not packed, not as bytes."`
-	Format     bench.Format      `default:"table" enum:"table, json, benchstat" help:"${enum}. benchstat is Go's benchmark format, with a line for every turn."`
+	Peaks      bool              `negatable:"" default:"true" help:"Measure the highest rates that each device reaches."`
+	Input      network.InputMode `default:"auto" enum:"auto, resident, stream" help:"Where the training set is kept, as for train: ${enum}."`
+	Dense      bool              `help:"Keep the input on OpenCL devices as dense float32, neither packed nor as bytes."`
+	Format     bench.Format      `default:"table" enum:"table, json, benchstat" help:"Output format: ${enum}. benchstat is Go's benchmark format, with one line for each turn."`
 	JSON       bool              `name:"json" help:"Print one JSON object, as --format json."`
 }
 
 // Help is shown by clgrad bench --help.
 func (benchCommand) Help() string {
-	return `The backends take turns, so that a change of the machine's speed affects all of them. A turn is about 0.2 s, at most a fifth of the iterations, at least one iteration. Medians and quartiles are over turns.
+	return `The backends take turns, so that a change of the machine's speed affects all of them. A turn takes about 0.2 s, and is at least one iteration and at most a fifth of them. Medians and quartiles are over turns.
 
 Operations and bytes are counted from shapes: two operations for each multiply-add of a matrix product; every operand is read once and every result written once. Products that skip the zeros of the data count as dense ones, and operands that are still in a cache count as read. So GFLOP/s and GB/s can exceed the peak.
 
-With --batch-size the median is of an iteration, and an epoch takes as many of them as it has batches. Work is that of a batch of so many rows; the last of an epoch may have fewer.
+With --batch-size the median is that of an iteration, and the time of an epoch is that of as many iterations as it has batches. Operations and bytes are those of a batch with all its rows; the last batch of an epoch may have fewer.
 
 Peaks are measured in the same turns. On OpenCL devices they are those of a kernel of multiply-adds in registers, and of copies of large buffers. On the CPU backends they are those of the BLAS on a square product, and of copies on all cores.
 

@@ -18,15 +18,15 @@ type checkCommand struct {
 	Backend   backendName       `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME, as for train."`
 	Precision kernels.Precision `default:"float32" enum:"float32, tf32, bf16, bf16x3" help:"Precision of matrix products on an OpenCL device, as for train: ${enum}."`
 	Quick     bool              `help:"Leave out the large shapes."`
-	Operation []operation       `placeholder:"NAME" help:"Check only these operations, by their names in the table."`
+	Operation []operation       `placeholder:"NAME" help:"Check only these operations, named as in the table."`
 	JSON      bool              `name:"json" help:"Print one JSON object."`
 }
 
 // Help is shown by clgrad check --help.
 func (checkCommand) Help() string {
-	return "Every operation runs on many shapes, and the results are compared with exact ones. The table has the errors as shares of the error bound; a share of at most 1 passes. " +
-		"exact counts results that have to be equal, bounded those that the bound judges. " +
-		"× naive compares the error with that of a plain float32 loop; at most 4 passes.\n\n" +
+	return "Every operation runs on many shapes, and the results are compared with exact ones. The table has each error as a share of its bound; at most 1 passes. " +
+		"exact counts the results that have to be equal, bounded those that are compared with the bound. " +
+		"× naive is the ratio of the error to that of a plain float32 loop; at most 4 passes.\n\n" +
 		"Examples:\n\n  clgrad check --backend opencl --quick\n  clgrad check --operation forward,weight-gradient"
 }
 
@@ -81,7 +81,7 @@ func (c checkCommand) Run(a *app) error {
 	} else {
 		fmt.Fprint(a.out, report.Head())
 		columns, rows := report.Table()
-		if err := (text.Table{Columns: columns, Rows: rows, Right: true}).Write(a.out, a.width()); err != nil {
+		if err := (text.Table{Columns: columns, Rows: rows, Right: []bool{true}}).Write(a.out, a.width()); err != nil {
 			return err
 		}
 	}

@@ -21,40 +21,40 @@ import (
 )
 
 type compareCommand struct {
-	Optimizer   []optimizerName `default:"gd" placeholder:"NAME" help:"Optimizers, of ${optimizers}, with the hyper-parameters of train's defaults. lbfgs takes part with the batch size all."`
-	BatchSize   []batchSize     `default:"all" placeholder:"N" help:"Numbers of rows of a batch, or all."`
-	LR          []recipe.Rate   `name:"lr" placeholder:"RATE" help:"Learning rates. Without it: ${rates}."`
+	Optimizer   []optimizerName `default:"gd" placeholder:"NAME" help:"Optimizers: any of ${optimizers}, with train's default hyper-parameters. lbfgs runs with the batch size all only."`
+	BatchSize   []batchSize     `default:"all" placeholder:"N" help:"Batch sizes: numbers of rows, or all."`
+	LR          []recipe.Rate   `name:"lr" placeholder:"RATE" help:"Learning rates. Default: ${rates}."`
 	HistorySize recipe.Count    `placeholder:"N" help:"Pairs of steps and changes of the gradient that lbfgs keeps. Default: 10."`
 	Backend     []backendName   `default:"auto" placeholder:"NAME" help:"Backends: auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME."`
 
-	Epochs    recipe.Count   `default:"10" help:"Number of epochs of a run at most. With all rows in a batch an epoch is one iteration."`
-	TimeLimit recipe.Seconds `placeholder:"SECONDS" help:"End a run after the epoch in which its training time reaches this."`
+	Epochs    recipe.Count   `default:"10" help:"Largest number of epochs of a run. If a batch is all rows, an epoch is one iteration."`
+	TimeLimit recipe.Seconds `placeholder:"SECONDS" help:"End a run after the epoch in which its training time reaches this limit."`
 	Target    recipe.Share   `placeholder:"SHARE" help:"End a run after the epoch that reaches this accuracy, as in 0.97, and report the time that it took."`
-	Cold      bool           `help:"Run no epoch of warm-up before the first. Seconds then have what drivers compile."`
-	Seeds     recipe.Count   `default:"1" help:"Number of runs of each entry, with seeds from --seed on. Figures are medians."`
+	Cold      bool           `help:"Run no warm-up epoch. Seconds then include the time in which drivers compile."`
+	Seeds     recipe.Count   `default:"1" help:"Number of runs of each entry, with consecutive seeds that begin at --seed. Figures are medians over these runs."`
 
 	Data recipe.Path `default:"mnist" help:"Data set, as for train."`
 	recipe.Reading
 	Test       recipe.Path        `placeholder:"FILE" help:"CSV file with the test set."`
-	Divide     recipe.Division    `placeholder:"TRAIN,TEST" help:"Shuffle all rows of the data set by --seed, and take so many for training and for testing."`
+	Divide     recipe.Division    `placeholder:"TRAIN,TEST" help:"Shuffle all rows of the data set by --seed, and use these numbers of rows for training and testing."`
 	Samples    recipe.Count       `placeholder:"N" help:"Use only the first N rows of the training set and of the test set."`
-	Validation recipe.Fraction    `placeholder:"FRACTION" help:"Share of the training set to hold back and to take the accuracy of, in place of the test set."`
-	Shifts     recipe.Pixels      `default:"0" placeholder:"N" help:"Train also on copies of each image moved by 1 to N pixels up, down, left and right, as for train."`
+	Validation recipe.Fraction    `placeholder:"FRACTION" help:"Fraction of the training set to hold out. The accuracy is then that of these rows, not of the test set."`
+	Shifts     recipe.Pixels      `default:"0" placeholder:"N" help:"Also train on copies of each image, shifted by 1 to N pixels up, down, left and right, as for train."`
 	Layers     recipe.Layers      `default:"128" help:"Sizes of the hidden layers, as in 500,150, or none."`
 	Preprocess dataset.Preprocess `default:"max" enum:"max, standard, feature, column, none" help:"Scaling of the features: ${enum}."`
 	Init       network.Init       `default:"he" enum:"normal, he" help:"Initial weights: ${enum}."`
-	Seed       uint64             `default:"1" help:"Seed of the first run's initial weights and order of batches, and of every division of the data."`
-	Precision  kernels.Precision  `default:"float32" enum:"float32, tf32, bf16, bf16x3" help:"What OpenCL devices round the operands of matrix products to: ${enum}."`
+	Seed       uint64             `default:"1" help:"Random seed of the first run's initial weights and order of batches, and of every random split of the data."`
+	Precision  kernels.Precision  `default:"float32" enum:"float32, tf32, bf16, bf16x3" help:"Precision of the operands of matrix products on an OpenCL device, as for train: ${enum}."`
 
-	Out  recipe.Path `placeholder:"DIR" help:"Write report.html with curves over epochs and over seconds to this directory, which is made if needed. It may not hold a run or a report."`
+	Out  recipe.Path `placeholder:"DIR" help:"Directory for report.html, which has curves over epochs and over seconds. It is created if needed, and must not contain a run or a report."`
 	JSON bool        `name:"json" help:"Print one JSON object."`
 }
 
 // Help is shown by clgrad compare --help.
 func (compareCommand) Help() string {
-	return `Every combination of --optimizer, --batch-size, --lr and --backend is an entry. Each of them takes a list. The entries take turns of an epoch each, so that a change of the machine's speed affects all of them.
+	return `Every combination of --optimizer, --batch-size, --lr and --backend is an entry. Each of these flags takes a list. The entries take turns of an epoch each, so that a change of the machine's speed affects all of them.
 
-Seconds are of training. Left out are loading, one epoch of warm-up before the first (in which drivers compile), and taking the accuracy after each epoch. It is that of the validation set, or of the test set where there is no --validation.
+Seconds are the time of training. They do not include loading, one warm-up epoch before the first (in which drivers compile), and computing the accuracy after each epoch. The accuracy is that of the validation set, or of the test set where there is no validation set.
 
 Examples:
 

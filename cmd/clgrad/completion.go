@@ -9,6 +9,7 @@ import (
 
 	"github.com/alecthomas/kong"
 
+	"clgrad/cmd/clgrad/catalog"
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/network/backendtest"
 	"clgrad/network/dataset"
@@ -86,6 +87,7 @@ func complete(node *kong.Node, before []string, word string) (choices []string) 
 		case child >= 0:
 			node = node.Children[child]
 		default:
+			node = runBy(node)
 			arguments++
 		}
 	}
@@ -96,7 +98,7 @@ func complete(node *kong.Node, before []string, word string) (choices []string) 
 	case valued && f != nil:
 		return matching(values(f.Value), f.Value, name+"=", word)
 	case strings.HasPrefix(word, "-"):
-		for _, group := range node.AllFlags(true) {
+		for _, group := range runBy(node).AllFlags(true) {
 			for _, f := range group {
 				if name := "--" + f.Name; strings.HasPrefix(name, word) {
 					choices = append(choices, name+"\t"+sentence(f.Help))
@@ -114,8 +116,8 @@ func complete(node *kong.Node, before []string, word string) (choices []string) 
 			choices = append(choices, n.Name+"\t"+sentence(n.Help))
 		}
 	}
-	if n := len(node.Positional); n > 0 {
-		argument := node.Positional[min(arguments, n-1)]
+	if n := len(runBy(node).Positional); n > 0 {
+		argument := runBy(node).Positional[min(arguments, n-1)]
 		if arguments < n || argument.IsCumulative() {
 			choices = append(choices, matching(values(argument), argument, "", word)...)
 		}
@@ -123,9 +125,17 @@ func complete(node *kong.Node, before []string, word string) (choices []string) 
 	return choices
 }
 
+// runBy returns the command that runs where a command line goes no further than to a node.
+func runBy(node *kong.Node) *kong.Node {
+	if node.DefaultCmd != nil {
+		return node.DefaultCmd
+	}
+	return node
+}
+
 // flag returns the flag of a command that is called so, nil for none.
 func flag(node *kong.Node, name string) *kong.Flag {
-	for _, group := range node.AllFlags(false) {
+	for _, group := range runBy(node).AllFlags(false) {
 		for _, f := range group {
 			if "--"+f.Name == name || f.Short != 0 && "-"+string(f.Short) == name {
 				return f
@@ -155,13 +165,11 @@ func values(v *kong.Value) (all []string) {
 		return backendtest.Operations()
 	case []setName:
 		return dataset.Names()
-	case recipe.Path:
+	case recipe.Path, []recipe.Path:
 		switch v.Name {
 		case "data":
 			return append(dataset.Names(), files)
-		case "out":
-			return []string{files}
-		case "resume":
+		case "resume", "dir", "run":
 			return []string{folders}
 		case "label":
 			return nil
@@ -175,6 +183,8 @@ func values(v *kong.Value) (all []string) {
 		return []string{files}
 	case v.Name == "name": // of recipes
 		return recipe.Names()
+	case v.Name == "sort":
+		return catalog.ColumnNames()
 	case v.Flag != nil && strings.Contains(v.Flag.PlaceHolder, "|"):
 		return strings.Split(v.Flag.PlaceHolder, "|")
 	}

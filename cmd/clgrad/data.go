@@ -17,8 +17,8 @@ import (
 
 type dataCommand struct {
 	List    dataListCommand    `cmd:"" help:"List the named data sets, and which of their files are in the cache."`
-	Fetch   dataFetchCommand   `cmd:"" help:"Bring named data sets into the cache."`
-	Enlarge dataEnlargeCommand `cmd:"" help:"Write a set of images as IDX files with many times its training rows, to try what is larger than memory."`
+	Fetch   dataFetchCommand   `cmd:"" help:"Fetch named data sets into the cache."`
+	Enlarge dataEnlargeCommand `cmd:"" help:"Write IDX files with many changed copies of the training images of a data set, to try data larger than memory."`
 	Verify  dataVerifyCommand  `cmd:"" help:"Check the files in the cache. The exit status is 1 if one is missing or damaged."`
 }
 
@@ -27,20 +27,20 @@ type dataListCommand struct {
 }
 
 type dataFetchCommand struct {
-	Names []setName `arg:"" optional:"" help:"Names of data sets. Without one: all."`
+	Names []setName `arg:"" optional:"" help:"Names of data sets. Default: all."`
 	JSON  bool      `name:"json" help:"Print JSON, one object a set and line."`
 }
 
 type dataVerifyCommand struct {
-	Names []setName `arg:"" optional:"" help:"Names of data sets. Without one: all."`
+	Names []setName `arg:"" optional:"" help:"Names of data sets. Default: all."`
 	JSON  bool      `name:"json" help:"Print JSON, one object a set and line."`
 }
 
 type dataEnlargeCommand struct {
 	Data  recipe.Path  `default:"mnist" help:"Data set of images, as for train."`
-	Times recipe.Count `default:"100" help:"Copies of the training set to write. All but the first have each image moved by up to 2 pixels and its pixels changed by up to 16 of 255."`
-	Seed  uint64       `default:"1" help:"Seed of the moves and changes: the same seed gives the same files."`
-	Out   recipe.Path  `required:"" placeholder:"DIR" help:"Directory for the four files, which is made if needed."`
+	Times recipe.Count `default:"100" help:"Number of copies of the training set to write. In all but the first, each image is moved by up to 2 pixels, and its pixels are changed by up to 16 of 255."`
+	Seed  uint64       `default:"1" help:"Random seed of the moves and changes. The same seed gives the same files."`
+	Out   recipe.Path  `required:"" placeholder:"DIR" help:"Directory for the four files. It is created if needed."`
 }
 
 // Run writes the files.
@@ -50,7 +50,7 @@ func (c dataEnlargeCommand) Run(a *app) error {
 		return err
 	}
 	defer a.display.Doing("writing " + string(c.Out))()
-	if err := set.Enlarge(string(c.Out), int(c.Times), c.Seed); err != nil {
+	if err := set.Enlarge(a, string(c.Out), int(c.Times), c.Seed); err != nil {
 		return err
 	}
 	_, err = fmt.Fprintf(a.out, "%d rows to train on and %d to test on are in %s\n", int(c.Times)*set.Train.Rows, set.Test.Rows, c.Out)
@@ -71,9 +71,12 @@ func (n *setName) UnmarshalText(name []byte) error {
 
 // dataOptions says how commands find data sets.
 func (a *app) dataOptions() dataset.Options {
-	o := dataset.Options{Log: func(line string) { a.note("%s", line) }, MaxBytes: network.HostMemory()}
-	o.Progress = a.showReading()
-	return o
+	return dataset.Options{
+		Log:      func(line string) { a.note("%s", line) },
+		Info:     func(line string) { a.info("%s", line) },
+		MaxBytes: network.HostMemory(),
+		Progress: a.showReading(),
+	}
 }
 
 // showReading returns what shows how much of a file is read.
@@ -129,7 +132,7 @@ func (a *app) dataStatus(names []setName, asJSON bool, get statusOf, strict bool
 			continue
 		}
 		if strict && !s.OK {
-			errs = append(errs, fmt.Errorf("%s: not all files are there and unharmed (clgrad data fetch %[1]s)", name))
+			errs = append(errs, fmt.Errorf("%s: files are missing or damaged (clgrad data fetch %[1]s fetches them)", name))
 		}
 		if asJSON {
 			if err := json.NewEncoder(a.out).Encode(s); err != nil {

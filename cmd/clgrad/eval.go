@@ -17,7 +17,7 @@ import (
 
 type evalCommand struct {
 	Model recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
-	Data  recipe.Path `placeholder:"DATA" help:"Data set, as for train. Without it: the one that the model was trained on."`
+	Data  recipe.Path `placeholder:"DATA" help:"Data set, as for train. Default: the one that the model was trained on."`
 	recipe.Reading
 	scalingFlags
 	Test    recipe.Path `placeholder:"FILE" help:"CSV file with the test set."`
@@ -117,7 +117,7 @@ func (c evalCommand) Run(a *app) (err error) {
 // shifts says how far those are moved.
 func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts recipe.Pixels, err error) {
 	if c.Data == "" && (c.Reading != recipe.Reading{} || c.Test != "") {
-		return set, 0, misused("--test and what says how files are read belong to --data: give that too")
+		return set, 0, misused("--test and the flags that say how files are read belong to --data: give that too")
 	}
 	setup := recipe.Setup{Reading: c.Reading, Data: c.Data, Test: c.Test}
 	var trained recipe.Setup

@@ -14,9 +14,9 @@ import (
 
 type exportCommand struct {
 	Model     recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
-	Format    string      `required:"" enum:"onnx, npz, safetensors" help:"What to write: ${enum}. onnx takes raw features, scales them and gives probabilities and logits. npz has weights, biases, scaling and classes as arrays. safetensors has the network without its optimizer's state, under PyTorch's names."`
-	Out       recipe.Path `placeholder:"FILE" help:"The file to write. Without it: the model's name with the format's ending, where no such file is yet."`
-	Precision string      `placeholder:"float32|float64" help:"Precision of weights and biases in an NPZ or safetensors file. Without it: that of the model. An ONNX file has float32."`
+	Format    string      `required:"" placeholder:"FORMAT" enum:"onnx, npz, safetensors" help:"File format: ${enum}. onnx is a graph that takes raw features, scales them, and returns probabilities and logits. npz contains weights, biases, scaling and classes as arrays. safetensors contains the network without the state of its optimizer, under PyTorch's names."`
+	Out       recipe.Path `placeholder:"FILE" help:"File to write. Default: the model's name with the extension of the format, unless such a file exists."`
+	Precision string      `placeholder:"float32|float64" help:"Precision of weights and biases in an NPZ or safetensors file. Default: that of the model. An ONNX file has float32."`
 }
 
 // Help is shown by clgrad export --help.
@@ -37,7 +37,7 @@ func (c exportCommand) Run(a *app) error {
 		return err
 	}
 	if c.Format != "safetensors" && m.Columns != nil && m.Columns.Offsets != nil {
-		return fmt.Errorf("%s: some of its features are differences from numbers that float32 is too short for: a file of the format %s has no place for these", c.Model, c.Format)
+		return fmt.Errorf("%s: some of its features are stored as differences from numbers that need more than float32, and the format %s has no place for these numbers", c.Model, c.Format)
 	}
 	out, err := c.out()
 	if err != nil {
@@ -77,7 +77,7 @@ func (c exportCommand) check() error {
 	case c.Precision == "float64" && c.Format == "onnx":
 		return misused("--precision float64: an ONNX file has float32")
 	case c.Format == "safetensors" && c.Out == "":
-		return misused("--format safetensors: the model has that form: give the file to write by --out")
+		return misused("--format safetensors: the model is such a file itself: --out with another name is expected")
 	}
 	return nil
 }

@@ -55,6 +55,26 @@ func breakExample(line string, width int) string {
 	case !strings.HasPrefix(line, indent) || !strings.Contains(command, "clgrad "):
 		return line
 	}
-	lines := text.Wrap(command, width-len(indent)-len(indent+" \\"))
-	return indent + strings.Join(lines, " \\\n"+indent+indent) + "\n"
+	room := width - len(indent) - len(indent+" \\")
+	var lines []string
+	line = ""
+	for _, word := range withValues(strings.Fields(command)) {
+		if line != "" && text.Width(line)+1+text.Width(word) > room {
+			lines, line = append(lines, line), ""
+		}
+		line = strings.TrimPrefix(line+" "+word, " ")
+	}
+	return indent + strings.Join(append(lines, line), " \\\n"+indent+indent) + "\n"
+}
+
+// withValues joins flags with the values behind them, which should stand on the same line.
+func withValues(words []string) (all []string) {
+	for i, w := range words {
+		if i > 0 && strings.HasPrefix(words[i-1], "--") && !strings.HasPrefix(w, "-") {
+			all[len(all)-1] += " " + w
+		} else {
+			all = append(all, w)
+		}
+	}
+	return all
 }

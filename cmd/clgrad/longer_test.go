@@ -13,6 +13,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/run"
 	"clgrad/network/checkpoint"
 )
 
@@ -110,7 +111,7 @@ func TestResumeLongerRefuses(t *testing.T) {
 		before := tree(t, c.run)
 		status, out, notes := clgrad(t, append([]string{"train", "--resume", c.run}, c.more...)...)
 		all := strings.Split(strings.TrimSpace(notes), "\n")
-		if status != c.status || out != "" || len(all) > 2 || !strings.Contains(all[len(all)-1], c.want) {
+		if status != c.status || out != "" || len(all) > 2 || !strings.Contains(all[len(all)-1], c.want) || strings.Contains(notes, "of 11") {
 			t.Errorf("%v: status %d, %q, %q; want %s", c.more, status, out, notes, c.want)
 		}
 		if d := cmp.Diff(before, tree(t, c.run)); d != "" {
@@ -123,8 +124,12 @@ func TestResumeLongerRefuses(t *testing.T) {
 	}
 	whole := filepath.Join(t.TempDir(), "whole")
 	good(t, "train", "--recipe", plain, "--iterations", "15", "--out", whole)
+	began := run.Began(plain)
 	good(t, "train", "--resume", plain, "--iterations", "15")
 	sameRun(t, "without its checkpoint", untimed(t, whole), plain)
+	if now := run.Began(plain); !now.Equal(began) || now.IsZero() {
+		t.Errorf("a run that began at %v began at %v once it has more iterations", began, now)
+	}
 }
 
 // A run that an older program began, whose files say nothing of optimizers and schedules,

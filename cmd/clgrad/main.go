@@ -133,7 +133,7 @@ func (a *app) commandLine() string {
 
 // note writes one line for the user to standard error.
 func (a *app) note(format string, args ...any) {
-	line := fmt.Sprintf(format, args...)
+	line := text.Printable(fmt.Sprintf(format, args...))
 	fmt.Fprintln(a.err, "clgrad:", line)
 	if a.noted != nil {
 		a.noted(line)

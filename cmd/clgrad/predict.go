@@ -20,7 +20,7 @@ import (
 type predictCommand struct {
 	Model    recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
 	Pictures []string    `arg:"" optional:"" sep:"none" name:"picture" help:"PNG or JPEG files of any size, folders of them, or - for one on standard input."`
-	Data     recipe.Path `placeholder:"DATA" help:"In place of pictures: rows to predict, a data set as for train, or - for standard input. If it has a test set, that is taken. Labels are not needed."`
+	Data     recipe.Path `placeholder:"DATA" help:"Data set to predict instead of pictures, as for train, or - for standard input. If it has a test set, only that is predicted. Labels are not needed."`
 	recipe.Reading
 	scalingFlags
 	Raw           bool         `help:"Only resize pictures to the size of the model's images. Without it they are converted as the training images were (see clgrad predict --help)."`
@@ -28,7 +28,7 @@ type predictCommand struct {
 	Out           recipe.Path  `placeholder:"FILE" help:"Write to this file instead of standard output."`
 	Probabilities bool         `help:"Also write the probability of every class."`
 	Top           recipe.Count `placeholder:"K" help:"Also write the K most probable classes and their probabilities."`
-	Kaggle        bool         `xor:"form" help:"Write ImageId,Label, as Kaggle's digit recogniser takes it."`
+	Kaggle        bool         `xor:"form" help:"Write ImageId,Label, as Kaggle's digit recogniser expects it."`
 	Backend       backendName  `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME, as for train."`
 	JSON          bool         `name:"json" xor:"form" help:"Write JSON, one object a row and line."`
 }
@@ -46,9 +46,9 @@ func (predictCommand) Help() string {
 func (c predictCommand) Run(a *app) (err error) {
 	switch {
 	case c.Out == dataset.StandardInput:
-		return misused("--out: the name of a file is expected: without it standard output is written to")
+		return misused("--out: the name of a file is expected (default: standard output)")
 	case c.Kaggle && (c.Probabilities || c.Top > 0):
-		return misused("--kaggle has no room for --probabilities or --top: give one of them")
+		return misused("--kaggle has no columns for --probabilities or --top: give one of them")
 	case c.Data == "" && len(c.Pictures) == 0:
 		return misused("nothing to predict: give pictures, or --data")
 	case c.Data != "" && len(c.Pictures) > 0:
@@ -61,7 +61,7 @@ func (c predictCommand) Run(a *app) (err error) {
 		c.Pictures = []string{string(c.Data)}
 	}
 	if c.Raw && len(c.Pictures) == 0 {
-		return misused("--raw: it belongs to pictures, which %s has none of", c.Data)
+		return misused("--raw: it belongs to pictures, and %s has none", c.Data)
 	}
 	if err := checkOut(c.Out, c.Model, c.Data, nil); err != nil {
 		return err

@@ -9,7 +9,7 @@ import (
 )
 
 type recipesCommand struct {
-	Name string `arg:"" optional:"" help:"Print this recipe as a file. Change it and give it to train --recipe."`
+	Name string `arg:"" optional:"" help:"Print this recipe, as a file to change and to pass to train --recipe."`
 	JSON bool   `name:"json" help:"Print JSON, one object a recipe and line."`
 }
 

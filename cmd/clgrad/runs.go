@@ -30,16 +30,16 @@ clgrad runs list --help has the flags and columns of the list.`
 
 type runsListCommand struct {
 	Dir     recipe.Path `arg:"" optional:"" default:"." help:"The folder. Default: the current one."`
-	Sort    string      `default:"began" placeholder:"COLUMN" help:"Sort by this column (below): accuracies, times of beginning and numbers of iterations from the highest, all else from the lowest. Default: began, the newest run first."`
+	Sort    string      `default:"began" placeholder:"COLUMN" help:"Column to sort by: began, iterations, epochs and accuracies from the highest, other columns from the lowest. Default: began, that is, the newest run first."`
 	Reverse bool        `help:"Sort the other way."`
-	Where   []string    `placeholder:"CONDITION" sep:"none" help:"List only runs that fit, as in --where 'test>0.97' --where data=mnist. COLUMN, one of = != < <= > >=, and a number; or = != ~ and text, where ~ asks whether the column holds it. Several all have to fit."`
-	Wide    bool        `help:"Show all columns in full on a screen that is too narrow for them."`
+	Where   []string    `placeholder:"CONDITION" sep:"none" help:"List only runs that meet this condition, as in --where 'test>0.97' --where data=mnist: a column, one of = != < <= > >= and a number, or one of = != ~ and text. ~ means that the column contains the text. Runs have to meet all conditions that are given."`
+	Wide    bool        `help:"Show all columns in full, even if the terminal is too narrow."`
 	JSON    bool        `name:"json" help:"Print JSON, one object a run and line."`
 }
 
 // Help is shown by clgrad runs list --help.
 func (runsListCommand) Help() string {
-	return "Runs are the directories that train --out makes, at any depth. Hidden folders are left out. Runs that are damaged are listed too, and said on standard error.\n\nColumns:\n\n" + catalog.ColumnsHelp()
+	return "Runs are the directories that train --out makes, at any depth. Hidden folders are left out. Damaged runs are listed too, and standard error says what is wrong with them.\n\nColumns:\n\n" + catalog.ColumnsHelp()
 }
 
 // Run lists the runs of a folder.
@@ -98,8 +98,11 @@ func (c runsListCommand) Run(a *app) error {
 			a.note("%s is damaged: %s", r.Path, r.Problem)
 		}
 	}
-	if left > 0 {
-		a.note("%d columns do not fit the screen: --wide shows all", left)
+	switch {
+	case left == 1:
+		a.info("1 column does not fit the terminal: --wide shows all")
+	case left > 1:
+		a.info("%d columns do not fit the terminal: --wide shows all", left)
 	}
 	return nil
 }

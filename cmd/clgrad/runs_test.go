@@ -5,6 +5,7 @@ import (
 	"net/http/httptest"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 	"time"
 
@@ -12,6 +13,23 @@ import (
 
 	"clgrad/cmd/clgrad/browser"
 )
+
+// What is said of a run whose name commands a terminal does not command it.
+func TestRunsPrintable(t *testing.T) {
+	dir := t.TempDir()
+	path := filepath.Join(dir, "a\x1b[31mb")
+	data := write(t, "rows.csv", "x,label\n1,a\n2,b\n3,a\n4,b\n")
+	if status, _, stderr := clgrad(t, "train", "--data", data, "--backend", "cpu", "--iterations", "2", "--layers", "2", "--out", path); status != success {
+		t.Fatal(stderr)
+	}
+	if err := os.WriteFile(filepath.Join(path, "model.safetensors"), []byte("x"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	status, out, stderr := clgrad(t, "runs", dir)
+	if all := out + stderr; status != success || strings.Contains(all, "\x1b") || strings.Count(all, "a?[31mb") < 2 {
+		t.Errorf("status %d: %q", status, all)
+	}
+}
 
 // The page of runs diff fits a desktop and a phone, in light and dark; its curves are drawn in
 // colours that differ, and its tables can be read.

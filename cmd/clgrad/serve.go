@@ -37,7 +37,6 @@ type serveCommand struct {
 	Shape recipe.Dimensions `placeholder:"HxWxC" help:"Shape of the images that the network was trained on, where the model does not say it."`
 	recipe.Scaling
 	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME, as for train."`
-	Quiet   bool        `help:"Log what fails, and not every request."`
 	JSON    bool        `name:"json" help:"Log in JSON, an object a line."`
 }
 
@@ -59,14 +58,23 @@ func (w *wait) UnmarshalText(text []byte) error {
 
 // Help is shown by clgrad serve --help.
 func (serveCommand) Help() string {
-	return "Prints its address, and answers until it is interrupted:\n\n" +
-		"  GET  /             a page to draw on, in a browser: what the network sees, and why\n" +
-		"  POST /v1/predict   classes of rows (JSON or CSV) or pictures (PNG or JPEG)\n" +
-		"  GET  /v1/model     what is known of the model\n" +
-		"  GET  /healthz, /readyz, /metrics\n\n" +
-		"Requests that come while the device computes are computed together.\n\n" +
-		"Examples:\n\n  clgrad serve run1\n  curl -d '{\"row\":[5.1,3.5,1.4,0.2]}' -H 'Content-Type: application/json' http://127.0.0.1:8080/v1/predict\n" +
-		"  curl --data-binary @seven.png -H 'Content-Type: image/png' 'http://127.0.0.1:8080/v1/predict?top=3'"
+	return `Prints its address, and answers until it is interrupted:
+
+  GET  /             a page to draw on, and to see why
+  POST /v1/predict   classes of rows or pictures
+  GET  /v1/model     what is known of the model
+  GET  /healthz, /readyz, /metrics
+
+Rows are JSON or CSV, pictures PNG or JPEG. Requests that come while the device computes are computed together. With --quiet only failures are logged.
+
+Examples:
+
+  clgrad serve run1
+  curl -d '{"row":[5.1,3.5,1.4,0.2]}' \
+    -H 'Content-Type: application/json' \
+    http://127.0.0.1:8080/v1/predict
+  curl --data-binary @seven.png -H 'Content-Type: image/png' \
+    'http://127.0.0.1:8080/v1/predict?top=3'`
 }
 
 // check reports flags that are out of range or contradict each other.
@@ -108,7 +116,7 @@ func (c serveCommand) Run(a *app) (err error) {
 	}
 	out := &buffered{w: bufio.NewWriterSize(a.err, 16<<10)}
 	defer out.flush()
-	log := c.logger(out)
+	log := c.logger(out, a.quiet)
 	stop := out.flushEvery(100 * time.Millisecond)
 	defer stop()
 
@@ -213,10 +221,11 @@ func (c serveCommand) complete(a *app, m checkpoint.Model) (checkpoint.Model, er
 	return m, err
 }
 
-// logger returns what requests and failures are logged to.
-func (c serveCommand) logger(w io.Writer) *slog.Logger {
+// logger returns what requests and failures are logged to. Where quiet says so,
+// only failures are logged.
+func (c serveCommand) logger(w io.Writer, quiet bool) *slog.Logger {
 	o := &slog.HandlerOptions{Level: slog.LevelInfo}
-	if c.Quiet {
+	if quiet {
 		o.Level = slog.LevelWarn
 	}
 	if c.JSON {

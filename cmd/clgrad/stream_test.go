@@ -28,7 +28,7 @@ func largeSet(t *testing.T) string {
 	}
 	dir := filepath.Join(t.TempDir(), "large")
 	set := dataset.Set{Name: "large", Train: s, Test: s.Slice(0, 30), Classes: 3, Shape: []int{28, 28}}
-	if err := set.Enlarge(dir, 100, 1); err != nil {
+	if err := set.Enlarge(t.Context(), dir, 100, 1); err != nil {
 		t.Fatal(err)
 	}
 	return dir

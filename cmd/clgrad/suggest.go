@@ -35,7 +35,8 @@ var synonyms = map[string][]string{
 var (
 	unknownFlag = regexp.MustCompile(`^unknown flag (--?[^ ,]+)`)
 	wrongChoice = regexp.MustCompile(`^(--[a-z0-9-]+|<[a-z]+>) must be one of (.+) but got "(.*)"$`)
-	missing     = regexp.MustCompile(`^expected "(<.+>)"$`)
+	missing     = regexp.MustCompile(`^expected "(<.+>)( \.\.\.)?"$`)
+	missingFlag = regexp.MustCompile(`^missing flags: (--[a-z-]+)=[^,]+$`)
 	ofArgument  = regexp.MustCompile(`^\[?<[^>]+>( \.\.\.)?\]?: `)
 )
 
@@ -52,6 +53,8 @@ func parseProblem(err error, node *kong.Node) error {
 		line = fmt.Sprintf("%s: %q: one of %s is expected%s", choice[1], choice[3], strings.Join(choices, ", "), text.Suggest(choice[3], choices...))
 	case missing.MatchString(line):
 		line = missing.ReplaceAllString(line, "$1 is missing")
+	case missingFlag.MatchString(line):
+		line = missingFlag.ReplaceAllString(line, "$1 is missing")
 	default:
 		line = ofArgument.ReplaceAllString(line, "")
 	}
@@ -62,7 +65,7 @@ func parseProblem(err error, node *kong.Node) error {
 // call so, otherwise the one that is spelt like it.
 func suggestFlag(name string, node *kong.Node) string {
 	var flags []string
-	for _, group := range node.AllFlags(true) {
+	for _, group := range runBy(node).AllFlags(true) {
 		for _, f := range group {
 			if flag := "--" + f.Name; slices.Contains(synonyms[flag], name) {
 				return fmt.Sprintf(", did you mean %q?", flag)

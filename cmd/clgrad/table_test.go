@@ -75,7 +75,7 @@ func TestTrainTable(t *testing.T) {
 	if want := fmt.Sprintf("first.csv, training set: loss %.4f, accuracy %.2f %%\nTest set: loss %.4[1]f, accuracy %.2[2]f %%\n", float64(s.TestLoss), 100*float64(s.TestAccuracy)); text != want {
 		t.Errorf("by another name of the labels eval finds %s, not %s", text, want)
 	}
-	if status, _, err := clgrad(t, "eval", run, "--test", second); status != usage || !strings.Contains(err, "--test and what says how files are read belong to --data") {
+	if status, _, err := clgrad(t, "eval", run, "--test", second); status != usage || !strings.Contains(err, "--test and the flags that say how files are read belong to --data") {
 		t.Errorf("status %d, %s", status, err)
 	}
 

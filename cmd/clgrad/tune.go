@@ -17,16 +17,16 @@ import (
 type tuneCommand struct {
 	modelFlags
 	Backend   backendName    `default:"opencl" help:"The OpenCL device: opencl, opencl:P.D or opencl:NAME."`
-	Seconds   recipe.Seconds `default:"60" help:"How many seconds to search."`
-	BatchSize recipe.Count   `placeholder:"ROWS" help:"Rows of a batch in training, which decide the rows of a block. Default: all rows."`
+	Seconds   recipe.Seconds `default:"60" help:"Time of the search in seconds."`
+	BatchSize recipe.Count   `placeholder:"ROWS" help:"Rows in a batch of training, from which the number of rows in a block follows. Default: all rows."`
 	Dense     bool           `help:"Tune the first layer for dense input, even where it would be packed."`
 	JSON      bool           `name:"json" help:"Print one JSON object."`
 }
 
 // Help is shown by clgrad tune --help.
 func (tuneCommand) Help() string {
-	return "Nothing has to be tuned. What is found is kept in the user's cache directory, and is used by runs that start later with layers of the same sizes, " +
-		"or for whole iterations a network of the same sizes, until the driver or the kernels change. " +
+	return "Tuning is optional. The fastest kernels are kept in the user's cache directory, and are used until the driver or the kernels change, by runs that start later: " +
+		"those of single operations for layers of the same sizes, those of whole iterations for a network of the same sizes. " +
 		"Results stay within the same error bounds, but their last bits may differ."
 }
 

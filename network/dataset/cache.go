@@ -103,14 +103,14 @@ type opening struct {
 // ask returns the checked content of a file from a source.
 func (l library) ask(ctx context.Context, set namedSet, s source, o *opening, f File) ([]byte, error) {
 	if !o.done {
-		l.logf("%s: asking %s", set.name, s)
+		l.infof("%s: asking %s", set.name, s)
 		o.get, o.err = s.open(ctx, l.Offline)
 		o.done = true
 	}
 	if o.err != nil {
 		return nil, o.err
 	}
-	l.logf("%s: getting %s (%d bytes) from %s", set.name, f.Name, f.Size, s)
+	l.infof("%s: getting %s (%d bytes) from %s", set.name, f.Name, f.Size, s)
 	content, err := o.get(ctx, f)
 	if err != nil {
 		return nil, err

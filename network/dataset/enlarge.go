@@ -1,12 +1,16 @@
 package dataset
 
 import (
+	"cmp"
+	"context"
 	"encoding/binary"
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"math/rand/v2"
+	"os"
 	"path/filepath"
 
 	"clgrad/network"
@@ -26,7 +30,10 @@ const (
 // rand.New(rand.NewPCG(seed, k·rows+i)) (math/rand/v2): dy first, then dx, then the d of the pixels
 // that are left, row by row. The same arguments always give the same files. The test set is
 // written as it is.
-func (s Set) Enlarge(dir string, times int, seed uint64) error {
+//
+// None of the four files may be there before. Where ctx is done before the end, or writing fails,
+// none is left.
+func (s Set) Enlarge(ctx context.Context, dir string, times int, seed uint64) (err error) {
 	train := s.Train
 	switch {
 	case times < 1:
@@ -38,9 +45,22 @@ func (s Set) Enlarge(dir string, times int, seed uint64) error {
 	case times > math.MaxUint32/train.Rows:
 		return fmt.Errorf("%s: %d times %d rows are more than an IDX file can hold", s.Name, times, train.Rows)
 	}
+	for _, name := range partNames {
+		if _, err := os.Lstat(filepath.Join(dir, name)); !errors.Is(err, fs.ErrNotExist) {
+			return cmp.Or(err, fmt.Errorf("%s: is there already: another directory is expected", filepath.Join(dir, name)))
+		}
+	}
 	if err := durable.MkdirAll(dir); err != nil {
 		return err
 	}
+	var written []string
+	defer func() {
+		if err != nil {
+			for _, path := range written {
+				err = errors.Join(err, os.Remove(path))
+			}
+		}
+	}()
 	for i, part := range []struct {
 		rows  int
 		shape []int
@@ -51,7 +71,9 @@ func (s Set) Enlarge(dir string, times int, seed uint64) error {
 		{s.Test.Rows, s.Shape, func(w io.Writer) error { return writeRows(w, s.Test) }},
 		{s.Test.Rows, nil, func(w io.Writer) error { return writeLabels(w, s.Test.Labels, 1) }},
 	} {
-		err := durable.Write(filepath.Join(dir, partNames[i]), func(w io.Writer) error {
+		path := filepath.Join(dir, partNames[i])
+		err := durable.Write(path, func(w io.Writer) error {
+			w = untilDone{ctx, w}
 			header := []byte{0, 0, typeUint8, byte(1 + len(part.shape))}
 			header = binary.BigEndian.AppendUint32(header, uint32(part.rows))
 			for _, n := range part.shape {
@@ -63,8 +85,22 @@ func (s Set) Enlarge(dir string, times int, seed uint64) error {
 		if err != nil {
 			return err
 		}
+		written = append(written, path)
 	}
 	return nil
+}
+
+// untilDone is a writer that fails once its context is done.
+type untilDone struct {
+	ctx context.Context
+	w   io.Writer
+}
+
+func (u untilDone) Write(p []byte) (int, error) {
+	if u.ctx.Err() != nil {
+		return 0, context.Cause(u.ctx)
+	}
+	return u.w.Write(p)
 }
 
 func writeRows(w io.Writer, s network.Samples) error {

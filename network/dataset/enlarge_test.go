@@ -4,7 +4,9 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"strings"
@@ -35,7 +37,7 @@ func TestEnlarge(t *testing.T) {
 	s := images(t)
 	for range 2 {
 		dir := filepath.Join(t.TempDir(), "large")
-		if err := s.Enlarge(dir, 4, 7); err != nil {
+		if err := s.Enlarge(t.Context(), dir, 4, 7); err != nil {
 			t.Fatal(err)
 		}
 		got, err := Load(context.Background(), dir, Options{})
@@ -59,12 +61,29 @@ func TestEnlarge(t *testing.T) {
 		}
 	}
 	for times, want := range map[int]string{0: "at least 1", 1 << 31: "more than an IDX file can hold"} {
-		if err := s.Enlarge(t.TempDir(), times, 1); err == nil || !strings.Contains(err.Error(), want) {
+		if err := s.Enlarge(t.Context(), t.TempDir(), times, 1); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%d times: %v", times, err)
 		}
 	}
+	// What is there stays, and what is not whole goes.
+	dir := t.TempDir()
+	path := filepath.Join(dir, partNames[testLabels])
+	if err := os.WriteFile(path, []byte("mine"), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	err := s.Enlarge(t.Context(), dir, 2, 1)
+	if content, _ := os.ReadFile(path); err == nil || !strings.Contains(err.Error(), "is there already") || string(content) != "mine" {
+		t.Errorf("error %v, the file that was there holds %q", err, content)
+	}
+	stopped, stop := context.WithCancelCause(t.Context())
+	stop(io.ErrClosedPipe)
+	dir = t.TempDir()
+	err = s.Enlarge(stopped, dir, 2, 1)
+	if left, _ := os.ReadDir(dir); !errors.Is(err, io.ErrClosedPipe) || len(left) > 0 {
+		t.Errorf("stopped: error %v, left %v", err, left)
+	}
 	s.Test.Rows = 0
-	if err := s.Enlarge(t.TempDir(), 2, 1); err == nil || !strings.Contains(err.Error(), "has no test set") {
+	if err := s.Enlarge(t.Context(), t.TempDir(), 2, 1); err == nil || !strings.Contains(err.Error(), "has no test set") {
 		t.Error(err)
 	}
 }
@@ -73,7 +92,7 @@ func TestEnlarge(t *testing.T) {
 // short while it is in use is an error that names it.
 func TestMapped(t *testing.T) {
 	dir := t.TempDir()
-	if err := images(t).Enlarge(dir, 200, 3); err != nil {
+	if err := images(t).Enlarge(t.Context(), dir, 200, 3); err != nil {
 		t.Fatal(err)
 	}
 	read, err := Load(context.Background(), dir, Options{})

@@ -130,6 +130,14 @@ func (l library) logf(format string, args ...any) {
 	}
 }
 
+// infof tells the caller in one line what takes time.
+func (l library) infof(format string, args ...any) {
+	if l.Info != nil {
+		l.Log = l.Info
+	}
+	l.logf(format, args...)
+}
+
 // loadNamed loads a named set from the cache or its sources.
 func (l library) loadNamed(ctx context.Context, set namedSet) (Set, error) {
 	files, err := l.obtain(ctx, set)

@@ -85,6 +85,16 @@ func checkToy(t *testing.T, l library) {
 	}
 }
 
+// Info is told of a download, and Log then is not.
+func TestInfo(t *testing.T) {
+	l, lines := toyLibrary(t, &fake{name: "first", content: toyContent()})
+	steps := 0
+	l.Info = func(string) { steps++ }
+	if checkToy(t, l); len(*lines) != 0 || steps != 5 { // asking, and four files
+		t.Errorf("Info is told of %d steps, and Log %q", steps, *lines)
+	}
+}
+
 func TestLoadNamed(t *testing.T) {
 	s := &fake{name: "first", content: toyContent()}
 	second := &fake{name: "second", content: toyContent()}

@@ -66,10 +66,14 @@ type Options struct {
 	// Offline keeps from asking sources that need a network.
 	Offline bool
 
-	// Log, where not nil, is told in one line without an end what takes time
-	// or went wrong on the way: downloads, damaged files, an unwritable cache. It is
-	// told as well which reading of a file was taken where another one was possible.
+	// Log, where not nil, is told in one line without an end what went wrong on the
+	// way, such as a damaged file or an unwritable cache, and which reading of a file was
+	// taken where another one was possible.
 	Log func(line string)
+
+	// Info is told in the same way what takes time: which sources are asked, and what is
+	// downloaded. nil is Log.
+	Info func(line string)
 
 	// MaxBytes bounds what the arrays of a set, or the features of a CSV file, may hold in memory,
 	// such as the machine's memory; 0 is no bound. A file of 1 MB can hold 1 GB. Mapped files

@@ -103,7 +103,7 @@ func Run(ctx context.Context, o Options) (r Report, err error) {
 			o.Progress(fmt.Sprintf("first iteration on %s, %d rows", name, n), len(all), len(rows)*len(o.Backends))
 			all = append(all, x)
 			if err := x.start(ctx, o, name, set); err != nil {
-				if o.Strict {
+				if o.Strict || ctx.Err() != nil {
 					return r, err
 				}
 				o.Note("%s is left out: %s", name, text.OneLine(err))

@@ -141,7 +141,7 @@ func cell(format string, v float64) string {
 // showIterations writes the table of times. Each backend is compared with the
 // first of as many samples.
 func (r Report) showIterations(out io.Writer, with []Result, columns int) error {
-	t := text.Table{Right: true, Columns: []string{"backend", "rows", "median s", "quartiles s"}}
+	t := text.Table{Right: []bool{true}, Columns: []string{"backend", "rows", "median s", "quartiles s"}}
 	epochs := slices.ContainsFunc(with, func(x Result) bool { return x.Batches > 1 })
 	if epochs {
 		t.Columns = append(t.Columns, "epoch s")
@@ -173,7 +173,7 @@ func (r Report) showIterations(out io.Writer, with []Result, columns int) error 
 // showDevices writes what the devices come to, and how they begin.
 func (r Report) showDevices(out io.Writer, with []Result, columns int) error {
 	fmt.Fprintln(out)
-	t := text.Table{Right: true, Columns: []string{
+	t := text.Table{Right: []bool{true}, Columns: []string{
 		"backend", "rows", "peak GFLOP/s", "peak GB/s", "data s", "open s", "load s", "first s", "to first s", "memory MB", "buffers MB",
 	}}
 	seconds := func(v float64) string { return fmt.Sprintf("%.2f", v) }
@@ -201,7 +201,7 @@ func (r Report) showDevices(out io.Writer, with []Result, columns int) error {
 // and the least of all turns, which other work on the machine disturbed least.
 func showScaling(out io.Writer, with []Result, columns int) error {
 	fmt.Fprintln(out)
-	t := text.Table{Right: true, Columns: []string{"backend", "rows", "µs a row", "rows ×", "median ×", "of a row", "least ×", "of a row"}}
+	t := text.Table{Right: []bool{true}, Columns: []string{"backend", "rows", "µs a row", "rows ×", "median ×", "of a row", "least ×", "of a row"}}
 	first := map[string]Result{}
 	for _, x := range with {
 		if first[x.Backend].Samples == 0 {

@@ -7,7 +7,6 @@ package catalog
 
 import (
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -69,7 +68,7 @@ func Read(path string) (r Run, ok bool) {
 	}
 	nan := network.Number(math.NaN())
 	r = Run{
-		Path: path, Began: began(path).UTC(), State: i.State, Problem: text.OneLine(i.Damage), Iterations: i.Done(),
+		Path: path, Began: run.Began(path).UTC(), State: i.State, Problem: text.OneLine(i.Damage), Iterations: i.Done(),
 		LR: nan, Epochs: nan, Loss: nan, TrainAccuracy: nan, ValidationLoss: nan, ValidationAccuracy: nan,
 		BestValidation: i.Metrics.BestValidation, TestLoss: nan, TestAccuracy: nan, Seconds: nan, Median: nan,
 		inspection: i,
@@ -78,18 +77,6 @@ func Read(path string) (r Run, ok bool) {
 	r.planned()
 	r.measured()
 	return r, true
-}
-
-// began returns when the oldest of a run's files was written: the configuration comes first, but
-// is written anew where the run is given more iterations.
-func began(path string) (first time.Time) {
-	for _, name := range run.Files {
-		info, err := os.Stat(filepath.Join(path, name))
-		if err == nil && info.Mode().IsRegular() && (first.IsZero() || info.ModTime().Before(first)) {
-			first = info.ModTime()
-		}
-	}
-	return first
 }
 
 // configured fills in what the configuration says.

@@ -153,7 +153,7 @@ func ColumnsHelp() string {
 	for _, c := range Columns {
 		fmt.Fprintf(&b, "  %-11s %s\n", c.Name, c.Help)
 	}
-	fmt.Fprintf(&b, "\nA screen that is too narrow for all of them has those that fit, in this order: %s.", strings.Join(importance, ", "))
+	fmt.Fprintf(&b, "\nA terminal that is too narrow for all of them shows those that fit, chosen in this order: %s.", strings.Join(importance, ", "))
 	return b.String()
 }
 
@@ -161,17 +161,18 @@ func ColumnsHelp() string {
 func FindColumn(name string) (Column, error) {
 	i := slices.IndexFunc(Columns, func(c Column) bool { return c.Name == strings.ToLower(name) })
 	if i < 0 {
-		return Column{}, fmt.Errorf("column %.80q is unknown: one of %s is expected", name, columnNames())
+		all := ColumnNames()
+		return Column{}, fmt.Errorf("column %.80q is unknown: one of %s is expected%s", name, strings.Join(all, ", "), text.Suggest(name, all...))
 	}
 	return Columns[i], nil
 }
 
-func columnNames() string {
-	var all []string
+// ColumnNames returns the names of the columns, in the order of the table.
+func ColumnNames() (all []string) {
 	for _, c := range Columns {
 		all = append(all, c.Name)
 	}
-	return strings.Join(all, ", ")
+	return all
 }
 
 // cell returns what a table has for a run.

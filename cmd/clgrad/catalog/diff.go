@@ -9,6 +9,7 @@ import (
 	"maps"
 	"math"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -219,6 +220,11 @@ func (s settings) setParts(name string, value json.RawMessage) error {
 // dash stands for what a run does not have.
 const dash = "–"
 
+// A digest is shown by its beginning, which tells it from others.
+var digest = regexp.MustCompile(`^[0-9a-f]{64}$`)
+
+const shownDigest = 12
+
 // words writes a setting as a person reads it.
 func words(value json.RawMessage) string {
 	var s string
@@ -226,6 +232,9 @@ func words(value json.RawMessage) string {
 	case value == nil:
 		return dash
 	case json.Unmarshal(value, &s) == nil:
+		if digest.MatchString(s) {
+			return s[:shownDigest] + "…"
+		}
 		return s
 	case value[0] == '[':
 		return strings.Trim(strings.ReplaceAll(string(value), ",", ", "), "[]")
@@ -252,28 +261,28 @@ func (d Diff) names() (all []string) {
 		}
 	}
 	for _, r := range d.Runs {
-		all = append(all, printable(strings.TrimPrefix(filepath.Clean(r.Path), common)))
+		all = append(all, text.Printable(strings.TrimPrefix(filepath.Clean(r.Path), common)))
 	}
 	return all
 }
 
 // tables returns what is shown of settings and of results.
 func (d Diff) tables() (differing, results table) {
-	differing.headings, differing.right = []string{"setting"}, []bool{false}
-	results.headings, results.right = []string{"result"}, []bool{false}
+	differing.names, results.names = true, true
+	differing.Columns = []string{"setting"}
+	results.Columns, results.Right = []string{"result"}, []bool{false, true}
 	for i, name := range d.names() {
-		differing.headings, differing.right = append(differing.headings, name), append(differing.right, false)
-		results.headings, results.right = append(results.headings, name), append(results.right, true)
+		differing.Columns, results.Columns = append(differing.Columns, name), append(results.Columns, name)
 		if i > 0 {
-			results.headings, results.right = append(results.headings, "difference"), append(results.right, true)
+			results.Columns = append(results.Columns, "difference")
 		}
 	}
 	for _, s := range d.Settings {
-		row := []string{printable(s.Name)}
+		row := []string{text.Printable(s.Name)}
 		for _, v := range s.Values {
-			row = append(row, printable(words(v)))
+			row = append(row, text.Printable(words(v)))
 		}
-		differing.rows = append(differing.rows, row)
+		differing.Row(row...)
 	}
 	row := []string{"state"}
 	for i, r := range d.Runs {
@@ -282,7 +291,7 @@ func (d Diff) tables() (differing, results table) {
 			row = append(row, "")
 		}
 	}
-	results.rows = append(results.rows, row)
+	results.Row(row...)
 	for _, result := range d.Results {
 		row := []string{result.heading}
 		for i, v := range result.Values {
@@ -291,7 +300,7 @@ func (d Diff) tables() (differing, results table) {
 				row = append(row, result.difference(i))
 			}
 		}
-		results.rows = append(results.rows, row)
+		results.Row(row...)
 	}
 	return differing, results
 }
@@ -324,9 +333,9 @@ func (r Result) difference(i int) string {
 // Show writes the tables, so wide that they fit a screen. 0 is any width.
 func (d Diff) Show(w io.Writer, width int) error {
 	differing, results := d.tables()
-	if len(differing.rows) > 0 {
+	if len(differing.Rows) > 0 {
 		differing.fit(width)
-		if err := differing.write(w); err != nil {
+		if err := differing.Write(w, 0); err != nil {
 			return err
 		}
 		if _, err := fmt.Fprintf(w, "%s\n\n", d.equalWords()); err != nil {
@@ -336,5 +345,5 @@ func (d Diff) Show(w io.Writer, width int) error {
 		return err
 	}
 	results.fit(width)
-	return results.write(w)
+	return results.Write(w, 0)
 }

@@ -57,7 +57,7 @@ func (d Diff) page(command string) (page report.Run, problems []error) {
 			pageTable("settings", "Settings that differ", differing, d.equalWords()),
 		},
 	}
-	if len(differing.rows) == 0 {
+	if len(differing.Rows) == 0 {
 		page.Tables = page.Tables[:1]
 		page.Notes = append(page.Notes, fmt.Sprintf("All %d settings are equal.", d.Equal))
 	}
@@ -117,13 +117,13 @@ const (
 )
 
 func pageTable(id, heading string, t table, note string) report.Table {
-	for i := range t.headings {
-		t.headings[i] = shorten(t.headings[i], longestName, i > 0)
-		for _, row := range t.rows {
-			row[i] = shorten(row[i], longestCell, false)
+	for i := range t.Columns {
+		t.Columns[i] = shorten(t.Columns[i], longestName, i > 0)
+		for _, row := range t.Rows {
+			row[i] = shorten(row[i], longestCell, isPath(row[i]))
 		}
 	}
-	return report.Table{ID: id, Heading: heading, Columns: t.headings, Rows: t.rows, Note: note}
+	return report.Table{Text: !slices.Contains(t.Right, true), ID: id, Heading: heading, Columns: t.Columns, Rows: t.Rows, Note: note}
 }
 
 // curves are those of a run.

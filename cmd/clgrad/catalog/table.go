@@ -1,37 +1,22 @@
 package catalog
 
 import (
-	"fmt"
 	"io"
+	"path/filepath"
 	"slices"
-	"strconv"
 	"strings"
 
 	"clgrad/cmd/clgrad/text"
 )
 
-// A table is rows of cells below headings. Paths that are too long for it lose their
-// beginnings, other text its end.
+// A table is one whose long cells are shortened: paths lose their beginnings, other text its end.
 type table struct {
-	headings []string
-	right    []bool // columns of numbers
-	paths    bool   // the first column has paths; otherwise the headings of the others are paths
-	rows     [][]string
+	text.Table
+	names bool // the columns are called by paths
 }
 
 // gap is what stands between columns.
 const gap = "  "
-
-// widths returns how wide each column is.
-func (t table) widths() []int {
-	all := make([]int, len(t.headings))
-	for _, row := range append([][]string{t.headings}, t.rows...) {
-		for i, cell := range row {
-			all[i] = max(all[i], text.Width(cell))
-		}
-	}
-	return all
-}
 
 // total returns how wide a table of such columns is.
 func total(widths []int) int {
@@ -47,7 +32,7 @@ const narrowest = 6
 
 // fit shortens the cells of the widest columns until the table is so wide. 0 is any width.
 func (t table) fit(width int) {
-	widths := t.widths()
+	widths := t.Widths()
 	for width > 0 && total(widths) > width {
 		widest := 0
 		for i, w := range widths {
@@ -61,12 +46,15 @@ func (t table) fit(width int) {
 		widths[widest]--
 	}
 	for i, w := range widths {
-		t.headings[i] = shorten(t.headings[i], w, !t.paths && i > 0)
-		for _, row := range t.rows {
-			row[i] = shorten(row[i], w, t.paths && i == 0)
+		t.Columns[i] = shorten(t.Columns[i], w, t.names && i > 0)
+		for _, row := range t.Rows {
+			row[i] = shorten(row[i], w, isPath(row[i]))
 		}
 	}
 }
+
+// isPath reports whether text looks like the path of a file. It says most at its end.
+func isPath(s string) bool { return strings.ContainsRune(s, filepath.Separator) }
 
 // shorten returns text that is at most n columns wide: its end, or else its beginning.
 func shorten(s string, n int, end bool) string {
@@ -79,39 +67,6 @@ func shorten(s string, n int, end bool) string {
 	return s
 }
 
-// write writes the table with aligned columns.
-func (t table) write(w io.Writer) error {
-	widths := t.widths()
-	for _, row := range append([][]string{t.headings}, t.rows...) {
-		var b strings.Builder
-		for i, cell := range row {
-			if i > 0 {
-				b.WriteString(gap)
-			}
-			space := strings.Repeat(" ", widths[i]-text.Width(cell))
-			if t.right[i] {
-				b.WriteString(space + cell)
-			} else {
-				b.WriteString(cell + space)
-			}
-		}
-		if _, err := fmt.Fprintln(w, strings.TrimRight(b.String(), " ")); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// printable returns text without what a terminal takes for a command, or that ends a line.
-func printable(s string) string {
-	return strings.Map(func(c rune) rune {
-		if !strconv.IsPrint(c) {
-			return '?'
-		}
-		return c
-	}, s)
-}
-
 // Show writes a table of runs. With a width, that of a screen, columns without any value are
 // left out, and of the others the less important ones that do not fit; long names are
 // shortened. It returns how many columns did not fit. With the width 0 all columns are written
@@ -120,12 +75,12 @@ func Show(w io.Writer, runs []Run, width int) (left int, err error) {
 	columns := Columns
 	if width > 0 {
 		known := slices.DeleteFunc(slices.Clone(Columns), func(c Column) bool { return !slices.ContainsFunc(runs, c.known) })
-		columns = fitting(known, tableOf(runs, known).widths(), width)
+		columns = fitting(known, tableOf(runs, known).Widths(), width)
 		left = len(known) - len(columns)
 	}
 	t := tableOf(runs, columns)
 	t.fit(width)
-	return left, t.write(w)
+	return left, t.Write(w, 0)
 }
 
 // fitting returns the columns, of some widths, that fit a screen, the most important ones first.
@@ -156,16 +111,16 @@ func fitting(columns []Column, widths []int, width int) (some []Column) {
 
 // tableOf returns the table of some columns.
 func tableOf(runs []Run, columns []Column) table {
-	t := table{paths: true}
+	var t table
 	for _, c := range columns {
-		t.headings, t.right = append(t.headings, strings.ToUpper(c.Name)), append(t.right, c.number != nil && c.Name != "began")
+		t.Columns, t.Right = append(t.Columns, strings.ToUpper(c.Name)), append(t.Right, c.number != nil && c.Name != "began")
 	}
 	for _, r := range runs {
 		var row []string
 		for _, c := range columns {
-			row = append(row, printable(c.cell(r)))
+			row = append(row, text.Printable(c.cell(r)))
 		}
-		t.rows = append(t.rows, row)
+		t.Row(row...)
 	}
 	return t
 }

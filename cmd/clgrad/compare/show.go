@@ -85,7 +85,7 @@ func (r Report) medians() string {
 func (r Report) Show(out io.Writer, columns int) error {
 	fmt.Fprintln(out, r.subject())
 	names, rows := r.table()
-	if err := (text.Table{Columns: names, Rows: rows, Right: true}).Write(out, columns); err != nil {
+	if err := (text.Table{Columns: names, Rows: rows, Right: []bool{true}}).Write(out, columns); err != nil {
 		return err
 	}
 	devices := map[string]bool{}

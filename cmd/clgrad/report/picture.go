@@ -8,8 +8,6 @@ import (
 	"math"
 	"strconv"
 
-	"clgrad/network"
-
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/palette/moreland"
 	"gonum.org/v1/plot/plotter"
@@ -45,43 +43,6 @@ func dimensions(shape []int) (n int) {
 // reduction returns every how many-th row and column of an image are shown, so
 // that neither side has more than most.
 func reduction(height, width, most int) int { return (max(height, width) + most - 1) / most }
-
-// mostSide bounds the sides of a sample's picture in pixels.
-const mostSide = 112
-
-// samplePicture returns the raw features of a row as a picture, its smallest
-// value black and its largest white; 8-bit features as they are. What is not
-// finite is grey.
-func samplePicture(s network.Samples, row, height, width int) *image.Gray {
-	every := reduction(height, width, mostSide)
-	picture := image.NewGray(image.Rect(0, 0, (width+every-1)/every, (height+every-1)/every))
-	var shade func(i int) uint8
-	if s.Bytes != nil {
-		bytes := s.Row(row)
-		shade = func(i int) uint8 { return bytes[i] }
-	} else {
-		floats := s.FloatRow(row)
-		low, high := math.Inf(1), math.Inf(-1)
-		for _, v := range floats {
-			if v := float64(v); drawable(v) {
-				low, high = min(low, v), max(high, v)
-			}
-		}
-		shade = func(i int) uint8 {
-			v := float64(floats[i])
-			if !drawable(v) || high == low {
-				return 128
-			}
-			return uint8(math.Round(255 * (v - low) / (high - low)))
-		}
-	}
-	for y := range picture.Rect.Dy() {
-		for x := range picture.Rect.Dx() {
-			picture.SetGray(x, y, color.Gray{Y: shade(every * (y*width + x))})
-		}
-	}
-	return picture
-}
 
 // diverging has the colours of weights: nothing at 0, then blue for the most
 // negative over white to red for the most positive.

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"image"
 	"io"
 	"math"
 	"os"
@@ -273,6 +274,7 @@ func TestParts(t *testing.T) {
 		{"markers alone", Run{Accuracy: Chart{Markers: []Marker{{3, "there"}}}}, "result setup", "", nil},
 		{"a table", Run{Shape: table.Shape, FirstLayer: table.FirstLayer, Predictions: table.Predictions}, "result confusion pairs classes columns mistakes samples setup", "confusion.png",
 			[]string{"row actual predicted probability 1 2 3", "18 more columns are not shown."}},
+		{"images in colour", Run{Shape: []int{5, 2, 3}, FirstLayer: full.FirstLayer, Predictions: unlabelled.Predictions}, "result samples setup", "samples.png", []string{"predicted 0"}},
 		{"no labels", Run{Shape: unlabelled.Shape, Predictions: unlabelled.Predictions}, "result samples setup", "samples.png", []string{"predicted 0"}},
 		{"no labels in a table", Run{Shape: table.Shape, Predictions: unlabelled.Predictions}, "result samples setup", "", []string{"row predicted probability"}},
 		{"one row, no mistake, two classes not there", Run{Shape: full.Shape, Predictions: right.Predictions},
@@ -459,21 +461,41 @@ func TestWrite(t *testing.T) {
 	}
 }
 
-// Floats are shown between their own extremes, 8-bit values as they are.
+// Floats are shown between their own extremes, 8-bit values as they are, and three channels in colour.
 func TestSamplePicture(t *testing.T) {
-	s := network.Samples{Rows: 2, Features: 4, Floats: []float32{9, 9, 9, 9, -1, 0, 1, float32(math.Inf(1))}}
-	for row, want := range [][]uint8{{128, 128, 128, 128}, {0, 128, 255, 128}} {
-		if d := cmp.Diff(want, samplePicture(s, row, 2, 2).Pix); d != "" {
-			t.Errorf("row %d (−want +got):\n%s", row, d)
+	floats := network.Samples{Rows: 2, Features: 4, Floats: []float32{9, 9, 9, 9, -1, 0, 1, float32(math.Inf(1))}}
+	bytes := network.Samples{Rows: 1, Features: 4, Bytes: []uint8{1, 2, 3, 4}}
+	colours := network.Samples{Rows: 1, Features: 12, Bytes: []uint8{255, 0, 0, 0, 255, 0, 0, 0, 255, 10, 20, 30}}
+	shares := network.Samples{Rows: 1, Features: 12, Floats: []float32{1, 0, 0, 0, 1, 0, 0, 0, 1, 0.2, 0.4, 0.6}}
+	for _, test := range []struct {
+		s     network.Samples
+		row   int
+		shape []int
+		want  []uint8
+	}{
+		{floats, 0, []int{2, 2}, []uint8{128, 128, 128, 128}},
+		{floats, 1, []int{2, 2}, []uint8{0, 128, 255, 128}},
+		{bytes, 0, []int{2, 2, 1}, []uint8{1, 2, 3, 4}},
+		{colours, 0, []int{2, 2, 3}, []uint8{255, 0, 0, 255, 0, 255, 0, 255, 0, 0, 255, 255, 10, 20, 30, 255}},
+		{shares, 0, []int{2, 2, 3}, []uint8{255, 0, 0, 255, 0, 255, 0, 255, 0, 0, 255, 255, 51, 102, 153, 255}},
+		{colours, 0, []int{12}, nil},
+		{colours, 0, []int{2, 3, 2}, nil},
+		{colours, 0, []int{4, 1, 3}, []uint8{255, 0, 0, 0, 255, 0, 0, 0, 255, 10, 20, 30}}, // a table of four rows
+	} {
+		var got []uint8
+		switch picture, _ := SamplePicture(test.s, test.row, test.shape); p := picture.(type) {
+		case *image.Gray:
+			got = p.Pix
+		case *image.NRGBA:
+			got = p.Pix
+		}
+		if d := cmp.Diff(test.want, got); d != "" {
+			t.Errorf("row %d of shape %v (−want +got):\n%s", test.row, test.shape, d)
 		}
 	}
-	s = network.Samples{Rows: 1, Features: 4, Bytes: []uint8{1, 2, 3, 4}}
-	if d := cmp.Diff([]uint8{1, 2, 3, 4}, samplePicture(s, 0, 2, 2).Pix); d != "" {
-		t.Errorf("bytes (−want +got):\n%s", d)
-	}
-	s = network.Samples{Rows: 1, Features: 300 * 2, Bytes: make([]uint8, 600)}
-	if b := samplePicture(s, 0, 300, 2).Rect; b.Dx() != 1 || b.Dy() != 100 {
-		t.Errorf("a large image has the size %v, want 1×100", b)
+	large := network.Samples{Rows: 1, Features: 300 * 2, Bytes: make([]uint8, 600)}
+	if p, _ := SamplePicture(large, 0, []int{300, 2}); p.Bounds().Dx() != 1 || p.Bounds().Dy() != 100 {
+		t.Errorf("a large image has the size %v, want 1×100", p.Bounds())
 	}
 }
 

@@ -79,6 +79,7 @@ type Table struct {
 	ID, Heading string
 	Columns     []string
 	Rows        [][]string
+	Text        bool // all cells are text, otherwise those of the first column
 	Note        string
 }
 

@@ -80,7 +80,7 @@ const mostColumns = 12
 // sheet returns rows of samples with their predictions.
 func (p *page) sheet(f files, o Predictions, file string, rows, predicted []int, confidence []float64) (sheetPart, error) {
 	var s sheetPart
-	height, width, images := imageShape(p.Shape)
+	_, _, _, images := sampleShape(p.Shape)
 	if !images {
 		n := min(mostColumns, o.Samples.Features)
 		s.Left = o.Samples.Features - n
@@ -98,7 +98,7 @@ func (p *page) sheet(f files, o Predictions, file string, rows, predicted []int,
 			lines = append([]string{"actual " + part.Actual}, lines...)
 		}
 		if images {
-			picture := samplePicture(o.Samples, i, height, width)
+			picture, _ := SamplePicture(o.Samples, i, p.Shape)
 			content, err := encode(picture)
 			if err != nil {
 				return s, err

@@ -168,7 +168,8 @@ func (d *directory) open(done int, p pace, before func() error) (t trace, err er
 	return t, err
 }
 
-// configure writes the configuration anew, if it has changed.
+// configure writes the configuration anew, if it has changed. Its time stays: it is when the run
+// began.
 func (d *directory) configure(r recipe.Recipe) error {
 	if d == nil {
 		return nil
@@ -177,8 +178,13 @@ func (d *directory) configure(r recipe.Recipe) error {
 	if err != nil || bytes.Equal(config, d.config) {
 		return err
 	}
+	began := Began(d.path)
 	d.config = config
-	return durable.WriteFile(d.name(recipe.FileName), config)
+	path := d.name(recipe.FileName)
+	if err := durable.WriteFile(path, config); err != nil {
+		return err
+	}
+	return os.Chtimes(path, time.Time{}, began)
 }
 
 // encode returns a recipe as a configuration: data can be found from anywhere.

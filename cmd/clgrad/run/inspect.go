@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"time"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/network"
@@ -65,6 +66,18 @@ func Inspect(path string) (i Inspection, ok bool) {
 		i.State = Interrupted
 	}
 	return i, true
+}
+
+// Began returns when the oldest file in the directory of a run was written, the configuration,
+// unless somebody else changed it. A copy of the directory has the times of its own files.
+func Began(path string) (first time.Time) {
+	for _, name := range Files {
+		info, err := os.Stat(filepath.Join(path, name))
+		if err == nil && info.Mode().IsRegular() && (first.IsZero() || info.ModTime().Before(first)) {
+			first = info.ModTime()
+		}
+	}
+	return first
 }
 
 // loadConfig reads the configuration of a run.

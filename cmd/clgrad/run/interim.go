@@ -83,7 +83,7 @@ func (r *run) limit() string {
 func (r *run) interimData(s report.Status) report.Run {
 	page, n := r.describe(), len(r.loss)
 	page.Status = &s
-	page.Subtitle = fmt.Sprintf("%s in %s on %s.", r.pace.count(n), durationWords(r.seconds), r.deviceWords())
+	page.Subtitle = fmt.Sprintf("%s in %s on %s. Began on %s.", r.pace.count(n), durationWords(r.seconds), r.deviceWords(), Began(r.dir.path).Format(timeFormat))
 	figures := func(set string, iteration int, loss, accuracy float64) {
 		at := ""
 		if iteration != n {

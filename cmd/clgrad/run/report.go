@@ -105,9 +105,10 @@ func (r *run) report() error {
 // operations.
 func (r *run) reportData(kernels []report.Kernel) report.Run {
 	s, page := r.summary, r.describe()
-	page.Subtitle = fmt.Sprintf("%s in %s on %s. Ended on %s.", r.pace.count(s.Iterations), durationWords(s.Seconds), r.deviceWords(), time.Now().Format(timeFormat))
+	page.Subtitle = fmt.Sprintf("%s in %s on %s. Began on %s, ended on %s.", r.pace.count(s.Iterations), durationWords(s.Seconds), r.deviceWords(),
+		Began(r.dir.path).Format(timeFormat), time.Now().Format(timeFormat))
 	page.Figures = []report.Figure{
-		{Name: "time of the descent", Value: fmt.Sprintf("%.1f s", s.Seconds)},
+		{Name: "time of the descent", Value: durationWords(s.Seconds)},
 		{Name: "an iteration (median)", Value: text.Digits(s.Median) + " s"},
 	}
 	for _, part := range []struct {
@@ -249,6 +250,9 @@ func gapWords(set string, trainAccuracy, accuracy, trainLoss, loss float64) stri
 	words := fmt.Sprintf("Accuracy is %.2f percentage points %s on the %s set than on the training set", math.Abs(points), higher(points), set)
 	if math.Abs(points) < 0.005 {
 		words = fmt.Sprintf("Accuracy is the same on the %s set and on the training set", set)
+	}
+	if math.Abs(loss-trainLoss) < 0.00005 {
+		return words + ", the loss is the same."
 	}
 	return fmt.Sprintf("%s, the loss %.4f %s.", words, math.Abs(loss-trainLoss), higher(loss-trainLoss))
 }

@@ -19,6 +19,7 @@ import (
 	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/dataset"
 )
 
 // reopen opens the directory of a run that is not finished, or that is given more
@@ -117,8 +118,16 @@ func (r *run) choose(path string, model *checkpoint.Model, damaged error) error 
 	default:
 		r.from, r.dir.saved, r.dir.file = &m, m.Run.Iterations, file
 	}
+	if had := r.had; had != nil && r.Epochs == 0 && had.Epochs == 0 && r.Iterations < had.Iterations {
+		return r.tooFew() // settle looks at epochs, whose iterations follow from the data
+	}
 	r.opts.Info("%s: goes on after iteration %d of %s", path, r.from.Run.Iterations, strings.TrimSuffix(asked(r.Recipe), " iterations"))
 	return nil
+}
+
+// tooFew reports that a run is given less than it has.
+func (r *run) tooFew() error {
+	return fmt.Errorf("--resume: %s are fewer than the %s of the run: as many or more are expected", asked(r.Recipe), asked(*r.had))
 }
 
 // lengthen makes the directory that of a run of more iterations, if it is given more. All
@@ -232,7 +241,7 @@ func (r *run) sameAs(from *checkpoint.Model) error {
 	r.plan = *from.Run.Plan
 	here := r.model(nil, from.Run.Iterations)
 	if here.Run.Digest != from.Run.Digest {
-		return fmt.Errorf("--resume: the data %s is not what the run began with: its digest is %.16s… where the checkpoint has %.16s…", r.Data, here.Run.Digest, from.Run.Digest)
+		return fmt.Errorf("--resume: the data %s is not what the run began with: its digest is %.16s… where the checkpoint has %.16s…", dataset.InputName(string(r.Data)), here.Run.Digest, from.Run.Digest)
 	}
 	for _, f := range []struct {
 		what        string

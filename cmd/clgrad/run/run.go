@@ -306,7 +306,7 @@ func (r *run) settle() error {
 	}
 	if r.had != nil {
 		if had, _, err := r.had.Settle(r.pace.batches); err != nil || r.pace.total < had {
-			return errors.Join(err, fmt.Errorf("--resume: %s are fewer than the %s of the run: as many or more are expected", asked(r.Recipe), asked(*r.had)))
+			return errors.Join(err, r.tooFew())
 		}
 	}
 	if r.ScheduleSteps != steps {

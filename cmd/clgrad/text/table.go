@@ -4,31 +4,35 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 )
 
 // A Table is rows of cells below the names of their columns. Names may be missing.
 type Table struct {
 	Columns []string
 	Rows    [][]string
-	Right   bool // columns are aligned at their right ends
+	// Right says of each column whether it is aligned at its right end, the last one of all
+	// columns that follow too.
+	Right []bool
 }
 
 // Row adds a row.
 func (t *Table) Row(cells ...string) { t.Rows = append(t.Rows, cells) }
 
-// between stands between two columns.
-const between = 2
+// between stands between two columns, and before a first one that is aligned at its right end.
+const between = "  "
 
-// Write writes the table in at most so many columns of a terminal, 0 for any number. Columns that
-// have no room beside the others follow below, behind the first one again, and a cell that is too
-// long for a line is broken into several.
-func (t Table) Write(w io.Writer, columns int) error {
-	rows := t.Rows
-	if t.Columns != nil {
-		rows = append([][]string{t.Columns}, rows...)
+// all returns the rows with the names of the columns.
+func (t Table) all() [][]string {
+	if t.Columns == nil {
+		return t.Rows
 	}
-	var widths []int
+	return append([][]string{t.Columns}, t.Rows...)
+}
+
+// Widths returns how wide each column is.
+func (t Table) Widths() []int { return widthsOf(t.all()) }
+
+func widthsOf(rows [][]string) (widths []int) {
 	for _, row := range rows {
 		for i, cell := range row {
 			if i == len(widths) {
@@ -37,7 +41,15 @@ func (t Table) Write(w io.Writer, columns int) error {
 			widths[i] = max(widths[i], Width(cell))
 		}
 	}
-	for i, block := range blocks(widths, columns) {
+	return widths
+}
+
+// Write writes the table in at most so many columns of a terminal, 0 for any number. Columns that
+// have no room beside the others follow below, behind the first one again, and a cell that is too
+// long for a line is broken into several.
+func (t Table) Write(w io.Writer, columns int) error {
+	rows := t.all()
+	for i, block := range blocks(widthsOf(rows), columns) {
 		if i > 0 {
 			if _, err := fmt.Fprintln(w); err != nil {
 				return err
@@ -55,10 +67,10 @@ func (t Table) Write(w io.Writer, columns int) error {
 func blocks(widths []int, columns int) (all [][]int) {
 	block, used := []int{}, 0
 	for i, width := range widths {
-		width += between
+		width += len(between)
 		if len(block) > 1 && columns > 0 && used+width > columns {
 			all = append(all, block)
-			block, used = []int{0}, widths[0]+between
+			block, used = []int{0}, widths[0]+len(between)
 		}
 		block, used = append(block, i), used+width
 	}
@@ -67,19 +79,7 @@ func blocks(widths []int, columns int) (all [][]int) {
 
 // write writes some columns of rows.
 func (t Table) write(w io.Writer, rows [][]string, block []int, columns int) error {
-	flags, end := uint(0), ""
-	if t.Right {
-		flags, end = tabwriter.AlignRight, "\t"
-	}
-	room := 0 // for the last of two columns, which alone may be too wide
-	if columns > 0 && len(block) == 2 {
-		first := 0
-		for _, row := range rows {
-			first = max(first, Width(row[0]))
-		}
-		room = max(10, columns-first-2*between)
-	}
-	tabs := tabwriter.NewWriter(w, 0, 0, between, ' ', flags)
+	var lines [][]string
 	for _, row := range rows {
 		var cells []string
 		for _, i := range block {
@@ -87,15 +87,51 @@ func (t Table) write(w io.Writer, rows [][]string, block []int, columns int) err
 				cells = append(cells, row[i])
 			}
 		}
-		more := []string(nil)
-		if room > 0 && len(cells) == 2 && Width(cells[1]) > room {
-			lines := Wrap(cells[1], room)
-			cells[1], more = lines[0], lines[1:]
+		lines = append(lines, cells)
+	}
+	if columns > 0 && len(block) == 2 { // the last column alone may be too wide
+		lines = wrapLast(lines, max(10, columns-widthsOf(lines)[0]-2*len(between)))
+	}
+	widths := widthsOf(lines)
+	for _, cells := range lines {
+		var b strings.Builder
+		for i, cell := range cells {
+			space := strings.Repeat(" ", widths[i]-Width(cell))
+			switch {
+			case t.right(block[i]):
+				b.WriteString(between + space + cell)
+			case i > 0:
+				b.WriteString(between + cell + space)
+			default:
+				b.WriteString(cell + space)
+			}
 		}
-		fmt.Fprintln(tabs, strings.Join(cells, "\t")+end)
-		for _, line := range more {
-			fmt.Fprintln(tabs, "\t"+line+end)
+		if _, err := fmt.Fprintln(w, strings.TrimRight(b.String(), " ")); err != nil {
+			return err
 		}
 	}
-	return tabs.Flush()
+	return nil
+}
+
+// wrapLast breaks the last of two cells into lines of at most so many columns.
+func wrapLast(rows [][]string, columns int) (lines [][]string) {
+	for _, cells := range rows {
+		if len(cells) < 2 || Width(cells[1]) <= columns {
+			lines = append(lines, cells)
+			continue
+		}
+		for i, line := range Wrap(cells[1], columns) {
+			if i > 0 {
+				cells = []string{"", ""}
+			}
+			lines = append(lines, []string{cells[0], line})
+		}
+	}
+	return lines
+}
+
+// right reports whether a column is aligned at its right end.
+func (t Table) right(column int) bool {
+	n := len(t.Right)
+	return n > 0 && t.Right[min(column, n-1)]
 }

@@ -37,7 +37,7 @@ func TestTable(t *testing.T) {
 			t.Errorf("%d columns: %v\n%s\nwant\n%s", columns, err, b.String(), want)
 		}
 	}
-	numbers := Table{Columns: []string{"name"}, Right: true}
+	numbers := Table{Columns: []string{"name"}, Right: []bool{true}}
 	row := []string{"x"}
 	for i := range 20 {
 		numbers.Columns = append(numbers.Columns, fmt.Sprint("column ", i))
@@ -59,6 +59,19 @@ func TestTable(t *testing.T) {
 				t.Errorf("%d columns: %q", columns, line)
 			}
 		}
+	}
+}
+
+// Characters that take two columns, and a row with fewer cells, do not move the columns behind them.
+func TestTableWide(t *testing.T) {
+	table := Table{Columns: []string{"class", "rows", "name"}, Right: []bool{false, true, false}}
+	table.Row("数据", "7", "x")
+	table.Row("b", "12", "y")
+	table.Row("c")
+	var b strings.Builder
+	want := "class  rows  name\n数据      7  x\nb        12  y\nc\n"
+	if err := table.Write(&b, 0); err != nil || b.String() != want {
+		t.Errorf("%v\n%s\nwant\n%s", err, b.String(), want)
 	}
 }
 
@@ -93,6 +106,15 @@ func TestNearest(t *testing.T) {
 	} {
 		if got := Nearest(word, "gd", "adam", "adamw", "nesterov"); got != want {
 			t.Errorf("%q is taken for %q, want %q", word, got, want)
+		}
+	}
+}
+
+// Names of files, columns and classes cannot command a terminal, nor end a line.
+func TestPrintable(t *testing.T) {
+	for s, want := range map[string]string{"a\x1b[31mb": "a?[31mb", "a\tb\nc": "a b c", "é 数据 −": "é 数据 −", "\u202eabc": "?abc", "": ""} {
+		if got := Printable(s); got != want {
+			t.Errorf("%q is printed as %q, want %q", s, got, want)
 		}
 	}
 }

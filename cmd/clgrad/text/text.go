@@ -18,6 +18,20 @@ func OneLine(err error) string {
 	return strings.ReplaceAll(strings.TrimSpace(err.Error()), "\n", "; ")
 }
 
+// Printable returns text without what a terminal takes for a command, or that ends a line: names of
+// files, columns and classes may hold anything.
+func Printable(s string) string {
+	return strings.Map(func(c rune) rune {
+		switch {
+		case strconv.IsPrint(c):
+			return c
+		case unicode.IsSpace(c):
+			return ' '
+		}
+		return '?'
+	}, s)
+}
+
 // ShellWord returns a word as a shell would take it.
 func ShellWord(w string) string {
 	if w == "" || strings.ContainsFunc(w, func(c rune) bool {
