@@ -11,10 +11,11 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
-	"strconv"
 	"strings"
 	"syscall"
 	"time"
+
+	"clgrad/cmd/clgrad/measure"
 )
 
 // emptyServer is the argument with which this program is a server that computes nothing.
@@ -109,18 +110,7 @@ func (s *server) stop() error {
 }
 
 // memory returns the resident memory of the server in bytes, 0 where the system does not tell.
-func (s *server) memory() int64 {
-	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", s.command.Process.Pid))
-	if err != nil {
-		return 0
-	}
-	fields := strings.Fields(string(text))
-	if len(fields) < 2 {
-		return 0
-	}
-	pages, _ := strconv.ParseInt(fields[1], 10, 64)
-	return pages * int64(os.Getpagesize())
-}
+func (s *server) memory() int64 { return measure.MemoryOf(s.command.Process.Pid) }
 
 // freePort returns a port that nobody listens on.
 func freePort() (string, error) {

@@ -53,11 +53,6 @@ func (r Report) timed() (with []Result) {
 	return with
 }
 
-// network returns the layers in one word.
-func (r Report) network() string {
-	return strings.Trim(strings.ReplaceAll(fmt.Sprint(r.Layers), " ", "-"), "[]")
-}
-
 // benchstat writes Go's benchmark format: a line for every turn, for benchstat to
 // make medians and spreads of.
 func (r Report) benchstat(out io.Writer, cpu string) error {
@@ -80,7 +75,7 @@ func (r Report) benchstat(out io.Writer, cpu string) error {
 		fmt.Fprintln(out)
 	}
 	for _, x := range r.timed() {
-		of := fmt.Sprintf("/layers=%s/rows=%d/backend=%s/precision=%s", r.network(), x.Samples, x.Backend, x.Precision)
+		of := fmt.Sprintf("/layers=%s/rows=%d/backend=%s/precision=%s", text.Sizes(r.Layers), x.Samples, x.Backend, x.Precision)
 		if x.Batches > 1 {
 			of += fmt.Sprintf("/batch=%d", x.BatchSize)
 		}

@@ -3,6 +3,7 @@
 package measure
 
 import (
+	"fmt"
 	"os"
 	"runtime/debug"
 	"slices"
@@ -34,8 +35,11 @@ func ResidentMemory() int64 {
 }
 
 // CurrentMemory is ResidentMemory with garbage: it takes microseconds.
-func CurrentMemory() int64 {
-	text, err := os.ReadFile("/proc/self/statm")
+func CurrentMemory() int64 { return MemoryOf(os.Getpid()) }
+
+// MemoryOf returns the resident memory of a process in bytes, 0 where the system does not tell.
+func MemoryOf(process int) int64 {
+	text, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", process))
 	if err != nil {
 		return 0
 	}

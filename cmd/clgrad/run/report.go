@@ -212,16 +212,11 @@ func (r *run) describe() report.Run {
 
 // title says what is run on what, and when.
 func (r *run) title(now time.Time) string {
-	title := layerWords(r.layout.Sizes) + " on " + r.set.Title()
+	title := text.Sizes(r.layout.Sizes) + " on " + r.set.Title()
 	if r.Name != "" {
 		title += ", recipe " + string(r.Name)
 	}
 	return title + ", " + now.Format("2 January 2006")
-}
-
-// layerWords writes the sizes of all layers, as in 784-128-10.
-func layerWords(sizes []int) string {
-	return strings.ReplaceAll(strings.Trim(fmt.Sprint(sizes), "[]"), " ", "-")
 }
 
 // deviceWords names the devices and their backends.

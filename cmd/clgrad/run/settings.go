@@ -7,13 +7,14 @@ import (
 
 	"clgrad/cmd/clgrad/report"
 	"clgrad/cmd/clgrad/share"
+	"clgrad/cmd/clgrad/text"
 )
 
 // settings says what is trained, on what and how.
 func (r *run) settings() []report.Figure {
 	all := []report.Figure{
 		{Name: "data", Value: r.set.Title() + ", " + rowCounts(r.set, r.Shifts)},
-		{Name: "layers", Value: layerWords(r.layout.Sizes)},
+		{Name: "layers", Value: text.Sizes(r.layout.Sizes)},
 		{Name: "preprocessing", Value: r.ScaledBy()},
 		{Name: "initial weights", Value: cmp.Or(string(r.From), string(r.Init))},
 		{Name: "seed", Value: strconv.FormatUint(r.Seed, 10)},

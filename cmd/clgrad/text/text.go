@@ -42,6 +42,11 @@ func ShellWord(w string) string {
 	return w
 }
 
+// Sizes writes the sizes of a network's layers in one word, as in 784-128-10.
+func Sizes(sizes []int) string {
+	return strings.ReplaceAll(strings.Trim(fmt.Sprint(sizes), "[]"), " ", "-")
+}
+
 // Percent writes a share, as in 98.70 %.
 func Percent(share float64) string { return fmt.Sprintf("%.2f %%", 100*share) }
 

@@ -4,8 +4,8 @@ import (
 	"fmt"
 	"math"
 	"strconv"
-	"strings"
 
+	"clgrad/cmd/clgrad/text"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
 )
@@ -54,11 +54,11 @@ func newForm(m checkpoint.Model, pictures bool) Form {
 
 // about says which network it is, and what it was trained on.
 func about(m checkpoint.Model) string {
-	text := strings.Trim(strings.ReplaceAll(fmt.Sprint(m.Sizes), " ", "-"), "[]")
+	words := text.Sizes(m.Sizes)
 	if m.Run != nil && m.Run.Data != "" {
-		text += ", trained on " + m.Run.Data
+		words += ", trained on " + m.Run.Data
 	}
-	return "Network " + text
+	return "Network " + words
 }
 
 // featureNames returns the names of all features, their numbers where they have none.
