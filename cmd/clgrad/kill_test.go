@@ -336,40 +336,65 @@ func TestIgnoredSignals(t *testing.T) {
 	}
 }
 
-// A reader that has seen enough ends a command without a word. A run that has a
-// directory saves what it came to first.
+// A reader that has seen enough ends a command without a word, or is not there at all. A run that
+// has a directory saves what it came to first.
 func TestReaderGone(t *testing.T) {
 	data, run := write(t, "flowers.csv", flowers(1, 10000)), filepath.Join(t.TempDir(), "run")
 	train := []string{"train", "--data", data, "--label", "species", "--backend", "cpu", "--layers", "none", "--log-every", "1"}
 	good(t, append(train, "--iterations", "1", "--out", run)...)
 	other := filepath.Join(t.TempDir(), "other")
-	for _, args := range [][]string{
-		{"predict", run, "--data", data, "--backend", "cpu"},
-		{"predict", run, "--data", data, "--backend", "cpu", "--json"},
-		append(train, "--iterations", "2000"),
-		append(train, "--iterations", "2000", "--out", other),
+	program, err := exec.LookPath("clgrad")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		read int // bytes
+		args []string
+	}{
+		{0, nil},
+		{0, []string{"--help"}},
+		{0, []string{"tune", "--help"}},
+		{0, []string{"help", "data", "fetch"}},
+		{0, []string{"--version"}},
+		{0, []string{"completion", "zsh"}},
+		{0, []string{"data", "list"}},
+		{0, []string{"data", "list", "--json"}},
+		{0, []string{"recipes"}},
+		{0, []string{"runs", filepath.Dir(run)}},
+		{0, []string{"runs", filepath.Dir(run), "--json"}},
+		{0, []string{"runs", "diff", run, run}},
+		{0, []string{"eval", run, "--backend", "cpu"}},
+		{0, append(train, "--iterations", "2")},
+		{0, append(train, "--iterations", "2", "--json")},
+		{10, []string{"predict", run, "--data", data, "--backend", "cpu"}},
+		{10, []string{"predict", run, "--data", data, "--backend", "cpu", "--json"}},
+		{10, append(train, "--iterations", "2000")},
+		{10, append(train, "--iterations", "2000", "--out", other)},
 	} {
-		program, err := exec.LookPath("clgrad")
-		if err != nil {
-			t.Fatal(err)
-		}
 		var notes bytes.Buffer
-		p := exec.Command(program, args...)
-		p.Stderr = &notes
-		out, err := p.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
+		in, out, err := os.Pipe()
+		must(t, err)
+		p := exec.Command(program, c.args...)
+		p.Stdout, p.Stderr = out, &notes
+		if c.read == 0 {
+			must(t, in.Close())
 		}
 		must(t, p.Start())
-		out.Read(make([]byte, 10))
-		out.Close()
+		must(t, out.Close())
+		if c.read > 0 {
+			in.Read(make([]byte, c.read))
+			must(t, in.Close())
+		}
 		p.Wait()
-		if status := p.ProcessState.ExitCode(); status != 141 || strings.Contains(notes.String(), "pipe") || strings.Count(notes.String(), "\n") > 1 {
-			t.Errorf("%v: status %d, %s", args, status, notes.String())
+		if status := p.ProcessState.ExitCode(); status != 141 || notes.Len() > 0 {
+			t.Errorf("%v: status %d, %s", c.args, status, notes.String())
 		}
 	}
 	if m, _, _, err := checkpoint.LoadRun(other); err != nil || m.Run.Iterations < 1 {
 		t.Errorf("%+v, %v", m.Run, err)
+	}
+	if page := fileText(other, "report.html"); !strings.Contains(page, "Interrupted at iteration") || strings.Contains(page, "pipe") {
+		t.Error("the report does not say that the run was interrupted")
 	}
 }
 
