@@ -3,7 +3,9 @@
 package main
 
 import (
+	"context"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"regexp"
@@ -14,7 +16,9 @@ import (
 
 	"github.com/creack/pty"
 
+	"clgrad/cmd/clgrad/terminal"
 	"clgrad/cmd/clgrad/text"
+	"clgrad/network/dataset"
 )
 
 // A session is clgrad in a terminal of its own.
@@ -266,5 +270,47 @@ func TestTerminalOutput(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A download shows how much of the file has come and how long the rest takes, for as long as it
+// lasts, and a set that a source is asked for what is asked.
+func TestTerminalDownload(t *testing.T) {
+	outside, inside, err := pty.Open()
+	if err != nil {
+		t.Skipf("no pseudo-terminal: %v", err)
+	}
+	defer inside.Close()
+	defer outside.Close()
+	must(t, pty.Setsize(inside, &pty.Winsize{Rows: 24, Cols: 120}))
+	t.Setenv("TERM", "xterm")
+	read := make(chan string)
+	go func() {
+		content, _ := io.ReadAll(outside) // until the other end is closed
+		read <- string(content)
+	}()
+	display := terminal.NewDisplay(terminal.Of(inside))
+	a := &app{Context: t.Context(), out: io.Discard, err: display.Writer(inside), display: display}
+	get := func(_ context.Context, name string, o dataset.Options) (dataset.Status, error) {
+		time.Sleep(500 * time.Millisecond)
+		for i := range int64(6) {
+			o.Download("images.gz", i*1e6, 8e6)
+			time.Sleep(200 * time.Millisecond)
+		}
+		o.Download("images.gz", 8e6, 8e6)
+		time.Sleep(300 * time.Millisecond)
+		return dataset.Status{OK: true}, nil
+	}
+	must(t, a.dataStatus([]setName{"toy"}, true, "fetching", get, true))
+	display.Close()
+	must(t, inside.Close())
+	out := <-read
+	for _, want := range []string{`fetching toy  0:00`, `█░+ +\d\d %  downloading images\.gz  5\.0 of 8\.0 MB  0:01, 0:0\d left`, "\r\x1b\\[J$"} {
+		if !regexp.MustCompile(want).MatchString(out) {
+			t.Errorf("%q is missing in %q", want, out)
+		}
+	}
+	if i := strings.LastIndex(out, "downloading"); i < 0 || !strings.Contains(out[i:], "fetching") {
+		t.Errorf("the download does not end: %q", out)
 	}
 }

@@ -38,7 +38,7 @@ func (f *fake) open(_ context.Context, offline bool) (getter, error) {
 	if f.remote && offline {
 		return nil, errOffline
 	}
-	return func(ctx context.Context, file File) ([]byte, error) {
+	return func(ctx context.Context, file File, _ func(done, total int64)) ([]byte, error) {
 		f.got = append(f.got, file.Name)
 		content, ok := f.content[file.Name]
 		if !ok {

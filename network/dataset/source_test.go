@@ -25,7 +25,7 @@ func getFrom(t *testing.T, ctx context.Context, limit time.Duration, handler htt
 	if err != nil {
 		t.Fatal(err)
 	}
-	return get(ctx, hello)
+	return get(ctx, hello, nil)
 }
 
 func TestMirror(t *testing.T) {
@@ -37,6 +37,41 @@ func TestMirror(t *testing.T) {
 	})
 	if string(content) != "hello" || err != nil {
 		t.Errorf("got %q, %v", content, err)
+	}
+}
+
+// A download tells how far it is, and that it has ended, also where it is cut short.
+func TestDownloadProgress(t *testing.T) {
+	content := toyContent()
+	whole, cut := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write(content[strings.TrimPrefix(r.URL.Path, "/")])
+	})), httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		file := content[strings.TrimPrefix(r.URL.Path, "/")]
+		w.Header().Set("Content-Length", fmt.Sprint(len(file)))
+		w.Write(file[:7])
+	}))
+	t.Cleanup(whole.Close)
+	t.Cleanup(cut.Close)
+	for _, c := range []struct {
+		url string
+		ok  bool
+	}{{whole.URL, true}, {cut.URL, false}} {
+		l, _ := toyLibrary(t, mirror{url: c.url + "/", limit: time.Minute})
+		on, ended, most := "", 0, map[string]int64{}
+		l.Download = func(file string, done, total int64) {
+			if on != "" && on != file || total != int64(len(content[file])) {
+				t.Errorf("%s: %d of %d bytes, after %s", file, done, total, on)
+			}
+			if on = file; done == total {
+				on, ended = "", ended+1
+				return
+			}
+			most[file] = max(most[file], done)
+		}
+		_, err := l.load(t.Context(), "toy")
+		if ok := err == nil; ok != c.ok || on != "" || ended < 1 || ok && ended < 4 || !ok && most[partNames[trainImages]+".gz"] != 7 {
+			t.Errorf("%v: %q has not ended, %d times something did, %v", err, on, ended, most)
+		}
 	}
 }
 
@@ -107,7 +142,7 @@ func TestMirrorUnreachable(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if _, err := get(t.Context(), hello); err == nil {
+	if _, err := get(t.Context(), hello, nil); err == nil {
 		t.Error("a server that is down gave a file")
 	}
 	if _, err := (mirror{url: server.URL + "/"}).open(t.Context(), true); err != errOffline {
@@ -155,10 +190,10 @@ func TestGoModule(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if content, err := get(t.Context(), hello); string(content) != "hello," || err != nil {
+		if content, err := get(t.Context(), hello, nil); string(content) != "hello," || err != nil {
 			t.Errorf("got %q, %v, want one byte more than the file's size", content, err)
 		}
-		if _, err := get(t.Context(), File{Name: "other.gz"}); !os.IsNotExist(err) {
+		if _, err := get(t.Context(), File{Name: "other.gz"}, nil); !os.IsNotExist(err) {
 			t.Errorf("a file that is not there: got %v", err)
 		}
 	}
@@ -288,7 +323,7 @@ func TestDirectory(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if content, err := get(t.Context(), hello); string(content) != "hello," || err != nil {
+	if content, err := get(t.Context(), hello, nil); string(content) != "hello," || err != nil {
 		t.Errorf("got %q, %v, want one byte more than the file's size", content, err)
 	}
 }
