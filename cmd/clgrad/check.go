@@ -36,7 +36,7 @@ type operation string
 // UnmarshalText reports a name that is none of them.
 func (o *operation) UnmarshalText(name []byte) error {
 	if all := backendtest.Operations(); !slices.Contains(all, string(name)) {
-		return fmt.Errorf("operation %q is unknown: one of %s is expected%s", name, strings.Join(all, ", "), text.Suggest(string(name), all...))
+		return fmt.Errorf("%q: one of %s is expected%s", name, strings.Join(all, ", "), text.Suggest(string(name), all...))
 	}
 	*o = operation(name)
 	return nil

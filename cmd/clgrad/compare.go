@@ -87,7 +87,7 @@ func (n *batchSize) UnmarshalText(text []byte) error {
 	}
 	rows, err := strconv.Atoi(string(text))
 	if err != nil || rows < 1 || rows > recipe.Most {
-		return fmt.Errorf("batch size %.80q: a whole number of rows from 1 to %d, or all, is expected", text, recipe.Most)
+		return fmt.Errorf("%.80q: a whole number of rows from 1 to %d, or all, is expected", text, recipe.Most)
 	}
 	*n = batchSize(rows)
 	return nil

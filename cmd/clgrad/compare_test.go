@@ -139,7 +139,7 @@ func TestCompareErrors(t *testing.T) {
 		{side(t, "--target", "1.5"), usage, `"1.5": a share above 0 and at most 1 is expected`},
 		{side(t, "--target", "0"), usage, `"0": a share above 0`},
 		{side(t, "--lr", "0"), usage, "a learning rate above 0"},
-		{side(t, "--backend", "gpu"), usage, `backend "gpu" is unknown`},
+		{side(t, "--backend", "gpu"), usage, `--backend: "gpu": auto, cpu`},
 		{side(t, "--optimizer", "gd,adam", "--batch-size", "1,2,3,4,5,6,7,8,9,10,11", "--lr", "0.1,0.2,0.3"), usage, "66 combinations of optimizer, batch size, learning rate and backend: 64 at most"},
 		{side(t, "--history-size", "5"), usage, "--history-size: it belongs to the optimizer lbfgs"},
 		{side(t, "--optimizer", "gd,lbfgs", "--batch-size", "16"), usage, "optimizer lbfgs takes all rows: the batch size all is expected"},

@@ -100,7 +100,9 @@ func (a *app) showBytes() func(what string, done, total int64) {
 }
 
 // Run lists the named sets.
-func (c dataListCommand) Run(a *app) error { return a.dataStatus(nil, c.JSON, "looking at", dataset.Verify, false) }
+func (c dataListCommand) Run(a *app) error {
+	return a.dataStatus(nil, c.JSON, "looking at", dataset.Verify, false)
+}
 
 // Run fetches named sets.
 func (c dataFetchCommand) Run(a *app) error {

@@ -229,6 +229,7 @@ func (a *app) parser(c *commands) *kong.Kong {
 		kong.Exit(func(code int) { panic(exited(code)) }), // after --help
 		kong.WithHyphenPrefixedParameters(true),           // --lr -1 is a bad rate, not a flag
 		kong.Help(a.printHelp),
+		kong.ValueFormatter(valueHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: a.width()}),
 		kong.Vars{"version": version(), "optimizers": recipe.Optimizers(), "rates": recipe.DefaultRates()},
 	)
@@ -265,6 +266,9 @@ func (a *app) parse(args []string) (err error) {
 	node := parsed.Selected()
 	if node != nil {
 		a.command = node.FullPath()
+	}
+	if err := checkValues(args, node); err != nil {
+		return err
 	}
 	if problem != nil {
 		return parseProblem(problem, node)

@@ -213,14 +213,14 @@ func TestSeveralDevicesWrong(t *testing.T) {
 		{"train --backend cpu,auto", "auto stands alone"},
 		{"train --backend cpu,opencl:7.7,opencl:nobody", `backend opencl:7.7: no OpenCL device 7.7: there are `},
 		{"train --backend cpu,opencl:7.7,opencl:nobody", `; backend opencl:nobody: no OpenCL device named "nobody": there are `},
-		{"train --backend cpu,cuda", `backend "cuda" is unknown`},
+		{"train --backend cpu,cuda", `--backend: "cuda": auto, cpu`},
 		{"train --backend cpu," + m.each[1] + " --shares 1,2,3", "--shares: 3 numbers for 2 backends (cpu,opencl:" + id + "): one for each is expected"},
 		{"train --backend cpu --shares 1,2", "--shares: 2 numbers for 1 backends (cpu)"},
 		{"train --backend cpu," + m.each[1] + " --shares 1,x", `--shares: "1,x": a number from 1 to 1000 for each backend is expected`},
 		{"train --backend cpu," + m.each[1] + " --batch-size 1", "batches of 1 rows: 2 to 60 are possible"},
 		{"train --backend cpu," + m.each[1] + " --precision bf16", "--precision bf16: an OpenCL device is expected"},
-		{"predict x --backend cpu,cpu64", `--backend: backend "cpu,cpu64": one backend is expected`},
-		{"eval x --backend opencl:all", `--backend: backend "opencl:all": one backend is expected`},
+		{"predict x --backend cpu,cpu64", `--backend: "cpu,cpu64": one backend is expected`},
+		{"eval x --backend opencl:all", `--backend: "opencl:all": one backend is expected`},
 		{"tune --backend opencl:all", `one backend is expected`},
 	} {
 		args := strings.Fields(c.args)

@@ -67,6 +67,9 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 		return nil
 	}
 	file, err := recipe.Load(c.RecipeName)
+	if errors.Is(err, recipe.ErrUnknown) {
+		return fmt.Errorf("--recipe: %w", err)
+	}
 	if err != nil {
 		return err
 	}

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"slices"
 	"strconv"
@@ -63,6 +64,9 @@ func (l library) loadTables(ctx context.Context, in *input) (Set, error) {
 			return Set{}, fmt.Errorf("%s: has no labels: a test set goes with a training set that has", train.name)
 		}
 		in, kind, err := l.open(ctx, l.Test)
+		if errors.Is(err, fs.ErrNotExist) {
+			return Set{}, fmt.Errorf("test set %q: no such file: a CSV file is expected", l.Test)
+		}
 		if err != nil {
 			return Set{}, err
 		}

@@ -326,7 +326,7 @@ func TestLoadTables(t *testing.T) {
 		})
 	}
 	for _, test := range []struct{ name, test, want string }{
-		{"missing", "", "stat DIR/test.csv: no such file or directory"},
+		{"missing", "", `test set "DIR/test.csv": no such file: a CSV file is expected`},
 		{"no labels", "a,b\n1,2\n", `DIR/test.csv: has no column "label" for the labels: its columns are "a", "b"`},
 		{"fewer columns", "label,a\nx,1\n", `DIR/test.csv: has no column "b", which the training set has`},
 		{"another column", "label,a,c\nx,1,2\n", `DIR/test.csv: line 1, column 3: is named "c", which no feature of the training set is`},

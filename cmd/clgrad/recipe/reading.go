@@ -20,7 +20,7 @@ type Reading struct {
 	Features  ColumnList      `json:"features,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are features, by name or number. Default: all others."`
 	Missing   dataset.Missing `json:"missing,omitempty" placeholder:"refuse|drop|mean" of:"data" help:"How to treat missing values (an empty field, NA, NaN, null or ?). drop leaves out the row. mean fills in the mean of the column in the training set. Default: an error that says where the value is missing."`
 	Shape     Dimensions      `json:"shape,omitempty" placeholder:"HxWxC" of:"data" help:"Shape of a sample, as in 28x28 or 32x32x3: that of an image in a table or an array, and that to which pictures are brought."`
-	Arrays    ArrayNames      `json:"arrays,omitempty" placeholder:"x=NAME,y=NAME" of:"data" help:"Which arrays of an NPZ file hold the features x and the labels y of the training set, x_val and y_val of the validation set, x_test and y_test of the test set. No others are read. Without it: those with names as x_train (Keras), train_images (MedMNIST), x, or arr_0 and arr_1."`
+	Arrays    ArrayNames      `json:"arrays,omitempty" placeholder:"x=NAME,y=NAME" of:"data" help:"Which arrays of an NPZ file hold the features x and the labels y of the training set, x_val and y_val of the validation set, x_test and y_test of the test set. No others are read. Default: those with names as x_train (Keras), train_images (MedMNIST), x, or arr_0 and arr_1."`
 	Transpose bool            `json:"transpose,omitempty" of:"data" help:"Transpose each image, which EMNIST's files need. --shape is the shape in the file."`
 	Numbers   bool            `json:"numbers_as_classes,omitempty" name:"numbers-as-classes" of:"data" help:"Treat labels as classes even if they look like measurements, that is, fractions that nearly all differ."`
 }
@@ -57,8 +57,8 @@ func (s Separator) rune() (rune, error) {
 		return ' ', nil
 	}
 	r, size := utf8.DecodeRuneInString(string(s))
-	if r == utf8.RuneError || size < len(s) || strings.ContainsRune("\"\r\n+-.0123456789", r) {
-		return 0, fmt.Errorf("separator %.20q: one character that is no part of a number, tab or space is expected", string(s))
+	if r >= utf8.RuneSelf || size < len(s) || strings.ContainsRune("\"\r\n+-.0123456789", r) {
+		return 0, fmt.Errorf("%.20q: one ASCII character that is no part of a number, tab or space is expected", string(s))
 	}
 	return r, nil
 }
@@ -67,7 +67,7 @@ func (s Separator) rune() (rune, error) {
 func (s *Separator) UnmarshalText(text []byte) (err error) {
 	*s = Separator(text)
 	if len(text) == 0 {
-		return fmt.Errorf("separator %q: one character, tab or space is expected", text)
+		return fmt.Errorf("%q: one character, tab or space is expected", text)
 	}
 	_, err = s.rune()
 	return err
@@ -84,7 +84,7 @@ func (l ColumnList) names() ([]string, error) {
 	r.TrimLeadingSpace = true
 	names, err := r.Read()
 	if err != nil || r.InputOffset() < int64(len(l)) || slices.Contains(names, "") {
-		return nil, fmt.Errorf("columns %.80q: names or numbers separated by commas are expected, a name with a comma in double quotes", string(l))
+		return nil, fmt.Errorf("%.80q: names or numbers separated by commas are expected, a name with a comma in double quotes", string(l))
 	}
 	return names, nil
 }
@@ -93,7 +93,7 @@ func (l ColumnList) names() ([]string, error) {
 func (l *ColumnList) UnmarshalText(text []byte) (err error) {
 	*l = ColumnList(text)
 	if len(text) == 0 {
-		return fmt.Errorf("columns %q: names or numbers separated by commas are expected", text)
+		return fmt.Errorf("%q: names or numbers separated by commas are expected", text)
 	}
 	_, err = l.names()
 	return err
@@ -109,7 +109,7 @@ func (d Dimensions) sizes() (sizes []int, err error) {
 	for _, part := range strings.Split(strings.ReplaceAll(string(d), "×", "x"), "x") {
 		n, err := count(part, 1)
 		if err != nil || len(sizes) == 3 {
-			return nil, fmt.Errorf("shape %.40q: up to three sizes are expected, as in 28x28 or 32x32x3", string(d))
+			return nil, fmt.Errorf("%.40q: up to three sizes are expected, as in 28x28 or 32x32x3", string(d))
 		}
 		sizes = append(sizes, n)
 	}
@@ -120,7 +120,7 @@ func (d Dimensions) sizes() (sizes []int, err error) {
 func (d *Dimensions) UnmarshalText(text []byte) (err error) {
 	*d = Dimensions(text)
 	if len(text) == 0 {
-		return fmt.Errorf("shape %q: up to three sizes are expected, as in 28x28 or 32x32x3", text)
+		return fmt.Errorf("%q: up to three sizes are expected, as in 28x28 or 32x32x3", text)
 	}
 	_, err = d.sizes()
 	return err
@@ -139,7 +139,7 @@ func (a ArrayNames) names() (map[string]string, error) {
 		role, name, _ := strings.Cut(part, "=")
 		role, name = strings.TrimSpace(role), strings.TrimSpace(name)
 		if _, twice := names[role]; twice || name == "" || !slices.Contains(known, role) {
-			return nil, fmt.Errorf("arrays %.80q: what they hold and their names are expected, as in x=images,y=labels: %s are possible, each once",
+			return nil, fmt.Errorf("%.80q: what they hold and their names are expected, as in x=images,y=labels: %s are possible, each once",
 				string(a), strings.Join(known, ", "))
 		}
 		names[role] = name
@@ -151,7 +151,7 @@ func (a ArrayNames) names() (map[string]string, error) {
 func (a *ArrayNames) UnmarshalText(text []byte) (err error) {
 	*a = ArrayNames(text)
 	if len(text) == 0 {
-		return fmt.Errorf("arrays %q: names are expected, as in x=images,y=labels", text)
+		return fmt.Errorf("%q: names are expected, as in x=images,y=labels", text)
 	}
 	_, err = a.names()
 	return err

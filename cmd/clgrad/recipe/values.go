@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -18,7 +19,10 @@ type Path string
 // UnmarshalText refuses what is more likely a flag than a name. A dash alone is standard
 // input.
 func (p *Path) UnmarshalText(text []byte) error {
-	if s := string(text); s == "" || s[0] == '-' && s != dataset.StandardInput {
+	switch s := string(text); {
+	case s == "":
+		return errors.New(`"": a name is expected`)
+	case s[0] == '-' && s != dataset.StandardInput:
 		return fmt.Errorf("%q: a name is expected (./%s for one that begins with a dash)", s, s)
 	}
 	*p = Path(text)
@@ -65,7 +69,7 @@ func (h *Layers) UnmarshalText(text []byte) error {
 	for _, part := range strings.Split(s, ",") {
 		n, err := count(strings.TrimSpace(part), 1)
 		if err != nil {
-			return fmt.Errorf("layers %.80q: sizes of hidden layers separated by commas are expected, as in 500,150, or none", s)
+			return fmt.Errorf("%.80q: sizes of hidden layers separated by commas are expected, as in 500,150, or none", s)
 		}
 		*h = append(*h, n)
 	}
@@ -145,7 +149,7 @@ type Rate float64
 func (l *Rate) UnmarshalText(text []byte) error {
 	v, err := strconv.ParseFloat(string(text), 64)
 	if err != nil || !(float32(v) > 0) || v > math.MaxFloat32 {
-		return fmt.Errorf("%q: a learning rate above 0 is expected, from %.2g to %.2g", text, math.SmallestNonzeroFloat32, math.MaxFloat32)
+		return fmt.Errorf("%q: a learning rate above 0 is expected, as in 0.1", text)
 	}
 	*l = Rate(v)
 	return nil
@@ -249,11 +253,11 @@ func (n *Backend) UnmarshalText(list []byte) error {
 		kind, which, colon := strings.Cut(name, ":")
 		switch {
 		case kind == "auto" && !colon && len(names) > 1:
-			return fmt.Errorf("backend %q: auto stands alone, it takes the best device", s)
+			return fmt.Errorf("%q: auto stands alone, it takes the best device", s)
 		case (kind == "auto" || kind == "cpu" || kind == "cpu64") && !colon:
 		case kind == "opencl" && (!colon || which != ""):
 		default:
-			return fmt.Errorf("backend %q is unknown: auto, cpu, cpu64, opencl, opencl:P.D (platform and device), opencl:NAME or opencl:all is expected%s", name, suggestBackend(name))
+			return fmt.Errorf("%q: auto, cpu, cpu64, opencl, opencl:P.D (platform and device), opencl:NAME or opencl:all is expected%s", name, suggestBackend(name))
 		}
 		if slices.Contains(names[:i], name) {
 			return fmt.Errorf("backend %s is named twice", name)
