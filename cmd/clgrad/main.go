@@ -131,7 +131,7 @@ func (a *app) commandLine() string {
 
 // note writes one line for the user to standard error, unless nobody reads the results any more.
 func (a *app) note(format string, args ...any) {
-	line := text.Printable(fmt.Sprintf(format, args...))
+	line := text.Printable(recipe.WithFlags(fmt.Sprintf(format, args...)))
 	if !errors.Is(a.outFailure(), syscall.EPIPE) {
 		a.say(line)
 	}

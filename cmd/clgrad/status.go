@@ -140,4 +140,4 @@ func (a *app) outFailure() error {
 }
 
 // oneLine returns an error's text in one line.
-func oneLine(err error) string { return text.OneLine(err) }
+func oneLine(err error) string { return recipe.WithFlags(text.OneLine(err)) }

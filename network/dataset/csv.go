@@ -128,7 +128,7 @@ func readTable(r io.Reader, name string, size int64, form tableForm) (table, err
 		return table{}, err
 	}
 	if len(others) > 0 {
-		t.remark("%s: its fields are taken to be separated by %q: by %q they could be too (--separator)", name, separator, others[0])
+		t.remark("%s: its fields are taken to be separated by %q: by %q they could be too (Reading.Separator)", name, separator, others[0])
 	}
 	if err := t.begin(); err != nil {
 		return table{}, err
@@ -318,13 +318,13 @@ func (t *tableReader) hint(c int, field []byte) string {
 	gap := isGap(trimmed(field))
 	switch {
 	case gap && t.form.missing == Mean:
-		return ", if the training set was read with --missing mean too"
+		return ", if the training set was read with Reading.Missing mean too"
 	case gap && t.line == 1 && t.headerFound():
-		return ", and --header yes takes line 1 for names"
+		return ", and Reading.Header yes takes line 1 for names"
 	case !gap && t.line == 1 && t.form.header == HeaderNo:
-		return " (--header says that line 1 has no names)"
+		return " (Reading.Header says that line 1 has no names)"
 	case !gap && t.form.columns == nil && bytes.IndexFunc(trimmed(field), unicode.IsLetter) == 0: // as of names
-		return fmt.Sprintf(" (--ignore %d leaves the column out)", c+1)
+		return fmt.Sprintf(" (Reading.Ignore %d leaves the column out)", c+1)
 	}
 	return ""
 }

@@ -67,7 +67,7 @@ func TestFillGaps(t *testing.T) {
 	if err == nil {
 		_, err = set.FillGaps()
 	}
-	if want := `none.csv: column 2 ("a"): has no value in any row of the training set, and so no mean: --ignore leaves it out`; err == nil || err.Error() != want {
+	if want := `none.csv: column 2 ("a"): has no value in any row of the training set, and so no mean: Reading.Ignore leaves it out`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

@@ -183,7 +183,7 @@ func (l library) guessArrays(name string, files []*zip.File) (names [6]string, f
 	}
 	switch have, _ := lookUp(name, files, numbered); {
 	case have[trainLabels] != nil && have[trainImages] != nil:
-		l.logf("%s: arr_0 is taken for the features and arr_1 for the labels: --arrays x=arr_1,y=arr_0 exchanges them", name)
+		l.logf("%s: arr_0 is taken for the features and arr_1 for the labels: Reading.Arrays x=arr_1,y=arr_0 exchanges them", name)
 		return numbered, have, nil
 	case have[trainImages] != nil && l.Unlabelled:
 		return numbered, have, nil
@@ -285,20 +285,20 @@ func (l library) missing(name string, i int, names [6]string, found [6]*zip.File
 	}
 	err := fmt.Errorf("%s: has no array %s: there are %s", name, names[i], there)
 	if i > trainLabels && found[trainImages] != nil {
-		return fmt.Errorf("%w: --arrays x=%s,y=%s does without", err, names[trainImages], names[trainLabels])
+		return fmt.Errorf("%w: Reading.Arrays x=%s,y=%s does without", err, names[trainImages], names[trainLabels])
 	}
 	if found[trainImages] != nil {
-		return fmt.Errorf("%w: --arrays says which are which, as in --arrays x=%s,y=NAME", err, names[trainImages])
+		return fmt.Errorf("%w: Reading.Arrays says which are which, as in Reading.Arrays x=%s,y=NAME", err, names[trainImages])
 	}
 	// A likely pair: rows of features, and as many labels.
 	for i, x := range have {
 		for k, y := range have {
 			if i != k && len(x.shape) > 1 && x.shape[0] == y.shape[0] && y.elements < x.elements && isPlain(x.name) && isPlain(y.name) {
-				return fmt.Errorf("%w: --arrays says which are which, as in --arrays x=%s,y=%s", err, x.name, y.name)
+				return fmt.Errorf("%w: Reading.Arrays says which are which, as in Reading.Arrays x=%s,y=%s", err, x.name, y.name)
 			}
 		}
 	}
-	return fmt.Errorf("%w: --arrays says which are which, as in --arrays x=NAME,y=NAME", err)
+	return fmt.Errorf("%w: Reading.Arrays says which are which, as in Reading.Arrays x=NAME,y=NAME", err)
 }
 
 // isPlain reports a name that can be typed as it is.

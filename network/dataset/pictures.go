@@ -407,9 +407,9 @@ func (l library) readPictures(ctx context.Context, pictures []Picture, c Convers
 	}
 	switch {
 	case c.Method == Digits:
-		l.logf("pictures are converted as MNIST's digits were, %d of %d with dark and light exchanged (predict --raw only resizes them)", inverted, len(pictures))
+		l.logf("pictures are converted as MNIST's digits were, %d of %d with dark and light exchanged (Conversion.Method Resize only resizes them)", inverted, len(pictures))
 	case inverted > 0:
-		l.logf("%d of %d pictures have dark and light exchanged, to be as the training set is (predict --raw only resizes them)", inverted, len(pictures))
+		l.logf("%d of %d pictures have dark and light exchanged, to be as the training set is (Conversion.Method Resize only resizes them)", inverted, len(pictures))
 	}
 	if blank > 0 {
 		l.logf("%s: all pixels are alike, nothing is seen on it (%d of %d pictures are so)", printed(pictures[firstBlank].Path), blank, len(pictures))

@@ -180,7 +180,7 @@ func TestPictureColours(t *testing.T) {
 	all["a/4.png"] = encoded(t, red)
 	dir := tree(t, all)
 	set, said, err = loadLogged(t, dir, Options{})
-	if err != nil || !slices.Equal(set.Shape, []int{3, 4, 3}) || set.Train.Features != 36 || !strings.Contains(said, "DIR: 1 of 6 pictures have colours: samples are 3×4×3 (--shape 3x4 takes them grey)") {
+	if err != nil || !slices.Equal(set.Shape, []int{3, 4, 3}) || set.Train.Features != 36 || !strings.Contains(said, "DIR: 1 of 6 pictures have colours: samples are 3×4×3 (Reading.Shape 3x4 takes them grey)") {
 		t.Errorf("%v %q %v", set.Shape, said, err)
 	}
 	if last := set.Train.Slice(5, 1).Bytes; !slices.Equal(last[:6], []uint8{200, 10, 20, 200, 10, 20}) {
@@ -225,8 +225,8 @@ func TestPictureErrors(t *testing.T) {
 		{with(map[string][]byte{"a/1.jpg": []byte("RIFF....WEBPVP8 ....")}), Options{}, "DIR/a/1.jpg: is a WebP picture where PNG or JPEG is expected: convert it (1 of 3"},
 		{with(map[string][]byte{"a/1.png": hugePNG(60000, 60000)}), Options{}, "DIR/a/1.png: has 60000 × 60000 pixels where 67 million are possible: make it smaller"},
 		{with(map[string][]byte{"a/1.png": hugePNG(8000, 8000)}), Options{}, "DIR/a/1.png: says that it has 8000 × 8000 pixels, which its "},
-		{with(map[string][]byte{"a/1.png": encoded(t, plain(4, 2, 1))}), Options{}, "DIR: pictures have different sizes, as DIR/a/0.png with 2 rows and 4 columns and DIR/a/1.png with 4 and 2: --shape brings all to one, as in --shape 28x28"},
-		{map[string][]byte{"a/1.png": encoded(t, plain(300, 2, 1)), "b/1.png": encoded(t, plain(300, 2, 1))}, Options{}, "DIR: pictures have 300 rows and 2 columns, and each pixel would be an input: --shape makes them smaller"},
+		{with(map[string][]byte{"a/1.png": encoded(t, plain(4, 2, 1))}), Options{}, "DIR: pictures have different sizes, as DIR/a/0.png with 2 rows and 4 columns and DIR/a/1.png with 4 and 2: Reading.Shape brings all to one, as in Reading.Shape 28x28"},
+		{map[string][]byte{"a/1.png": encoded(t, plain(300, 2, 1)), "b/1.png": encoded(t, plain(300, 2, 1))}, Options{}, "DIR: pictures have 300 rows and 2 columns, and each pixel would be an input: Reading.Shape makes them smaller"},
 		{map[string][]byte{"a/1.png": good}, Options{}, "DIR: has pictures in one folder, a: a folder for each of at least two classes is expected"},
 		{map[string][]byte{"a/b/1.png": good, "a/c/1.png": good}, Options{}, "DIR: has pictures in one folder, a: a folder for each of at least two classes is expected: is DIR/a the data set?"},
 		{with(map[string][]byte{"1.png": good}), Options{}, "DIR/1.png: stands in no folder of a class: DIR has a folder for each class"},

@@ -190,7 +190,7 @@ func TestLoadDirCases(t *testing.T) {
 	}{
 		{dir: "kaggle-archive", shape: []int{4, 4}, labels: []int32{0, 1, 0, 1}, first: []uint8{58, 12, 159, 197}},
 		{dir: "emnist-names", shape: []int{4, 4}, names: []string{"1", "2", "3", "4", "5", "6", "7", "26"}, labels: []int32{0, 1, 2, 7}, first: []uint8{58, 12, 159, 197},
-			log: "testdata/arrays/emnist-names: EMNIST's files have rows and columns of the images exchanged: --transpose puts them upright\n" +
+			log: "testdata/arrays/emnist-names: EMNIST's files have rows and columns of the images exchanged: Reading.Transpose puts them upright\n" +
 				"testdata/arrays/emnist-names/emnist-letters-train-labels-idx1-ubyte.gz: no row has label 0, 8 to 25: the 8 classes are the labels that occur, 1 to 7, 26"},
 		{dir: "emnist-names/emnist-letters", o: Options{Reading: Reading{Transpose: true}}, shape: []int{4, 4}, names: []string{"1", "2", "3", "4", "5", "6", "7", "26"},
 			labels: []int32{0, 1, 2, 7}, first: []uint8{58, 175, 55, 10},

@@ -177,7 +177,7 @@ func parseNumber(field []byte, missing Missing) (v float64, problem string) {
 	case isGap(field):
 		return 0, fmt.Sprintf("%.40q where a number is expected%s", field, missingHint)
 	case significantDigits(field) > longestWhole && len(bytes.Trim(field, "+-0123456789")) == 0:
-		return 0, fmt.Sprintf("%.40q where a number is expected: so many digits are an identifier (--ignore leaves its column out)", field)
+		return 0, fmt.Sprintf("%.40q where a number is expected: so many digits are an identifier (Reading.Ignore leaves its column out)", field)
 	}
 	if v, err := strconv.ParseFloat(string(field), 64); err == nil && v-v != 0 {
 		return 0, fmt.Sprintf("%.40q where a finite number is expected", field)
@@ -185,7 +185,7 @@ func parseNumber(field []byte, missing Missing) (v float64, problem string) {
 	return 0, fmt.Sprintf("%.40q where a number is expected", field)
 }
 
-const missingHint = ": --missing drop or mean reads it"
+const missingHint = ": Reading.Missing drop or mean reads it"
 
 // nameLike reports a field that is neither a number nor a gap, as names are.
 func nameLike(field string) bool {

@@ -1,8 +1,11 @@
 package recipe
 
 import (
+	"cmp"
 	"encoding/csv"
 	"fmt"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -35,6 +38,23 @@ func (r Reading) Options() dataset.Reading {
 		Label: string(r.Label), Header: r.Header, Separator: separator, Ignore: columns(r.Ignore), Features: columns(r.Features),
 		Missing: r.Missing, Shape: shape, Arrays: arrays, Transpose: r.Transpose, Numbers: r.Numbers,
 	}
+}
+
+// flagOf has the flags by the names that packages dataset and gpu call them by.
+var flagOf = func() map[string]string {
+	names := map[string]string{"Conversion.Method Resize": "predict --raw", "Options.Input": "--input"}
+	for _, f := range fields(reflect.TypeFor[Reading]()) {
+		names["Reading."+f.Name] = "--" + strings.ReplaceAll(f.key, "_", "-")
+	}
+	return names
+}()
+
+var goName = regexp.MustCompile(`\b(Reading\.[A-Z][a-z]+|Conversion\.Method Resize|Options\.Input)\b`)
+
+// WithFlags returns a message of packages dataset or gpu with flags in the place of the Go names of
+// what was or may be set: --header yes for Reading.Header yes.
+func WithFlags(message string) string {
+	return goName.ReplaceAllStringFunc(message, func(name string) string { return cmp.Or(flagOf[name], name) })
 }
 
 // WithoutColumns returns the reading of other files than those of a training set, whose
