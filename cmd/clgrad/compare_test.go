@@ -134,7 +134,7 @@ func TestCompareErrors(t *testing.T) {
 		want   string
 	}{
 		{side(t, "--optimizer", "gd,sgd"), usage, `optimizer "sgd" is unknown: one of gd, momentum, nesterov, adam, adamw`},
-		{side(t, "--batch-size", "16,0"), usage, `batch size "0": a whole number of rows from 1`},
+		{side(t, "--batch-size", "16,0"), usage, `--batch-size: "0": a whole number of rows from 1`},
 		{side(t, "--batch-size", "97"), usage, "batches of 97 rows: the training set has 96"},
 		{side(t, "--target", "1.5"), usage, `"1.5": a share above 0 and at most 1 is expected`},
 		{side(t, "--target", "0"), usage, `"0": a share above 0`},
