@@ -115,10 +115,22 @@ func readTable(r io.Reader, name string, size int64, form tableForm) (table, err
 	}
 	t := tableReader{form: form, u: u, table: table{name: name}}
 	separator, others := byte(form.separator), []byte(nil)
+	before, head := findPreamble(head, whole, separator)
+	if separator == 0 {
+		separator = before.separator
+	}
 	if separator == 0 {
 		separator, others = findSeparator(head, whole)
 	}
 	t.records = newRecords(text, separator)
+	for range before.lines {
+		if _, err := t.records.nextLine(); err != nil {
+			return table{}, u.describe(err)
+		}
+	}
+	if before.comments > 0 {
+		t.remark("%s: %s passed over", name, plural(before.comments, "line that begins with # is", "lines that begin with # are"))
+	}
 
 	err = t.next()
 	if err == io.EOF {
@@ -189,6 +201,7 @@ type tableReader struct {
 	filled   int       // gaps that a mean is to stand for
 	firstGap int       // the line of the first
 	missing  Missing   // what may be done about gaps
+	booleans []bool    // of each column: True or False was there
 }
 
 // remark says something in one line.
@@ -235,6 +248,7 @@ func (t *tableReader) prepare() {
 		}
 	}
 	t.row = make([]float64, features)
+	t.booleans = make([]bool, t.width)
 	t.labels = newLabels(t.form.classes)
 	t.missing = t.form.missing
 	if like := t.form.columns; like != nil {
@@ -270,6 +284,8 @@ func (t *tableReader) add() error {
 			}
 			if v != v {
 				gaps++
+			} else if !ok && isBoolean(trimmed(field)) {
+				t.booleans[c] = true
 			}
 		}
 		t.row[at] = v
@@ -353,6 +369,7 @@ func (t *tableReader) finish() (table, error) {
 		return table{}, err
 	}
 	t.remarkCounters()
+	t.remarkBooleans()
 	if t.label < 0 {
 		t.classes = t.form.classes
 		return t.table, nil
@@ -395,6 +412,19 @@ func (t *tableReader) subtract() {
 	}
 	if names != nil {
 		t.remark("%s: %s: the values are too large for float32 beside their differences: the first one is subtracted from all, here and in later files", t.name, some(names))
+	}
+}
+
+// remarkBooleans says which columns have True and False.
+func (t *tableReader) remarkBooleans() {
+	var names []string
+	for c, there := range t.booleans {
+		if there {
+			names = append(names, fmt.Sprintf("column %d%s", c+1, t.named(c)))
+		}
+	}
+	if names != nil && t.form.columns == nil { // a model's columns are known
+		t.remark("%s: %s: True and False are taken for 1 and 0", t.name, some(names))
 	}
 }
 

@@ -153,7 +153,16 @@ func isGap(field []byte) bool {
 	return false
 }
 
-// parseNumber parses a feature. It returns NaN for a gap, which missing may allow, and
+// isBoolean reports True or False, in small letters or capitals too.
+func isBoolean(field []byte) bool {
+	switch string(field) {
+	case "True", "true", "TRUE", "False", "false", "FALSE":
+		return true
+	}
+	return false
+}
+
+// parseNumber parses a feature. True is 1 and False 0. It returns NaN for a gap, which missing may allow, and
 // otherwise a number in the range of float32, or says what is wrong with the field.
 func parseNumber(field []byte, missing Missing) (v float64, problem string) {
 	v, ok := parseDecimal(field)
@@ -168,6 +177,11 @@ func parseNumber(field []byte, missing Missing) (v float64, problem string) {
 		return 0, fmt.Sprintf("%.40q is beyond the numbers of float32", field)
 	case ok:
 		return v, ""
+	case isBoolean(field):
+		if field[0]|0x20 == 't' {
+			return 1, ""
+		}
+		return 0, ""
 	case isGap(field) && (missing == Drop || missing == Mean):
 		return math.NaN(), ""
 	case len(field) == 0:
@@ -187,10 +201,10 @@ func parseNumber(field []byte, missing Missing) (v float64, problem string) {
 
 const missingHint = ": Reading.Missing drop or mean reads it"
 
-// nameLike reports a field that is neither a number nor a gap, as names are.
+// nameLike reports a field that is neither a number nor a gap nor a boolean, as names are.
 func nameLike(field string) bool {
 	_, ok := parseDecimal([]byte(field))
-	return !ok && !isGap([]byte(field))
+	return !ok && !isGap([]byte(field)) && !isBoolean([]byte(field))
 }
 
 // features are rows of values: bytes as long as all are whole numbers of 0 to
