@@ -15,7 +15,7 @@ type preamble struct {
 // table's beginning.
 func findPreamble(head []byte, whole bool, separator byte) (p preamble, rest []byte) {
 	rest = head
-	if line, behind := cutLine(rest); len(line) == len("sep=;") && bytes.EqualFold(line[:4], []byte("sep=")) {
+	if line, behind := cutLine(rest); len(line) == len("sep=;") && bytes.EqualFold(line[:4], []byte("sep=")) && bytes.IndexByte([]byte("\"+-.0123456789"), line[4]) < 0 {
 		p, rest = preamble{lines: 1, separator: line[4]}, behind
 	}
 	begin := rest
