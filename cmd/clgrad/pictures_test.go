@@ -260,6 +260,21 @@ func TestTrainOnPictures(t *testing.T) {
 	if _, _, notes := clgrad(t, "train", "--resume", run, "--iterations", "65"); !strings.Contains(notes, "goes on after iteration 60") {
 		t.Errorf("resume: %s", notes)
 	}
+	// Pictures without classes are predicted at the end of a run as predict does it.
+	flat, other := t.TempDir(), filepath.Join(t.TempDir(), "run")
+	for i := range 5 {
+		row := set.Test.Slice(i, 1)
+		writePicture(t, filepath.Join(flat, fmt.Sprintf("%d.png", i)), &image.Gray{Pix: row.Bytes, Stride: 28, Rect: image.Rect(0, 0, 28, 28)})
+	}
+	good(t, "train", "--data", dir, "--shape", "14x10", "--iterations", "20", "--layers", "16", "--backend", "cpu", "--predict", flat, "--out", other)
+	var predicted strings.Builder
+	for line := range strings.Lines(good(t, "predict", other, flat, "--backend", "cpu")) {
+		fields := strings.Split(line, ",")
+		predicted.WriteString(fields[0] + "," + fields[2])
+	}
+	if got := fileText(other, "predictions.csv"); got != predicted.String() || strings.Count(got, "\n") != 6 {
+		t.Errorf("train predicts\n%sand predict\n%s", got, predicted.String())
+	}
 
 	// One on standard input.
 	one := filepath.Join(dir, "test", "digit 7", "000.png")

@@ -38,6 +38,7 @@ var (
 	wrongValue  = regexp.MustCompile(`^(--[a-z0-9-]+): expected .* but got "(.*?)"`)
 	missing     = regexp.MustCompile(`^expected "(<.+>)( \.\.\.)?"$`)
 	missingFlag = regexp.MustCompile(`^missing flags: (--[a-z-]+)=[^,]+$`)
+	unexpected  = regexp.MustCompile(`^unexpected argument (.+)$`)
 	ofArgument  = regexp.MustCompile(`^\[?<[^>]+>( \.\.\.)?\]?: `)
 )
 
@@ -46,6 +47,7 @@ var (
 func parseProblem(err error, node *kong.Node) error {
 	line := oneLine(err)
 	unknown, choice, value := unknownFlag.FindStringSubmatch(line), wrongChoice.FindStringSubmatch(line), wrongValue.FindStringSubmatch(line)
+	absent, argument := missingFlag.FindStringSubmatch(line), unexpected.FindStringSubmatch(line)
 	switch {
 	case unknown != nil && node != nil:
 		line = unknown[0] + suggestFlag(unknown[1], node)
@@ -56,8 +58,13 @@ func parseProblem(err error, node *kong.Node) error {
 		line = value[1] + ": " + expected(flag(node, value[1]), value[2])
 	case missing.MatchString(line):
 		line = missing.ReplaceAllString(line, "$1 is missing")
-	case missingFlag.MatchString(line):
-		line = missingFlag.ReplaceAllString(line, "$1 is missing")
+	case absent != nil:
+		line = absent[1] + " is missing"
+		if f := flag(node, absent[1]); f != nil {
+			line += ": " + strings.TrimPrefix(expected(f, ""), `"": `)
+		}
+	case argument != nil && node != nil && flag(node, "--data") != nil && isThere(argument[1]):
+		line += fmt.Sprintf(", did you mean --data %s?", text.ShellWord(argument[1]))
 	default:
 		line = ofArgument.ReplaceAllString(line, "")
 	}

@@ -262,6 +262,9 @@ func (t *tableReader) findLabel(first []string, s labelSearch) error {
 		return fmt.Errorf("%s: has the %d features of the training set alone: a column of labels is expected", t.name, len(first))
 	case header:
 		expected := "a name or a number is expected"
+		if t.form.label == "" {
+			expected = "Reading.Label names another"
+		}
 		if strings.ContainsAny(strings.Join(first, ""), ";\t") {
 			expected = "columns separated by commas are expected"
 		}

@@ -78,7 +78,7 @@ func TestReading(t *testing.T) {
 			`file: has no column "label" for the labels: its columns are "label,a": columns separated by '|' are expected (Reading.Separator)`, ""},
 		{"no ASCII", "label§a\n1§2\n", tableForm{separator: '§'}, "file: separator '§': an ASCII character is expected", ""},
 		{"a likely label", "a,Class\n1,2\n3,4\n", tableForm{}, "[1 3] [0 1] [] [2 4]", `column 2 ("Class") is taken for the labels (Reading.Label)|column 2 ("Class"): no row has label 3: the 2 classes are the labels that occur, 2, 4`},
-		{"two likely labels", "target,Class\n1,2\n3,4\n", tableForm{}, `file: has no column "label" for the labels: its columns are "target", "Class": a name or a number is expected`, ""},
+		{"two likely labels", "target,Class\n1,2\n3,4\n", tableForm{}, `file: has no column "label" for the labels: its columns are "target", "Class": Reading.Label names another`, ""},
 		{"a name that is a number", "2,1,0\n5,0,7\n6,1,8\n", tableForm{label: "1", header: HeaderYes}, "[5 7 6 8] [0 1] [] [0 1]", `the labels are column 2, which is named "1", and not column 1`},
 		{"a shape", "label,a,b\n1,2,3\n", tableForm{shape: []int{2, 2}}, "file: has 2 features, which are no 2×2", ""},
 		{"many rows", counted(30), tableForm{label: "1", numbers: true}, "", ""},

@@ -58,7 +58,7 @@ type Recipe struct {
 	KeepCheckpoints Count             `json:"keep_checkpoints" default:"3" help:"Number of checkpoints to keep; older ones are deleted."`
 	Passes          Share             `json:"passes,omitempty" placeholder:"SHARE" help:"Report the iteration at which the training accuracy first reaches this value, as in 0.85."`
 	Predict         Form              `json:"predictions,omitempty" name:"predictions" placeholder:"FORM" help:"Predict the test set at the end: table (row, predicted and actual label in predictions.csv) or kaggle (ImageId,Label in submission.csv)."`
-	Rows            Path              `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set instead of those of the test set. Labels are not needed."`
+	Rows            Path              `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set, or the pictures of this folder, instead of the rows of the test set. Labels are not needed."`
 }
 
 // A Setup says what is trained on what. Keys of what belongs to one data set

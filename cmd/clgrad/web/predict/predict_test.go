@@ -133,6 +133,8 @@ func TestRequests(t *testing.T) {
 		{"", jsonKind, " {\t\"rows\" : [ [ 0e0 , 1E+0,-5.50 ] ] , \"top\" : 1 }\n", 200, `"top":[` + tulip + `0.9999546}]`},
 		{"", jsonKind, `{"probabilities":true,"row":[1,1,1]}`, 200, `"probabilities":[0.5,0.5]`},
 		{"?top=2&probabilities=true", jsonKind, `{"row":[1,1,1]}`, 200, `"top":[` + rose + `0.5},` + tulip + `0.5}],"probabilities":[0.5,0.5]`},
+		{"", jsonKind, `{"row":[true,false,5]}`, 200, `{"predictions":[` + rose + `0.9999546}]}`},
+		{"", csvKind, "width,length,age\nTrue,FALSE,5\n", 200, `{"predictions":[` + rose + `0.9999546}]}`},
 		{"", jsonKind, `{"row":[null,0,1]}`, 200, rose + `0.9999546`},
 		{"", jsonKind, `{"records":[{"age":1,"length":0,"width":1},{"kind":"x","id":[1],"width":0,"length":null,"age":0}]}`, 200,
 			`{"predictions":[` + rose + `0.9999546},` + tulip + `1}]}`},
@@ -170,7 +172,7 @@ func TestRequests(t *testing.T) {
 		{"", jsonKind, `{"records":[{"width":1,"length":0}]}`, 422, `"Record 1: the column \"age\" is missing`},
 		{"", jsonKind, `{"records":[{"width":1,"length":0,"age":1,"height":1}]}`, 422, `\"height\" is no column`},
 		{"", jsonKind, `{"records":[{"width":1,"length":0,"age":1,"age":1}]}`, 400, "duplicate"},
-		{"", jsonKind, `{"records":[{"width":true,"length":0,"age":1}]}`, 400, `"Record 1, column \"width\": true where a number`},
+		{"", jsonKind, `{"records":[{"width":"wide","length":0,"age":1}]}`, 400, `"Record 1, column \"width\": the text \"wide\" where a number`},
 		{"", jsonKind, "{\"row\":[1,0,5],\"\xff\":1}", 400, "UTF-8"},
 		{"?top=9", jsonKind, `{"row":[1,0,5]}`, 400, "from 0 to 2"},
 		{"?tip=9", jsonKind, `{"row":[1,0,5]}`, 400, "tip"},
@@ -214,7 +216,7 @@ func TestRequests(t *testing.T) {
 	}
 	defer metrics.Body.Close()
 	text, _ = io.ReadAll(metrics.Body)
-	for _, part := range []string{`clgrad_http_requests_total{code="413",handler="POST /v1/predict"} 2`, "clgrad_batch_rows_count 10", "clgrad_waiting_requests 0", "go_goroutines", "process_open_fds"} {
+	for _, part := range []string{`clgrad_http_requests_total{code="413",handler="POST /v1/predict"} 2`, "clgrad_batch_rows_count 12", "clgrad_waiting_requests 0", "go_goroutines", "process_open_fds"} {
 		if !bytes.Contains(text, []byte(part)) {
 			t.Errorf("the metrics lack %s", part)
 		}
