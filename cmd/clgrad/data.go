@@ -152,13 +152,18 @@ func (a *app) dataStatus(names []setName, asJSON bool, doing string, get statusO
 
 func (a *app) showStatus(s dataset.Status) error {
 	fmt.Fprintf(a.out, "%s: %s, in %s\n", s.Name, s.Description, s.Dir)
+	// Most often all files have one origin, whose name is long.
+	one := len(s.Files) > 0 && !slices.ContainsFunc(s.Files, func(f dataset.FileStatus) bool { return f.Origin != s.Files[0].Origin })
+	if one && s.Files[0].Origin != "" {
+		fmt.Fprintf(a.out, "  from %s\n", s.Files[0].Origin)
+	}
 	var t text.Table
 	for _, f := range s.Files {
 		state := "ok"
 		if !f.OK {
 			state = f.Problem
 		}
-		if f.Origin != "" {
+		if f.Origin != "" && !one {
 			state += " (from " + f.Origin + ")"
 		}
 		t.Row("  "+f.Name, fmt.Sprintf("%d bytes", f.Size), state)
