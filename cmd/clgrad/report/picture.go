@@ -54,19 +54,31 @@ var diverging = func() color.Palette {
 const mostUnits = 100
 
 // weightsPicture returns the weights of units of the first layer as one picture
-// with a tile a unit, row after row; w is n×p, a tile n = height×width weights.
-// The colours of each tile span its own largest weight on either side of 0. A
-// weight that is not finite is left out. A weight takes scale×scale pixels.
-func weightsPicture(w []float64, height, width, p, units, scale int) *image.Paletted {
+// with a tile a unit, row after row; w is n×p, a tile n = height×width×channels weights.
+// The colours of each tile span its own largest weight on either side of 0: those of diverging, or
+// where there are three channels red, green and blue, grey at 0. A weight that is not finite is
+// left out. A pixel of the image takes scale×scale pixels.
+func weightsPicture(w []float64, height, width, channels, p, units, scale int) image.Image {
 	every := reduction(height, width, mostSide/2)
 	high, wide := (height+every-1)/every, (width+every-1)/every
 	columns := tileColumns(units)
 	gap := max(1, scale)
-	picture := image.NewPaletted(image.Rect(0, 0,
-		columns*(wide*scale+gap)-gap, (units+columns-1)/columns*(high*scale+gap)-gap), diverging)
+	bounds := image.Rect(0, 0, columns*(wide*scale+gap)-gap, (units+columns-1)/columns*(high*scale+gap)-gap)
+	var picture image.Image
+	var set func(x, y int, weights [3]float64) // as shares of the largest
+	if channels == 3 {
+		colours := image.NewNRGBA(bounds)
+		shade := func(v float64) uint8 { return uint8(128 + math.Round(127*v)) }
+		picture, set = colours, func(x, y int, v [3]float64) {
+			colours.SetNRGBA(x, y, color.NRGBA{shade(v[0]), shade(v[1]), shade(v[2]), 255})
+		}
+	} else {
+		paletted := image.NewPaletted(bounds, diverging)
+		picture, set = paletted, func(x, y int, v [3]float64) { paletted.SetColorIndex(x, y, uint8(128+math.Round(127*v[0]))) }
+	}
 	for u := range units {
 		most := 0.0
-		for i := range height * width {
+		for i := range height * width * channels {
 			if v := math.Abs(w[i*p+u]); drawable(v) {
 				most = max(most, v)
 			}
@@ -74,15 +86,17 @@ func weightsPicture(w []float64, height, width, p, units, scale int) *image.Pale
 		left, top := u%columns*(wide*scale+gap), u/columns*(high*scale+gap)
 		for y := range high * scale {
 			for x := range wide * scale {
-				v := w[every*(y/scale*width+x/scale)*p+u]
-				if !drawable(v) {
-					continue
+				var weights [3]float64
+				finite := true
+				for c := range channels {
+					v := w[(every*(y/scale*width+x/scale)*channels+c)*p+u]
+					if finite = finite && drawable(v); most > 0 {
+						weights[c] = v / most
+					}
 				}
-				index := uint8(128)
-				if most > 0 {
-					index = uint8(128 + math.Round(127*v/most))
+				if finite {
+					set(left+x, top+y, weights)
 				}
-				picture.SetColorIndex(left+x, top+y, index)
 			}
 		}
 	}

@@ -274,7 +274,7 @@ func TestParts(t *testing.T) {
 		{"markers alone", Run{Accuracy: Chart{Markers: []Marker{{3, "there"}}}}, "result setup", "", nil},
 		{"a table", Run{Shape: table.Shape, FirstLayer: table.FirstLayer, Predictions: table.Predictions}, "result confusion pairs classes columns mistakes samples setup", "confusion.png",
 			[]string{"row actual predicted probability 1 2 3", "18 more columns are not shown."}},
-		{"images in colour", Run{Shape: []int{5, 2, 3}, FirstLayer: full.FirstLayer, Predictions: unlabelled.Predictions}, "result samples setup", "samples.png", []string{"predicted 0"}},
+		{"images in colour", Run{Shape: []int{5, 2, 3}, FirstLayer: full.FirstLayer, Predictions: unlabelled.Predictions}, "result samples weights setup", "samples.png weights.png", []string{"predicted 0"}},
 		{"no labels", Run{Shape: unlabelled.Shape, Predictions: unlabelled.Predictions}, "result samples setup", "samples.png", []string{"predicted 0"}},
 		{"no labels in a table", Run{Shape: table.Shape, Predictions: unlabelled.Predictions}, "result samples setup", "", []string{"row predicted probability"}},
 		{"one row, no mistake, two classes not there", Run{Shape: full.Shape, Predictions: right.Predictions},
@@ -503,7 +503,7 @@ func TestSamplePicture(t *testing.T) {
 func TestWeightsPicture(t *testing.T) {
 	// Two inputs of two units each: (-1, 0.002), (0.5, 0) and so on.
 	w := []float64{-1, 0.002, 0.5, 0, 0, -0.001, nan, 0}
-	p := weightsPicture(w, 2, 2, 2, 2, 1)
+	p := weightsPicture(w, 2, 2, 1, 2, 2, 1).(*image.Paletted)
 	want := []uint8{
 		1, 192, 0, 255, 128,
 		128, 0, 0, 64, 128,
@@ -513,6 +513,19 @@ func TestWeightsPicture(t *testing.T) {
 	}
 	if _, _, _, a := p.At(2, 0).RGBA(); a != 0 {
 		t.Error("the gap is not transparent")
+	}
+}
+
+// Weights for red, green and blue are drawn as these colours, on one scale.
+func TestColourWeights(t *testing.T) {
+	// A picture of two pixels, and two units.
+	w := []float64{1, 0, -1, 0, 0, 0.5, 0.5, 0, 0, nan, 0, 0}
+	p := weightsPicture(w, 1, 2, 3, 2, 2, 1).(*image.NRGBA)
+	want := []uint8{
+		255, 1, 128, 255, 192, 128, 128, 255, 0, 0, 0, 0, 128, 128, 255, 255, 0, 0, 0, 0,
+	}
+	if d := cmp.Diff(want, p.Pix); d != "" {
+		t.Errorf("(−want +got):\n%s", d)
 	}
 }
 
