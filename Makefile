@@ -54,7 +54,7 @@ load: build
 # measures everything there: for Linux on this processor's architecture.
 portable: build
 	@rm -rf .build/portable && mkdir -p .build/portable/lib
-	@cp bin/clgrad cmd/portable/run.sh cmd/compare/peer.py .build/portable
+	@cp bin/clgrad cmd/portable/run.sh cmd/portable/losses.sh cmd/compare/peer.py cmd/compare/learner.py .build/portable
 	@$(GO) build -o .build/portable/compare ./cmd/compare
 	@$(GO) test -c -o .build/portable/gpu.test ./gpu
 	@XDG_CACHE_HOME=$(CURDIR)/.build/portable/cache bin/clgrad data fetch mnist >/dev/null
