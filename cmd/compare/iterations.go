@@ -108,7 +108,7 @@ func (s *session) iterationsTable() error {
 			}
 			last := fmt.Sprintf("%.0f MB", float64(memory[i])/1e6)
 			if s.gpu {
-				last = fmt.Sprintf("%.1f", operations/median/1e12)
+				last = fmt.Sprintf("%.3g", operations/median/1e12)
 			}
 			fmt.Printf("| %s | %s | %.3g | %s | %s |\n", join(layers, "-"), strings.TrimSpace(e.name+" "+e.version), median, ratio, last)
 		}
