@@ -126,6 +126,7 @@ func train(t *testing.T, d Device, s network.Samples, blockRows, iterations int)
 		t.Fatal(err)
 	}
 	defer b.Close()
+	b.config.Fused = false // a plan has it where there is room for it
 	l, err := network.NewLayout([]int{s.Features, 33, 17, 3})
 	if err != nil {
 		t.Fatal(err)

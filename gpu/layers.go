@@ -159,7 +159,7 @@ func (e *executor) WeightGradient(r network.Rows, dzm network.Matrix, add bool, 
 	}
 	if tile.Grouped() {
 		stride := network.AlignUp(p)
-		part, err := e.scratch(&e.partial, "partial gradients", e.splits(n, p, rows)*(n+1)*stride)
+		part, err := e.scratch(&e.partial, "partial gradients", gradientSplits(e.config, n, p, rows)*(n+1)*stride)
 		if err != nil {
 			return err
 		}
@@ -189,19 +189,12 @@ func (e *executor) WeightGradient(r network.Rows, dzm network.Matrix, add bool, 
 	return e.addPartials(in, part, splits, p, 1, stride, add, dw, db)
 }
 
-// splits returns how many partial gradients of a layer with n inputs and p outputs there are of
-// some rows, of a tile that works in groups: each takes a whole step of the tile at least.
-func (e *executor) splits(n, p, rows int) int {
-	tile := e.config.Tile(kernels.OpWeightGradient, n, p)
-	return max(1, min(tile.Splits, groups(rows, tile.Depth)))
-}
-
 // partialGradient enqueues the partial gradients of a layer, of a tile that works in groups, and
 // returns how many there are: to stands for the first of them, each with the bias gradient as
 // a last row.
 func (e *executor) partialGradient(x, dz, to operand) (splits int, err error) {
 	n, p := to.rows, to.cols
-	splits = e.splits(n, p, x.rows)
+	splits = gradientSplits(e.config, n, p, x.rows)
 	tile := e.config.Tile(kernels.OpWeightGradient, n, p).Fit(n, p)
 	l, err := e.product(network.OpWeightGradient, n, p, tile, kernels.Partial, x.bytes)
 	if err != nil {

@@ -127,6 +127,10 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 	}
 	c.Bytes = c.Bytes && separable(s)
 	c.Fused = c.Fused && batchRows <= min(plan.BlockRows, maxFusedRows) && fusable(c, sizes)
+	if m := d.MaxBuffer; c.Fused && m > 0 {
+		acts, parts := fusedElements(c, sizes, plan.BlockRows)
+		c.Fused = 4*max(acts, parts) <= m
+	}
 	if b.streamed(c, s) {
 		plan.Input = network.StreamedInput
 	}

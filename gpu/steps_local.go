@@ -22,6 +22,25 @@ func fusable(c kernels.Config, sizes []int) bool {
 	return c.Packed == nil && len(sizes)-1 <= kernels.MaxStepLayers
 }
 
+// gradientSplits returns how many partial gradients of a layer with n inputs and p outputs there
+// are of some rows, of a tile that works in groups: each takes a whole step of the tile at least.
+func gradientSplits(c kernels.Config, n, p, rows int) int {
+	tile := c.Tile(kernels.OpWeightGradient, n, p)
+	return max(1, min(tile.Splits, groups(rows, tile.Depth)))
+}
+
+// fusedElements returns the elements of the buffers that iterations of a network in few
+// launches take for blocks of some rows: activations and derivatives, and partial gradients.
+func fusedElements(c kernels.Config, sizes []int, rows int) (acts, parts int64) {
+	for i, n := range sizes[:len(sizes)-1] {
+		p := sizes[i+1]
+		stride := int64(network.Stride(p))
+		acts += 2 * int64(rows) * stride // less the last layer's output
+		parts += int64(gradientSplits(c, n, p, rows)) * int64(n+1) * stride
+	}
+	return acts, parts
+}
+
 // localSteps are iterations of small batches in few launches (kernels/step_local.cl).
 type localSteps struct {
 	e       *executor
@@ -45,10 +64,14 @@ func (st *localSteps) prepare() (err error) {
 	if last > 0 {
 		st.output, st.outputs = kernels.OutputOf(l.Sizes[last], l.Sizes[last+1], e.s.device.limits())
 	}
-	elements := 0
+	acts, parts := fusedElements(e.config, l.Sizes, most)
+	if st.acts, err = e.NewBuffer(int(acts)); err != nil {
+		return err
+	}
+	at := 0
 	place := func(n int) network.Matrix {
-		m := network.Matrix{Offset: elements, Rows: most, Cols: n, Stride: network.Stride(n)}
-		elements += most * m.Stride
+		m := network.Matrix{Buffer: st.acts, Offset: at, Rows: most, Cols: n, Stride: network.Stride(n)}
+		at += most * m.Stride
 		return m
 	}
 	for _, n := range l.Sizes[1 : last+1] {
@@ -57,20 +80,7 @@ func (st *localSteps) prepare() (err error) {
 	for _, n := range l.Sizes[1:] {
 		st.dz = append(st.dz, place(n))
 	}
-	if st.acts, err = e.NewBuffer(elements); err != nil {
-		return err
-	}
-	for _, all := range [][]network.Matrix{st.h, st.dz} {
-		for i := range all {
-			all[i].Buffer = st.acts
-		}
-	}
-	parts := 0
-	for i := range l.Layers() {
-		w, _ := l.Layer(i)
-		parts += e.splits(w.Rows, w.Cols, most) * (w.Rows + 1) * w.Stride
-	}
-	if st.part, err = e.buffer("partial gradients", 4*parts); err != nil {
+	if st.part, err = e.buffer("partial gradients", 4*int(parts)); err != nil {
 		return err
 	}
 	if st.losses, err = e.buffer("partial losses", 8*groups(most, max(1, st.output.Rows))); err != nil {

@@ -58,6 +58,8 @@ func TestPlanOfSmallBatches(t *testing.T) {
 	for i := range s.Bytes {
 		s.Bytes[i] = uint8(i)
 	}
+	roomy, small := gpuDevice, gpuDevice
+	roomy.MaxBuffer, small.MaxBuffer = 256<<10, 100<<10
 	naive := map[string]kernels.Tile{kernels.Key(kernels.OpWeightGradient, 20, 10): {Variant: kernels.NaiveVariant}}
 	for _, c := range []struct {
 		name   string
@@ -72,6 +74,8 @@ func TestPlanOfSmallBatches(t *testing.T) {
 		{"full", gpuDevice, []int{50, 20, 10}, 60000, nil, false},
 		{"five layers", gpuDevice, []int{50, 20, 20, 20, 20, 10}, 128, nil, false},
 		{"a gradient without groups", gpuDevice, []int{50, 20, 10}, 128, naive, false},
+		{"no room for partial gradients", small, []int{50, 20, 20, 20, 10}, 128, nil, false},
+		{"room for all", roomy, []int{50, 20, 20, 20, 10}, 128, nil, true},
 		{"CPU", fakeDevice, []int{50, 20, 10}, 128, nil, false},
 	} {
 		b, err := open(&recording{}, c.device, Options{Untested: true, Tuning: Tuning{Shapes: c.shapes}})
@@ -90,7 +94,7 @@ func TestPlanOfSmallBatches(t *testing.T) {
 			t.Errorf("%s: %v, want %v", c.name, config.Fused, c.want)
 		}
 		// A plan from a file that asks for what is not possible is an error.
-		if config.Fused = true; !c.want && config.Packed == nil && c.batch < 60000 {
+		if config.Fused = true; !c.want && !fusable(config, c.sizes) && config.Packed == nil {
 			if plan.Settings, err = json.Marshal(config); err != nil {
 				t.Fatal(err)
 			}
