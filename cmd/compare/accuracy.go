@@ -113,7 +113,7 @@ type race struct {
 
 // accuracyTable writes the table of seconds to an accuracy.
 func (s *session) accuracyTable() error {
-	s.learners()
+	s.startPeers()
 	fmt.Println("| test accuracy | network | engine | setting | seconds of training | epochs | clgrad is | runs |")
 	fmt.Println("|---|---|---|---|---|---|---|---|")
 	for i, g := range s.goals() {
@@ -124,11 +124,11 @@ func (s *session) accuracyTable() error {
 		}
 		for _, l := range learners {
 			x, faster, epochs := races[l], "", ""
-			if i == 0 {
-				s.chosen[l] = x.choice
-			}
 			if l.out || x.out {
 				continue
+			}
+			if i == 0 {
+				s.chosen[l] = x.choice
 			}
 			if ours := races[s.ours]; l != s.ours && !ours.out {
 				faster = ratio(middle(ours.seconds), middle(x.seconds), s.limit)

@@ -10,7 +10,8 @@ import (
 func (s *session) epochsTable() error {
 	fmt.Println("| network | training | engine | seconds an epoch | clgrad is |")
 	fmt.Println("|---|---|---|---|---|")
-	learners := s.learners()
+	s.startPeers()
+	learners := append([]*learner{s.ours}, s.torch...)
 	settings, epochs := []setting{
 		{Layers: []int{784, 128, 10}, Optimizer: "sgd", LR: 0.5, Batch: 128},
 		{Layers: []int{784, 128, 10}, Optimizer: "adam", LR: 0.001, Batch: 128},

@@ -46,14 +46,13 @@ func newSession(o options) *session {
 	return s
 }
 
-// learners returns clgrad and PyTorch's ways, whose processes a GPU has from now on.
-func (s *session) learners() []*learner {
+// startPeers starts the processes of PyTorch's ways on a GPU, side by side.
+func (s *session) startPeers() {
 	if s.gpu {
 		for _, l := range s.torch {
 			s.peers.get(s.learner, l.engine, nil) // an error comes back when it is asked
 		}
 	}
-	return append([]*learner{s.ours}, s.torch...)
 }
 
 // leaveOut takes a learner out that cannot be run; clgrad has to.
