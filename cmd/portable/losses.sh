@@ -4,6 +4,7 @@
 #
 #   ./losses.sh DIR   keeps the runs in DIR; clgrad stands beside this script
 set -u
+trap 'exit 143' TERM # once the command that runs has ended
 cd "$(dirname "$0")" || exit 1
 out=$1/losses-$$
 mkdir -p "$out" || exit 1
