@@ -7,7 +7,7 @@
 # (the suite with every variant of the kernels).
 #
 #   ./run.sh [DIR]              writes DIR/report.md (default: report beside this script)
-#   BUDGET=540 ./run.sh [DIR]   takes 540 seconds at most
+#   BUDGET=540 ./run.sh [DIR]   takes 540 seconds at most, and 10 more for the last command to end
 #
 # `make portable` collects what it needs in .build/portable: copy that folder to
 # a Linux machine with a processor of the same architecture and a driver. Nothing is installed and no network is needed.
