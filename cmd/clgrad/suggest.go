@@ -58,7 +58,7 @@ func parseProblem(err error, node *kong.Node) error {
 		line = value[1] + ": " + expected(flag(node, value[1]), value[2])
 	case missing.MatchString(line):
 		line = missing.ReplaceAllString(line, "$1 is missing")
-	case absent != nil:
+	case absent != nil && node != nil:
 		line = absent[1] + " is missing"
 		if f := flag(node, absent[1]); f != nil {
 			line += ": " + strings.TrimPrefix(expected(f, ""), `"": `)
