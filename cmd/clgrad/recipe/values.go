@@ -148,7 +148,10 @@ type Rate float64
 // every backend.
 func (l *Rate) UnmarshalText(text []byte) error {
 	v, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || !(float32(v) > 0) || v > math.MaxFloat32 {
+	switch {
+	case err == nil && v > 0 && (float32(v) == 0 || v > math.MaxFloat32):
+		return fmt.Errorf("%q: a learning rate from %.2g to %.2g is expected", text, math.SmallestNonzeroFloat32, math.MaxFloat32)
+	case err != nil || !(v > 0):
 		return fmt.Errorf("%q: a learning rate above 0 is expected, as in 0.1", text)
 	}
 	*l = Rate(v)
