@@ -100,14 +100,14 @@ func Check(open func() (network.Backend, error), opts ...Option) (Report, error)
 		if info.Backend != "" {
 			report.Info = info
 		}
+		report.Seconds = time.Since(begin).Seconds()
+		if err := o.ctx.Err(); err != nil {
+			return report, err // without the family, which may have ended early
+		}
 		report.Operations = append(report.Operations, op)
 		for _, failure := range op.Failures {
 			errs = append(errs, failure)
 		}
-	}
-	report.Seconds = time.Since(begin).Seconds()
-	if err := o.ctx.Err(); err != nil {
-		return report, err
 	}
 	return report, errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package backendtest_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"math"
@@ -142,6 +143,21 @@ func TestEverythingIsClosed(t *testing.T) {
 	}
 	if backends != len(names) {
 		t.Errorf("%d backends were opened for %d families", backends, len(names))
+	}
+}
+
+// A suite that ends early reports the families that it was done with.
+func TestUntil(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	report, err := backendtest.Check(opener(none), backendtest.Quick(), backendtest.Only("plan", "buffer", "update"), backendtest.Until(ctx),
+		backendtest.Progress(func(_ string, done, _ int) {
+			if done == 2 {
+				cancel()
+			}
+		}))
+	if !errors.Is(err, context.Canceled) || len(report.Operations) != 2 || !report.Operations[1].Passed || report.Info.Backend == "" {
+		t.Errorf("error %v, report %+v", err, report)
 	}
 }
 
