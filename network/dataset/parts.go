@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -157,7 +156,8 @@ func oneChannel(shape []int) []int {
 	return shape
 }
 
-// holds reports whether a shape is one of so many features.
+// holds reports whether a shape is one of so many features. It divides, as a product might
+// overflow.
 func holds(shape []int, features int) bool {
 	for _, d := range shape {
 		if d < 1 || features%d != 0 {
@@ -171,15 +171,9 @@ func holds(shape []int, features int) bool {
 // transposed returns the set with rows and columns of each image exchanged, in the
 // memory of the images.
 func (s Set) transposed() (Set, error) {
-	if len(s.Shape) != 2 && len(s.Shape) != 3 {
+	h, w, c, ok := imageSides(s.Shape, s.Train.Features)
+	if !ok {
 		return Set{}, fmt.Errorf("has samples of shape %s: only images of rows and columns can be transposed", times(s.Shape))
-	}
-	h, w, c := s.Shape[0], s.Shape[1], 1
-	if len(s.Shape) == 3 {
-		c = s.Shape[2]
-	}
-	if !holds(s.Shape, s.Train.Features) {
-		return Set{}, errors.New("has samples of another shape than its images")
 	}
 	for _, samples := range []network.Samples{s.Train, s.Validation, s.Test} {
 		transposeAll(samples.Bytes, h, w, c)
