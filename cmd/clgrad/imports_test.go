@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // Folders that only tests use. The first two need package testing.
@@ -16,6 +18,7 @@ const (
 	gotest        = "network/backendtest/gotest"
 	browserFolder = "cmd/clgrad/browser"
 	mpitest       = "network/mpi/mpitest"
+	mustFolder    = "network/must"
 )
 
 // allowed says what of this module each folder may import: imports point down
@@ -33,6 +36,7 @@ var allowed = map[string][]string{
 	"network/backendtest":     {"network"},
 	"network/mpi":             {"network"},
 	mpitest:                   {"network/mpi"},
+	mustFolder:                {},
 	gotest:                    {"network", "network/backendtest"},
 	browserFolder:             {},
 	"cpu":                     {"network", "network/mapped"},
@@ -107,9 +111,7 @@ func TestImports(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for folder := range allowed {
 		if !seen[folder] {
 			t.Errorf("no Go file in %s", folder)
@@ -123,7 +125,7 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
-	tests := []string{gotest, browserFolder, mpitest}
+	tests := []string{gotest, browserFolder, mpitest, mustFolder}
 	if len(program) < 10 || slices.ContainsFunc(program, func(folder string) bool { return slices.Contains(tests, folder) }) {
 		t.Errorf("the program is made of %q", program)
 	}

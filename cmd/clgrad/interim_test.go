@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"clgrad/cmd/clgrad/report"
+	"clgrad/network/must"
 )
 
 // During a run its report says how far it is and is loaded again. A run that was killed then
@@ -25,7 +26,7 @@ func TestReportOfRunUnderWay(t *testing.T) {
 	var notes strings.Builder
 	a := &app{Context: t.Context(), err: &notes, out: writer(func(p []byte) (int, error) {
 		if strings.Contains(string(p), "Iteration 6,") {
-			must(t, os.CopyFS(killed, os.DirFS(run)))
+			must.OK(t, os.CopyFS(killed, os.DirFS(run)))
 		}
 		return len(p), nil
 	})}

@@ -11,6 +11,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // A run that another process finishes while its directory is waited for is found finished,
@@ -20,7 +21,7 @@ func TestResumeWaitsForFinish(t *testing.T) {
 	lockPatience = time.Minute
 	run, _, _ := begun(t)
 	other := filepath.Join(t.TempDir(), "other")
-	must(t, os.CopyFS(other, os.DirFS(run)))
+	must.OK(t, os.CopyFS(other, os.DirFS(run)))
 	good(t, "train", "--resume", other)
 
 	l := flock.New(filepath.Join(run, "lock"))
@@ -31,13 +32,13 @@ func TestResumeWaitsForFinish(t *testing.T) {
 	go func() {
 		defer close(finished)
 		time.Sleep(100 * time.Millisecond) // the other process is at its end
-		must(t, os.RemoveAll(filepath.Join(run, checkpoint.Folder)))
+		must.OK(t, os.RemoveAll(filepath.Join(run, checkpoint.Folder)))
 		for _, name := range []string{iterationsTable, metricsTable, metricsLines, checkpoint.FileName, "report.html"} {
 			text, err := os.ReadFile(filepath.Join(other, name))
-			must(t, err)
-			must(t, os.WriteFile(filepath.Join(run, name), text, 0o666))
+			must.OK(t, err)
+			must.Write(t, text, run, name)
 		}
-		must(t, l.Close())
+		must.OK(t, l.Close())
 	}()
 	status, out, notes := clgrad(t, "train", "--resume", run)
 	<-finished
@@ -45,7 +46,7 @@ func TestResumeWaitsForFinish(t *testing.T) {
 		t.Errorf("status %d, %q, %q", status, out, notes)
 	}
 	for _, name := range []string{iterationsTable, metricsTable, metricsLines} {
-		if read(t, filepath.Join(run, name)) != read(t, filepath.Join(other, name)) {
+		if must.Read(t, filepath.Join(run, name)) != must.Read(t, filepath.Join(other, name)) {
 			t.Errorf("%s has changed", name)
 		}
 	}
@@ -75,9 +76,9 @@ func TestResumeDamagedModel(t *testing.T) {
 	} {
 		run, _, _ := begun(t)
 		good(t, "train", "--resume", run)
-		must(t, os.RemoveAll(filepath.Join(run, checkpoint.Folder)))
+		must.OK(t, os.RemoveAll(filepath.Join(run, checkpoint.Folder)))
 		file := filepath.Join(run, checkpoint.FileName)
-		must(t, damage(file))
+		must.OK(t, damage(file))
 		before := fmt.Sprint(tree(t, run))
 		status, out, notes := clgrad(t, "train", "--resume", run)
 		if want := "and there is no checkpoint to make it again from: nothing is changed"; status != failure || out != "" ||
@@ -95,12 +96,12 @@ func TestDivergedRunKeepsHistory(t *testing.T) {
 	run := filepath.Join(t.TempDir(), "run")
 	status, _, notes := clgrad(t, "train", "--data", write(t, "flowers.csv", flowers(1, 20)), "--label", "species", "--init", "he", "--lr", "1e18", "--backend", "cpu",
 		"--log-every", "1", "--iterations", "1000", "--out", run)
-	rows := strings.Count(read(t, filepath.Join(run, iterationsTable)), "\n")
+	rows := strings.Count(must.Read(t, filepath.Join(run, iterationsTable)), "\n")
 	if status != failure || !strings.Contains(notes, "lower the learning rate") || rows < 3 ||
 		!strings.Contains(notes, "what the iterations came to is in "+filepath.Join(run, iterationsTable)) {
 		t.Errorf("status %d, %d rows, %s", status, rows, notes)
 	}
-	if lines := strings.Count(read(t, filepath.Join(run, metricsLines)), "\n"); lines != rows-1 {
+	if lines := strings.Count(must.Read(t, filepath.Join(run, metricsLines)), "\n"); lines != rows-1 {
 		t.Errorf("%d lines of metrics, %d rows of iterations", lines, rows-1)
 	}
 }

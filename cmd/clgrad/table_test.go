@@ -9,6 +9,7 @@ import (
 
 	"clgrad/cmd/clgrad/bench"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // A table with text labels is learned, its classes are saved with the model, and
@@ -23,16 +24,12 @@ func TestTrainTable(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	m, err := checkpoint.Load(run)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if got := strings.Join(m.Classes, " "); got != "setosa versicolor virginica" || m.Run.Data != "flowers.csv" || !m.Run.Directory || !strings.Contains(string(m.Run.Setup), `"validation":0.2,`) {
 		t.Errorf("model of classes %s, %+v", got, m.Run)
 	}
 	var e evaluation
-	if err := json.Unmarshal([]byte(good(t, append([]string{"eval", run}, args...)...)), &e); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(good(t, append([]string{"eval", run}, args...)...)), &e))
 	if e.Loss != s.Loss || e.TrainAccuracy != s.TrainAccuracy || e.HeldOut != s.HeldOut {
 		t.Errorf("train found %+v, eval %+v", s, e)
 	}
@@ -87,9 +84,7 @@ func TestTrainTable(t *testing.T) {
 		}
 	}
 	one := write(t, "setosa.csv", setosa.String())
-	if err := json.Unmarshal([]byte(good(t, "eval", run, "--data", one, "--label", "5", "--backend", "cpu", "--json")), &e); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(good(t, "eval", run, "--data", one, "--label", "5", "--backend", "cpu", "--json")), &e))
 	if e.TrainAccuracy < 0.95 {
 		t.Errorf("of setosa alone %v are found", e.TrainAccuracy)
 	}
@@ -128,9 +123,7 @@ func TestNoTestSet(t *testing.T) {
 		t.Errorf("train --validation: %s", out)
 	}
 	var r bench.Report
-	if err := json.Unmarshal([]byte(good(t, append([]string{"bench", "--iterations", "1", "--validation", "0.1", "--json"}, args...)...)), &r); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(good(t, append([]string{"bench", "--iterations", "1", "--validation", "0.1", "--json"}, args...)...)), &r))
 	if r.Results[0].Samples != 27 || r.Data != "flowers.csv" {
 		t.Errorf("bench: %+v", r)
 	}
@@ -169,9 +162,7 @@ func TestEvalDivides(t *testing.T) {
 	common := []string{"--data", data, "--label", "species", "--backend", "cpu", "--json"}
 	_, s := lines(t, good(t, append([]string{"train", "--layers", "7", "--iterations", "20", "--divide", "40,15", "--samples", "30", "--validation", "0.2", "--out", run}, common...)...))
 	var e evaluation
-	if err := json.Unmarshal([]byte(good(t, append([]string{"eval", run}, common...)...)), &e); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(good(t, append([]string{"eval", run}, common...)...)), &e))
 	if e.Loss != s.Loss || e.TrainAccuracy != s.TrainAccuracy || e.HeldOut != s.HeldOut {
 		t.Errorf("train found %+v, eval %+v", s, e)
 	}

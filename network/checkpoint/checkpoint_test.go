@@ -14,6 +14,7 @@ import (
 
 	"clgrad/network"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -24,9 +25,7 @@ import (
 func toy(t testing.TB) Model {
 	t.Helper()
 	layout, err := network.NewLayout([]int{2, 3, 2})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	v := make([]float64, layout.Len)
 	for l, sign := range []float64{1, -1} {
 		w, b := layout.Layer(l)
@@ -56,9 +55,7 @@ func toy(t testing.TB) Model {
 func written(t testing.TB, m Model) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := Write(&b, m); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, Write(&b, m))
 	return b.Bytes()
 }
 
@@ -130,9 +127,7 @@ func TestRoundTripValues(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sizes := rapid.SliceOfN(rapid.IntRange(1, 20), 2, 4).Draw(t, "sizes")
 		layout, err := network.NewLayout(sizes)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		m := Model{Sizes: sizes, Parameters: make([]float64, layout.Len), Precision: rapid.SampledFrom([]Precision{F32, F64}).Draw(t, "precision")}
 		for i := range layout.Layers() {
 			w, b := layout.Layer(i)
@@ -151,13 +146,9 @@ func TestRoundTripValues(t *testing.T) {
 			}
 		}
 		var b bytes.Buffer
-		if err := Write(&b, m); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, Write(&b, m))
 		got, err := readBytes(b.Bytes())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		for i, v := range m.Parameters {
 			if math.Float64bits(got.Parameters[i]) != math.Float64bits(v) {
 				t.Fatalf("parameter %d of %v was %v and is %v", i, sizes, v, got.Parameters[i])
@@ -238,9 +229,7 @@ func TestSaveAndLoad(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, FileName)
 	m := toy(t)
-	if err := Save(path, m); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, Save(path, m))
 	for _, from := range []string{path, dir} {
 		got, err := Load(from)
 		if err != nil {
@@ -284,16 +273,10 @@ func TestSaveErrors(t *testing.T) {
 
 func TestLoadErrors(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "run"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(filepath.Join(dir, "odd", FileName), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Mkdir(filepath.Join(dir, "run"), 0o755))
+	must.OK(t, os.MkdirAll(filepath.Join(dir, "odd", FileName), 0o755))
 	text := filepath.Join(dir, "text")
-	if err := os.WriteFile(text, []byte("no model at all"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "no model at all", text)
 	const missing = ": not found: a safetensors file, or a run directory with model.safetensors, is expected"
 	for path, want := range map[string]string{
 		dir + "/none":    dir + "/none" + missing,
@@ -314,9 +297,7 @@ func TestProfile(t *testing.T) {
 	m := Model{Sizes: []int{4, 2}, Precision: F32, Parameters: make([]float64, layoutOf(t, 4, 2).Len),
 		Profile: &dataset.Profile{Lowest: *image, Highest: *image, Magnitude: *image, Border: image, Row: image, Column: image, Pictures: true}}
 	var b bytes.Buffer
-	if err := Write(&b, m); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, Write(&b, m))
 	got, err := Read(bytes.NewReader(b.Bytes()), int64(b.Len()), "m")
 	if err != nil || !cmp.Equal(got.Profile, m.Profile) {
 		t.Errorf("%+v, %v", got.Profile, err)
@@ -330,8 +311,6 @@ func TestProfile(t *testing.T) {
 func layoutOf(t *testing.T, sizes ...int) network.Layout {
 	t.Helper()
 	l, err := network.NewLayout(sizes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return l
 }

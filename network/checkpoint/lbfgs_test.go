@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -44,9 +45,7 @@ var (
 // lbfgsModel is the model of lbfgsHeader, lbfgsValues and lbfgsParameters.
 func lbfgsModel(t testing.TB) Model {
 	layout, err := network.NewLayout([]int{1, 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	flat := func(weight, bias float64) []float64 {
 		v := make([]float64, layout.Len)
 		w, b := layout.Layer(0)

@@ -11,6 +11,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -306,9 +307,7 @@ func FuzzModel(f *testing.F) {
 		if m.Run != nil {
 			done = m.Run.Iterations
 		}
-		if err := m.State.Check(len(m.Parameters), done); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, m.State.Check(len(m.Parameters), done))
 		if m.Best != nil && len(m.Best.Parameters) != len(m.Parameters) {
 			t.Fatalf("%d best parameters where there are %d", len(m.Best.Parameters), len(m.Parameters))
 		}
@@ -329,9 +328,7 @@ func TestReadFirstVersion(t *testing.T) {
 	head := strings.Replace(pytorch, `"format":"pt"`, `"clgrad.version":"1","clgrad.sizes":"[2,3,2]","clgrad.scaling":"{}",`+
 		`"clgrad.run":"{\"init\":\"he\",\"seed\":18446744073709551615,\"learning_rate\":0.25,\"iterations\":3,\"data\":\"d\",\"directory\":true,\"divide\":[2,1],\"validation\":0.5,\"digest\":\"beef\"}"`, 1)
 	m, err := readBytes(file(head, pytorchValues))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	want := &Run{
 		Setup:      []byte(`{"init":"he","seed":18446744073709551615,"lr":0.25,"divide":[2,1],"validation":0.5}`),
 		Iterations: 3, Data: "d", Directory: true, Digest: "beef",

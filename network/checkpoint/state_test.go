@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -106,9 +107,7 @@ const stateHeader = `{"__metadata__":{` +
 // stateModel is the model of stateHeader and the values 1, 2, …, 8.
 func stateModel(t testing.TB) Model {
 	layout, err := network.NewLayout([]int{1, 1})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	flat := func(weight, bias float64) []float64 {
 		v := make([]float64, layout.Len)
 		w, b := layout.Layer(0)

@@ -9,6 +9,8 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // Opening a pipe for reading would wait for a writer for ever.
@@ -19,9 +21,7 @@ func TestLoadDirPipe(t *testing.T) {
 	}
 	dir := writeDir(t, files)
 	path := filepath.Join(dir, partNames[testImages])
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Remove(path))
 	if err := syscall.Mkfifo(path, 0o644); err != nil {
 		t.Skip(err)
 	}

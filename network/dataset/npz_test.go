@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -119,9 +119,7 @@ func TestLoadNPZ(t *testing.T) {
 	for _, method := range []uint16{zip.Store, zip.Deflate} {
 		dir := writeDir(t, map[string][]byte{"toy.npz": archive(method, entries...)})
 		got, err := Load(t.Context(), filepath.Join(dir, "toy.npz"), Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)
 		}
@@ -132,24 +130,16 @@ func TestLoadNPZ(t *testing.T) {
 func TestNPZOfNpyio(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "set.npz")
 	w, err := npz.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, array := range []struct {
 		name  string
 		value any
 	}{{"x_train", [2][2]float64{{0.5, -1}, {2, 1e-3}}}, {"y_train", []int64{1, 0}}} {
-		if err := w.Write(array.name+".npy", array.value); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, w.Write(array.name+".npy", array.value))
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, w.Close())
 	got, err := Load(t.Context(), path, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	want := network.Samples{Rows: 2, Features: 2, Floats: []float32{0.5, -1, 2, 1e-3}, Labels: []int32{1, 0}}
 	if d := cmp.Diff(want, got.Train); d != "" || got.Test.Rows != 0 || got.Classes != 2 {
 		t.Errorf("%s%+v", d, got)
@@ -329,9 +319,7 @@ func TestNPZMemory(t *testing.T) {
 // The cases of files that people have, each of which has one meaning.
 func TestNPZCases(t *testing.T) {
 	plain, err := Load(t.Context(), "testdata/arrays/chan.npz", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, test := range []struct {
 		name   string
 		o      Options
@@ -391,13 +379,9 @@ func TestNPZCases(t *testing.T) {
 // The same rows are the same set, whether they stand in a table or in arrays.
 func TestGapsOfTablesAndArrays(t *testing.T) {
 	table, err := Load(t.Context(), "testdata/arrays/gap.csv", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	arrays, err := Load(t.Context(), "testdata/arrays/gap.npz", Options{Reading: Reading{Arrays: map[string]string{"x": "x_train", "y": "y_train"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	arrays.Name, arrays.Columns = table.Name, table.Columns
 	if d := cmp.Diff(table, arrays); d != "" {
 		t.Error(d)
@@ -407,16 +391,12 @@ func TestGapsOfTablesAndArrays(t *testing.T) {
 // Values of half precision and truth values are what they are.
 func TestNPZValues(t *testing.T) {
 	half, err := Load(t.Context(), "testdata/arrays/f16.npz", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if got, want := half.Train.Floats[:3], []float32{0.0353088379, 0.313720703125, 0.39990234375}; !cmp.Equal(got, want, cmpopts.EquateApprox(0, 1e-9)) {
 		t.Errorf("half precision is %v, want %v", got, want)
 	}
 	truth, err := Load(t.Context(), "testdata/arrays/bool.npz", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if got, want := truth.Train.Bytes[:8], []uint8{1, 0, 0, 1, 1, 1, 1, 1}; !bytes.Equal(got, want) || truth.Classes != 2 {
 		t.Errorf("truth values are %v of %d classes, want %v", got, truth.Classes, want)
 	}
@@ -486,9 +466,7 @@ func TestImageShapes(t *testing.T) {
 // A set whose arrays were in one order of dimensions has the digest that it always had.
 func TestDigestOfOneChannel(t *testing.T) {
 	got, err := Load(t.Context(), "testdata/arrays/chan.npz", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if want := Digest([]int{4, 4, 1}, got.Train, got.Test); got.Digest != want {
 		t.Errorf("the digest is %s, want %s", got.Digest, want)
 	}
@@ -563,9 +541,7 @@ func TestNamedArrays(t *testing.T) {
 // An array without an archive has rows to be predicted and nothing else.
 func TestNPY(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rows.npy")
-	if err := os.WriteFile(path, npyFile("<f4", []int{2, 1}, []float32{0.5, 2}), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, npyFile("<f4", []int{2, 1}, []float32{0.5, 2}), path)
 	got, err := Load(t.Context(), path, Options{Unlabelled: true, Classes: []string{"a", "b"}})
 	if err != nil || !cmp.Equal(got.Train, network.Samples{Rows: 2, Features: 1, Floats: []float32{0.5, 2}}) || got.Name != "rows.npy" {
 		t.Errorf("%+v, %v", got, err)
@@ -640,9 +616,7 @@ func FuzzNPZ(f *testing.F) {
 // An archive has no columns to choose from, and a cancelled load of it ends.
 func TestLoadNPZOptions(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "set.npz")
-	if err := os.WriteFile(path, archive(zip.Store, toyArrays()...), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, archive(zip.Store, toyArrays()...), path)
 	want := path + ": is an NPZ file, which has no use for a label column"
 	if _, err := Load(t.Context(), path, Options{Reading: Reading{Label: "1"}}); err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
@@ -659,13 +633,9 @@ func TestNPZInGzip(t *testing.T) {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	w.Write(archive(zip.Store, entry{"x_train.npy", npyFile("|u1", []int{1, 1}, []uint8{1})}))
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, w.Close())
 	file := filepath.Join(t.TempDir(), "set.npz.gz")
-	if err := os.WriteFile(file, b.Bytes(), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, b.Bytes(), file)
 	_, err := Load(context.Background(), file, Options{})
 	if want := file + ": holds an NPZ file compressed once more by gzip: unpack it (gunzip)"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)

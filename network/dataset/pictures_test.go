@@ -18,6 +18,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // plain returns a grey picture of one value.
@@ -41,18 +42,14 @@ func two(h, w int, v uint8) *image.Gray {
 func encoded(t testing.TB, p image.Image) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := png.Encode(&b, p); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, png.Encode(&b, p))
 	return b.Bytes()
 }
 
 func encodedJPEG(t testing.TB, p image.Image) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := jpeg.Encode(&b, p, &jpeg.Options{Quality: 95}); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, jpeg.Encode(&b, p, &jpeg.Options{Quality: 95}))
 	return b.Bytes()
 }
 
@@ -62,18 +59,12 @@ func tree(t *testing.T, files map[string][]byte) string {
 	dir := t.TempDir()
 	for name, content := range files {
 		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, os.MkdirAll(filepath.Dir(path), 0o777))
 		if strings.HasSuffix(name, "/") {
-			if err := os.MkdirAll(path, 0o777); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, os.MkdirAll(path, 0o777))
 			continue
 		}
-		if err := os.WriteFile(path, content, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, content, path)
 	}
 	return dir
 }
@@ -100,9 +91,7 @@ func TestPictureFolders(t *testing.T) {
 		"train/.DS_Store": nil, "train/cat/Thumbs.db": []byte("no picture"), "README.txt": []byte("text"), "__MACOSX/x": nil,
 	})
 	set, said, err := loadLogged(t, dir, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	row := func(v uint8) []uint8 { return []uint8{0, 0, v, v, 0, 0, v, v} }
 	rows := func(values ...uint8) (all []uint8) {
 		for _, v := range values {
@@ -263,9 +252,7 @@ func TestPicturesInOrder(t *testing.T) {
 	}
 	dir, o := tree(t, files), Options{Reading: Reading{Shape: []int{6, 7}}}
 	set, _, err := loadLogged(t, dir, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	if alone, _, err := loadLogged(t, dir, o); err != nil || alone.Digest != set.Digest {
 		t.Error("the rows depend on the number of cores", err)
@@ -463,9 +450,7 @@ func TestReadPicture(t *testing.T) {
 		dir := tree(t, map[string][]byte{"a.png": file})
 		for _, c := range []Conversion{{Shape: []int{28, 28}, Method: Digits}, {Shape: []int{8, 9, 3}}} {
 			want, err := ReadPictures(t.Context(), []Picture{{Path: filepath.Join(dir, "a.png"), Class: -1}}, c, Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			got, seen, err := ReadPicture(file, 90*120, c)
 			if err != nil || got.Rows != 1 || got.Features != want.Features || !slices.Equal(got.Bytes, want.Bytes) || seen.Blank || seen.Coloured {
 				t.Errorf("%v: got %+v, %+v, %v\nwant %+v", c, got, seen, err, want)

@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -55,13 +56,9 @@ func toySet(name string) Set {
 func writeDir(t *testing.T, files map[string][]byte) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "toy")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Mkdir(dir, 0o755))
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, content, dir, name)
 	}
 	return dir
 }
@@ -223,9 +220,7 @@ func TestLoadDirOfSeveralSets(t *testing.T) {
 	}
 	delete(files, "emnist-letters-test-labels-idx1-ubyte")
 	dir := writeDir(t, files)
-	if err := os.Mkdir(filepath.Join(dir, "emnist-letters-test-labels-idx1-ubyte"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Mkdir(filepath.Join(dir, "emnist-letters-test-labels-idx1-ubyte"), 0o755))
 	_, err := Load(t.Context(), dir, Options{})
 	if want := dir + `: holds the sets "emnist-digits", "emnist-letters": one of them is expected, as in ` + filepath.Join(dir, "emnist-digits"); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)

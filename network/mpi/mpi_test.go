@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"clgrad/network/mpi"
+	"clgrad/network/must"
 )
 
 // roleOf names what a process that mpirun started does in place of the tests.
@@ -166,9 +167,7 @@ func BenchmarkExchange(b *testing.B) {
 				var all []exchanged
 				for line := range strings.Lines(startedAs(b, ranks, "exchange")) {
 					var x exchanged
-					if err := json.Unmarshal([]byte(line), &x); err != nil {
-						b.Fatal(err)
-					}
+					must.OK(b, json.Unmarshal([]byte(line), &x))
 					b.Logf("%d ranks, %d elements: %.1f µs", ranks, x.Elements, 1e6*x.Seconds)
 					all = append(all, x)
 				}
