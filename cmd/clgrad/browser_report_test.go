@@ -114,7 +114,7 @@ func TestBrowserReport(t *testing.T) {
 		must.OK(t, browser.Screenshot(ctx, v, "report-mnist-open"))
 		must.OK(t, browser.Fits(ctx))
 	})
-	for _, name := range relativeLinks(must.Read(t, filepath.Join(run, report.FileName))) {
+	for _, name := range relativeLinks(must.Read(t, run, report.FileName)) {
 		if _, err := os.Stat(filepath.Join(run, name)); err != nil {
 			t.Errorf("a link: %v", err)
 		}

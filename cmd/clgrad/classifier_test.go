@@ -77,7 +77,7 @@ func trainsAlike(t *testing.T, dir string, set dataset.Set, backend string, flag
 	if d := cmp.Diff(predictedNames(t, c, set.Test), numbers); d != "" {
 		t.Errorf("predictions of rows (−bytes +numbers):\n%s", d)
 	}
-	records, err := csv.NewReader(strings.NewReader(must.Read(t, filepath.Join(run, iterationsTable)))).ReadAll()
+	records, err := csv.NewReader(strings.NewReader(must.Read(t, run, iterationsTable))).ReadAll()
 	must.OK(t, err)
 	column := slices.Index(records[0], "loss")
 	var losses []float64

@@ -86,7 +86,7 @@ func TestCompareTarget(t *testing.T) {
 			t.Errorf("%+v", x)
 		}
 	}
-	page := must.Read(t, filepath.Join(dir, report.FileName))
+	page := must.Read(t, dir, report.FileName)
 	for _, want := range []string{
 		`id="accuracy-epochs"`, `id="accuracy-seconds"`, `id="loss-epochs"`, `id="loss-seconds"`, "over Seconds of training", "target, 80 %",
 		"nesterov, lr 0.1<", "gd, lr 1e-09<", "3 of 3", "0 of 3", "first run, with seed 1", "Left out are loading",
@@ -148,7 +148,7 @@ func TestCompareErrors(t *testing.T) {
 			t.Errorf("%v: status %d, %q, %q; want %d and %q in one line", c.args, status, out, notes, c.status, c.want)
 		}
 	}
-	if must.Read(t, filepath.Join(own, report.FileName)) != "mine" {
+	if must.Read(t, own, report.FileName) != "mine" {
 		t.Error("a report was replaced")
 	}
 }
@@ -163,7 +163,7 @@ func TestCompareStopped(t *testing.T) {
 	if status != 130 || !strings.HasSuffix(notes, "clgrad: stopped by interrupt\n") || !strings.Contains(out, "gd ") || !strings.Contains(out, "adam ") {
 		t.Errorf("status %d\n%s%s", status, out, notes)
 	}
-	if page := must.Read(t, filepath.Join(dir, report.FileName)); !strings.Contains(page, `id="loss-epochs"`) {
+	if page := must.Read(t, dir, report.FileName); !strings.Contains(page, `id="loss-epochs"`) {
 		t.Error("the report has no curves")
 	}
 }

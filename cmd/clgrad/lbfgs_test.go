@@ -41,7 +41,7 @@ func TestConverges(t *testing.T) {
 	if err != nil || m.Run.Iterations != s.Iterations || string(m.Run.Converged) != s.Converged || m.Run.Stopped != 0 {
 		t.Errorf("%+v, %v", m.Run, err)
 	}
-	page, words := must.Read(t, filepath.Join(run, "report.html")), fmt.Sprintf("after iteration %d of 1000: %s", s.Iterations, s.Converged)
+	page, words := must.Read(t, run, "report.html"), fmt.Sprintf("after iteration %d of 1000: %s", s.Iterations, s.Converged)
 	if !strings.Contains(page, words) || !strings.Contains(page, "lbfgs, history of 10 pairs, weight decay 0.05") {
 		t.Errorf("the report does not say %q, or not by which optimizer", words)
 	}
@@ -177,7 +177,7 @@ func TestCompareLBFGS(t *testing.T) {
 			t.Errorf("%q is not %q", notes, want)
 		}
 	}
-	if page := must.Read(t, filepath.Join(dir, "report.html")); !strings.Contains(page, "ends: after iteration ") || !strings.Contains(page, "lbfgs with a history of 30 pairs") {
+	if page := must.Read(t, dir, "report.html"); !strings.Contains(page, "ends: after iteration ") || !strings.Contains(page, "lbfgs with a history of 30 pairs") {
 		t.Error("the report does not say why the run ended, or with which history")
 	}
 }

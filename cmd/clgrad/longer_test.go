@@ -49,7 +49,7 @@ func TestResumeLonger(t *testing.T) {
 			t.Fatalf("%s: status %d, %s", name, status, notes)
 		}
 		sameRun(t, name, want, run)
-		if text := must.Read(t, filepath.Join(run, "report.html")); text == must.Read(t, filepath.Join(short, "report.html")) {
+		if text := must.Read(t, run, "report.html"); text == must.Read(t, short, "report.html") {
 			t.Errorf("%s: the report is that of the shorter run", name)
 		}
 		good(t, resume(run)...) // as many as it has
@@ -64,7 +64,7 @@ func TestResumeLonger(t *testing.T) {
 					t.Errorf("%s, interrupted at %d: %+v, %v", name, n, m.Run, err)
 				}
 				// A signal before the first iteration leaves the shorter run.
-				if must.Read(t, filepath.Join(run, recipe.FileName)) == want[recipe.FileName] {
+				if must.Read(t, run, recipe.FileName) == want[recipe.FileName] {
 					good(t, "train", "--resume", run)
 				} else {
 					good(t, resume(run)...)
@@ -150,7 +150,7 @@ func TestResumeOlder(t *testing.T) {
 	must.OK(t, err)
 	must.OK(t, checkpoint.Save(newest(t, run), m))
 	good(t, "train", "--resume", run)
-	if must.Read(t, filepath.Join(run, checkpoint.FileName)) != must.Read(t, filepath.Join(whole, checkpoint.FileName)) {
+	if must.Read(t, run, checkpoint.FileName) != must.Read(t, whole, checkpoint.FileName) {
 		t.Error("the model differs")
 	}
 }
@@ -189,7 +189,7 @@ func TestEarlyStopping(t *testing.T) {
 		must.OK(t, os.Remove(filepath.Join(run, "report.html")))
 		good(t, "train", "--resume", run)
 		sameRun(t, "the report made again", want, run)
-		if page := must.Read(t, filepath.Join(run, "report.html")); !strings.Contains(page, "Early stopping") {
+		if page := must.Read(t, run, "report.html"); !strings.Contains(page, "Early stopping") {
 			t.Error("the report does not say where it stopped")
 		}
 	}
@@ -220,7 +220,7 @@ func TestFrom(t *testing.T) {
 				t.Errorf("iteration %d has loss %v, it would have been %v", i+1, line.Loss, whole[5+i].Loss)
 			}
 		}
-		if text := must.Read(t, filepath.Join(second, recipe.FileName)); !strings.Contains(text, fmt.Sprintf("%q", model)) {
+		if text := must.Read(t, second, recipe.FileName); !strings.Contains(text, fmt.Sprintf("%q", model)) {
 			t.Errorf("no %s in %s", model, text)
 		}
 	}

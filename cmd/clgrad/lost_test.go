@@ -267,7 +267,7 @@ func TestNotFiniteResults(t *testing.T) {
 				t.Errorf("%s on %s: there %v, want %v", name, backend, !want, want)
 			}
 		}
-		if table := must.Read(t, filepath.Join(run, metricsTable)); strings.Contains(table, "NaN") || strings.Count(table, ",,,,,") != 2 {
+		if table := must.Read(t, run, metricsTable); strings.Contains(table, "NaN") || strings.Count(table, ",,,,,") != 2 {
 			t.Error(table)
 		}
 		if backend != "cpu" {

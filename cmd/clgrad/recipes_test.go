@@ -61,11 +61,11 @@ func TestRecipes(t *testing.T) {
 		if c.name == "chang" && (s.Passes == nil || s.Passes.Accuracy != 0.85 || s.Passes.Iteration != nil) {
 			t.Errorf("%s: %+v", c.name, s.Passes)
 		}
-		if c.name == "iiakshat" && !strings.HasPrefix(must.Read(t, filepath.Join(dir, "submission.csv")), "ImageId,Label\n1,") {
-			t.Errorf("%s: %.40q", c.name, must.Read(t, filepath.Join(dir, "submission.csv")))
+		if c.name == "iiakshat" && !strings.HasPrefix(must.Read(t, dir, "submission.csv"), "ImageId,Label\n1,") {
+			t.Errorf("%s: %.40q", c.name, must.Read(t, dir, "submission.csv"))
 		}
 		if c.name == "assignment" {
-			rows, err := csv.NewReader(strings.NewReader(must.Read(t, filepath.Join(dir, "predictions.csv")))).ReadAll()
+			rows, err := csv.NewReader(strings.NewReader(must.Read(t, dir, "predictions.csv"))).ReadAll()
 			if err != nil || len(rows) != 301 || !cmp.Equal(rows[0], []string{"row", "predicted", "actual"}) {
 				t.Errorf("%s: %d rows of predictions, %v", c.name, len(rows), err)
 			}
@@ -149,7 +149,7 @@ func TestReproduce(t *testing.T) {
 	_, s := lines(t, good(t, "train", "--recipe", filepath.Join(first, recipe.FileName), "--json", "--out", second))
 	good(t, "train", "--recipe", second, "--seed", "8", "--out", third)
 	for _, name := range []string{checkpoint.FileName, recipe.FileName, "submission.csv"} {
-		if must.Read(t, filepath.Join(first, name)) != must.Read(t, filepath.Join(second, name)) {
+		if must.Read(t, first, name) != must.Read(t, second, name) {
 			t.Errorf("%s differs in the second run", name)
 		}
 	}
@@ -168,7 +168,7 @@ func TestReproduce(t *testing.T) {
 	if d := cmp.Diff(a.Recipe, b.Recipe); d != "" {
 		t.Errorf("another seed changes more than the seed:\n%s", d)
 	}
-	if must.Read(t, filepath.Join(first, checkpoint.FileName)) == must.Read(t, filepath.Join(third, checkpoint.FileName)) {
+	if must.Read(t, first, checkpoint.FileName) == must.Read(t, third, checkpoint.FileName) {
 		t.Error("another seed makes the same model")
 	}
 }
@@ -180,7 +180,7 @@ func TestRecipeOfOtherData(t *testing.T) {
 	if n := strings.Count(must.Read(t, s.Predictions), "\n"); n != 31 {
 		t.Errorf("a submission of %d lines for 30 rows", n)
 	}
-	if config := must.Read(t, filepath.Join(filepath.Dir(s.Model), recipe.FileName)); strings.Contains(config, `"divide"`) {
+	if config := must.Read(t, filepath.Dir(s.Model), recipe.FileName); strings.Contains(config, `"divide"`) {
 		t.Error(config)
 	}
 }
@@ -218,7 +218,7 @@ func TestKaggle(t *testing.T) {
 	if _, s := lines(t, out); s.Loss == 0 || !strings.Contains(out, `"test_accuracy":null`) {
 		t.Errorf("%s", out)
 	}
-	submission := must.Read(t, filepath.Join(run, "submission.csv"))
+	submission := must.Read(t, run, "submission.csv")
 	if strings.Count(submission, "\n") != 41 {
 		t.Errorf("%d lines for 40 rows", strings.Count(submission, "\n"))
 	}
@@ -267,11 +267,11 @@ func TestValidationOfNamedClasses(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	run := filepath.Join(t.TempDir(), "run")
 	out := good(t, "train", "--data", images(t, 200, 30), "--iterations", "7", "--log-every", "3", "--validation", "0.2", "--backend", "cpu", "--json", "--out", run)
-	if d := cmp.Diff(out, must.Read(t, filepath.Join(run, metricsLines))); d != "" {
+	if d := cmp.Diff(out, must.Read(t, run, metricsLines)); d != "" {
 		t.Errorf("standard output and %s differ:\n%s", metricsLines, d)
 	}
 	iterations, s := lines(t, out)
-	rows, err := csv.NewReader(strings.NewReader(must.Read(t, filepath.Join(run, metricsTable)))).ReadAll()
+	rows, err := csv.NewReader(strings.NewReader(must.Read(t, run, metricsTable))).ReadAll()
 	if err != nil || len(rows) != 1+len(iterations) || len(iterations) != 3 {
 		t.Fatalf("%d rows for %d lines, %v", len(rows), len(iterations), err)
 	}
@@ -301,7 +301,7 @@ func TestRunDirectory(t *testing.T) {
 	if status := a.run([]string{"train", "--data", data, "--backend", "cpu", "--iterations", "99", "--log-every", "3", "--out", run}); status != 130 {
 		t.Errorf("status %d, %s", status, a.err)
 	}
-	if n := strings.Count(must.Read(t, filepath.Join(run, metricsTable)), "\n"); n != 3 {
+	if n := strings.Count(must.Read(t, run, metricsTable), "\n"); n != 3 {
 		t.Errorf("%d lines of metrics after 6 iterations", n)
 	}
 	if r, err := recipe.Load(run); err != nil || r.Iterations != 99 {
@@ -312,7 +312,7 @@ func TestRunDirectory(t *testing.T) {
 	if status, _, notes := clgrad(t, "train", "--data", data, "--backend", "cpu", "--lr", "1e9", "--log-every", "1", "--out", late); status != failure {
 		t.Errorf("status %d, %s", status, notes)
 	}
-	if text := must.Read(t, filepath.Join(late, metricsTable)); strings.Count(text, "\n") < 2 {
+	if text := must.Read(t, late, metricsTable); strings.Count(text, "\n") < 2 {
 		t.Errorf("the losses of a run that diverges late: %s", text)
 	}
 

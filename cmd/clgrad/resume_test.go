@@ -345,14 +345,14 @@ func TestResumePlan(t *testing.T) {
 	good(t, append(args, "--out", whole)...)
 	runtime.GOMAXPROCS(1)
 	good(t, append(args, "--out", other)...)
-	if must.Read(t, filepath.Join(whole, checkpoint.FileName)) == must.Read(t, filepath.Join(other, checkpoint.FileName)) {
+	if must.Read(t, whole, checkpoint.FileName) == must.Read(t, other, checkpoint.FileName) {
 		t.Fatal("one core and three have one plan: nothing is tested")
 	}
 	change(t, filepath.Join(run, recipe.FileName), `"backend": "cpu"`, `"backend": "auto"`)
 	if _, s := lines(t, good(t, "train", "--resume", run, "--json")); s.Backend != "cpu" {
 		t.Errorf("goes on with %s", s.Backend)
 	}
-	if must.Read(t, filepath.Join(whole, checkpoint.FileName)) != must.Read(t, filepath.Join(run, checkpoint.FileName)) {
+	if must.Read(t, whole, checkpoint.FileName) != must.Read(t, run, checkpoint.FileName) {
 		t.Error("the model differs")
 	}
 }
@@ -393,13 +393,13 @@ func TestResumeFinished(t *testing.T) {
 	run, _, data := begun(t)
 	good(t, "train", "--resume", run, "--json")
 	os.Remove(data) // it is not needed
-	before, page := untimed(t, run), must.Read(t, filepath.Join(run, "report.html"))
+	before, page := untimed(t, run), must.Read(t, run, "report.html")
 	status, out, notes := clgrad(t, "train", "--resume", run)
 	if status != success || out != "" || notes != "clgrad: "+run+": finished, all 20 iterations are done\n" {
 		t.Errorf("status %d, %q, %q", status, out, notes)
 	}
 	sameRun(t, "resumed when finished", before, run)
-	if must.Read(t, filepath.Join(run, "report.html")) != page {
+	if must.Read(t, run, "report.html") != page {
 		t.Error("the report has changed")
 	}
 }

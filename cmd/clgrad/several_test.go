@@ -134,7 +134,7 @@ func TestSeveralDevices(t *testing.T) {
 				if diff := cmp.Diff(untimed(t, first)[checkpoint.FileName], untimed(t, second)[checkpoint.FileName]); diff != "" {
 					t.Error("a second run has other bits")
 				}
-				if page := must.Read(t, filepath.Join(first, "report.html")); !strings.Contains(page, "rows of each batch") || !strings.Contains(page, m.each[1]) {
+				if page := must.Read(t, first, "report.html"); !strings.Contains(page, "rows of each batch") || !strings.Contains(page, m.each[1]) {
 					t.Error("the report does not say how rows are shared")
 				}
 			})
@@ -191,7 +191,7 @@ func TestSeveralDevicesResume(t *testing.T) {
 			if status != success || !strings.Contains(notes, "goes on by a new plan") {
 				t.Fatalf("resume by a new plan: status %d: %s", status, notes)
 			}
-			if config := must.Read(t, filepath.Join(other, "config.json")); !strings.Contains(config, `"backend": "cpu"`) {
+			if config := must.Read(t, other, "config.json"); !strings.Contains(config, `"backend": "cpu"`) {
 				t.Errorf("the configuration has another backend: %s", config)
 			}
 		})

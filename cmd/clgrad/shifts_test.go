@@ -25,7 +25,7 @@ func TestShifts(t *testing.T) {
 	if !strings.Contains(string(m.Run.Setup), `"shifts":1,`) || m.Run.Plan.Rows != 160*5 {
 		t.Errorf("%s, %d rows", m.Run.Setup, m.Run.Plan.Rows)
 	}
-	if config := must.Read(t, filepath.Join(run, recipe.FileName)); !strings.Contains(config, `"shifts": 1,`) {
+	if config := must.Read(t, run, recipe.FileName); !strings.Contains(config, `"shifts": 1,`) {
 		t.Error(config)
 	}
 	if want := "800 rows to train on, with copies shifted by up to 1 px, 40 for validation, 30 to test on"; !strings.Contains(must.Read(t, s.Report), want) {
