@@ -73,25 +73,44 @@ func file(head string, values ...any) []byte {
 	return b
 }
 
+// summed returns a file of a header, in which SUM stands for the file's own sum, and values.
+func summed(head string, values ...any) []byte {
+	zeros := strings.Repeat("0", 64)
+	head = strings.Replace(head, "SUM", zeros, 1)
+	head += strings.Repeat(" ", (8-len(head)%8)%8)
+	f := file(head, values...)
+	return bytes.Replace(f, []byte(zeros), fmt.Appendf(nil, "%x", sha256.Sum256(f)), 1)
+}
+
+// withoutSum returns a header without the sum.
+func withoutSum(head string) string { return strings.Replace(head, `"clgrad.sha256":"SUM",`, "", 1) }
+
+// pair returns the vector of a network of one weight and one bias.
+func pair(t testing.TB) func(weight, bias float64) []float64 {
+	layout, err := network.NewLayout([]int{1, 1})
+	must.OK(t, err)
+	return func(weight, bias float64) []float64 {
+		v := make([]float64, layout.Len)
+		w, b := layout.Layer(0)
+		v[w.Offset], v[b.Offset] = weight, bias
+		return v
+	}
+}
+
 // The bytes themselves, by hand: other programs read these files.
 func TestWriteBytes(t *testing.T) {
 	m := toy(t)
 	m.Shape, m.Classes, m.Columns, m.Run = nil, nil, nil, nil
-	zeros := strings.Repeat("0", 64)
 	head := `{"__metadata__":{"clgrad.preprocess":"feature",` +
 		`"clgrad.scaling":"{\"shift\":[0.5,1],\"factor\":[0.1,0.00392156862745098]}",` +
-		`"clgrad.sha256":"` + zeros + `",` +
+		`"clgrad.sha256":"SUM",` +
 		`"clgrad.sizes":"[2,3,2]","clgrad.version":"2"},` +
 		`"0.weight":{"dtype":"F32","shape":[3,2],"data_offsets":[0,24]},` +
 		`"0.bias":{"dtype":"F32","shape":[3],"data_offsets":[24,36]},` +
 		`"2.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[36,60]},` +
 		`"2.bias":{"dtype":"F32","shape":[2],"data_offsets":[60,68]}}`
-	head += strings.Repeat(" ", (8-len(head)%8)%8)
-	want := file(head, []float32{0, 10, 1, 11, 2, 12, 100, 101, 102, 0, -10, -20, -1, -11, -21, -100, -101})
 	// −0 is what −(10·0 + 0) gives.
-	at := 8 + len(head) + 36
-	copy(want[at:], []byte{0, 0, 0, 0x80})
-	want = bytes.Replace(want, []byte(zeros), fmt.Appendf(nil, "%x", sha256.Sum256(want)), 1)
+	want := summed(head, []float32{0, 10, 1, 11, 2, 12, 100, 101, 102, negativeZero, -10, -20, -1, -11, -21, -100, -101})
 	if got := written(t, m); !bytes.Equal(got, want) {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
 	}
@@ -157,12 +176,31 @@ func TestRoundTripValues(t *testing.T) {
 	})
 }
 
+// A refusal is a change of a model with which it cannot be written.
+type refusal struct {
+	name   string
+	change func(*Model)
+	want   string
+}
+
+// checkRefusals reports changes with which a model is written, or refused for another reason.
+func checkRefusals(t *testing.T, model func() Model, all []refusal) {
+	t.Helper()
+	for _, test := range all {
+		t.Run(test.name, func(t *testing.T) {
+			m := model()
+			test.change(&m)
+			var b bytes.Buffer
+			err := Write(&b, m)
+			if err == nil || !strings.HasPrefix(err.Error(), "model cannot be written: "+test.want) || b.Len() > 0 {
+				t.Errorf("got %v and %d bytes\nwant %s", err, b.Len(), test.want)
+			}
+		})
+	}
+}
+
 func TestWriteErrors(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		change func(*Model)
-		want   string
-	}{
+	checkRefusals(t, func() Model { return toy(t) }, []refusal{
 		{"no sizes", func(m *Model) { m.Sizes = nil }, "a network needs at least its inputs and its classes"},
 		{"depth", func(m *Model) { m.Sizes = make([]int, 10_002) }, "a network of 10001 layers: up to 10000 are possible"},
 		{"parameters", func(m *Model) { m.Parameters = m.Parameters[1:] }, "111 parameters where a network [2 3 2] has 112 with padding"},
@@ -188,17 +226,7 @@ func TestWriteErrors(t *testing.T) {
 		{"iterations", func(m *Model) { m.Run.Iterations = -1 }, "-1 iterations: at least 0 are expected"},
 		{"plan", func(m *Model) { m.Run.Plan.Sizes = []int{2, 2} }, "the run's plan is for a network [2 2], not [2 3 2]"},
 		{"settings", func(m *Model) { m.Run.Plan.Shards[0].Settings = json.RawMessage("{") }, "clgrad.run: json: "},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			m := toy(t)
-			test.change(&m)
-			var b bytes.Buffer
-			err := Write(&b, m)
-			if err == nil || !strings.HasPrefix(err.Error(), "model cannot be written: "+test.want) || b.Len() > 0 {
-				t.Errorf("got %v and %d bytes\nwant %s", err, b.Len(), test.want)
-			}
-		})
-	}
+	})
 }
 
 // A full disk is reported wherever in the file it strikes.

@@ -549,7 +549,7 @@ func (a *npyArray) value(b []byte) float64 {
 	case a.kind == 'b':
 		return float64(min(u, 1))
 	case a.kind == 'f' && a.width == 2:
-		return half(uint16(u))
+		return Float16(uint16(u))
 	case a.kind == 'f' && a.width == 4:
 		return float64(math.Float32frombits(uint32(u)))
 	case a.kind == 'f':
@@ -561,9 +561,9 @@ func (a *npyArray) value(b []byte) float64 {
 	return float64(u)
 }
 
-// half returns the value of a float16: sign, 5 bits of exponent with 15 for 2⁰, 10 bits of
-// fraction.
-func half(bits uint16) float64 {
+// Float16 returns the value of a number of IEEE 754's binary16: sign, 5 bits of exponent
+// with 15 for 2⁰, 10 bits of fraction.
+func Float16(bits uint16) float64 {
 	exponent, fraction := int(bits>>10&31), float64(bits&1023)
 	var v float64
 	switch exponent {

@@ -117,7 +117,7 @@ func (l library) assemble(name string, all parts) (Set, error) {
 	}
 	if l.Shape != nil {
 		shape, set.Shape = l.Shape, l.Shape
-		if !holds(shape, set.Train.Features) {
+		if !ShapeHolds(shape, set.Train.Features) {
 			return Set{}, fmt.Errorf("%s: has samples of %d features, which are not those of shape %s", first.file, set.Train.Features, times(shape))
 		}
 	}
@@ -156,9 +156,9 @@ func oneChannel(shape []int) []int {
 	return shape
 }
 
-// holds reports whether a shape is one of so many features. It divides, as a product might
+// ShapeHolds reports whether a shape is one of so many features. It divides, as a product might
 // overflow.
-func holds(shape []int, features int) bool {
+func ShapeHolds(shape []int, features int) bool {
 	for _, d := range shape {
 		if d < 1 || features%d != 0 {
 			return false

@@ -98,7 +98,7 @@ func imageSides(shape []int, features int) (h, w, c int, ok bool) {
 	default:
 		return 0, 0, 0, false
 	}
-	return h, w, c, holds(shape, features)
+	return h, w, c, ShapeHolds(shape, features)
 }
 
 // describe describes all rows whose values are not all equal.
