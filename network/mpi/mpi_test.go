@@ -183,8 +183,8 @@ func BenchmarkExchange(b *testing.B) {
 
 // fit returns the model that two measurements come to. What the host does with an element counts
 // to the bandwidth.
-func fit(ranks int, small, large exchanged) mpi.Model {
-	m := mpi.Model{Parameters: large.Elements - small.Elements, Bytes: 4}
+func fit(ranks int, small, large exchanged) model {
+	m := model{Parameters: large.Elements - small.Elements, Bytes: 4}
 	m.Bandwidth = m.Traffic(ranks) / math.Max(large.Seconds-small.Seconds, 1e-9)
 	m.Parameters = small.Elements
 	m.Latency = math.Max(0, small.Seconds-m.Traffic(ranks)/m.Bandwidth) / float64(2*(ranks-1))
