@@ -15,10 +15,7 @@ import (
 
 // Opening a pipe for reading would wait for a writer for ever.
 func TestLoadDirPipe(t *testing.T) {
-	files := map[string][]byte{}
-	for i, content := range toyFiles() {
-		files[partNames[i]] = content
-	}
+	files := toyDir()
 	dir := writeDir(t, files)
 	path := filepath.Join(dir, partNames[testImages])
 	must.OK(t, os.Remove(path))
