@@ -437,14 +437,14 @@ func TestJoined(t *testing.T) {
 	}
 
 	// One rank's device fails, one rank's report does.
-	broken := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return &failing{x, 55} }}
+	broken := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return faulty{Executor: x, losses: new(55)} }}
 	errs, _ = joined(t, l, s, 100000, 0.2, plain, broken, cpu.New[float64]())
 	if !errors.Is(errs[0], errBroken) || !errors.Is(errs[1], errBroken) {
 		t.Errorf("a rank whose device fails: %v", errs)
 	}
 	// It fails as it takes over the parameters, in the middle of a window or at its end.
 	for left := range 12 {
-		deaf := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return &unwritable{x, 1 + left} }}
+		deaf := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return faulty{Executor: x, writes: new(1 + left)} }}
 		if errs, _ = joined(t, l, s, 100000, 0.2, plain, cpu.New[float64](), deaf); !errors.Is(errs[0], errBroken) || !errors.Is(errs[1], errBroken) {
 			t.Errorf("a rank whose device fails behind an exchange, write %d: %v", left, errs)
 		}
@@ -527,23 +527,10 @@ func TestJoinedEvaluate(t *testing.T) {
 	if d := cmp.Diff(results[0], results[1], cmp.AllowUnexported(result{})); d != "" {
 		t.Errorf("the ranks differ:\n%s", d)
 	}
-	broken := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return &failing{x, 0} }}
+	broken := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return faulty{Executor: x, losses: new(0)} }}
 	if _, errs = each(broken); !errors.Is(errs[0], errBroken) || !errors.Is(errs[1], errBroken) {
 		t.Errorf("a rank whose device fails: %v", errs)
 	}
-}
-
-// unwritable is an executor that takes nothing after some writes.
-type unwritable struct {
-	network.Executor
-	left int
-}
-
-func (b *unwritable) Write(dst network.Buffer, offset int, src []float64) error {
-	if b.left--; b.left < 0 {
-		return errBroken
-	}
-	return b.Executor.Write(dst, offset, src)
 }
 
 // crooked is a reducer whose slices do not begin where vectors can be cut.
@@ -560,17 +547,4 @@ func TestSliceIsChecked(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "elements 3 to") {
 		t.Errorf("a slice from element 3 on: %v", err)
 	}
-}
-
-// failing is an executor whose losses fail after some have gone well.
-type failing struct {
-	network.Executor
-	left int
-}
-
-func (b *failing) SoftmaxCrossEntropy(z network.Matrix, y network.Block, m int, r network.Recorder, record int) error {
-	if b.left--; b.left < 0 {
-		return errBroken
-	}
-	return b.Executor.SoftmaxCrossEntropy(z, y, m, r, record)
 }

@@ -269,19 +269,50 @@ func (b wrapped) Prepare(sizes []int, p network.ShardPlan) (network.Executor, er
 	return b.change(x), nil
 }
 
-// breaking is an executor whose updates fail after some have gone well.
-type breaking struct {
-	network.Executor
-	left int
-}
-
 var errBroken = errors.New("broken")
 
-func (b *breaking) Update(u network.Update, theta, g network.Vector, state []network.Vector, r network.Recorder) error {
-	if b.left--; b.left < 0 {
-		return errBroken
+// faulty is an executor of which a call fails after so many of its kind have gone well;
+// none does where the number is nil or negative.
+type faulty struct {
+	network.Executor
+	buffers, writes, losses, updates *int
+}
+
+func countdown(left *int) error {
+	if left != nil {
+		if *left--; *left == -1 {
+			return errBroken
+		}
 	}
-	return b.Executor.Update(u, theta, g, state, r)
+	return nil
+}
+
+func (x faulty) NewBuffer(n int) (network.Buffer, error) {
+	if err := countdown(x.buffers); err != nil {
+		return nil, err
+	}
+	return x.Executor.NewBuffer(n)
+}
+
+func (x faulty) Write(dst network.Buffer, offset int, src []float64) error {
+	if err := countdown(x.writes); err != nil {
+		return err
+	}
+	return x.Executor.Write(dst, offset, src)
+}
+
+func (x faulty) SoftmaxCrossEntropy(z network.Matrix, y network.Block, m int, r network.Recorder, record int) error {
+	if err := countdown(x.losses); err != nil {
+		return err
+	}
+	return x.Executor.SoftmaxCrossEntropy(z, y, m, r, record)
+}
+
+func (x faulty) Update(u network.Update, theta, g network.Vector, state []network.Vector, r network.Recorder) error {
+	if err := countdown(x.updates); err != nil {
+		return err
+	}
+	return x.Executor.Update(u, theta, g, state, r)
 }
 
 // Where a backend fails between two reports, the parameters have moved on from
@@ -290,7 +321,7 @@ func TestBackendFails(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), blobs(60, 5, 3, 7)
 	inner := cpu.New[float64]()
 	defer inner.Close()
-	b := wrapped{inner, func(x network.Executor) network.Executor { return &breaking{x, 13} }}
+	b := wrapped{inner, func(x network.Executor) network.Executor { return faulty{Executor: x, updates: new(13)} }}
 	plan, err := network.NewPlan(l.Sizes, s, s.Rows, b)
 	must.OK(t, err)
 	tr, err := network.NewTrainer(l, s, plan, []network.Backend{b}, nil)
@@ -336,7 +367,7 @@ func unusable(t *testing.T, tr *network.Trainer, want error) {
 // parameters leaves none, and a closed trainer says so.
 func TestNoParameters(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), blobs(60, 5, 3, 7)
-	var failing bool
+	writes := -1 // of the second backend, until one fails
 	var backends []network.Backend
 	for i := range 2 {
 		b := cpu.New[float64]()
@@ -345,7 +376,7 @@ func TestNoParameters(t *testing.T) {
 			if i == 0 {
 				return x
 			}
-			return refusing{x, &failing}
+			return faulty{Executor: x, writes: &writes}
 		}})
 	}
 	plan, err := network.NewPlan(l.Sizes, s, s.Rows, backends...)
@@ -356,12 +387,11 @@ func TestNoParameters(t *testing.T) {
 	theta := initial(t, l, network.He, 1)
 	must.OK(t, tr.SetParameters(theta, 0))
 	descend(t, tr, 3, 0)
-	failing = true
+	writes = 0
 	if err := tr.SetParameters(theta, 0); !errors.Is(err, errBroken) {
 		t.Errorf("a write that fails: %v", err)
 	}
 	unusable(t, tr, network.ErrUnsettled)
-	failing = false
 	must.OK(t, tr.SetParameters(theta, 0))
 	descend(t, tr, 3, 0)
 	for range 2 {
@@ -375,19 +405,6 @@ func TestNoParameters(t *testing.T) {
 	if _, err := tr.Parameters(); !errors.Is(err, network.ErrClosed) {
 		t.Errorf("after Close: %v", err)
 	}
-}
-
-// refusing is an executor whose writes fail while it is told to.
-type refusing struct {
-	network.Executor
-	failing *bool
-}
-
-func (r refusing) Write(dst network.Buffer, offset int, src []float64) error {
-	if *r.failing {
-		return errBroken
-	}
-	return r.Executor.Write(dst, offset, src)
 }
 
 func TestTrainerRefuses(t *testing.T) {

@@ -60,39 +60,14 @@ func TestStateGoesOn(t *testing.T) {
 	}
 }
 
-// troubled is an executor whose buffers, or writes, can be made to fail.
-type troubled struct {
-	network.Executor
-	buffers, writes *int // until the next that fails; negative: none does
-}
-
-func count(left *int) error {
-	if *left--; *left == -1 {
-		return errBroken
-	}
-	return nil
-}
-
-func (x troubled) NewBuffer(n int) (network.Buffer, error) {
-	if err := count(x.buffers); err != nil {
-		return nil, err
-	}
-	return x.Executor.NewBuffer(n)
-}
-
-func (x troubled) Write(dst network.Buffer, offset int, src []float64) error {
-	if err := count(x.writes); err != nil {
-		return err
-	}
-	return x.Executor.Write(dst, offset, src)
-}
-
 // A device that fails where a state is made or set leaves no part of one behind: a descent
 // makes it anew, or is refused until there are parameters and state of one iteration.
 func TestStateFails(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), blobs(53, 5, 3, 7)
 	buffers, writes := -1, -1
-	b := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return troubled{x, &buffers, &writes} }}
+	b := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor {
+		return faulty{Executor: x, buffers: &buffers, writes: &writes}
+	}}
 	tr := newTrainer(t, l, s, 53, false, nil, b)
 	defer tr.Close()
 	d := network.Descent{Iterations: 5, Rule: network.NewRule(network.Adam), LearningRate: 0.05}
