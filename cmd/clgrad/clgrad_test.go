@@ -49,6 +49,14 @@ func good(t *testing.T, args ...string) string {
 	return out
 }
 
+// says reports a command that does not end with a status, or does not say something.
+func says(t *testing.T, status int, want string, args ...string) {
+	t.Helper()
+	if got, _, notes := clgrad(t, args...); got != status || !strings.Contains(notes, want) {
+		t.Errorf("clgrad %s: status %d, %s\nwant %d and %q", strings.Join(args, " "), got, notes, status, want)
+	}
+}
+
 var mnist = sync.OnceValues(func() (dataset.Set, error) {
 	return dataset.Load(context.Background(), "mnist", dataset.Options{})
 })
@@ -543,9 +551,7 @@ Kept for opencl:0.0, fake, in a file
 func TestTune(t *testing.T) {
 	names := backends(t)
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	if status, _, err := clgrad(t, "tune", "--backend", "cpu"); status != usage || !strings.Contains(err, "--backend cpu: an OpenCL device is expected") {
-		t.Errorf("status %d, %s", status, err)
-	}
+	says(t, usage, "--backend cpu: an OpenCL device is expected", "tune", "--backend", "cpu")
 	if len(names) == 2 {
 		return // backends has said why
 	}
@@ -555,9 +561,7 @@ func TestTune(t *testing.T) {
 	if len(r.Shapes) < 4 || filepath.Ext(r.File) != ".json" {
 		t.Errorf("%+v", r)
 	}
-	if status, _, err := clgrad(t, "tune", "--data", dir, "--layers", "20", "--batch-size", "301", "--backend", names[2]); status != usage || !strings.Contains(err, "--batch-size 301: the training set has 300 rows") {
-		t.Errorf("status %d, %s", status, err)
-	}
+	says(t, usage, "--batch-size 301: the training set has 300 rows", "tune", "--data", dir, "--layers", "20", "--batch-size", "301", "--backend", names[2])
 	train := []string{"train", "--data", dir, "--layers", "20", "--iterations", "2", "--backend", names[2]}
 	// A tile that no default is shows in the plan.
 	tile := regexp.MustCompile(`"forward 20x10": \{[^}]*\}`)

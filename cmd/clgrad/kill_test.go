@@ -270,9 +270,7 @@ func TestSignalledProcess(t *testing.T) {
 		before := strings.Count(fileText(run, metricsTable), "\n")
 		p := start(t, line...)
 		p.until(func() bool { return strings.Count(fileText(run, metricsTable), "\n") > max(1, before) })
-		if status, _, notes := clgrad(t, "train", "--resume", run); status != failure || !strings.Contains(notes, run+": another process is at work there") {
-			t.Errorf("while it runs: status %d, %s", status, notes)
-		}
+		says(t, failure, run+": another process is at work there", "train", "--resume", run)
 		p.Process.Signal(s.signal)
 		if status := p.end(t); status != s.status || !strings.Contains(p.err.String(), "clgrad train --resume "+run+" goes on from there") {
 			t.Errorf("%v: status %d, %s", s.signal, status, p.err.String())

@@ -49,9 +49,7 @@ func TestConverges(t *testing.T) {
 		t.Errorf("the summary does not say %q:\n%s", words, out)
 	}
 	want := untimed(t, run)
-	if status, _, notes := clgrad(t, "train", "--resume", run); status != success || !strings.Contains(notes, fmt.Sprintf("finished, all %d iterations until it converged are done", s.Iterations)) {
-		t.Errorf("status %d, %s", status, notes)
-	}
+	says(t, success, fmt.Sprintf("finished, all %d iterations until it converged are done", s.Iterations), "train", "--resume", run)
 	must.OK(t, os.Remove(filepath.Join(run, "report.html")))
 	good(t, "train", "--resume", run)
 	sameRun(t, "the report made again", want, run)
@@ -146,12 +144,8 @@ func TestNewPlanLBFGS(t *testing.T) {
 	}
 	m.State.LBFGS.Loss *= 1.5 // as of another device
 	must.OK(t, checkpoint.Save(newest(t, run), m))
-	if status, _, notes := clgrad(t, "train", "--resume", run); status != failure || !strings.Contains(notes, "state of lbfgs has loss") {
-		t.Errorf("status %d, %s", status, notes)
-	}
-	if status, _, notes := clgrad(t, "train", "--resume", run, "--new-plan"); status != success || !strings.Contains(notes, "the history of lbfgs begins anew") {
-		t.Errorf("status %d, %s", status, notes)
-	}
+	says(t, failure, "state of lbfgs has loss", "train", "--resume", run)
+	says(t, success, "the history of lbfgs begins anew", "train", "--resume", run, "--new-plan")
 }
 
 // L-BFGS takes part in a comparison with all rows, an epoch an iteration, until it converges.

@@ -183,9 +183,7 @@ func TestEarlyStopping(t *testing.T) {
 			t.Errorf("without a directory: %+v, with one %+v", alone, s)
 		}
 		want := untimed(t, run)
-		if status, _, notes := clgrad(t, "train", "--resume", run); status != success || !strings.Contains(notes, fmt.Sprintf("finished, all %d iterations until early stopping are done", s.Iterations)) {
-			t.Errorf("status %d, %s", status, notes)
-		}
+		says(t, success, fmt.Sprintf("finished, all %d iterations until early stopping are done", s.Iterations), "train", "--resume", run)
 		must.OK(t, os.Remove(filepath.Join(run, "report.html")))
 		good(t, "train", "--resume", run)
 		sameRun(t, "the report made again", want, run)

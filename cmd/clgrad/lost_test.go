@@ -201,9 +201,7 @@ func TestModelBeforeReport(t *testing.T) {
 			t.Errorf("%s: %v, %s", what, tree(t, run), notes)
 		}
 		good(t, "eval", run, "--backend", "cpu")
-		if status, _, notes := clgrad(t, "train", "--resume", run); status != success || !strings.Contains(notes, "the report is made") {
-			t.Errorf("%s: status %d, %s", what, status, notes)
-		}
+		says(t, success, "the report is made", "train", "--resume", run)
 		sameRun(t, what, want, run)
 		if page = fileText(run, report.FileName); strings.Contains(page, `id="status"`) || !strings.Contains(page, "Confusion matrix") || len(checkpoints(t, run)) != 1 {
 			t.Errorf("%s: %v", what, tree(t, run))
@@ -311,9 +309,7 @@ func TestPredictOutRefuses(t *testing.T) {
 			t.Errorf("%s: status %d, %q, %q", out, status, printed, notes)
 		}
 	}
-	if status, _, notes := clgrad(t, "predict", "run", "--data", "idx", "--backend", "cpu", "--out", "idx/t10k-labels-idx1-ubyte"); status != failure || !strings.Contains(notes, "is read") {
-		t.Errorf("a file of the data: status %d, %s", status, notes)
-	}
+	says(t, failure, "is read", "predict", "run", "--data", "idx", "--backend", "cpu", "--out", "idx/t10k-labels-idx1-ubyte")
 	if d := cmp.Diff(before, tree(t, ".")); d != "" {
 		t.Error(d)
 	}

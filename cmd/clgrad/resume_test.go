@@ -261,13 +261,9 @@ func TestResumeRefuses(t *testing.T) {
 	run, args, _ := begun(t)
 	for _, flag := range []string{"--seed=1", "--lr=1", "--data=mnist", "--out=" + run, "--recipe=chang", "--checkpoint-every=1"} {
 		name, _, _ := strings.Cut(flag, "=")
-		if status, _, notes := clgrad(t, "train", "--resume", run, flag); status != usage || !strings.Contains(notes, name+" cannot be given with --resume") {
-			t.Errorf("%s: status %d, %s", flag, status, notes)
-		}
+		says(t, usage, name+" cannot be given with --resume", "train", "--resume", run, flag)
 	}
-	if status, _, notes := clgrad(t, append(args, "--out", run)...); status != failure || !strings.Contains(notes, "go on with --resume "+run) {
-		t.Errorf("status %d, %s", status, notes)
-	}
+	says(t, failure, "go on with --resume "+run, append(args, "--out", run)...)
 }
 
 // A damaged checkpoint is said to be so and the one before it taken; without any
@@ -372,9 +368,7 @@ func TestResumeNewPlan(t *testing.T) {
 		must.OK(t, err)
 		spoil(m.Run.Plan)
 		must.OK(t, checkpoint.Save(newest(t, run), m))
-		if status, _, notes := clgrad(t, "train", "--resume", run); status != failure || !strings.Contains(notes, "(--new-plan goes on with other bits)") {
-			t.Errorf("%s: status %d, %s", name, status, notes)
-		}
+		says(t, failure, "(--new-plan goes on with other bits)", "train", "--resume", run)
 		status, out, notes := clgrad(t, "train", "--resume", run, "--new-plan", "--json")
 		if status != success || !strings.Contains(notes, fmt.Sprintf("goes on by a new plan: what comes after iteration %d has other bits", m.Run.Iterations)) {
 			t.Fatalf("%s: status %d, %s", name, status, notes)
@@ -383,9 +377,7 @@ func TestResumeNewPlan(t *testing.T) {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}
-	if status, _, notes := clgrad(t, "train", "--new-plan"); status != usage || !strings.Contains(notes, "give --resume too") {
-		t.Errorf("status %d, %s", status, notes)
-	}
+	says(t, usage, "give --resume too", "train", "--new-plan")
 }
 
 // A finished run is said to be finished, and stays as it is.

@@ -42,6 +42,14 @@ func (s *session) fail(shape, gate, detail string) {
 	s.failures = append(s.failures, Failure{Operation: s.op, Shape: shape, Gate: gate, Detail: detail})
 }
 
+// failAt records a failure of an element, whose error is so many times its bound.
+func (s *session) failAt(shape, gate, element string, got, want, ratio float64, format string, args ...any) {
+	s.failures = append(s.failures, Failure{
+		Operation: s.op, Shape: shape, Gate: gate, Element: element,
+		Got: network.Number(got), Want: network.Number(want), Ratio: network.Number(ratio), Detail: fmt.Sprintf(format, args...),
+	})
+}
+
 // try runs one case. An error that the backend returned on the way, a panic,
 // and what cannot be closed afterwards are failures of the case.
 func (s *session) try(shape string, f func()) {
