@@ -22,46 +22,23 @@ import (
 	"clgrad/cpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/classifier"
 	"clgrad/network/dataset"
 	"clgrad/network/must"
 )
 
-// train trains a model on a set for a test, on the host.
+// train trains a model on a set for a test.
 func train(set dataset.Set, hidden []int, method dataset.Preprocess, epochs, batch int) (m checkpoint.Model, err error) {
-	profile := set.Profile()
-	if set, err = set.Preprocess(method); err != nil {
-		return m, err
-	}
-	sizes := append(append([]int{set.Train.Features}, hidden...), set.Classes)
-	layout, err := network.NewLayout(sizes)
-	if err != nil {
-		return m, err
-	}
 	backend := cpu.New[float32]()
 	defer backend.Close()
-	plan, err := network.NewPlan(sizes, set.Train, batch, backend)
-	if err != nil {
+	c := classifier.New(backend, classifier.Options{
+		Hidden: hidden, Preprocess: method, BatchSize: batch, Epochs: epochs, Rule: network.NewRule(network.Nesterov), LearningRate: 0.05,
+	})
+	defer c.Close()
+	if err := c.Fit(context.Background(), set); err != nil {
 		return m, err
 	}
-	trainer, err := network.NewTrainer(layout, set.Train, plan, []network.Backend{backend}, nil)
-	if err != nil {
-		return m, err
-	}
-	defer trainer.Close()
-	theta, err := layout.Initial(network.He, 1)
-	if err != nil {
-		return m, err
-	}
-	if err := trainer.SetParameters(theta, 0); err != nil {
-		return m, err
-	}
-	descent := network.Descent{Iterations: epochs * ((set.Train.Rows + batch - 1) / batch), Rule: network.NewRule(network.Nesterov), LearningRate: 0.05}
-	if err := trainer.Descend(context.Background(), descent, func(network.Iteration) error { return nil }); err != nil {
-		return m, err
-	}
-	theta, err = trainer.Parameters()
-	return checkpoint.Model{Sizes: sizes, Parameters: theta, Precision: checkpoint.F32, Scaling: set.Train.Scaling, Preprocess: string(method),
-		Shape: set.Shape, Classes: set.ClassNames, Columns: set.Columns, Profile: profile, Run: &checkpoint.Run{Data: set.Name}}, err
+	return c.Model()
 }
 
 // digits returns a model of MNIST, trained once for all tests.
