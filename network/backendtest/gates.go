@@ -36,7 +36,7 @@ func cell(cols int) func(int) string {
 // sameLength fails a case that has no elements to judge, or fewer than expected.
 func (s *session) sameLength(shape, gate string, got, want int) bool {
 	if got != want || want == 0 {
-		s.fail(shape, gate, fmt.Sprintf("%d elements where %d are expected", got, want))
+		s.fail(shape, gate, "%d elements where %d are expected", got, want)
 		return false
 	}
 	return true
