@@ -196,6 +196,9 @@ func (b *Backend) settings(sizes []int, plan network.ShardPlan) (c kernels.Confi
 	if err == nil && c.Step != nil && c.Packed.ItemRows != c.Step.Rows {
 		err = fmt.Errorf("whole iterations are of groups of %d rows, packed input has groups of %d", c.Step.Rows, c.Packed.ItemRows)
 	}
+	if err == nil && c.Fused && !fusable(c, sizes) {
+		err = fmt.Errorf("iterations in few launches: up to %d layers are possible, with weight gradients that work in groups", kernels.MaxStepLayers)
+	}
 	if err == nil {
 		err = c.CheckFirst(sizes[0], sizes[1])
 	}

@@ -25,7 +25,7 @@ func TestBytesAndOtherLayers(t *testing.T) {
 	for _, c := range []struct {
 		sizes []int
 		wrong string
-		first string // of the notes
+		first string // of the notes on single operations
 		bytes bool
 	}{
 		{[]int{50, 20, 3}, "3", "forward 20x3 gives way to naive", true},
@@ -47,7 +47,7 @@ func TestBytesAndOtherLayers(t *testing.T) {
 		if err := json.Unmarshal(plan.Settings, &config); err != nil {
 			t.Fatal(err)
 		}
-		if len(notes) == 0 || !strings.Contains(notes[0], c.first) || config.Bytes != c.bytes || config.Shifted {
+		if len(notes) < 2 || !strings.Contains(notes[0], opStep) || !strings.Contains(notes[1], c.first) || config.Bytes != c.bytes || config.Shifted {
 			t.Errorf("%v: bytes %v where %v is expected:\n%s", c.sizes, config.Bytes, c.bytes, strings.Join(notes, "\n"))
 		}
 		if _, err := b.Prepare(c.sizes, plan); err != nil {

@@ -61,7 +61,8 @@ func (b *Backend) Propose(sizes []int, s network.Samples, batchRows int) (networ
 				return network.ShardPlan{}, err
 			}
 			if failed != nil { // other blocks and tiles suit what takes the place of whole iterations
-				if base.Step = nil; failed.Operation != opStep {
+				base.Step, base.Fused = nil, false
+				if failed.Operation != opStep {
 					base.Packed = nil
 				}
 				continue
@@ -125,6 +126,11 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 		plan.ScoreRows = wholeGroups(plan.ScoreRows, s.Rows, c.Packed.ItemRows)
 	}
 	c.Bytes = c.Bytes && separable(s)
+	c.Fused = c.Fused && batchRows <= min(plan.BlockRows, maxFusedRows) && fusable(c, sizes)
+	if m := d.MaxBuffer; c.Fused && m > 0 {
+		acts, parts := fusedElements(c, sizes, plan.BlockRows)
+		c.Fused = 4*max(acts, parts) <= m
+	}
 	if b.streamed(c, s) {
 		plan.Input = network.StreamedInput
 	}

@@ -139,6 +139,7 @@ type tuneTask struct {
 	op     string
 	n, p   int
 	rows   int
+	units  int            // of the device
 	first  bool           // the layer is the first
 	config kernels.Config // of the plan
 	zeros  []uint8        // bytes of the input, where it is packed or kept as bytes
@@ -154,11 +155,11 @@ func (t tuneTask) fit(tile kernels.Tile) kernels.Tile {
 	case tile.Variant == kernels.Packed:
 		return tile.FitColumns(network.AlignUp(t.p))
 	case tile.Grouped() && t.op == kernels.OpInputGradient:
-		return tile.Fit(t.rows, t.n)
+		return tile.Fit(t.rows, t.n).Spread(t.rows, t.n, t.units)
 	case tile.Grouped() && t.op == kernels.OpWeightGradient:
 		return tile.Fit(t.n, t.p)
 	case tile.Grouped():
-		return tile.Fit(t.rows, t.p)
+		return tile.Fit(t.rows, t.p).Spread(t.rows, t.p, t.units)
 	case t.op == kernels.OpForward:
 		return tile.Fit(t.rows, network.AlignUp(t.p))
 	case t.op == kernels.OpWeightGradient && tile.Variant == kernels.Register:
@@ -202,7 +203,7 @@ func tuneTasks(a api, d Device, sizes []int, s network.Samples, o TuneOptions) (
 			}
 		}
 		for _, op := range ops {
-			t := tuneTask{op: op, n: n, p: sizes[i+1], rows: plan.BlockRows, first: i == 0, config: c, tile: c.Tile(op, n, sizes[i+1])}
+			t := tuneTask{op: op, n: n, p: sizes[i+1], rows: plan.BlockRows, units: d.ComputeUnits, first: i == 0, config: c, tile: c.Tile(op, n, sizes[i+1])}
 			if i == 0 && (c.Packed != nil || c.Bytes) {
 				t.zeros = s.Bytes[:t.rows*n]
 			}
