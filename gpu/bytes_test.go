@@ -65,7 +65,7 @@ func TestBytesAndTuning(t *testing.T) {
 	sizes := []int{50, 20, 3}
 	naive := kernels.Tile{Variant: kernels.NaiveVariant}
 	for shape, bytes := range map[string]bool{"forward 50x20": false, "weight_gradient 50x20": false, "forward 20x3": true} {
-		b, err := open(newFake(), d, Options{Untested: true, Tuning: Tuning{Shapes: map[string]kernels.Tile{shape: naive}}})
+		b, err := open(newFake(), d, Options{Untested: true, Tuning: Tuning{Blocks: map[int]Tiles{1: {Shapes: map[string]kernels.Tile{shape: naive}}}}})
 		if err != nil {
 			t.Fatal(err)
 		}

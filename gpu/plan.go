@@ -91,6 +91,8 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 	}
 	plan := b.Info().Plan()
 	plan.Rows, plan.BlockRows, plan.ScoreRows = batchRows, fits(batchRows), fits(s.Rows)
+	tuned := b.tuning.For(plan.BlockRows)
+	c.Shapes = tuned.Shapes
 	sparse := func(packed *kernels.Tile) bool {
 		return packed != nil && packable(s) && packedDensity(s, packed.ItemRows) <= maxPackedDensity
 	}
@@ -106,8 +108,8 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 	}
 	if c.Step != nil {
 		standard := kernels.Default(d.Class(), d.ComputeUnits, d.lanes()).Step
-		switch tile, tuned := b.steps[kernels.StepKey(sizes)]; {
-		case tuned:
+		switch tile, own := tuned.Steps[kernels.StepKey(sizes)]; {
+		case own:
 			c.Step = &tile
 		case standard != nil && *c.Step == *standard:
 			tile = kernels.DefaultStep(d.ComputeUnits, d.lanes(), sizes[1])

@@ -234,7 +234,7 @@ func TestSelfTestReplacesSmallBatches(t *testing.T) {
 		one.Splits = 1
 		config, notes, err := proposed(t, d, sparse(3000, 50), Options{
 			source: changed(change{"step_local.cl", c.old, c.new}),
-			Tuning: Tuning{Shapes: map[string]kernels.Tile{kernels.Key(kernels.OpWeightGradient, 50, 20): one}}, // layer 2 has more
+			Tuning: Tuning{Blocks: map[int]Tiles{1: {Shapes: map[string]kernels.Tile{kernels.Key(kernels.OpWeightGradient, 50, 20): one}}}}, // layer 2 has more
 		})
 		if err != nil {
 			t.Fatal(err)

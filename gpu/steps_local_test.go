@@ -78,7 +78,7 @@ func TestPlanOfSmallBatches(t *testing.T) {
 		{"room for all", roomy, []int{50, 20, 20, 20, 10}, 128, nil, true},
 		{"CPU", fakeDevice, []int{50, 20, 10}, 128, nil, false},
 	} {
-		b, err := open(&recording{}, c.device, Options{Untested: true, Tuning: Tuning{Shapes: c.shapes}})
+		b, err := open(&recording{}, c.device, Options{Untested: true, Tuning: Tuning{Blocks: map[int]Tiles{1: {Shapes: c.shapes}}}})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -40,6 +39,7 @@ type TuneProgress struct {
 // iterations of a network, whose tiles then are DefaultStep and BestStep.
 type TunedShape struct {
 	Shape       string            `json:"shape"`
+	Rows        int               `json:"rows"` // of a block
 	Default     kernels.Tile      `json:"default,omitzero"`
 	Best        kernels.Tile      `json:"best,omitzero"`
 	DefaultStep *kernels.StepTile `json:"default_step,omitempty"`
@@ -107,16 +107,19 @@ func tune(ctx context.Context, a api, d Device, sizes []int, s network.Samples, 
 			o.Progress(TuneProgress{shape, tile, min(1, float64(time.Since(begin))/float64(o.Budget))})
 		}
 	}
-	t := Tuning{Device: d.tuned(), Shapes: map[string]kernels.Tile{}}
+	t := Tuning{Device: d.tuned(), Blocks: map[int]Tiles{}}
 	var all []TunedShape
+	add := func(found TunedShape, tiles Tiles) {
+		all = append(all, found)
+		t.Blocks[found.Rows] = t.Blocks[found.Rows].with(tiles)
+	}
 	if step != nil {
 		step.deadline, step.tried = begin.Add(o.Budget/2), func(tile kernels.StepTile) { tried(step.key(), tile) }
 		found, err := step.run(ctx)
 		if err != nil {
 			return Tuning{}, nil, err
 		}
-		t.Steps = map[string]kernels.StepTile{found.Shape: *found.BestStep}
-		all = append(all, found)
+		add(found, Tiles{Steps: map[string]kernels.StepTile{found.Shape: *found.BestStep}})
 	}
 	for i, task := range tasks {
 		left := o.Budget - time.Since(begin)
@@ -128,8 +131,7 @@ func tune(ctx context.Context, a api, d Device, sizes []int, s network.Samples, 
 		if err != nil {
 			return Tuning{}, nil, err
 		}
-		t.Shapes[found.Shape] = found.Best
-		all = append(all, found)
+		add(found, Tiles{Shapes: map[string]kernels.Tile{found.Shape: found.Best}})
 	}
 	return t, all, nil
 }
@@ -230,7 +232,7 @@ func (s *tileSearch) run(ctx context.Context) (TunedShape, error) {
 		shape: s.key(), standard: s.tile, fit: s.fit, try: s.try, deadline: s.deadline, tried: s.tried,
 		neighbours: func(t kernels.Tile) []kernels.Tile { return s.fit(t).Neighbours(s.device.limits()) },
 	}.run(ctx)
-	found.Default, found.Best = s.tile, best
+	found.Rows, found.Default, found.Best = s.rows, s.tile, best
 	return found, err
 }
 
@@ -353,20 +355,4 @@ func compare(best, candidate *trial, rounds, repeat int) (won bool, was, is floa
 // middle returns the median of times, the lower of two middle ones.
 func middle(times []float64) float64 {
 	return stat.Quantile(0.5, stat.Empirical, slices.Sorted(slices.Values(times)), nil)
-}
-
-// Merge adds the shapes and networks of an earlier tuning that t does not have.
-func (t Tuning) Merge(earlier Tuning) Tuning {
-	shapes := maps.Clone(earlier.Shapes)
-	if shapes == nil {
-		shapes = map[string]kernels.Tile{}
-	}
-	maps.Copy(shapes, t.Shapes)
-	t.Shapes = shapes
-	if len(earlier.Steps) > 0 {
-		steps := maps.Clone(earlier.Steps)
-		maps.Copy(steps, t.Steps)
-		t.Steps = steps
-	}
-	return t
 }

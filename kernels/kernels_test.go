@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 var roomy = Limits{WorkGroup: 1024, LocalMemory: 48 << 10}
@@ -72,6 +73,15 @@ func TestPrograms(t *testing.T) {
 		}
 	}
 	all, err := fs.Glob(files, "*.cl")
+	for _, name := range all {
+		b, err := files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := comments.ReplaceAllString(string(b), ""); strings.IndexFunc(code, func(r rune) bool { return r > unicode.MaxASCII }) >= 0 {
+			t.Errorf("%s has characters beside ASCII outside of comments", name)
+		}
+	}
 	if err != nil || len(all) != len(used) {
 		t.Errorf("the files are %v, %v: those of programs are %v", all, err, used)
 	}
