@@ -15,6 +15,7 @@ import (
 	"github.com/creack/pty"
 
 	"clgrad/cmd/clgrad/text"
+	"clgrad/network/must"
 )
 
 // A session is clgrad in a terminal of its own.
@@ -42,9 +43,7 @@ var drawn = regexp.MustCompile("\r([^\r\n\x1b]+)\x1b\\[J\r")
 func inTerminal(t *testing.T, columns uint16, env []string, args ...string) *session {
 	t.Helper()
 	program, err := exec.LookPath("clgrad") // which TestMain has made
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	s := &session{t: t, cmd: exec.Command(program, args...), ended: make(chan struct{})}
 	s.cmd.Env = append(os.Environ(), append([]string{"TERM=xterm"}, env...)...)
 	if s.tty, err = pty.StartWithSize(s.cmd, &pty.Winsize{Rows: 24, Cols: columns}); err != nil {
@@ -216,9 +215,7 @@ func TestTerminalProgress(t *testing.T) {
 func TestTerminalResize(t *testing.T) {
 	s := inTerminal(t, 200, nil, slow(t)...)
 	s.until("a line", func(_ string, draws []drawing) bool { return len(training(draws)) > 2 })
-	if err := pty.Setsize(s.tty, &pty.Winsize{Rows: 24, Cols: 60}); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, pty.Setsize(s.tty, &pty.Winsize{Rows: 24, Cols: 60}))
 	_, draws := s.seen()
 	before := len(draws) + 1 // one may be on its way
 	s.until("lines after the change", func(_ string, draws []drawing) bool { return len(draws) > before+3 })

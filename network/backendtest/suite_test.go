@@ -12,6 +12,7 @@ import (
 
 	"clgrad/network"
 	"clgrad/network/backendtest"
+	"clgrad/network/must"
 )
 
 func TestOpenFailureIsReportedForEachOperation(t *testing.T) {
@@ -135,9 +136,7 @@ func TestEverythingIsClosed(t *testing.T) {
 		b.made = func(n *naive) network.Executor { open++; return counter{n, &open} }
 		return b, nil
 	}, backendtest.Quick(), backendtest.Only(names...))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if open != 0 {
 		t.Errorf("%d objects are left open", open)
 	}
@@ -171,9 +170,7 @@ func TestReportAsJSON(t *testing.T) {
 		t.Fatalf("largest ratio is %v where the result is NaN", report.Operations[0].Max)
 	}
 	text, err := json.Marshal(report)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, want := range []string{`"operation":"softmax-cross-entropy"`, `"max":null`, `"passed":false`, `"got":null`, `"failures":[]`, `"roundoff":`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in %.600s", want, text)
