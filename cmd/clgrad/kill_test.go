@@ -23,6 +23,7 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // A process is clgrad as a process of its own.
@@ -36,15 +37,11 @@ type process struct {
 func startWith(t *testing.T, prefix []string, args ...string) *process {
 	t.Helper()
 	program, err := exec.LookPath("clgrad") // which TestMain has made
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	line := append(append(slices.Clone(prefix), program), args...)
 	p := &process{Cmd: exec.Command(line[0], line[1:]...), ended: make(chan struct{})}
 	p.Stdout, p.Stderr = &p.out, &p.err
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, p.Start())
 	go func() {
 		p.Wait()
 		close(p.ended)
@@ -206,9 +203,7 @@ func killed(t *testing.T, backend string, kills, begin int, more ...string) {
 			done++
 			hits[phase(run, iterations)]++
 			files, err := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*.safetensors"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			for _, file := range append(files, filepath.Join(run, checkpoint.FileName)) {
 				if _, err := checkpoint.Load(file); err != nil && there(file)() {
 					t.Errorf("after a kill: %v", err)
@@ -275,9 +270,7 @@ func TestSignalledProcess(t *testing.T) {
 		before := strings.Count(fileText(run, metricsTable), "\n")
 		p := start(t, line...)
 		p.until(func() bool { return strings.Count(fileText(run, metricsTable), "\n") > max(1, before) })
-		if status, _, notes := clgrad(t, "train", "--resume", run); status != failure || !strings.Contains(notes, run+": another process is at work there") {
-			t.Errorf("while it runs: status %d, %s", status, notes)
-		}
+		says(t, failure, run+": another process is at work there", "train", "--resume", run)
 		p.Process.Signal(s.signal)
 		if status := p.end(t); status != s.status || !strings.Contains(p.err.String(), "clgrad train --resume "+run+" goes on from there") {
 			t.Errorf("%v: status %d, %s", s.signal, status, p.err.String())
@@ -373,17 +366,17 @@ func TestReaderGone(t *testing.T) {
 	} {
 		var notes bytes.Buffer
 		in, out, err := os.Pipe()
-		must(t, err)
+		must.OK(t, err)
 		p := exec.Command(program, c.args...)
 		p.Stdout, p.Stderr = out, &notes
 		if c.read == 0 {
-			must(t, in.Close())
+			must.OK(t, in.Close())
 		}
-		must(t, p.Start())
-		must(t, out.Close())
+		must.OK(t, p.Start())
+		must.OK(t, out.Close())
 		if c.read > 0 {
 			in.Read(make([]byte, c.read))
-			must(t, in.Close())
+			must.OK(t, in.Close())
 		}
 		p.Wait()
 		if status := p.ProcessState.ExitCode(); status != 141 || notes.Len() > 0 {

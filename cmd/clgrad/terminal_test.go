@@ -19,6 +19,7 @@ import (
 	"clgrad/cmd/clgrad/terminal"
 	"clgrad/cmd/clgrad/text"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 )
 
 // A session is clgrad in a terminal of its own.
@@ -46,9 +47,7 @@ var drawn = regexp.MustCompile("\r([^\r\n\x1b]+)\x1b\\[J\r")
 func inTerminal(t *testing.T, columns uint16, env []string, args ...string) *session {
 	t.Helper()
 	program, err := exec.LookPath("clgrad") // which TestMain has made
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	s := &session{t: t, cmd: exec.Command(program, args...), ended: make(chan struct{})}
 	s.cmd.Env = append(os.Environ(), append([]string{"TERM=xterm"}, env...)...)
 	if s.tty, err = pty.StartWithSize(s.cmd, &pty.Winsize{Rows: 24, Cols: columns}); err != nil {
@@ -220,9 +219,7 @@ func TestTerminalProgress(t *testing.T) {
 func TestTerminalResize(t *testing.T) {
 	s := inTerminal(t, 200, nil, slow(t)...)
 	s.until("a line", func(_ string, draws []drawing) bool { return len(training(draws)) > 2 })
-	if err := pty.Setsize(s.tty, &pty.Winsize{Rows: 24, Cols: 60}); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, pty.Setsize(s.tty, &pty.Winsize{Rows: 24, Cols: 60}))
 	_, draws := s.seen()
 	before := len(draws) + 1 // one may be on its way
 	s.until("lines after the change", func(_ string, draws []drawing) bool { return len(draws) > before+3 })
@@ -282,7 +279,7 @@ func TestTerminalDownload(t *testing.T) {
 	}
 	defer inside.Close()
 	defer outside.Close()
-	must(t, pty.Setsize(inside, &pty.Winsize{Rows: 24, Cols: 120}))
+	must.OK(t, pty.Setsize(inside, &pty.Winsize{Rows: 24, Cols: 120}))
 	t.Setenv("TERM", "xterm")
 	read := make(chan string)
 	go func() {
@@ -301,9 +298,9 @@ func TestTerminalDownload(t *testing.T) {
 		time.Sleep(300 * time.Millisecond)
 		return dataset.Status{OK: true}, nil
 	}
-	must(t, a.dataStatus([]setName{"toy"}, true, "fetching", get, true))
+	must.OK(t, a.dataStatus([]setName{"toy"}, true, "fetching", get, true))
 	display.Close()
-	must(t, inside.Close())
+	must.OK(t, inside.Close())
 	out := <-read
 	for _, want := range []string{`fetching toy  0:00`, `█░+ +\d\d %  downloading images\.gz  5\.0 of 8\.0 MB  0:01, 0:0\d left`, "\r\x1b\\[J$"} {
 		if !regexp.MustCompile(want).MatchString(out) {

@@ -126,6 +126,7 @@ wanted instructions && run "What the OpenCL compiler takes" env REQUIRE_OPENCL=1
 if wanted launches; then
 	run "1000 launches of an empty kernel" ./gpu.test -test.run '^$' -test.bench Launch -test.benchtime 1000x
 	run "Copies of 64 MB" ./gpu.test -test.run '^$' -test.bench Transfer -test.benchtime 20x
+	run "Small batches, operation by operation and in few launches" ./gpu.test -test.run '^$' -test.bench SmallBatch -test.benchtime 0.3s
 fi
 networks="128 500,150"
 # bench TITLE NETWORK FLAG…: an iteration of a network with these hidden layers.

@@ -136,8 +136,7 @@ func (f File) problem(content []byte) string {
 	if int64(len(content)) > f.Size {
 		return fmt.Sprintf("has more than the %d bytes that are expected", f.Size)
 	}
-	sum := sha256.Sum256(content)
-	found := hex.EncodeToString(sum[:])
+	found := fmt.Sprintf("%x", sha256.Sum256(content))
 	switch {
 	case found == f.SHA256 || f.Unpacked != "" && unpackedSum(content) == f.Unpacked:
 		return ""

@@ -387,10 +387,7 @@ const (
 // maxUnpacked returns the most bytes that a compressed file of size bytes may
 // hold: 200 for each of its own, or 64 MiB where that is more.
 func maxUnpacked(size int64) int64 {
-	if size >= math.MaxInt64/maxDeflate {
-		return math.MaxInt64
-	}
-	return min(mostInflated(size), max(freeBytes, size*maxRatio))
+	return min(mostInflated(size), max(freeBytes, min(size, math.MaxInt64/maxRatio)*maxRatio))
 }
 
 // mostInflated returns the most bytes that size bytes of deflate can hold.

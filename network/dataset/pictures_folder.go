@@ -61,11 +61,7 @@ func readFolder(ctx context.Context, path string, depth int) (f pictureFolder, e
 	for _, e := range entries {
 		at := filepath.Join(path, e.Name())
 		hidden := strings.HasPrefix(e.Name(), ".")
-		directory := e.IsDir()
-		if e.Type()&fs.ModeSymlink != 0 {
-			info, err := os.Stat(at)
-			directory = err == nil && info.IsDir() // where a link leads nowhere, reading says so
-		}
+		directory := isDirectory(e, at)
 		switch {
 		case directory && (hidden || e.Name() == "__MACOSX"):
 		case directory:
@@ -81,6 +77,16 @@ func readFolder(ctx context.Context, path string, depth int) (f pictureFolder, e
 		}
 	}
 	return f, nil
+}
+
+// isDirectory reports a directory, or a link to one, at a path. Where a link leads nowhere,
+// reading says so.
+func isDirectory(e fs.DirEntry, path string) bool {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.IsDir()
+	}
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // picturesKind is what a folder of pictures is called.
@@ -115,12 +121,7 @@ func hasPicture(path string, depth int) bool {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		directory := e.IsDir()
-		if e.Type()&fs.ModeSymlink != 0 {
-			info, err := os.Stat(at)
-			directory = err == nil && info.IsDir()
-		}
-		if directory {
+		if isDirectory(e, at) {
 			folders = append(folders, at)
 		} else if namedPicture(e.Name()) {
 			return true
@@ -399,7 +400,7 @@ func FindPictures(ctx context.Context, path string, o Options) ([]Picture, error
 	if err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(path); path == "-" || err == nil && !info.IsDir() {
+	if info, err := os.Stat(path); path == StandardInput || err == nil && !info.IsDir() {
 		return []Picture{{path, -1}}, nil
 	} else if err != nil {
 		return nil, err

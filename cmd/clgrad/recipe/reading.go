@@ -28,7 +28,8 @@ type Reading struct {
 	Numbers   bool            `json:"numbers_as_classes,omitempty" name:"numbers-as-classes" of:"data" help:"Treat labels as classes even if they look like measurements, that is, fractions that nearly all differ."`
 }
 
-// Options says the same to package dataset.
+// Options says the same to package dataset. What is not given is no list, shape and so on,
+// which is an error of a flag and nothing here.
 func (r Reading) Options() dataset.Reading {
 	columns := func(l ColumnList) []string { names, _ := l.names(); return names }
 	shape, _ := r.Shape.sizes()
@@ -69,8 +70,6 @@ type Separator string
 
 func (s Separator) rune() (rune, error) {
 	switch s {
-	case "":
-		return 0, nil
 	case "tab", `\t`:
 		return '\t', nil
 	case "space":
@@ -86,9 +85,6 @@ func (s Separator) rune() (rune, error) {
 // UnmarshalText refuses what separates nothing.
 func (s *Separator) UnmarshalText(text []byte) (err error) {
 	*s = Separator(text)
-	if len(text) == 0 {
-		return fmt.Errorf("%q: one character, tab or space is expected", text)
-	}
 	_, err = s.rune()
 	return err
 }
@@ -97,9 +93,6 @@ func (s *Separator) UnmarshalText(text []byte) (err error) {
 type ColumnList string
 
 func (l ColumnList) names() ([]string, error) {
-	if l == "" {
-		return nil, nil
-	}
 	r := csv.NewReader(strings.NewReader(string(l)))
 	r.TrimLeadingSpace = true
 	names, err := r.Read()
@@ -112,9 +105,6 @@ func (l ColumnList) names() ([]string, error) {
 // UnmarshalText parses such a list.
 func (l *ColumnList) UnmarshalText(text []byte) (err error) {
 	*l = ColumnList(text)
-	if len(text) == 0 {
-		return fmt.Errorf("%q: names or numbers separated by commas are expected", text)
-	}
 	_, err = l.names()
 	return err
 }
@@ -123,9 +113,6 @@ func (l *ColumnList) UnmarshalText(text []byte) (err error) {
 type Dimensions string
 
 func (d Dimensions) sizes() (sizes []int, err error) {
-	if d == "" {
-		return nil, nil
-	}
 	for _, part := range strings.Split(strings.ReplaceAll(string(d), "×", "x"), "x") {
 		n, err := count(part, 1)
 		if err != nil || len(sizes) == 3 {
@@ -139,9 +126,6 @@ func (d Dimensions) sizes() (sizes []int, err error) {
 // UnmarshalText parses up to three sizes.
 func (d *Dimensions) UnmarshalText(text []byte) (err error) {
 	*d = Dimensions(text)
-	if len(text) == 0 {
-		return fmt.Errorf("%q: up to three sizes are expected, as in 28x28 or 32x32x3", text)
-	}
 	_, err = d.sizes()
 	return err
 }
@@ -150,9 +134,6 @@ func (d *Dimensions) UnmarshalText(text []byte) (err error) {
 type ArrayNames string
 
 func (a ArrayNames) names() (map[string]string, error) {
-	if a == "" {
-		return nil, nil
-	}
 	known := []string{"x", "y", "x_val", "y_val", "x_test", "y_test"}
 	names := map[string]string{}
 	for _, part := range strings.Split(string(a), ",") {
@@ -170,9 +151,6 @@ func (a ArrayNames) names() (map[string]string, error) {
 // UnmarshalText parses such names.
 func (a *ArrayNames) UnmarshalText(text []byte) (err error) {
 	*a = ArrayNames(text)
-	if len(text) == 0 {
-		return fmt.Errorf("%q: names are expected, as in x=images,y=labels", text)
-	}
 	_, err = a.names()
 	return err
 }

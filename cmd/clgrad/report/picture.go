@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"image/png"
 	"math"
+	"slices"
 	"strconv"
 
 	"gonum.org/v1/plot"
@@ -15,29 +16,18 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
+// dimensions returns those of a shape that are not 1.
+func dimensions(shape []int) []int {
+	return slices.DeleteFunc(slices.Clone(shape), func(d int) bool { return d == 1 })
+}
+
 // imageShape returns the rows and columns of samples that are images: two
 // dimensions, others being 1.
 func imageShape(shape []int) (height, width int, ok bool) {
-	var dims []int
-	for _, d := range shape {
-		if d != 1 {
-			dims = append(dims, d)
-		}
+	if d := dimensions(shape); len(d) == 2 {
+		return d[0], d[1], true
 	}
-	if len(dims) != 2 {
-		return 0, 0, false
-	}
-	return dims[0], dims[1], true
-}
-
-// dimensions returns how many dimensions of a shape are not 1.
-func dimensions(shape []int) (n int) {
-	for _, d := range shape {
-		if d != 1 {
-			n++
-		}
-	}
-	return n
+	return 0, 0, false
 }
 
 // reduction returns every how many-th row and column of an image are shown, so

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 	"gonum.org/v1/plot/cmpimg"
@@ -163,13 +164,9 @@ func parse(t *testing.T, page []byte) document {
 // rendered returns a run's files and its parsed page, which stands alone.
 func rendered(t *testing.T, r Run) (files, document) {
 	t.Helper()
-	if err := r.check(); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, r.check())
 	f, err := render(r, true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	doc := parse(t, f.page)
 	for _, a := range doc.addresses {
 		if !strings.HasPrefix(a, "data:image/") && !slices.ContainsFunc(r.Files, func(f File) bool { return f.Path == a }) {
@@ -202,19 +199,13 @@ func TestPictures(t *testing.T) {
 	for _, name := range pictureNames {
 		golden := filepath.Join("testdata", name)
 		if *update {
-			if err := os.WriteFile(golden, f.pictures[name], 0o666); err != nil {
-				t.Fatal(err)
-			}
+			must.Write(t, f.pictures[name], golden)
 		}
 		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		// Some processors fuse products and sums, which moves edges a little.
 		same, err := cmpimg.EqualApprox("png", f.pictures[name], want, 0.05)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if !same {
 			got := filepath.Join(t.ArtifactDir(), name)
 			os.WriteFile(got, f.pictures[name], 0o666)
@@ -329,9 +320,7 @@ func TestManyClasses(t *testing.T) {
 		t.Errorf("%d pictures of the confusion matrix in the page, %d bytes in a file", doc.elements["image"], len(f.pictures[confusionFile]))
 	}
 	c, err := newConfusion(s.Labels, network.Predicted(logits, classes), classes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	picture := confusionPicture(c, displayOrder(nil, classes))
 	if picture.Rect.Dx() != mostCells {
 		t.Fatalf("a picture of %d pixels, want %d", picture.Rect.Dx(), mostCells)
@@ -427,31 +416,21 @@ func TestWrite(t *testing.T) {
 			all[filepath.ToSlash(name)] = string(content)
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		return all
 	}
-	if err := Write(dir, example()); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, Write(dir, example()))
 	first := read()
 	if len(first) != 7 || len(first[FileName]) == 0 || len(first["pictures/loss.png"]) == 0 {
 		t.Errorf("%d files", len(first))
 	}
-	if err := Write(dir, example()); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, Write(dir, example()))
 	if d := cmp.Diff(first, read()); d != "" {
 		t.Errorf("the same run gave other files:\n%s", d)
 	}
 	mine := filepath.Join(dir, "pictures", "mine.png")
-	if err := os.WriteFile(mine, nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if err := Write(dir, Run{Title: "another"}); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "", mine)
+	must.OK(t, Write(dir, Run{Title: "another"}))
 	all := read()
 	if _, ok := all["pictures/mine.png"]; !ok || len(all) != 2 || !strings.Contains(all[FileName], "another") {
 		t.Errorf("%d files are left", len(all))
@@ -568,9 +547,7 @@ func BenchmarkWrite(b *testing.B) {
 	r.Loss.Curves = []Curve{curve("training set", 1, 100_000, descent(200))}
 	dir := b.TempDir()
 	for b.Loop() {
-		if err := Write(dir, r); err != nil {
-			b.Fatal(err)
-		}
+		must.OK(b, Write(dir, r))
 	}
 }
 

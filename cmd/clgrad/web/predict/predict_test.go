@@ -21,6 +21,7 @@ import (
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 )
 
 // sums is a Computer whose logits are, for class k, feature k times 10.
@@ -80,13 +81,9 @@ func start(t *testing.T, m checkpoint.Model, c Computer, o Options) *web.Server 
 		classes = append(classes, fmt.Sprint(i))
 	}
 	service, err := New(m, About{Classes: classes, Backend: "test"}, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	server, err := web.New(web.Options{Address: ":0", Body: 100_000, Observe: service.Observe})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	service.Handle(server)
 	serving, stop := context.WithCancel(context.Background())
 	computing, done := context.WithCancel(context.Background())
@@ -104,14 +101,10 @@ func start(t *testing.T, m checkpoint.Model, c Computer, o Options) *web.Server 
 func ask(t testing.TB, s *web.Server, path, kind string, body io.Reader) (int, string) {
 	t.Helper()
 	answer, err := http.Post(s.URL()+path, kind, body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if is := answer.Header.Get("Content-Type") == "application/problem+json"; is != (answer.StatusCode >= 400) {
 		t.Errorf("%s: status %d with %s", path, answer.StatusCode, answer.Header.Get("Content-Type"))
 	}
@@ -197,9 +190,7 @@ func TestRequests(t *testing.T) {
 		}
 	}
 	answer, err := http.Get(s.URL() + "/v1/model")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(answer.Body)
 	for _, part := range []string{`"columns":["width","length","age"]`, `"gaps":true`, `"data":"flowers.csv"`, `"parameters":8`, `"sizes":[3,2]`} {
@@ -211,9 +202,7 @@ func TestRequests(t *testing.T) {
 		t.Errorf("the model has a folder's name: %s", text)
 	}
 	metrics, err := http.Get(s.URL() + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer metrics.Body.Close()
 	text, _ = io.ReadAll(metrics.Body)
 	for _, part := range []string{`clgrad_http_requests_total{code="413",handler="POST /v1/predict"} 2`, "clgrad_batch_rows_count 12", "clgrad_waiting_requests 0", "go_goroutines", "process_open_fds"} {
@@ -229,9 +218,7 @@ func TestPictures(t *testing.T) {
 		p := image.NewGray(image.Rect(0, 0, 3, 2))
 		p.SetGray(at%3, at/3, color.Gray{255})
 		var b bytes.Buffer
-		if err := png.Encode(&b, p); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, png.Encode(&b, p))
 		return b.Bytes()
 	}
 	// Of colour images the rows are the pixels.
@@ -244,9 +231,7 @@ func TestPictures(t *testing.T) {
 	w := multipart.NewWriter(&body)
 	for i := range 2 {
 		part, err := w.CreateFormFile("picture", fmt.Sprintf("../../p%d.png", i))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		part.Write(picture(i))
 	}
 	w.Close()
@@ -359,9 +344,7 @@ func TestBusy(t *testing.T) {
 	c.mu.Unlock()
 	ready := func() int {
 		answer, err := http.Get(s.URL() + "/readyz")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		answer.Body.Close()
 		return answer.StatusCode
 	}
@@ -431,9 +414,7 @@ func BenchmarkDecode(b *testing.B) {
 			var q rows
 			for b.Loop() {
 				q = rows{floats: q.floats[:0]}
-				if err := read(body, &q); err != nil {
-					b.Fatal(err)
-				}
+				must.OK(b, read(body, &q))
 			}
 		})
 	}
