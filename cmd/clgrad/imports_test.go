@@ -61,7 +61,7 @@ var allowed = map[string][]string{
 	"cmd/clgrad/web/draw":     {"cmd/clgrad/explain", "cmd/clgrad/text", "cmd/clgrad/web", "cmd/clgrad/web/predict", "network", "network/checkpoint", "network/dataset"},
 	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "cmd/clgrad/web", "cmd/clgrad/web/draw", "cmd/clgrad/web/predict", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/filecache", "network/mapped", "network/mpi", "cpu", "gpu", "kernels", "cmd/clgrad/catalog", "cmd/clgrad/web/watch", "cmd/clgrad/terminal"},
 	"cmd/clgrad/web/watch":    {"cmd/clgrad/measure", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/text", "cmd/clgrad/web", "network"},
-	"cmd/compare":             {"cmd/clgrad/measure"},
+	"cmd/compare":             {"cmd/clgrad/measure", "network"},
 	"cmd/load":                {"cmd/clgrad/measure", "cpu", "network/classifier", "network/dataset"},
 }
 
