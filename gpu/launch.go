@@ -29,6 +29,7 @@ type launchKey struct {
 	rule      kernels.Rule
 	network   string // whose whole iterations it is of
 	bytes     bool
+	scaled    kernels.Scaled // of the input of whole iterations in few launches
 }
 
 // launch returns the launch with a key. With the first call it is made: of returns the

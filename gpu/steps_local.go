@@ -23,7 +23,8 @@ func fusable(c kernels.Config, sizes []int) bool {
 }
 
 // gradientSplits returns how many partial gradients of a layer with n inputs and p outputs there
-// are of some rows, of a tile that works in groups: each takes a whole step of the tile at least.
+// are of some rows, of a tile that works in groups: at most one for each step of the tile, of
+// tile.Depth rows, as a group takes as long for fewer rows.
 func gradientSplits(c kernels.Config, n, p, rows int) int {
 	tile := c.Tile(kernels.OpWeightGradient, n, p)
 	return max(1, min(tile.Splits, groups(rows, tile.Depth)))
@@ -237,7 +238,7 @@ func (st *localSteps) update(rule kernels.Rule, f network.Factors, iteration int
 		}
 	}
 	group := kernels.UpdateGroup(e.s.device.limits())
-	l, err := e.launch(launchKey{kernel: "step_update", operation: network.OpStepUpdate, rule: rule, network: st.network}, true,
+	l, err := e.launch(launchKey{kernel: "step_update", operation: network.OpStepUpdate, rule: rule, network: st.network, scaled: scaled}, true,
 		func() (kernels.Program, []int) {
 			return kernels.StepUpdate(st.layout.Sizes, rule, scaled, group), []int{group}
 		})

@@ -3,6 +3,7 @@ package gpu
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 
@@ -135,6 +136,94 @@ func TestShortBlocksHaveTestedKernels(t *testing.T) {
 	if programs[1] != programs[0] || programs[2] != programs[0] || programs[3] == programs[0] || programs[4] != programs[3] {
 		t.Error("blocks of up to 128 rows, and those of up to 4096, have other kernels than the largest of them")
 	}
+}
+
+// Iterations over an input have the update of that input's scaling, whatever the inputs are
+// that the same executor had before: scaled values, bytes with factors, and with shifts too.
+func TestIterationsOverSeveralInputs(t *testing.T) {
+	t.Parallel()
+	d := usableDevices(t)[0]
+	d.Type, d.ComputeUnits = "GPU", 2
+	sizes := []int{50, 20, 3}
+	l, err := network.NewLayout(sizes)
+	if err != nil {
+		t.Fatal(err)
+	}
+	theta, err := l.Initial(network.He, 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	floats := network.Samples{Rows: 96, Features: 50, Labels: sparse(96, 50).Labels}
+	for _, v := range sparse(96, 50).Bytes {
+		floats.Floats = append(floats.Floats, float32(v)/255)
+	}
+	b, err := Open(d, Options{Untested: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	plan, err := b.Propose(sizes, sparse(96, 50), 96)
+	if err != nil {
+		t.Fatal(err)
+	}
+	gradients := func(inputs ...network.Samples) (all [][]float64) {
+		e, err := b.Prepare(sizes, plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer e.Close()
+		for _, s := range inputs {
+			g, err := gradientOf(e, l, s, theta)
+			if err != nil {
+				t.Fatal(err)
+			}
+			all = append(all, g)
+		}
+		return all
+	}
+	inputs := []network.Samples{floats, sparse(96, 50), noise(96, 50)}
+	together := gradients(inputs...)
+	for i, s := range inputs {
+		if !slices.Equal(gradients(s)[0], together[i]) {
+			t.Errorf("input %d: the gradient is another one after those of other inputs", i)
+		}
+	}
+}
+
+// gradientOf returns the gradient of one batch by whole iterations.
+func gradientOf(e network.Executor, l network.Layout, s network.Samples, theta []float64) ([]float64, error) {
+	x, err := e.Load(s, []int{s.Rows})
+	if err != nil {
+		return nil, err
+	}
+	st, err := e.(*executor).NewSteps(l, s, x)
+	if err != nil {
+		return nil, err
+	}
+	from, err := e.NewBuffer(l.Len)
+	if err != nil {
+		return nil, err
+	}
+	to, err := e.NewBuffer(l.Len)
+	if err != nil {
+		return nil, err
+	}
+	r, err := e.NewRecorder(1)
+	if err != nil {
+		return nil, err
+	}
+	g := make([]float64, l.Len)
+	err = e.Write(from, 0, theta)
+	if err == nil {
+		err = st.Begin(from)
+	}
+	if err == nil {
+		err = st.Evaluate(network.Block{Input: x}, s.Rows, from, to, false, r, 0)
+	}
+	if err == nil {
+		err = e.Read(to, 0, g)
+	}
+	return g, err
 }
 
 // BenchmarkSmallBatch times an iteration with and without few launches, for devices whose
