@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"strings"
 	"testing"
 
@@ -243,6 +244,33 @@ func TestSelfTestReplacesSmallBatches(t *testing.T) {
 		if config.Fused || len(notes) != 1 || !strings.Contains(notes[0], want) {
 			t.Errorf("%q: fused %v, notes %q, want %q", c.old, config.Fused, notes, want)
 		}
+	}
+}
+
+// The losses of many rows have a sum that float32 rounds, which is no failure. A row whose loss
+// is missing is one.
+func TestSelfTestOfLargeLosses(t *testing.T) {
+	test := stepTest{sizes: []int{20, 100, 100, 100, 10}, rows: 1 << 14, rule: network.GD, shifted: true}
+	var err error
+	if test.layout, err = network.NewLayout(test.sizes); err != nil {
+		t.Fatal(err)
+	}
+	test.prepare(false)
+	if test.want.Loss <= lostLoss*(1<<24) {
+		t.Fatalf("the loss %v is not large", test.want.Loss)
+	}
+	mean := test.want.Loss / float64(test.rows-int(test.want.Correct))
+	for _, c := range []struct {
+		loss float64
+		want bool
+	}{{test.want.Loss, true}, {float64(float32(test.want.Loss * (1 + 0x1p-20))), true}, {test.want.Loss - mean, false}, {math.NaN(), false}} {
+		if is := test.sameLoss(c.loss); is != c.want {
+			t.Errorf("a loss of %v where %v is expected: %v", c.loss, test.want.Loss, is)
+		}
+	}
+	test.want.Loss = lostLoss * 1000
+	if test.sameLoss(test.want.Loss + lostLoss) {
+		t.Error("a small loss is to be exact")
 	}
 }
 
