@@ -33,11 +33,13 @@ type stepTest struct {
 }
 
 const (
-	ofWeights  = 20 // operands, as value knows them
-	ofBias     = 21
-	ofPixel    = 22
-	ofGap      = 23
-	stepInputs = 8 // of a unit, about, that have weights
+	ofWeights = 20 // operands, as value knows them
+	ofBias    = 21
+	ofPixel   = 22
+	ofGap     = 23
+	// stepInputs are those of a unit of the first layer, at most, that have weights: of each further
+	// layer half as many, so that the outputs of deep networks have few bits (see TestStepOperands).
+	stepInputs = 16
 )
 
 func (t stepTest) run(e *executor, dry bool) (err error) {
@@ -135,7 +137,7 @@ func (t *stepTest) prepare(dry bool) {
 		w, b := t.layout.Layer(l)
 		inputs[l] = make([][]int, w.Cols)
 		for j := range w.Cols {
-			for k := range 2 * stepInputs {
+			for k := range stepInputs >> l {
 				h := value(ofWeights+100*l, j, k)
 				i := int(h>>1) % w.Rows
 				if w.Row(t.theta, i)[j] != 0 {

@@ -250,7 +250,7 @@ func TestSelfTestReplacesSmallBatches(t *testing.T) {
 // The losses of many rows have a sum that float32 rounds, which is no failure. A row whose loss
 // is missing is one.
 func TestSelfTestOfLargeLosses(t *testing.T) {
-	test := stepTest{sizes: []int{20, 100, 100, 100, 10}, rows: 1 << 14, rule: network.GD, shifted: true}
+	test := stepTest{sizes: []int{20, 200, 200, 100}, rows: 1 << 14, rule: network.GD, shifted: true}
 	var err error
 	if test.layout, err = network.NewLayout(test.sizes); err != nil {
 		t.Fatal(err)
@@ -271,6 +271,30 @@ func TestSelfTestOfLargeLosses(t *testing.T) {
 	test.want.Loss = lostLoss * 1000
 	if test.sameLoss(test.want.Loss + lostLoss) {
 		t.Error("a small loss is to be exact")
+	}
+}
+
+// What whole iterations multiply in their self-test has no more bits than the lowest precision.
+func TestStepOperands(t *testing.T) {
+	bits := 0x1p8
+	for _, sizes := range [][]int{{50, 20, 3}, {784, 128, 10}, {784, 500, 150, 10}, {784, 100, 100, 100, 10}} {
+		test := stepTest{sizes: sizes, rows: 1024, rule: network.GD, shifted: true}
+		var err error
+		if test.layout, err = network.NewLayout(sizes); err != nil {
+			t.Fatal(err)
+		}
+		test.prepare(false)
+		for _, all := range [][][][]float64{test.h, test.dz} {
+			for i, layers := range all {
+				for l, values := range layers {
+					for j, v := range values {
+						if f, _ := math.Frexp(v); f*bits != math.Trunc(f*bits) {
+							t.Fatalf("%v: value %d of layer %d of row %d is %v", sizes, j, l, i, v)
+						}
+					}
+				}
+			}
+		}
 	}
 }
 
