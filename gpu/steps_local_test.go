@@ -226,6 +226,77 @@ func gradientOf(e network.Executor, l network.Layout, s network.Samples, theta [
 	return g, err
 }
 
+// Iterations in few launches give the parameters that one operation after the other gives, to
+// the bit: every sum of theirs has the same order.
+func TestFewLaunchesHaveTheSameBits(t *testing.T) {
+	t.Parallel()
+	d := usableDevices(t)[0]
+	if d.Class() != kernels.CPU {
+		t.Skip("compilers for GPUs may round the same formula otherwise in another kernel")
+	}
+	d.Type, d.ComputeUnits = "GPU", 2
+	for _, c := range []struct {
+		name string
+		s    network.Samples
+		rows int // of a batch: the last one is short
+	}{{"factors", sparse(250, 50), 100}, {"shifts", noise(250, 50), 100}, {"batches of a row", noise(20, 50), 1}} {
+		for _, rule := range []network.Optimizer{network.GD, network.Momentum, network.Adam} {
+			single, fused := trained(t, d, c.s, c.rows, rule, false), trained(t, d, c.s, c.rows, rule, true)
+			if !slices.Equal(single, fused) {
+				n := 0
+				for i := range single {
+					if single[i] != fused[i] {
+						n++
+					}
+				}
+				t.Errorf("%s, %s: %d of %d parameters have other bits", c.name, rule, n, len(single))
+			}
+		}
+	}
+}
+
+// trained returns the parameters after 20 batches of some rows, in few launches or not.
+func trained(t *testing.T, d Device, s network.Samples, rows int, rule network.Optimizer, fused bool) []float64 {
+	t.Helper()
+	b, err := Open(d, Options{Untested: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer b.Close()
+	b.config.Fused = fused
+	l, err := network.NewLayout([]int{s.Features, 33, 17, 3})
+	if err != nil {
+		t.Fatal(err)
+	}
+	plan, err := network.NewPlan(l.Sizes, s, rows, b)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if is := strings.Contains(string(plan.Shards[0].Settings), `"fused":true`); is != fused {
+		t.Fatalf("in few launches: %v, want %v", is, fused)
+	}
+	trainer, err := network.NewTrainer(l, s, plan, []network.Backend{b}, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer trainer.Close()
+	theta, err := l.Initial(network.He, 1)
+	if err == nil {
+		err = trainer.SetParameters(theta, 0)
+	}
+	if err == nil {
+		descent := network.Descent{Rule: network.NewRule(rule), LearningRate: 0.01, Iterations: 20}
+		err = trainer.Descend(t.Context(), descent, func(network.Iteration) error { return nil })
+	}
+	if err == nil {
+		theta, err = trainer.Parameters()
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	return theta
+}
+
 // BenchmarkSmallBatch times an iteration with and without few launches, for devices whose
 // products work in groups: go test -run ^$ -bench SmallBatch ./gpu.
 func BenchmarkSmallBatch(b *testing.B) {

@@ -187,13 +187,14 @@ void step_update(
         g += part[s * size + at];
 #if AFFINE > 0
     if (layer == 0 && i < N0) {
-        g *= affine[i].x;
 #if AFFINE > 1
         const int last = N0 * STRIDE(N1) + j;
         float d = part[last];
         for (int s = 1; s < parts; s++)
             d += part[s * size + last];
-        g = fma(affine[i].y, d, g);
+        g = fma(affine[i].x, g, affine[i].y * d);  // as add_affine_partials
+#else
+        g *= affine[i].x;
 #endif
     }
 #endif
