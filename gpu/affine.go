@@ -7,7 +7,7 @@ import (
 	"clgrad/network"
 )
 
-// setAffine brings factors and shifts to the device, none of none.
+// setAffine brings factors and shifts of features to the device, where there are some.
 func (x *input) setAffine(affine [][2]float32) (err error) {
 	if affine == nil {
 		return nil

@@ -183,10 +183,10 @@ func (t Tile) Grid(m, n, splits int) (global, local []int) {
 }
 
 // Spread returns a tile that works in groups, for a product with m rows and n columns of
-// outputs, that gives each of some compute units a work-group if it can: the larger side of
-// its tile is halved, first what a work-item, or a warp, keeps of it, as long as there are
-// fewer groups. A batch of 1024 rows and 128 outputs has 8 groups of 128×128 and 128 of 32×32,
-// and one group keeps no compute unit of a GPU busy while others have none.
+// outputs on a device with so many compute units. As long as there are fewer work-groups than
+// units, it halves the larger side of the tile, first what a work-item, or a warp, has of it. A
+// batch of 1024 rows and 128 outputs has 8 groups of 128×128 and 128 of 32×32: with the former
+// most units of a GPU have nothing to do.
 func (t Tile) Spread(m, n, units int) Tile {
 	itemRows, itemCols, group := 4, 4, 8 // what is kept: runs of 4, and two warps
 	if t.Variant == Tensor {
