@@ -150,7 +150,7 @@ mpi-test: deps
 # SCREENSHOTS names a folder that the screenshots are written to.
 browser-test: deps
 	@./cmd/install-deps.sh browser
-	REQUIRE_BROWSER=1 $(GO) test -count=1 -v -run '^TestBrowser' ./cmd/...
+	REQUIRE_BROWSER=1 $(GO) test -count=1 -timeout 20m -v -run '^TestBrowser' $$(grep -rl '^func TestBrowser' --include='*_test.go' cmd | xargs -n 1 dirname | sort -u | sed 's,^,./,')
 
 clean:
 	rm -rf bin
