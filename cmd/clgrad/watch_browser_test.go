@@ -57,6 +57,7 @@ func seen(t *testing.T, ctx context.Context, what string, met func(watchPage) bo
 
 // A browser sees a run grow, also after it has loaded the page anew, and reach its end.
 func TestBrowserWatch(t *testing.T) {
+	browser.Require(t)
 	data := images(t, 600, 200)
 	for _, v := range browser.Views {
 		ctx := browser.Open(t, v, 3*time.Minute)
@@ -114,6 +115,7 @@ func TestBrowserWatch(t *testing.T) {
 
 // The page says so where the run was stopped, or its process is gone.
 func TestBrowserWatchStopped(t *testing.T) {
+	browser.Require(t)
 	data := images(t, 300, 100)
 	ctx := browser.Open(t, browser.Views[2], 2*time.Minute)
 	r := startWatched(t, "--data", data, "--layers", "8", "--backend", "cpu", "--iterations", "1000")
@@ -130,6 +132,7 @@ func TestBrowserWatchStopped(t *testing.T) {
 
 // Rows of a table are shown by the names of their columns, and names of classes have room.
 func TestBrowserWatchTable(t *testing.T) {
+	browser.Require(t)
 	var table strings.Builder
 	table.WriteString("sepal length,sepal width,petal length,petal width,a column with a long name,species\n")
 	for i := range 90 {

@@ -204,6 +204,7 @@ const ink = `((id) => { const c = document.getElementById(id), d = c.getContext(
 
 // Digits are recognised by what is drawn with a mouse and with a finger.
 func TestBrowserDraw(t *testing.T) {
+	browser.Require(t)
 	s := serve(t, digits, web.Options{})
 	for _, v := range browser.Views {
 		t.Run(v.Name, func(t *testing.T) {
@@ -241,6 +242,7 @@ func TestBrowserDraw(t *testing.T) {
 
 // A pen on a tablet draws, and the keyboard does, alone.
 func TestBrowserDrawWithPenAndKeyboard(t *testing.T) {
+	browser.Require(t)
 	s := serve(t, digits, web.Options{})
 	v := browser.Views[0]
 	ctx := open(t, v, s.URL())
@@ -265,6 +267,7 @@ func TestBrowserDrawWithPenAndKeyboard(t *testing.T) {
 
 // Probabilities move while one draws, before the line is at its end.
 func TestBrowserDrawMoves(t *testing.T) {
+	browser.Require(t)
 	s := serve(t, digits, web.Options{})
 	ctx := open(t, browser.Views[0], s.URL())
 	h := mouse(t, ctx, input.DispatchMouseEventPointerTypeMouse)
@@ -299,6 +302,7 @@ func TestBrowserDrawMoves(t *testing.T) {
 
 // The reasons are those of the class that is pointed at, that has the focus or that was chosen.
 func TestBrowserDrawReasons(t *testing.T) {
+	browser.Require(t)
 	s := serve(t, digits, web.Options{})
 	v := browser.Views[0]
 	ctx := open(t, v, s.URL())
@@ -334,6 +338,7 @@ func TestBrowserDrawReasons(t *testing.T) {
 
 // Questions are asked one at a time, and what is shown in the end is the answer to the last.
 func TestBrowserDrawSlowServer(t *testing.T) {
+	browser.Require(t)
 	s := serve(t, digits, web.Options{})
 	var under, most, all atomic.Int64
 	slow := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -365,6 +370,7 @@ func TestBrowserDrawSlowServer(t *testing.T) {
 
 // What is wrong is said, and goes once the server answers again.
 func TestBrowserDrawProblems(t *testing.T) {
+	browser.Require(t)
 	s := serve(t, digits, web.Options{})
 	var failing atomic.Value
 	failing.Store("")
@@ -405,6 +411,7 @@ func TestBrowserDrawProblems(t *testing.T) {
 
 // A picture can be opened, and a file that is none is an error by name.
 func TestBrowserDrawFile(t *testing.T) {
+	browser.Require(t)
 	s := serve(t, digits, web.Options{})
 	v := browser.Views[0]
 	ctx := open(t, v, s.URL())
@@ -440,6 +447,7 @@ func TestBrowserDrawFile(t *testing.T) {
 
 // A row of a table has a form.
 func TestBrowserDrawTable(t *testing.T) {
+	browser.Require(t)
 	s := serve(t, flowers, web.Options{})
 	for _, v := range browser.Views {
 		ctx := open(t, v, s.URL())
@@ -462,6 +470,7 @@ func TestBrowserDrawTable(t *testing.T) {
 
 // Networks with many classes of long names, of colours, of other shapes, without hidden layers, with two of them.
 func TestBrowserDrawOthers(t *testing.T) {
+	browser.Require(t)
 	names := make([]string, 200)
 	for i := range names {
 		names[i] = fmt.Sprintf("class %d with a name that is long", i)
