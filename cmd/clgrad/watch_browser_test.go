@@ -152,3 +152,22 @@ func TestBrowserWatchTable(t *testing.T) {
 		must(t, browser.Screenshot(ctx, v, "watch-table"))
 	}
 }
+
+// A loss that reaches 0 has no place on a logarithmic axis: the page draws it on a linear one.
+func TestBrowserWatchZero(t *testing.T) {
+	browser.Require(t)
+	ctx := browser.Open(t, browser.Views[0], 2*time.Minute)
+	data := write(t, "far.csv", "x,class\n"+strings.Repeat("-1000,a\n1000,b\n", 20))
+	r := startWatched(t, "--data", data, "--label", "class", "--preprocess", "none", "--layers", "none", "--lr", "1", "--backend", "cpu", "--iterations", "100", "--log-every", "1")
+	must(t, chromedp.Do(ctx, chromedp.Navigate(r.url)))
+	r.write(100)
+	p := seen(t, ctx, "the curves", func(p watchPage) bool { return len(p.Curves) == 2 && p.Curves[0] == 100 })
+	if !strings.Contains(p.Figures, "loss 0.0000") {
+		t.Errorf("the figures are %q", p.Figures)
+	}
+	ticks, err := chromedp.Run(ctx, chromedp.Evaluate[string](`[...document.querySelector(".chart").querySelectorAll("text[text-anchor=end]")].map((e) => e.textContent).join(" ")`))
+	if err != nil || !strings.HasPrefix(ticks, "0 ") {
+		t.Errorf("the axis of the loss has the ticks %q, error %v: 0 is expected among them", ticks, err)
+	}
+	must(t, browser.Screenshot(ctx, browser.Views[0], "watch-zero"))
+}
