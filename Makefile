@@ -22,7 +22,7 @@ build: deps
 # there it is not required.
 ONCE := TestFloat64 TestSplits TestSoak TestFaultsAreFound Example_mnist TestConverges TestEarlyStopping $\
 	TestPage TestEscaping TestReportPictures TestWriteReport $\
-	TestTrainEverywhere TestEqualRuns TestSavedModelElsewhere TestClassifierTrains TestCheck TestLineKeys TestLinesOfEpochs $\
+	TestTrainEverywhere TestEqualRuns TestSavedModelElsewhere TestClassifierTrains TestClassifierFiles TestFrom TestAdvice TestCheck TestLineKeys TestLinesOfEpochs $\
 	TestRecipes TestReproduce TestPredict TestPredictOutRefuses TestPredictPictures TestTrainOnPictures TestNoTestSet TestOtherClasses $\
 	TestResume TestResumeRefuses TestResumeDamaged TestResumeDamagedModel TestResumePlan TestResumeNewPlan TestResumeFinished $\
 	TestResumeShifts TestResumeLonger TestResumeLongerRefuses TestResumeOlder TestConvergesAtOnce TestModelBeforeReport TestReadOnly $\
