@@ -25,7 +25,7 @@ ONCE := TestFloat64 TestSplits TestSoak TestFaultsAreFound Example_mnist TestCon
 	TestTrainEverywhere TestEqualRuns TestSavedModelElsewhere TestClassifierTrains TestClassifierFiles TestFrom TestAdvice TestCheck TestLineKeys TestLinesOfEpochs $\
 	TestRecipes TestReproduce TestPredict TestPredictOutRefuses TestPredictPictures TestTrainOnPictures TestNoTestSet TestOtherClasses $\
 	TestResume TestResumeRefuses TestResumeDamaged TestResumeDamagedModel TestResumePlan TestResumeNewPlan TestResumeFinished $\
-	TestResumeShifts TestResumeLonger TestResumeLongerRefuses TestResumeOlder TestConvergesAtOnce TestModelBeforeReport TestReadOnly $\
+	TestResumeShifts TestResumeLonger TestResumeLongerRefuses TestResumeOlder TestConvergesAtOnce TestConvergesInterrupted TestModelBeforeReport TestReadOnly $\
 	TestKills TestBench TestBenchProfile TestBenchBatches TestBenchRows TestBenchstat $\
 	TestCompletionBash TestCompletionShells TestHelpWidth TestHelpCommand TestSuggestions
 SCRIPTS_ONCE := tables arrays export misfit foreign_model
