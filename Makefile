@@ -63,7 +63,7 @@ load: build
 # measures everything there: for Linux on this processor's architecture.
 portable: build
 	@rm -rf .build/portable && mkdir -p .build/portable/lib
-	@cp bin/clgrad cmd/portable/run.sh cmd/compare/peer.py .build/portable
+	@cp bin/clgrad cmd/portable/run.sh cmd/portable/losses.sh cmd/compare/peer.py cmd/compare/learner.py .build/portable
 	@$(GO) build -o .build/portable/compare ./cmd/compare
 	@$(GO) test -c -o .build/portable/gpu.test ./gpu
 	@XDG_CACHE_HOME=$(CURDIR)/.build/portable/cache bin/clgrad data fetch mnist >/dev/null
@@ -104,9 +104,9 @@ mesa: deps
 	$(MESA) $(GO) test -count=1 -timeout 4h -v -run '^TestMesa$$' ./cmd/clgrad ./gpu
 
 # Every kernel of a GPU's defaults compiled and assembled for NVIDIA's devices, without one: clang and
-# ptxas (NVIDIA's CUDA toolkit, 11.8 or later) have to be there.
+# ptxas (NVIDIA's CUDA toolkit, 11.8 or later) have to be there. The instructions that are tried on a device are compiled.
 ptx:
-	PTX=1 $(GO) test -count=1 -run TestPTX -v ./kernels
+	PTX=1 $(GO) test -count=1 -run 'TestPTX|TestInstructionsCompile' -v ./kernels ./gpu
 
 # What goes wrong: every driver call failing in turn, handles left over, kernels and backends that are broken on
 # purpose, drivers and numbers that fail; then the tests that meet a driver with freed Go memory overwritten, and with

@@ -23,8 +23,8 @@ type Backend struct {
 // collected without Close can be reported.
 type state struct {
 	s      *session
-	config kernels.Config              // what plans are proposed from
-	steps  map[string]kernels.StepTile // Tuning.Steps
+	config kernels.Config // what plans are proposed from
+	tuning Tuning         // Options.Tuning
 	api    api
 	passes Passes // nil where plans are not tested
 	// isolate is Options.Isolate
@@ -98,7 +98,7 @@ func open(a api, d Device, o Options) (*Backend, error) {
 		b.passes = nil
 	}
 	b.config = fitConfig(b.config, d.limits())
-	b.config.Shapes, b.steps = o.Tuning.Shapes, o.Tuning.Steps
+	b.tuning = o.Tuning
 	if o.Precision != "" {
 		if err := b.atPrecision(o.Precision, !o.loops); err != nil {
 			return nil, errors.Join(err, s.close())
@@ -195,6 +195,9 @@ func (b *Backend) settings(sizes []int, plan network.ShardPlan) (c kernels.Confi
 	}
 	if err == nil && c.Step != nil && c.Packed.ItemRows != c.Step.Rows {
 		err = fmt.Errorf("whole iterations are of groups of %d rows, packed input has groups of %d", c.Step.Rows, c.Packed.ItemRows)
+	}
+	if err == nil && c.Fused && !fusable(c, sizes) {
+		err = fmt.Errorf("iterations in few launches: up to %d layers are possible, with weight gradients that work in groups", kernels.MaxStepLayers)
 	}
 	if err == nil {
 		err = c.CheckFirst(sizes[0], sizes[1])

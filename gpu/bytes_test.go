@@ -25,7 +25,7 @@ func TestBytesAndOtherLayers(t *testing.T) {
 	for _, c := range []struct {
 		sizes []int
 		wrong string
-		first string // of the notes
+		first string // of the notes on single operations
 		bytes bool
 	}{
 		{[]int{50, 20, 3}, "3", "forward 20x3 gives way to naive", true},
@@ -47,7 +47,7 @@ func TestBytesAndOtherLayers(t *testing.T) {
 		if err := json.Unmarshal(plan.Settings, &config); err != nil {
 			t.Fatal(err)
 		}
-		if len(notes) == 0 || !strings.Contains(notes[0], c.first) || config.Bytes != c.bytes || config.Shifted {
+		if len(notes) < 2 || !strings.Contains(notes[0], opStep) || !strings.Contains(notes[1], c.first) || config.Bytes != c.bytes || config.Shifted {
 			t.Errorf("%v: bytes %v where %v is expected:\n%s", c.sizes, config.Bytes, c.bytes, strings.Join(notes, "\n"))
 		}
 		if _, err := b.Prepare(c.sizes, plan); err != nil {
@@ -65,7 +65,7 @@ func TestBytesAndTuning(t *testing.T) {
 	sizes := []int{50, 20, 3}
 	naive := kernels.Tile{Variant: kernels.NaiveVariant}
 	for shape, bytes := range map[string]bool{"forward 50x20": false, "weight_gradient 50x20": false, "forward 20x3": true} {
-		b, err := open(newFake(), d, Options{Untested: true, Tuning: Tuning{Shapes: map[string]kernels.Tile{shape: naive}}})
+		b, err := open(newFake(), d, Options{Untested: true, Tuning: Tuning{Blocks: map[int]Tiles{1: {Shapes: map[string]kernels.Tile{shape: naive}}}}})
 		if err != nil {
 			t.Fatal(err)
 		}

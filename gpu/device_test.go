@@ -112,7 +112,7 @@ func TestConformance(t *testing.T) {
 func judgesSteps(t *testing.T, c kernels.Config, report backendtest.Report) {
 	t.Helper()
 	for _, o := range report.Operations {
-		if want := c.Step != nil; o.Operation == "steps" && (o.Absent == "") != want {
+		if want := c.Step != nil || c.Fused; o.Operation == "steps" && (o.Absent == "") != want {
 			t.Errorf("whole iterations were judged: %v, where the tiles have them: %v", !want, want)
 		}
 	}
@@ -126,6 +126,7 @@ func train(t *testing.T, d Device, s network.Samples, blockRows, iterations int)
 		t.Fatal(err)
 	}
 	defer b.Close()
+	b.config.Fused = false // a plan has it where there is room for it
 	l, err := network.NewLayout([]int{s.Features, 33, 17, 3})
 	if err != nil {
 		t.Fatal(err)
@@ -455,6 +456,8 @@ func TestBrokenKernels(t *testing.T) {
 	local.InputGradient, local.WeightGradient = local.Forward, local.Forward
 	local.WeightGradient.Splits = 4
 	local.RecordGroup = 64
+	splits := local // several of few rows
+	splits.WeightGradient.Depth = 4
 	tensor := configs(usableDevices(t)[0])["odd-bf16x3"]
 	whole := register
 	whole.Step = &kernels.StepTile{Rows: 2, Packed: 1, DenseRows: 4, Dense: 1, Gradient: 1, RowItems: 2, Ranges: 3}
@@ -567,6 +570,26 @@ func TestBrokenKernels(t *testing.T) {
 			"sum[v] = fma(x, LOAD(v, row), sum[v]);", "sum[v] = fma(x, BF16(LOAD(v, row)), sum[v]);", "steps"},
 		{"tie to the highest class, whole iterations", whole, "step_register.cl",
 			"((x == label) & (class < y))", "((x == label) & (class > y))", "steps"},
+		{"dropped term, small batches", local, "step_local.cl",
+			"for (int k = 0; k < INPUTS; k++)\n            sum", "for (int k = 0; k < INPUTS - 1; k++)\n            sum", "steps"},
+		{"bfloat16 derivatives, small batches", local, "step_local.cl",
+			"sum = fma(zs[i * CLASSES + j], ws[k", "sum = fma(BF16(zs[i * CLASSES + j]), ws[k", "steps"},
+		{"mask of the derivative, small batches", local, "step_local.cl",
+			"xs[i * (INPUTS + 1) + k] > 0.0f ? sum", "xs[i * (INPUTS + 1) + k] >= 0.0f ? sum", "steps"},
+		{"tie to the highest class, small batches", local, "step_local.cl",
+			"if (z[j] > z[best])", "if (z[j] >= z[best])", "steps"},
+		{"loss of the last rows, small batches", local, "step_local.cl",
+			"i < losses; i += GROUP_SIZE", "i < losses - 1; i += GROUP_SIZE", "steps"},
+		{"missing barrier in the sum of losses, small batches", local, "step_local.cl",
+			"            barrier(CLK_LOCAL_MEM_FENCE);\n            if (t < half_size)", "            if (t < half_size)", "steps"},
+		{"one split missing, small batches", splits, "step_local.cl",
+			"for (int s = 1; s < parts; s++)\n        g +=", "for (int s = 2; s < parts; s++)\n        g +=", "steps"},
+		{"weights without their factors, small batches", local, "step_local.cl",
+			"g *= affine[i].x;", "", "steps"},
+		{"scaled weights of before, small batches", local, "step_local.cl",
+			"scaled[at] = affine[i].x * x;", ";", "steps"},
+		{"last non-finite iteration, small batches", local, "step_local.cl",
+			"atomic_cmpxchg(recorder, 0, iteration)", "atomic_xchg(recorder, iteration)", "steps"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()

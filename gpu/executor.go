@@ -23,10 +23,11 @@ type executor struct {
 	ended    bool
 
 	// Scratch memory that verbs share, grown on demand.
-	partial   *object // partial gradients
-	transpose *object // Wᵀ of the register input gradient
-	affine    *object // weights and bias for input whose scaling is held apart
-	losses    *object // partial losses and counts
+	partial    *object // partial gradients
+	transpose  *object // Wᵀ of the register input gradient
+	affine     *object // weights for input whose scaling is held apart
+	affineBias *object // and bias
+	losses     *object // partial losses and counts
 }
 
 func (b *Backend) executor(c kernels.Config, sizes []int, plan network.ShardPlan) *executor {

@@ -95,6 +95,9 @@ func (e *executor) matmul(operation string, n, p int, tile kernels.Tile, epilogu
 		cols = network.AlignUp(c.cols)
 	}
 	tile = tile.Fit(c.rows, cols)
+	if tile.Grouped() {
+		tile = tile.Spread(e.plannedRows(c.rows), c.cols, e.s.device.ComputeUnits)
+	}
 	l, err := e.product(operation, n, p, tile, epilogue, a.bytes)
 	if err != nil {
 		return err
@@ -105,6 +108,17 @@ func (e *executor) matmul(operation string, n, p int, tile kernels.Tile, epilogu
 		return l.run(args, global...)
 	}
 	return l.run(args, groups(cols, tile.ItemCols), groups(c.rows, tile.ItemRows))
+}
+
+// plannedRows returns the rows of the plan's blocks, in training or scoring, that some rows are
+// of: all those of the same blocks are computed by the kernels that the self-test has run.
+func (e *executor) plannedRows(rows int) int {
+	for _, planned := range []int{e.plan.BlockRows, e.plan.ScoreRows} {
+		if rows <= planned {
+			return planned
+		}
+	}
+	return rows
 }
 
 // product returns the launch of a fitted tile's kernel.
@@ -143,26 +157,19 @@ func (e *executor) WeightGradient(r network.Rows, dzm network.Matrix, add bool, 
 		a := e.arguments().ints(rows, n, p, flag(add)).matrix(x).matrix(dz).matrix(dw).at(db.o, db.offset)
 		return l.run(a, p, n+1)
 	}
-	splits := max(1, min(tile.Splits, rows))
 	if tile.Grouped() {
-		tile = tile.Fit(n, p)
 		stride := network.AlignUp(p)
-		part, err := e.scratch(&e.partial, "partial gradients", splits*(n+1)*stride)
+		part, err := e.scratch(&e.partial, "partial gradients", gradientSplits(e.config, n, p, rows)*(n+1)*stride)
 		if err != nil {
 			return err
 		}
-		l, err := e.product(network.OpWeightGradient, n, p, tile, kernels.Partial, x.bytes)
+		splits, err := e.partialGradient(x, dz, operand{o: part, rows: n, cols: p, stride: stride})
 		if err != nil {
-			return err
-		}
-		// The operand of the epilogue is unused: any buffer will do.
-		a := e.arguments().ints(n, p, rows, 0).matrix(x).matrix(dz).matrix(dz).matrix(operand{o: part, stride: stride})
-		global, _ := tile.Grid(n, p, splits)
-		if err := l.run(a, global...); err != nil {
 			return err
 		}
 		return e.addPartials(in, part, splits, stride, stride, n+1, add, dw, db)
 	}
+	splits := max(1, min(tile.Splits, rows))
 	// Transposed, with a last column of its own for the bias.
 	cols := network.AlignUp(n)
 	stride := cols + network.Align
@@ -180,6 +187,23 @@ func (e *executor) WeightGradient(r network.Rows, dzm network.Matrix, add bool, 
 		return err
 	}
 	return e.addPartials(in, part, splits, p, 1, stride, add, dw, db)
+}
+
+// partialGradient enqueues the partial gradients of a layer, of a tile that works in groups, and
+// returns how many there are: to stands for the first of them, each with the bias gradient as
+// a last row.
+func (e *executor) partialGradient(x, dz, to operand) (splits int, err error) {
+	n, p := to.rows, to.cols
+	splits = gradientSplits(e.config, n, p, x.rows)
+	tile := e.config.Tile(kernels.OpWeightGradient, n, p).Fit(n, p)
+	l, err := e.product(network.OpWeightGradient, n, p, tile, kernels.Partial, x.bytes)
+	if err != nil {
+		return 0, err
+	}
+	// The operand of the epilogue is unused: any buffer will do.
+	a := e.arguments().ints(n, p, x.rows, 0).matrix(x).matrix(dz).matrix(dz).matrix(to)
+	global, _ := tile.Grid(n, p, splits)
+	return splits, l.run(a, global...)
 }
 
 // addPartials makes the gradient of partial ones: cols columns, stored in panels of the

@@ -57,6 +57,7 @@ var simulations = []simulation{
 	{tiles: "register", checks: allChecks[:2], families: []string{"softmax-cross-entropy", "recorder"}},
 	{tiles: "odd-register", checks: allChecks[:2], families: []string{"softmax-cross-entropy", "recorder"}},
 	{tiles: "odd-register", checks: allChecks[:2], families: []string{"steps"}},
+	{tiles: "odd-local", checks: allChecks[:2], families: []string{"steps"}},
 
 	{tiles: "odd-local", checks: allChecks[:2], families: []string{"forward"}, fault: "no barrier", reported: "data race at local memory"},
 	{tiles: "register", checks: allChecks, families: []string{"weight-gradient-input"}, fault: "bias not stored", reported: "ninitialized value"},

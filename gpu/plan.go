@@ -61,7 +61,8 @@ func (b *Backend) Propose(sizes []int, s network.Samples, batchRows int) (networ
 				return network.ShardPlan{}, err
 			}
 			if failed != nil { // other blocks and tiles suit what takes the place of whole iterations
-				if base.Step = nil; failed.Operation != opStep {
+				base.Step, base.Fused = nil, false
+				if failed.Operation != opStep {
 					base.Packed = nil
 				}
 				continue
@@ -90,6 +91,8 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 	}
 	plan := b.Info().Plan()
 	plan.Rows, plan.BlockRows, plan.ScoreRows = batchRows, fits(batchRows), fits(s.Rows)
+	tuned := b.tuning.For(plan.BlockRows)
+	c.Shapes = tuned.Shapes
 	sparse := func(packed *kernels.Tile) bool {
 		return packed != nil && packable(s) && packedDensity(s, packed.ItemRows) <= maxPackedDensity
 	}
@@ -105,8 +108,8 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 	}
 	if c.Step != nil {
 		standard := kernels.Default(d.Class(), d.ComputeUnits, d.lanes()).Step
-		switch tile, tuned := b.steps[kernels.StepKey(sizes)]; {
-		case tuned:
+		switch tile, own := tuned.Steps[kernels.StepKey(sizes)]; {
+		case own:
 			c.Step = &tile
 		case standard != nil && *c.Step == *standard:
 			tile = kernels.DefaultStep(d.ComputeUnits, d.lanes(), sizes[1])
@@ -125,6 +128,11 @@ func (b *Backend) outline(c kernels.Config, sizes []int, s network.Samples, batc
 		plan.ScoreRows = wholeGroups(plan.ScoreRows, s.Rows, c.Packed.ItemRows)
 	}
 	c.Bytes = c.Bytes && separable(s)
+	c.Fused = c.Fused && batchRows <= min(plan.BlockRows, maxFusedRows) && fusable(c, sizes)
+	if m := d.MaxBuffer; c.Fused && m > 0 {
+		acts, parts := fusedElements(c, sizes, plan.BlockRows)
+		c.Fused = 4*max(acts, parts) <= m
+	}
 	if b.streamed(c, s) {
 		plan.Input = network.StreamedInput
 	}

@@ -136,11 +136,12 @@ func (t *selfTest) all() error {
 			return err
 		}
 	}
-	if t.config.Step != nil {
+	whole := t.config.Step != nil || t.config.Fused
+	if whole {
 		for _, rule := range rules {
 			// How long the loops of these launches are does not show in their work-items.
 			t.besides = fmt.Sprintf("%s of %v on %d rows", opStep, t.sizes, t.rows[0])
-			err := t.other(opStep, stepTest{sizes: t.sizes, rows: t.rows[0], rule: rule}.run)
+			err := t.other(opStep, stepTest{sizes: t.sizes, rows: t.rows[0], rule: rule, shifted: t.config.Shifted}.run)
 			t.besides = ""
 			if err != nil {
 				return err
@@ -155,7 +156,7 @@ func (t *selfTest) all() error {
 				l.act = network.Identity
 			}
 			operations := []string{kernels.OpForward}
-			if k == 0 && t.config.Step == nil {
+			if k == 0 && !whole {
 				operations = append(operations, kernels.OpWeightGradient)
 				if i > 0 {
 					operations = append(operations, kernels.OpInputGradient)
@@ -182,7 +183,8 @@ func (t *selfTest) open(a api) (*executor, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &executor{state: &state{s: s}, config: t.config, launches: map[launchKey]*launch{}}, nil
+	plan := network.ShardPlan{BlockRows: t.rows[0], ScoreRows: t.rows[len(t.rows)-1]}
+	return &executor{state: &state{s: s}, config: t.config, plan: plan, launches: map[launchKey]*launch{}}, nil
 }
 
 // errUntested reports a plan of which not all has passed.

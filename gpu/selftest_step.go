@@ -19,6 +19,8 @@ type stepTest struct {
 	rows  int
 	rule  network.Optimizer // of the update
 
+	shifted bool // a byte of 0 is a feature of 1
+
 	layout network.Layout
 	theta  []float64
 	data   network.Samples
@@ -83,7 +85,7 @@ func (t stepTest) run(e *executor, dry bool) (err error) {
 		return err
 	}
 	made = append(made, all)
-	st, block := all.(*steps), network.Block{Input: x}
+	st, block := all.(iterations), network.Block{Input: x}
 	if !dry {
 		if err := errors.Join(e.Write(theta, 0, t.theta), e.Write(g, 0, t.theta)); err != nil {
 			return err
@@ -99,7 +101,7 @@ func (t stepTest) run(e *executor, dry bool) (err error) {
 	}
 	// Step divides by the rows of the block, which are no power of two.
 	u.LearningRate = t.alpha
-	if err := errors.Join(st.rows(block, t.m, e.own(theta)), st.columns(ruleOf(u), u.Factors(), 1, block, e.own(theta), state, r, 0)); err != nil || dry {
+	if err := st.step(ruleOf(u), u.Factors(), 1, block, t.m, theta, theta, state, r, 0); err != nil || dry {
 		return err
 	}
 	return t.compare(e, "update by "+string(t.rule), u, theta, r, func(old, sum float64) float64 {
@@ -113,6 +115,9 @@ func (t stepTest) run(e *executor, dry bool) (err error) {
 func (t *stepTest) prepare(dry bool) {
 	n := t.sizes[0]
 	t.data = network.Samples{Rows: t.rows, Features: n, Bytes: make([]uint8, t.rows*n), Labels: make([]int32, t.rows)}
+	if t.shifted {
+		t.data.Scaling = network.Scaling{Shift: []float64{-1}, Factor: []float64{1}}
+	}
 	if dry {
 		return
 	}
@@ -160,12 +165,21 @@ func (t *stepTest) prepare(dry bool) {
 	}
 }
 
+// feature returns feature j of row i.
+func (t *stepTest) feature(i, j int) float64 {
+	v := float64(t.data.Bytes[i*t.sizes[0]+j])
+	if t.shifted {
+		v++
+	}
+	return v
+}
+
 // row computes row i forward and back.
 func (t *stepTest) row(i int, inputs [][][]int) {
 	last, n := t.layout.Layers()-1, t.sizes[0]
 	x := make([]float64, n)
-	for j, v := range t.data.Bytes[i*n : (i+1)*n] {
-		x[j] = float64(v)
+	for j := range x {
+		x[j] = t.feature(i, j)
 	}
 	var h [][]float64
 	var z []float64
@@ -224,7 +238,6 @@ func (t *stepTest) compare(e *executor, what string, u network.Update, v network
 	if err := e.Read(v, 0, got); err != nil {
 		return err
 	}
-	n := t.sizes[0]
 	for l := range t.layout.Layers() {
 		w, b := t.layout.Layer(l)
 		for _, k := range append(sampleOf(w.Rows, 48), w.Rows) { // the last is the bias
@@ -238,7 +251,7 @@ func (t *stepTest) compare(e *executor, what string, u network.Update, v network
 				switch {
 				case k == w.Rows:
 				case l == 0:
-					x = float64(t.data.Bytes[i*n+k])
+					x = t.feature(i, k)
 				default:
 					x = t.h[i][l-1][k]
 				}

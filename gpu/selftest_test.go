@@ -3,6 +3,7 @@ package gpu
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -219,6 +220,32 @@ func TestSelfTestReplaces(t *testing.T) {
 	}
 }
 
+// On GPUs iterations in few launches give way too.
+func TestSelfTestReplacesSmallBatches(t *testing.T) {
+	t.Parallel()
+	for _, c := range []struct{ old, new, want string }{
+		{"for (int s = 1; s < parts; s++)\n        g +=", "for (int s = 2; s < parts; s++)\n        g +=", "gradient of layer 2 of [50 20 3] on 3000 rows: element ("},
+		{"n = inputs, p = outputs, parts = s;", "n = inputs, p = outputs;", "gradient of layer 2 of [50 20 3] on 3000 rows: element ("},
+		{"corrects[t] = best == y;", "corrects[t] = 1;", "loss and correct rows of [50 20 3] on 3000 rows are "},
+	} {
+		d := usableDevices(t)[0]
+		d.Type, d.ComputeUnits = "GPU", 2
+		one := kernels.Default(kernels.GPU, 2, 16).WeightGradient
+		one.Splits = 1
+		config, notes, err := proposed(t, d, sparse(3000, 50), Options{
+			source: changed(change{"step_local.cl", c.old, c.new}),
+			Tuning: Tuning{Blocks: map[int]Tiles{1: {Shapes: map[string]kernels.Tile{kernels.Key(kernels.OpWeightGradient, 50, 20): one}}}}, // layer 2 has more
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+		want := "whole iterations give way to one operation after the other: " + c.want
+		if config.Fused || len(notes) != 1 || !strings.Contains(notes[0], want) {
+			t.Errorf("%q: fused %v, notes %q, want %q", c.old, config.Fused, notes, want)
+		}
+	}
+}
+
 // A stored plan whose kernels are wrong by now is refused.
 func TestSelfTestOfStoredPlan(t *testing.T) {
 	t.Parallel()
@@ -298,8 +325,13 @@ func (a asking) Add(...string) {}
 func TestSelfTestCoversRun(t *testing.T) {
 	far := sparse(384, 50)
 	far.Scaling.Shift = []float64{3}
-	for _, class := range []string{"CPU", "GPU"} {
+	for _, c := range []struct {
+		class string
+		batch int // rows: four blocks, or one
+	}{{"CPU", 384}, {"CPU", 96}, {"GPU", 384}, {"GPU", 96}} {
+		class, batch := c.class, c.batch
 		for name, s := range map[string]network.Samples{"dense": noise(384, 50), "packed or bytes": sparse(384, 50), "shifted": far} {
+			name := fmt.Sprintf("%s, batches of %d", name, batch)
 			d := fakeDevice
 			d.Type, d.MaxBuffer, d.MaxWorkGroup, d.LocalMemory = class, 1<<30, 1024, 48<<10
 			asked, seen := asking{}, &recording{}
@@ -312,7 +344,7 @@ func TestSelfTestCoversRun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			plan, err := network.NewPlan(l.Sizes, s, s.Rows, b)
+			plan, err := network.NewPlan(l.Sizes, s, batch, b)
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -333,12 +365,17 @@ func TestSelfTestCoversRun(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			least, besides := 2*4*8, "" // launches of the descent
-			if strings.Contains(string(plan.Shards[0].Settings), `"step":`) {
-				least, besides = 2*4*2, opStep+" of [50 20 3] on 96 rows"
+			least, besides := 2*batch/96*8, "" // launches of the descent
+			settings, whole := string(plan.Shards[0].Settings), opStep+" of [50 20 3] on 96 rows"
+			step, fused := strings.Contains(settings, `"step":`), strings.Contains(settings, `"fused":true`)
+			switch {
+			case step:
+				least, besides = 2*batch/96*2, whole
+			case fused:
+				least, besides = 2*5, whole
 			}
-			if whole := class == "CPU" && name == "packed or bytes"; whole != (besides != "") {
-				t.Errorf("%s, %s: whole iterations %v", class, name, !whole)
+			if step != (class == "CPU" && strings.HasPrefix(name, "packed")) || fused != (class == "GPU" && batch == 96) {
+				t.Errorf("%s, %s: whole iterations %v, in few launches %v", class, name, step, fused)
 			}
 			if len(seen.launches) < least {
 				t.Errorf("%s, %s: %d launches", class, name, len(seen.launches))

@@ -14,6 +14,38 @@ import (
 // maxIndexRows is how many rows of a batch the entries of its index can name.
 const maxIndexRows = 1 << 16
 
+// A stepper computes whole iterations as a device's plan has them.
+type stepper interface {
+	// Begin, Stages and Close are those of network.Steps and network.Stages.
+	Begin(theta network.Buffer) error
+	Stages(b network.Block) (h, dz []network.Matrix)
+	Close() error
+
+	// step enqueues loss and gradient of a block with the parameters theta, as part of a
+	// batch of m rows, and to by a rule, which with kernels.Sum is the gradient and otherwise
+	// theta.
+	step(rule kernels.Rule, f network.Factors, iteration int, b network.Block, m int, theta, to network.Buffer, state []network.Vector, r network.Recorder, record int) error
+}
+
+// iterations are network.Steps.
+type iterations struct {
+	stepper
+	layout network.Layout
+}
+
+// Evaluate enqueues loss and gradient of a block.
+func (st iterations) Evaluate(b network.Block, m int, theta, g network.Buffer, add bool, r network.Recorder, record int) error {
+	network.CheckSteps(st.layout, network.Whole(theta), network.Whole(g))
+	return st.step(kernels.Sum, network.Factors{Keep1: float64(flag(add))}, 0, b, m, theta, g, nil, r, record)
+}
+
+// Step enqueues an iteration.
+func (st iterations) Step(u network.Update, b network.Block, theta network.Buffer, state []network.Vector, r network.Recorder, record int) error {
+	network.CheckUpdate(u, network.Whole(theta), network.Whole(theta), state)
+	network.CheckSteps(st.layout, append([]network.Vector{network.Whole(theta)}, state...)...)
+	return st.step(ruleOf(u), u.Factors(), u.Iteration, b, b.Rows(), theta, theta, state, r, record)
+}
+
 // steps are whole iterations over packed input (kernels/step_register.cl).
 type steps struct {
 	e       *executor
@@ -28,24 +60,32 @@ type steps struct {
 	losses *object
 }
 
-// NewSteps prepares whole iterations where the plan has them and the input is packed.
+// NewSteps prepares whole iterations where the plan has them and the input is held so.
 func (e *executor) NewSteps(l network.Layout, s network.Samples, in network.Input) (network.Steps, error) {
 	x := e.ownInput(in)
 	network.CheckNewSteps(l, in)
 	if err := x.check("steps"); err != nil {
 		return nil, err
 	}
-	if !x.steppable(e.config, l.Layers()) {
+	var st stepper
+	var prepare func() error
+	switch {
+	case x.steppable(e.config, l.Layers()):
+		packed := &steps{e: e, layout: l, x: x, network: fmt.Sprint(l.Sizes)}
+		st, prepare = packed, func() error { return packed.prepare(s, *e.config.Step) }
+	case e.config.Fused && fusable(e.config, l.Sizes):
+		local := &localSteps{e: e, layout: l, x: x, network: fmt.Sprint(l.Sizes)}
+		st, prepare = local, local.prepare
+	default:
 		return nil, nil
 	}
-	st := &steps{e: e, layout: l, x: x, network: fmt.Sprint(l.Sizes)}
-	if err := st.prepare(s, *e.config.Step); err != nil {
+	if err := prepare(); err != nil {
 		return nil, errors.Join(err, st.Close())
 	}
-	return st, nil
+	return iterations{st, l}, nil
 }
 
-// steppable reports whether whole iterations over an input are in the plan.
+// steppable reports whether whole iterations over packed input are in the plan.
 func (x *input) steppable(c kernels.Config, layers int) bool {
 	return c.Step != nil && x.packed != nil && x.affine == nil && layers <= kernels.MaxStepLayers
 }
@@ -172,25 +212,11 @@ func (st *steps) columns(rule kernels.Rule, f network.Factors, iteration int, b 
 	return l.run(a, tile.Tasks(st.layout.Sizes))
 }
 
-// Evaluate enqueues loss and gradient of a block.
-func (st *steps) Evaluate(b network.Block, m int, theta, g network.Buffer, add bool, r network.Recorder, record int) error {
-	network.CheckSteps(st.layout, network.Whole(theta), network.Whole(g))
-	to := st.e.own(g)
+func (st *steps) step(rule kernels.Rule, f network.Factors, iteration int, b network.Block, m int, theta, to network.Buffer, state []network.Vector, r network.Recorder, record int) error {
 	if err := st.rows(b, m, st.e.own(theta)); err != nil {
 		return err
 	}
-	return st.columns(kernels.Sum, network.Factors{Keep1: float64(flag(add))}, 0, b, to, nil, r, record)
-}
-
-// Step enqueues an iteration.
-func (st *steps) Step(u network.Update, b network.Block, theta network.Buffer, state []network.Vector, r network.Recorder, record int) error {
-	network.CheckUpdate(u, network.Whole(theta), network.Whole(theta), state)
-	network.CheckSteps(st.layout, append([]network.Vector{network.Whole(theta)}, state...)...)
-	x := st.e.own(theta)
-	if err := st.rows(b, b.Rows(), x); err != nil {
-		return err
-	}
-	return st.columns(ruleOf(u), u.Factors(), u.Iteration, b, x, state, r, record)
+	return st.columns(rule, f, iteration, b, st.e.own(to), state, r, record)
 }
 
 // Stages returns what the last block left, as kernels/step_register.cl stores it.

@@ -15,7 +15,7 @@ func (b *Backend) atPrecision(p kernels.Precision, ptx bool) error {
 	if p == kernels.Float32 {
 		return nil
 	}
-	b.config = b.config.At(p, ptx)
+	b.config, b.tuning = b.config.At(p, ptx), Tuning{}
 	if err := b.config.Check(b.s.device.limits()); err != nil {
 		return b.s.fail(needs(p), err)
 	}

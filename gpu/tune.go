@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"maps"
 	"slices"
 	"time"
 
@@ -40,6 +39,7 @@ type TuneProgress struct {
 // iterations of a network, whose tiles then are DefaultStep and BestStep.
 type TunedShape struct {
 	Shape       string            `json:"shape"`
+	Rows        int               `json:"rows"` // of a block
 	Default     kernels.Tile      `json:"default,omitzero"`
 	Best        kernels.Tile      `json:"best,omitzero"`
 	DefaultStep *kernels.StepTile `json:"default_step,omitempty"`
@@ -107,16 +107,19 @@ func tune(ctx context.Context, a api, d Device, sizes []int, s network.Samples, 
 			o.Progress(TuneProgress{shape, tile, min(1, float64(time.Since(begin))/float64(o.Budget))})
 		}
 	}
-	t := Tuning{Device: d.tuned(), Shapes: map[string]kernels.Tile{}}
+	t := Tuning{Device: d.tuned(), Blocks: map[int]Tiles{}}
 	var all []TunedShape
+	add := func(found TunedShape, tiles Tiles) {
+		all = append(all, found)
+		t.Blocks[found.Rows] = t.Blocks[found.Rows].with(tiles)
+	}
 	if step != nil {
 		step.deadline, step.tried = begin.Add(o.Budget/2), func(tile kernels.StepTile) { tried(step.key(), tile) }
 		found, err := step.run(ctx)
 		if err != nil {
 			return Tuning{}, nil, err
 		}
-		t.Steps = map[string]kernels.StepTile{found.Shape: *found.BestStep}
-		all = append(all, found)
+		add(found, Tiles{Steps: map[string]kernels.StepTile{found.Shape: *found.BestStep}})
 	}
 	for i, task := range tasks {
 		left := o.Budget - time.Since(begin)
@@ -128,8 +131,7 @@ func tune(ctx context.Context, a api, d Device, sizes []int, s network.Samples, 
 		if err != nil {
 			return Tuning{}, nil, err
 		}
-		t.Shapes[found.Shape] = found.Best
-		all = append(all, found)
+		add(found, Tiles{Shapes: map[string]kernels.Tile{found.Shape: found.Best}})
 	}
 	return t, all, nil
 }
@@ -139,6 +141,7 @@ type tuneTask struct {
 	op     string
 	n, p   int
 	rows   int
+	units  int            // of the device
 	first  bool           // the layer is the first
 	config kernels.Config // of the plan
 	zeros  []uint8        // bytes of the input, where it is packed or kept as bytes
@@ -154,11 +157,11 @@ func (t tuneTask) fit(tile kernels.Tile) kernels.Tile {
 	case tile.Variant == kernels.Packed:
 		return tile.FitColumns(network.AlignUp(t.p))
 	case tile.Grouped() && t.op == kernels.OpInputGradient:
-		return tile.Fit(t.rows, t.n)
+		return tile.Fit(t.rows, t.n).Spread(t.rows, t.n, t.units)
 	case tile.Grouped() && t.op == kernels.OpWeightGradient:
 		return tile.Fit(t.n, t.p)
 	case tile.Grouped():
-		return tile.Fit(t.rows, t.p)
+		return tile.Fit(t.rows, t.p).Spread(t.rows, t.p, t.units)
 	case t.op == kernels.OpForward:
 		return tile.Fit(t.rows, network.AlignUp(t.p))
 	case t.op == kernels.OpWeightGradient && tile.Variant == kernels.Register:
@@ -202,7 +205,7 @@ func tuneTasks(a api, d Device, sizes []int, s network.Samples, o TuneOptions) (
 			}
 		}
 		for _, op := range ops {
-			t := tuneTask{op: op, n: n, p: sizes[i+1], rows: plan.BlockRows, first: i == 0, config: c, tile: c.Tile(op, n, sizes[i+1])}
+			t := tuneTask{op: op, n: n, p: sizes[i+1], rows: plan.BlockRows, units: d.ComputeUnits, first: i == 0, config: c, tile: c.Tile(op, n, sizes[i+1])}
 			if i == 0 && (c.Packed != nil || c.Bytes) {
 				t.zeros = s.Bytes[:t.rows*n]
 			}
@@ -229,7 +232,7 @@ func (s *tileSearch) run(ctx context.Context) (TunedShape, error) {
 		shape: s.key(), standard: s.tile, fit: s.fit, try: s.try, deadline: s.deadline, tried: s.tried,
 		neighbours: func(t kernels.Tile) []kernels.Tile { return s.fit(t).Neighbours(s.device.limits()) },
 	}.run(ctx)
-	found.Default, found.Best = s.tile, best
+	found.Rows, found.Default, found.Best = s.rows, s.tile, best
 	return found, err
 }
 
@@ -352,20 +355,4 @@ func compare(best, candidate *trial, rounds, repeat int) (won bool, was, is floa
 // middle returns the median of times, the lower of two middle ones.
 func middle(times []float64) float64 {
 	return stat.Quantile(0.5, stat.Empirical, slices.Sorted(slices.Values(times)), nil)
-}
-
-// Merge adds the shapes and networks of an earlier tuning that t does not have.
-func (t Tuning) Merge(earlier Tuning) Tuning {
-	shapes := maps.Clone(earlier.Shapes)
-	if shapes == nil {
-		shapes = map[string]kernels.Tile{}
-	}
-	maps.Copy(shapes, t.Shapes)
-	t.Shapes = shapes
-	if len(earlier.Steps) > 0 {
-		steps := maps.Clone(earlier.Steps)
-		maps.Copy(steps, t.Steps)
-		t.Steps = steps
-	}
-	return t
 }

@@ -49,7 +49,7 @@ func (s *stepSearch) run(ctx context.Context) (TunedShape, error) {
 		},
 		neighbours: kernels.StepTile.Neighbours,
 	}.run(ctx)
-	found.DefaultStep, found.BestStep = &standard, &best
+	found.Rows, found.DefaultStep, found.BestStep = s.rows, &standard, &best
 	return found, err
 }
 

@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/google/go-cmp/cmp"
+
 	"clgrad/kernels"
 	"clgrad/network"
 )
@@ -147,7 +149,7 @@ func TestTuneSteps(t *testing.T) {
 		t.Fatal(err)
 	}
 	const key = "step 100x3"
-	best := tuning.Steps[key]
+	best := tuning.For(s.Rows).Steps[key]
 	found := shapes[0]
 	if found.Shape != key || *found.BestStep != best || best.Rows != 4 || !(found.Seconds < found.DefaultSeconds/2) || found.Tried < 2 {
 		t.Errorf("found %+v, best %s", found, found.BestStep)
@@ -166,7 +168,7 @@ func TestTuneSteps(t *testing.T) {
 	}
 
 	// A tile of packed input whose groups have too few zeros is of no account.
-	tuning.Shapes[kernels.Key(kernels.OpPacked, 100, 3)] = kernels.Tile{Variant: kernels.Packed, ItemRows: 23, ItemCols: 16, Width: 16, Splits: 2}
+	tuning.Blocks[shapes[len(shapes)-1].Rows].Shapes[kernels.Key(kernels.OpPacked, 100, 3)] = kernels.Tile{Variant: kernels.Packed, ItemRows: 23, ItemCols: 16, Width: 16, Splits: 2}
 	for i := range s.Rows {
 		for j := range 5 {
 			s.Bytes[i*100+(5*i+j)%100] = 1
@@ -207,18 +209,43 @@ func TestTuneSteps(t *testing.T) {
 	}
 }
 
-// Tunings of several networks are kept together, and one without any is as before.
+// Tunings of several networks and batches are kept together, and one without any is as before.
 func TestTuningMerge(t *testing.T) {
 	one, other := *kernels.Default(kernels.CPU, 2, 16).Step, *kernels.Default(kernels.CPU, 2, 8).Step
-	earlier := Tuning{Steps: map[string]kernels.StepTile{"step 5x4": one, "step 5x3": one}}
-	merged := Tuning{Steps: map[string]kernels.StepTile{"step 5x4": other}}.Merge(earlier)
-	if want := map[string]kernels.StepTile{"step 5x4": other, "step 5x3": one}; !reflect.DeepEqual(merged.Steps, want) || earlier.Steps["step 5x4"] != one {
-		t.Errorf("merged %v", merged.Steps)
+	steps := func(rows int, tiles map[string]kernels.StepTile) Tuning {
+		return Tuning{Blocks: map[int]Tiles{rows: {map[string]kernels.Tile{}, tiles}}}
+	}
+	earlier := steps(128, map[string]kernels.StepTile{"step 5x4": one, "step 5x3": one})
+	merged := steps(128, map[string]kernels.StepTile{"step 5x4": other}).Merge(earlier)
+	want := steps(128, map[string]kernels.StepTile{"step 5x4": other, "step 5x3": one})
+	if diff := cmp.Diff(want, merged); diff != "" || earlier.Blocks[128].Steps["step 5x4"] != one {
+		t.Errorf("merged:\n%s", diff)
 	}
 	if text, err := json.Marshal((Tuning{}).Merge(Tuning{})); err != nil || strings.Contains(string(text), "steps") {
 		t.Errorf("%s, %v", text, err)
 	}
-	if got := (Tuning{}).Merge(earlier); !reflect.DeepEqual(got.Steps, earlier.Steps) {
-		t.Errorf("merged %v", got.Steps)
+	if diff := cmp.Diff(earlier, (Tuning{}).Merge(earlier)); diff != "" {
+		t.Errorf("merged:\n%s", diff)
+	}
+}
+
+// Tiles are those that were found for the nearest number of rows, shape by shape.
+func TestTuningFor(t *testing.T) {
+	tile := func(rows int) kernels.Tile { return kernels.Tile{Variant: kernels.Register, ItemRows: rows} }
+	tuning := Tuning{Blocks: map[int]Tiles{
+		100:   {Shapes: map[string]kernels.Tile{"a": tile(1), "b": tile(1)}},
+		400:   {Shapes: map[string]kernels.Tile{"a": tile(2)}},
+		60000: {Shapes: map[string]kernels.Tile{"a": tile(3), "c": tile(3)}},
+	}}
+	for rows, want := range map[int][]int{1: {1, 1, 3}, 150: {1, 1, 3}, 200: {2, 1, 3}, 4000: {2, 1, 3}, 5000: {3, 1, 3}, 1 << 30: {3, 1, 3}} {
+		got := tuning.For(rows)
+		for i, shape := range []string{"a", "b", "c"} {
+			if got.Shapes[shape].ItemRows != want[i] {
+				t.Errorf("%d rows, %s: tile %d, want %d", rows, shape, got.Shapes[shape].ItemRows, want[i])
+			}
+		}
+	}
+	if got := (Tuning{}).For(128); len(got.Shapes)+len(got.Steps) > 0 {
+		t.Errorf("%+v", got)
 	}
 }

@@ -28,7 +28,7 @@ func TestTuneRejects(t *testing.T) {
 		a := must(openCL())
 		config := kernels.Default(kernels.CPU, 2, 16)
 		task := tuneTask{op: kernels.OpForward, n: 70, p: 64, rows: 1500, config: config, tile: config.Forward}
-		search := tileSearch{tuneTask: task, api: a, device: d, source: source, deadline: time.Now().Add(20 * time.Second), tried: func(kernels.Tile) {}}
+		search := tileSearch{tuneTask: task, api: a, device: d, source: source, deadline: time.Now().Add(time.Hour), tried: func(kernels.Tile) {}}
 		found, err := search.run(t.Context())
 		if err != nil {
 			t.Fatal(err)
@@ -59,11 +59,12 @@ func TestTune(t *testing.T) {
 		if d.Class() != kernels.CPU {
 			first = kernels.OpForward
 		}
-		if _, ok := tuning.Shapes[kernels.Key(first, 50, 20)]; !ok || len(shapes) != len(tuning.Shapes)+len(tuning.Steps) || len(tuning.Shapes) < 4 {
+		tiles := tuning.For(s.Rows)
+		if _, ok := tiles.Shapes[kernels.Key(first, 50, 20)]; !ok || len(shapes) != len(tiles.Shapes)+len(tiles.Steps) || len(tiles.Shapes) < 4 {
 			t.Errorf("tuned %v", tuning)
 		}
-		if _, ok := tuning.Steps["step 50x20x10"]; ok != (d.Class() == kernels.CPU) || ok && shapes[0].Shape != "step 50x20x10" {
-			t.Errorf("tuned whole iterations %v, first %s", tuning.Steps, shapes[0].Shape)
+		if _, ok := tiles.Steps["step 50x20x10"]; ok != (d.Class() == kernels.CPU) || ok && shapes[0].Shape != "step 50x20x10" {
+			t.Errorf("tuned whole iterations %v, first %s", tiles.Steps, shapes[0].Shape)
 		}
 		for _, s := range shapes {
 			if !(s.Seconds > 0) || s.Seconds > s.DefaultSeconds {
@@ -71,8 +72,9 @@ func TestTune(t *testing.T) {
 			}
 		}
 		own := kernels.Tile{Variant: kernels.NaiveVariant}
-		tuning.Shapes[kernels.Key(kernels.OpForward, 20, 10)] = own
-		tuning.Shapes[kernels.Key(kernels.OpForward, 7, 7)] = own
+		tiles.Shapes[kernels.Key(kernels.OpForward, 20, 10)] = own
+		tiles.Shapes[kernels.Key(kernels.OpForward, 7, 7)] = own
+		tuning.Blocks[s.Rows] = tiles
 		b, err := Open(d, Options{Tuning: tuning})
 		if err != nil {
 			t.Fatal(err)
@@ -170,7 +172,7 @@ func TestTuningCheck(t *testing.T) {
 	const net = "step 784x128x10"
 	step := *kernels.Default(kernels.CPU, 2, 16).Step
 	good := func() Tuning {
-		return Tuning{Device: fakeDevice.tuned(), Shapes: map[string]kernels.Tile{shape: tile}, Steps: map[string]kernels.StepTile{net: step}}
+		return Tuning{Device: fakeDevice.tuned(), Blocks: map[int]Tiles{128: {map[string]kernels.Tile{shape: tile}, map[string]kernels.StepTile{net: step}}}}
 	}
 	if err := good().Check(fakeDevice); err != nil {
 		t.Fatal(err)
@@ -182,23 +184,24 @@ func TestTuningCheck(t *testing.T) {
 		"was made for another platform version (":            func(t *Tuning) { t.Device.Version = "other" },
 		"was made for another number of compute units (9,":   func(t *Tuning) { t.Device.Units = 9 },
 		"was made for another version of the kernels":        func(t *Tuning) { t.Device.Kernels = "0" },
-		"weight_gradient 784x128: tile":                      func(t *Tuning) { x := tile; x.ItemRows = 600; t.Shapes[shape] = x },
-		"needs a depth":                                      func(t *Tuning) { x := tile; x.Depth = 0; t.Shapes[shape] = x },
-		"weight_gradient 784x128: tile packed:6x64v16s2: va": func(t *Tuning) { x := tile; x.Variant = kernels.Packed; x.Depth = 0; t.Shapes[shape] = x },
-		`variant "magic" is unknown`:                         func(t *Tuning) { x := tile; x.Variant = "magic"; t.Shapes[shape] = x },
-		"an operation, inputs and outputs are expected":      func(t *Tuning) { t.Shapes["weight_gradient 784"] = tile },
-		`operation "weight" is unknown`:                      func(t *Tuning) { t.Shapes["weight 784x128"] = tile },
-		"expected, as in \"forward 784x128\"":                func(t *Tuning) { t.Shapes["weight_gradient 784x128 "] = tile },
-		net + ": whole iterations: dense rows are 7: a":      func(t *Tuning) { x := step; x.DenseRows = 7; t.Steps[net] = x },
-		net + ": packed: tile packed:33x64v16s0: item ":      func(t *Tuning) { x := step; x.Rows, x.DenseRows = 33, 33; t.Steps[net] = x },
-		"whole iterations: row items is 0: 1 to":             func(t *Tuning) { x := step; x.RowItems = 0; t.Steps[net] = x },
-		`step "step 784": a network of 1 to 4 layers is`:     func(t *Tuning) { t.Steps["step 784"] = step },
-		`step "784x10": a network`:                           func(t *Tuning) { t.Steps["784x10"] = step },
-		`step "step 784x0x10": a network`:                    func(t *Tuning) { t.Steps["step 784x0x10"] = step },
-		`step "step 784x010": a network`:                     func(t *Tuning) { t.Steps["step 784x010"] = step },
-		`step "step 6x5x4x3x2x1": a network`:                 func(t *Tuning) { t.Steps["step 6x5x4x3x2x1"] = step },
-		`step "step 784x": a network of 1 to 4 layers`:       func(t *Tuning) { t.Steps["step 784x"] = step },
-		`operation "step" is unknown`:                        func(t *Tuning) { t.Shapes["step 784x128"] = tile },
+		"tiles for blocks of 0 rows: at least 1":             func(t *Tuning) { t.Blocks[0] = Tiles{} },
+		"weight_gradient 784x128: tile":                      func(t *Tuning) { x := tile; x.ItemRows = 600; t.Blocks[128].Shapes[shape] = x },
+		"needs a depth":                                      func(t *Tuning) { x := tile; x.Depth = 0; t.Blocks[128].Shapes[shape] = x },
+		"weight_gradient 784x128: tile packed:6x64v16s2: va": func(t *Tuning) { x := tile; x.Variant = kernels.Packed; x.Depth = 0; t.Blocks[128].Shapes[shape] = x },
+		`variant "magic" is unknown`:                         func(t *Tuning) { x := tile; x.Variant = "magic"; t.Blocks[128].Shapes[shape] = x },
+		"an operation, inputs and outputs are expected":      func(t *Tuning) { t.Blocks[128].Shapes["weight_gradient 784"] = tile },
+		`operation "weight" is unknown`:                      func(t *Tuning) { t.Blocks[128].Shapes["weight 784x128"] = tile },
+		"expected, as in \"forward 784x128\"":                func(t *Tuning) { t.Blocks[128].Shapes["weight_gradient 784x128 "] = tile },
+		net + ": whole iterations: dense rows are 7: a":      func(t *Tuning) { x := step; x.DenseRows = 7; t.Blocks[128].Steps[net] = x },
+		net + ": packed: tile packed:33x64v16s0: item ":      func(t *Tuning) { x := step; x.Rows, x.DenseRows = 33, 33; t.Blocks[128].Steps[net] = x },
+		"whole iterations: row items is 0: 1 to":             func(t *Tuning) { x := step; x.RowItems = 0; t.Blocks[128].Steps[net] = x },
+		`step "step 784": a network of 1 to 4 layers is`:     func(t *Tuning) { t.Blocks[128].Steps["step 784"] = step },
+		`step "784x10": a network`:                           func(t *Tuning) { t.Blocks[128].Steps["784x10"] = step },
+		`step "step 784x0x10": a network`:                    func(t *Tuning) { t.Blocks[128].Steps["step 784x0x10"] = step },
+		`step "step 784x010": a network`:                     func(t *Tuning) { t.Blocks[128].Steps["step 784x010"] = step },
+		`step "step 6x5x4x3x2x1": a network`:                 func(t *Tuning) { t.Blocks[128].Steps["step 6x5x4x3x2x1"] = step },
+		`step "step 784x": a network of 1 to 4 layers`:       func(t *Tuning) { t.Blocks[128].Steps["step 784x"] = step },
+		`operation "step" is unknown`:                        func(t *Tuning) { t.Blocks[128].Shapes["step 784x128"] = tile },
 	} {
 		tuning := good()
 		change(&tuning)

@@ -1,21 +1,72 @@
 package gpu
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"maps"
+	"math"
+	"slices"
 	"strings"
 
 	"clgrad/kernels"
 )
 
-// A Tuning holds the tiles that were fastest on one device, by shape or network. [Options]
-// take it into a backend's default plans; what a run uses stands in its plan, so
-// a later tuning does not change a run that goes on.
+// A Tuning holds the tiles that were fastest on one device. [Options] take it into a
+// backend's default plans; what a run uses stands in its plan, so a later tuning does not
+// change a run that goes on.
 type Tuning struct {
-	Device TunedDevice             `json:"tuned_for"`
+	Device TunedDevice `json:"tuned_for"`
+	// Blocks are the tiles by the rows of the blocks that they were found for: what is fastest
+	// for 128 rows is not for 60,000.
+	Blocks map[int]Tiles `json:"blocks"`
+}
+
+// Tiles are those of shapes and networks.
+type Tiles struct {
 	Shapes map[string]kernels.Tile `json:"shapes"` // by kernels.Key, OpPacked included
 	// Steps are the tiles of whole iterations, by kernels.StepKey.
 	Steps map[string]kernels.StepTile `json:"steps,omitempty"`
+}
+
+// For returns the tiles for blocks of some rows: of each shape and network those that were
+// found for the number of rows nearest to it, by the ratio, of two as near the larger.
+func (t Tuning) For(rows int) Tiles {
+	distance := func(r int) float64 { return math.Abs(math.Log(float64(max(r, 1)) / float64(max(rows, 1)))) }
+	nearest := slices.SortedFunc(maps.Keys(t.Blocks), func(a, b int) int {
+		return cmp.Or(cmp.Compare(distance(b), distance(a)), cmp.Compare(a, b))
+	})
+	all := Tiles{}
+	for _, r := range nearest { // the nearest last
+		all = all.with(t.Blocks[r])
+	}
+	return all
+}
+
+// with returns t with the tiles of another, in the place of its own.
+func (t Tiles) with(other Tiles) Tiles {
+	return Tiles{joined(t.Shapes, other.Shapes), joined(t.Steps, other.Steps)}
+}
+
+func joined[V any](a, b map[string]V) map[string]V {
+	if len(a) == 0 {
+		return maps.Clone(b)
+	}
+	a = maps.Clone(a)
+	maps.Copy(a, b)
+	return a
+}
+
+// Merge adds the tiles of an earlier tuning that t does not have.
+func (t Tuning) Merge(earlier Tuning) Tuning {
+	merged := map[int]Tiles{}
+	for _, from := range []Tuning{earlier, t} {
+		for rows, tiles := range from.Blocks {
+			merged[rows] = merged[rows].with(tiles)
+		}
+	}
+	t.Blocks = merged
+	return t
 }
 
 // TunedDevice is all that a tuning depends on.
@@ -70,14 +121,19 @@ func (t Tuning) Check(d Device) error {
 	if t.Device.Kernels != kernels.Digest() {
 		return errors.New("was made for another version of the kernels")
 	}
-	for shape, tile := range t.Shapes {
-		if err := checkShape(shape, tile, d.limits()); err != nil {
-			return err
+	for rows, tiles := range t.Blocks {
+		if rows < 1 {
+			return fmt.Errorf("tiles for blocks of %d rows: at least 1 is expected", rows)
 		}
-	}
-	for key, tile := range t.Steps {
-		if err := tile.CheckTuned(key, d.limits()); err != nil {
-			return err
+		for shape, tile := range tiles.Shapes {
+			if err := checkShape(shape, tile, d.limits()); err != nil {
+				return err
+			}
+		}
+		for key, tile := range tiles.Steps {
+			if err := tile.CheckTuned(key, d.limits()); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

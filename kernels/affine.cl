@@ -10,14 +10,15 @@
 //
 // affine holds f and z of each feature.
 
-// wf = f ⊙ W and, as its row n, b + z·W: work-item j takes column j, rows in order. p is
-// padded, so that the padding of wf is that of W.
+// wf = f ⊙ W and bf = b + z·W: work-item j takes column j, rows in order. p is padded, so that
+// the padding of wf is that of W.
 kernel void affine_weights(
     const int n, const int p,
     global const float2 *affine,                                // n
     global const float *w, const ulong w_at, const int ldw,   // n×p
     global const float *b, const ulong b_at,                  // p
-    global float *wf, const ulong wf_at, const int ldf)       // n×p, and bf as row n
+    global float *wf, const ulong wf_at, const int ldf,       // n×p
+    global float *bf, const ulong bf_at)                      // p
 {
     const int j = get_global_id(0);
     if (j >= p)
@@ -30,7 +31,7 @@ kernel void affine_weights(
         wf[(ulong)i * ldf] = affine[i].x * v;
         sum = fma(affine[i].y, v, sum);
     }
-    wf[(ulong)n * ldf] = b[b_at + j] + sum;
+    bf[bf_at + j] = b[b_at + j] + sum;
 }
 
 // The same in two kernels for devices with many small cores: an element a work-item, and

@@ -35,6 +35,9 @@ type Config struct {
 	// Step is how whole iterations over packed input are computed; nil where they are
 	// not, but operation by operation.
 	Step *StepTile `json:"step,omitempty"`
+	// Fused has iterations be computed in few launches where products work in groups
+	// (step_local.cl); false has them be computed operation by operation.
+	Fused bool `json:"fused,omitempty"`
 	// Rule is an update rule, beside that of plain gradient descent, that the self-test of
 	// a plan with these settings covers.
 	Rule Rule `json:"rule,omitempty"`
@@ -129,10 +132,11 @@ func (c Config) Check(l Limits) error {
 			return fmt.Errorf("%s: %w", key, err)
 		}
 	}
-	if c.Bytes {
-		if c.Packed != nil {
-			return fmt.Errorf("input is packed and kept as bytes: one of them is possible")
-		}
+	if c.Packed != nil && c.Bytes {
+		return fmt.Errorf("input is packed and kept as bytes: one of them is possible")
+	}
+	if c.Packed != nil && c.Fused {
+		return fmt.Errorf("input is packed and iterations are in few launches over dense input: one of them is possible")
 	}
 	if c.Step != nil {
 		if c.Packed == nil {
@@ -203,6 +207,7 @@ func Default(class Class, units, lanes int) Config {
 	return Config{
 		Forward: tile, InputGradient: tile, WeightGradient: split,
 		Bytes:       true,
+		Fused:       true,
 		UpdateItem:  1,
 		RecordGroup: 1024, // one group adds the rows of a block: few rounds, each as long as memory takes
 		BlockRows:   1 << 16,

@@ -41,6 +41,12 @@
 // batch, in another. Its tiles are in step_tile.cl, and a [StepTile] has their sizes. The
 // variants above are still what scoring uses, and what the results are judged by.
 //
+// On GPUs small batches are bound by the number of launches. step_local.cl does the last
+// layer's products with the loss in one launch, and all updates in another; the other
+// products are those above, in tiles that are small enough for every compute unit to get one
+// ([Tile.Spread]). 784-128-10 then takes 5 launches an iteration in the place of 11. What that
+// gains has not been measured yet; BenchmarkSmallBatch of package gpu compares both.
+//
 // # Update rules
 //
 // common.cl has the formula of each update rule once, as a macro, for update.cl and

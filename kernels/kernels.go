@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"unicode"
 )
 
 //go:embed *.cl
@@ -34,12 +35,19 @@ func (p Program) Source() string {
 	return source + text(p.File)
 }
 
+// text returns a source file for a driver: OpenCL C is written in ASCII, and formulas in comments
+// are not.
 func text(name string) string {
 	b, err := files.ReadFile(name)
 	if err != nil {
 		panic("kernels: no source file " + name)
 	}
-	return string(b)
+	return strings.Map(func(r rune) rune {
+		if r > unicode.MaxASCII {
+			return '?'
+		}
+		return r
+	}, string(b))
 }
 
 // Digest returns the hexadecimal SHA-256 of the sources of all kernels that a

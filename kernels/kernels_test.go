@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"unicode"
 )
 
 var roomy = Limits{WorkGroup: 1024, LocalMemory: 48 << 10}
@@ -51,6 +52,8 @@ func TestPrograms(t *testing.T) {
 		{Transpose(), "transpose"},
 		{cpu.Step.RowsOf([]int{784, 128, 10}), "step_columns step_rows"},
 		{cpu.Step.ColumnsOf([]int{784, 128, 10}, "ADAM"), "step_columns step_rows"},
+		{Output{128, 10, 8}.Program(), "step_output step_update"},
+		{StepUpdate([]int{784, 128, 10}, "ADAM", Shifts, 256), "step_output step_update"},
 		{PeakProbe(CPU).Program(), "arithmetic copy"},
 		{PeakProbe(GPU).Program(), "arithmetic copy"},
 	} {
@@ -70,6 +73,15 @@ func TestPrograms(t *testing.T) {
 		}
 	}
 	all, err := fs.Glob(files, "*.cl")
+	for _, name := range all {
+		b, err := files.ReadFile(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if code := comments.ReplaceAllString(string(b), ""); strings.IndexFunc(code, func(r rune) bool { return r > unicode.MaxASCII }) >= 0 {
+			t.Errorf("%s has characters beside ASCII outside of comments", name)
+		}
+	}
 	if err != nil || len(all) != len(used) {
 		t.Errorf("the files are %v, %v: those of programs are %v", all, err, used)
 	}
@@ -170,6 +182,55 @@ func TestFit(t *testing.T) {
 				}
 			}
 		}
+	}
+}
+
+// A tile is spread over as many compute units as it can be, never beyond what a device takes, and
+// what is spread stays as it is.
+func TestSpread(t *testing.T) {
+	for _, p := range Precisions() {
+		tile := Default(GPU, 132, 16).At(p, true).Forward
+		for _, m := range []int{1, 10, 100, 1024, 8192, 60000} {
+			for _, n := range []int{10, 128, 500} {
+				fitted := tile.Fit(m, n)
+				spread := fitted.Spread(m, n, 132)
+				if err := spread.Check(roomy); err != nil {
+					t.Error(err)
+				}
+				if again := spread.Spread(m, n, 132); again != spread || spread.Splits != tile.Splits || spread.Depth != tile.Depth {
+					t.Errorf("%v spread over %d×%d is %v, and then %v", tile, m, n, spread, again)
+				}
+				if fitted.Groups(m, n) >= 132 && spread != fitted {
+					t.Errorf("%v, with %d groups, becomes %v", fitted, fitted.Groups(m, n), spread)
+				}
+				if m >= 1024 && n >= 128 && spread.Groups(m, n) < 128 {
+					t.Errorf("%d×%d has %d groups of %v", m, n, spread.Groups(m, n), spread)
+				}
+			}
+		}
+	}
+	small := Tile{Variant: LocalMemory, ItemRows: 4, ItemCols: 4, GroupRows: 8, GroupCols: 8, Depth: 16}
+	if got := Default(GPU, 132, 16).Forward.Spread(1024, 128, 132); got != small {
+		t.Errorf("1024×128 has %v, want %v", got, small)
+	}
+}
+
+// The last layer is computed where it has room in local memory.
+func TestOutputOf(t *testing.T) {
+	l := Limits{WorkGroup: 1024, LocalMemory: 48 << 10}
+	for _, c := range []struct{ inputs, classes, rows int }{
+		{128, 10, 8}, {500, 10, 8}, {700, 10, 4}, {1000, 10, 0}, {128, 64, 8}, {32, 65, 0},
+	} {
+		o, can := OutputOf(c.inputs, c.classes, l)
+		if can != (c.rows > 0) || can && o.Rows != c.rows {
+			t.Errorf("%d inputs, %d classes: %v, %+v", c.inputs, c.classes, can, o)
+		}
+	}
+	if _, can := OutputOf(128, 10, Limits{WorkGroup: 64, LocalMemory: 48 << 10}); can {
+		t.Error("a work-group of more than the device takes")
+	}
+	if got := UpdateGroup(Limits{WorkGroup: 100}); got != 64 {
+		t.Errorf("work-group %d, want 64", got)
 	}
 }
 

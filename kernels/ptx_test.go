@@ -83,7 +83,8 @@ func gpuPrograms() map[string]Program {
 	c := Default(GPU, 132, 16)
 	all := map[string]Program{
 		"update": Update("ADAMW", c.UpdateItem), "reduce": Reduce(c.RecordGroup), "affine": Affine(c.RecordGroup), "naive": Naive(),
-		"peaks": PeakProbe(GPU).Program(),
+		"peaks":       PeakProbe(GPU).Program(),
+		"step update": StepUpdate([]int{784, 500, 150, 10}, "ADAMW", Shifts, updateGroup),
 	}
 	for _, precision := range Precisions() {
 		at := c.At(precision, true)
@@ -93,6 +94,9 @@ func gpuPrograms() map[string]Program {
 					all[fmt.Sprintf("%s/%s/%d columns, bytes", precision, e, n)] = tile.Fit(1<<16, n).Matmul(e).OverBytes()
 				}
 				all[fmt.Sprintf("%s/%s/%d columns", precision, e, n)] = tile.Fit(1<<16, n).Matmul(e)
+				if e != Partial {
+					all[fmt.Sprintf("%s/%s/%d columns, few rows", precision, e, n)] = tile.Fit(256, n).Spread(256, n, 132).Matmul(e)
+				}
 			}
 		}
 	}

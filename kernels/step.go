@@ -135,13 +135,8 @@ func (t StepTile) ColumnsOf(sizes []int, rule Rule) Program {
 func (t StepTile) program(sizes []int, own string, first int) Program {
 	vectors := []int{1, first, t.Dense}
 	slices.Sort(vectors)
-	var options strings.Builder
-	fmt.Fprintf(&options, "-DWIDTH=%d %s -DDENSE_ROWS=%d -DDENSE=%d -DLAYERS=%d", stepWidth, own, t.DenseRows, t.Dense, len(sizes)-1)
-	for i, n := range sizes {
-		fmt.Fprintf(&options, " -DN%d=%d", i, n)
-	}
 	return Program{
-		File: "step_register.cl", Options: options.String(),
+		File: "step_register.cl", Options: fmt.Sprintf("-DWIDTH=%d %s -DDENSE_ROWS=%d -DDENSE=%d", stepWidth, own, t.DenseRows, t.Dense) + networkOptions(sizes),
 		Tiles: strings.Trim(strings.ReplaceAll(fmt.Sprint(slices.Compact(vectors)), " ", ","), "[]"),
 	}
 }

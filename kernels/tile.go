@@ -182,6 +182,40 @@ func (t Tile) Grid(m, n, splits int) (global, local []int) {
 	}, local
 }
 
+// Spread returns a tile that works in groups, for a product with m rows and n columns of
+// outputs, that gives each of some compute units a work-group if it can: the larger side of
+// its tile is halved, first what a work-item, or a warp, keeps of it, as long as there are
+// fewer groups. A batch of 1024 rows and 128 outputs has 8 groups of 128×128 and 128 of 32×32,
+// and one group keeps no compute unit of a GPU busy while others have none.
+func (t Tile) Spread(m, n, units int) Tile {
+	itemRows, itemCols, group := 4, 4, 8 // what is kept: runs of 4, and two warps
+	if t.Variant == Tensor {
+		itemRows, itemCols, group = 16, 8, 1 // fragments of 16×8
+	}
+	halve := func(item *int, leastItem int, groups *int) bool {
+		switch {
+		case *item%(2*leastItem) == 0:
+			*item /= 2
+		case *groups%(2*group) == 0:
+			*groups /= 2
+		default:
+			return false
+		}
+		return true
+	}
+	for t.Groups(m, n) < units {
+		rows := func() bool { return halve(&t.ItemRows, itemRows, &t.GroupRows) }
+		cols := func() bool { return halve(&t.ItemCols, itemCols, &t.GroupCols) }
+		if t.ItemRows*t.GroupRows < t.ItemCols*t.GroupCols {
+			rows, cols = cols, rows
+		}
+		if !rows() && !cols() {
+			break
+		}
+	}
+	return t
+}
+
 // Groups returns how many work-groups cover a result with m rows and n columns.
 func (t Tile) Groups(m, n int) int {
 	global, local := t.Grid(m, n, 1)

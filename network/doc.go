@@ -48,7 +48,7 @@
 // 64 iterations, or 50 ms of work, before it waits for the device and reports them.
 //
 // An executor may do whole blocks at once, where its plan says so ([Stepper]). A batch that is
-// one block is then two launches on an OpenCL device.
+// one block is then two launches on a CPU under OpenCL, and a few on a GPU.
 //
 // # Data larger than memory
 //

@@ -11,9 +11,12 @@ const (
 	OpSoftmax        = "softmax"
 	OpUpdate         = "update"
 
-	// The two parts of whole iterations ([Steps]).
+	// Parts of whole iterations ([Steps]): either the first two, or the others beside single
+	// operations.
 	OpStepRows    = "step_rows"    // forward, softmax, input gradients
 	OpStepColumns = "step_columns" // weight gradients, update
+	OpStepOutput  = "step_output"  // of the last layer: forward, softmax, input gradient
+	OpStepUpdate  = "step_update"  // update
 )
 
 // OperationKey names an operation on a layer with n inputs and p outputs.

@@ -549,15 +549,15 @@ func TestTuneTable(t *testing.T) {
 	var out bytes.Buffer
 	var notes bytes.Buffer
 	must(t, showTuning(&app{out: &out, err: &notes}, gpu.Device{Name: "fake"}, "a file", []gpu.TunedShape{
-		{Shape: "step 784x128x10", DefaultStep: &step, BestStep: &faster, DefaultSeconds: 0.002, Seconds: 0.001, Tried: 3, Rejected: []string{"step:bad: why"}},
-		{Shape: "forward 128x10", Default: tile, Best: tile, DefaultSeconds: 0.001, Seconds: 0.001, Tried: 1, Untried: 7},
+		{Shape: "step 784x128x10", Rows: 504, DefaultStep: &step, BestStep: &faster, DefaultSeconds: 0.002, Seconds: 0.001, Tried: 3, Rejected: []string{"step:bad: why"}},
+		{Shape: "forward 128x10", Rows: 8192, Default: tile, Best: tile, DefaultSeconds: 0.001, Seconds: 0.001, Tried: 1, Untried: 7},
 	}))
 	if got := notes.String(); !strings.Contains(got, "no time for candidates next to the best: 7 of forward 128x10 (--seconds N searches longer)") {
 		t.Errorf("of what there was no time for it says %q", got)
 	}
-	want := `operation        default                ms a block  best                   ms a block  faster  tried  rejected
-step 784x128x10  step:2x32,6x16,64i2r4  2.000       step:2x32,6x16,64i2r8  1.000       2.00×   3      1
-forward 128x10   naive                  1.000       the same               1.000       1.00×   1      0
+	want := `operation        rows  default                ms a block  best                   ms a block  faster  tried  rejected
+step 784x128x10  504   step:2x32,6x16,64i2r4  2.000       step:2x32,6x16,64i2r8  1.000       2.00×   3      1
+forward 128x10   8192  naive                  1.000       the same               1.000       1.00×   1      0
 rejected for step 784x128x10: step:bad: why
 Kept for opencl:0.0, fake, in a file
 `

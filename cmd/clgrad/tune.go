@@ -27,6 +27,7 @@ type tuneCommand struct {
 func (tuneCommand) Help() string {
 	return "Tuning is optional. The fastest kernels are kept in the user's cache directory, and are used until the driver or the kernels change, by runs that start later: " +
 		"those of single operations for layers of the same sizes, those of whole iterations for a network of the same sizes. " +
+		"Where several batch sizes were tuned, the nearest counts. " +
 		"Results stay within the same error bounds, but their last bits may differ."
 }
 
@@ -85,13 +86,13 @@ func (c tuneCommand) Run(a *app) error {
 }
 
 func showTuning(a *app, d gpu.Device, file string, shapes []gpu.TunedShape) error {
-	t := text.Table{Columns: []string{"operation", "default", "ms a block", "best", "ms a block", "faster", "tried", "rejected"}}
+	t := text.Table{Columns: []string{"operation", "rows", "default", "ms a block", "best", "ms a block", "faster", "tried", "rejected"}}
 	for _, s := range shapes {
 		standard, best := s.Tiles()
 		if best == standard {
 			best = "the same"
 		}
-		t.Row(s.Shape, standard, fmt.Sprintf("%.3f", 1e3*s.DefaultSeconds), best, fmt.Sprintf("%.3f", 1e3*s.Seconds), fmt.Sprintf("%.2f×", s.DefaultSeconds/s.Seconds),
+		t.Row(s.Shape, strconv.Itoa(s.Rows), standard, fmt.Sprintf("%.3f", 1e3*s.DefaultSeconds), best, fmt.Sprintf("%.3f", 1e3*s.Seconds), fmt.Sprintf("%.2f×", s.DefaultSeconds/s.Seconds),
 			strconv.Itoa(s.Tried), strconv.Itoa(len(s.Rejected)))
 	}
 	err := t.Write(a.out, a.width())

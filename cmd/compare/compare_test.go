@@ -5,7 +5,9 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 )
@@ -63,28 +65,86 @@ func TestBest(t *testing.T) {
 	}
 	var tried []string
 	l := &learner{name: "x", variants: []variant{{name: "one"}, {name: "two"}}}
-	l.try = func(v variant, all []setting) (trials []trial, err error) {
-		for _, s := range all {
-			tried = append(tried, fmt.Sprintf("%s %d %g", v.name, s.Batch, s.Limit))
-			if v.name == "two" {
-				trials = append(trials, at([2]float64{float64(s.Batch), 0.975}))
-			} else {
-				trials = append(trials, at([2]float64{2, 0.9}, [2]float64{20 - float64(s.Batch), 0.97 + float64(s.Batch)/1000}))
-			}
+	l.train = func(v variant, s setting) (trial, error) {
+		tried = append(tried, fmt.Sprintf("%s %d %g", v.name, s.Batch, s.Limit))
+		if v.name == "two" {
+			return at([2]float64{float64(s.Batch), 0.975}), nil
 		}
-		return trials, nil
+		return at([2]float64{2, 0.9}, [2]float64{20 - float64(s.Batch), 0.97 + float64(s.Batch)/1000}), nil
 	}
-	best, seconds, err := l.best(settings)
-	want := "one 1 60, one 2 60, one 3 60, one 4 60, one 5 60, two 5 15, two 4 15, two 3 15"
-	if got := strings.Join(tried, ", "); err != nil || best.name != "two" || best.Batch != 3 || best.Limit != 60 || seconds != 3 || got != want {
-		t.Errorf("%v after %g s, %v; tried %s", best, seconds, err, got)
+	best, err := l.best(settings)
+	want := "one 1 60, one 2 19, one 3 18, one 4 17, one 5 16, two 5 15, two 4 5, two 3 4"
+	if got := strings.Join(tried, ", "); err != nil || best.name != "two" || best.Batch != 3 || best.Limit != 60 || best.took != 3 || got != want {
+		t.Errorf("%v after %g s, %v; tried %s", best, best.took, err, got)
 	}
 	target = 0.99
-	if best, seconds, err := l.best(settings); err != nil || best.name != "one" || best.Batch != 5 || !math.IsInf(seconds, 1) {
-		t.Errorf("%v after %g s, %v", best, seconds, err)
+	if best, err := l.best(settings); err != nil || best.name != "one" || best.Batch != 5 || !math.IsInf(best.took, 1) {
+		t.Errorf("%v after %g s, %v", best, best.took, err)
 	}
-	l.try = func(variant, []setting) ([]trial, error) { return nil, errors.New("no module named x") }
-	if _, _, err := l.best(settings); err == nil || err.Error() != "x: no module named x" {
+	l.train = func(variant, setting) (trial, error) { return trial{}, errors.New("no module named x") }
+	if _, err := l.best(settings); err == nil || err.Error() != "x: no module named x" {
+		t.Error(err)
+	}
+}
+
+// A learner that is like another tries the best settings of that one's last choice, and none
+// where that one failed.
+func TestLike(t *testing.T) {
+	var tried []int
+	train := func(_ variant, s setting) (trial, error) {
+		tried = append(tried, s.Batch)
+		return at([2]float64{math.Abs(float64(s.Batch) - 4), 0.975}), nil
+	}
+	first := &learner{name: "first", variants: []variant{{}}, train: train}
+	second := &learner{name: "second", variants: []variant{{}}, train: train, like: first}
+	s := &session{options: options{limit: 60, seeds: 1}, ours: &learner{}}
+	g := goal{name: "97 %", target: 0.97, layers: []int{784, 128, 10}}
+	if _, err := s.choose(second, g); err == nil || err.Error() != "first has no settings for it" {
+		t.Error(err)
+	}
+	for batch := range 6 {
+		g.settings = append(g.settings, setting{Batch: batch + 1})
+	}
+	for _, l := range []*learner{first, second} {
+		if c, err := s.choose(l, g); err != nil || c.Batch != 4 {
+			t.Errorf("%s chooses %v, %v", l.name, c, err)
+		}
+	}
+	if got := fmt.Sprint(tried); got != "[1 2 3 4 5 6 4 3 5]" {
+		t.Errorf("batches tried: %s", got)
+	}
+}
+
+// A peer answers line by line; of one that ends, the error has what it said last.
+func TestPeer(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(program, []byte(`while read line; do
+	[ "$line" = '"end"' ] && { echo first >&2; echo "no module named $1" >&2; exit 3; }
+	[ "$line" = '"odd"' ] && { echo odd; continue; }
+	echo "{\"version\":\"$1 $2 $THREADS\"}"
+done`), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	start := func() *peer {
+		p, err := startPeer("sh", program, "engine", "data", []string{"THREADS=4"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return p
+	}
+	p, answer := start(), trial{}
+	for range 2 {
+		if err := p.ask(1, &answer); err != nil || answer.Version != "engine data 4" {
+			t.Errorf("%+v, %v", answer, err)
+		}
+	}
+	if seconds, err := p.end(); err != nil || seconds <= 0 {
+		t.Errorf("%g s, %v", seconds, err)
+	}
+	if err := start().ask("end", &answer); err == nil || err.Error() != "exit status 3: no module named engine" {
+		t.Error(err)
+	}
+	if err := start().ask("odd", &answer); err == nil || !strings.HasPrefix(err.Error(), `"odd\n": `) {
 		t.Error(err)
 	}
 }
@@ -114,7 +174,7 @@ func TestCheck(t *testing.T) {
 		{func(o *options) { o.seeds = 0 }, "0 seeds of 60 seconds"},
 		{func(o *options) { o.limit = math.NaN() }, "3 seeds of NaN seconds"},
 		{func(o *options) { o.tables = []string{"time"} }, `table "time" is unknown: one of iterations, epochs, accuracy, start`},
-		{func(o *options) { o.gpu = true }, `table "epochs": on a GPU there is none but iterations`},
+		{func(o *options) { o.gpu = true }, `table "start": on a GPU there are iterations, epochs, accuracy`},
 	} {
 		o := good
 		c.spoil(&o)
@@ -139,5 +199,11 @@ func TestSettingNames(t *testing.T) {
 	}
 	if all := usual(); len(all) != 12 || all[0].String() != "SGD 0.5, batch 64" || all[8].String() != "Adam 0.001, batch 256" {
 		t.Errorf("%v", all)
+	}
+	if all := large(); len(all) != 15 || all[6].String() != "Nesterov 0.4, batch 4096" {
+		t.Errorf("%v", all)
+	}
+	if sum, err := flops([]int{784, 128, 10}); err != nil || sum != 60000*2*(2*784*128+3*128*10) {
+		t.Errorf("%g operations, %v", sum, err)
 	}
 }

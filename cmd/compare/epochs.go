@@ -10,12 +10,20 @@ import (
 func (s *session) epochsTable() error {
 	fmt.Println("| network | training | engine | seconds an epoch | clgrad is |")
 	fmt.Println("|---|---|---|---|---|")
-	learners := []*learner{s.ours, s.torch}
-	for _, c := range []setting{
+	s.startPeers()
+	learners := append([]*learner{s.ours}, s.torch...)
+	settings, epochs := []setting{
 		{Layers: []int{784, 128, 10}, Optimizer: "sgd", LR: 0.5, Batch: 128},
 		{Layers: []int{784, 128, 10}, Optimizer: "adam", LR: 0.001, Batch: 128},
 		{Layers: []int{784, 500, 150, 10}, Optimizer: "sgd", LR: 0.1, Batch: 256},
-	} {
+	}, 2
+	if s.gpu {
+		settings, epochs = []setting{
+			{Layers: []int{784, 128, 10}, Optimizer: "sgd", LR: 0.5, Batch: 4096},
+			{Layers: []int{784, 500, 150, 10}, Optimizer: "sgd", LR: 0.1, Batch: 4096},
+		}, 10
+	}
+	for _, c := range settings {
 		c.Warm = true
 		times, chosen := map[*learner][]float64{}, map[*learner]variant{}
 		for round := range s.rounds + 1 {
@@ -23,7 +31,7 @@ func (s *session) epochsTable() error {
 				if l.out {
 					continue
 				}
-				c.Seed, c.Epochs = round+1, 2
+				c.Seed, c.Epochs = round+1, epochs
 				variants := []variant{chosen[l]}
 				if round == 0 {
 					c.Epochs, variants = 1, l.variants
@@ -54,7 +62,7 @@ func (s *session) epochsTable() error {
 			if l != s.ours {
 				faster = ratio(middle(times[s.ours]), middle(times[l]), s.limit)
 			}
-			fmt.Printf("| %s | %s | %s | %s | %s |\n", network(c.Layers), choice{chosen[l], c}, l.label(), seconds(middle(times[l]), s.limit), faster)
+			fmt.Printf("| %s | %s | %s | %s | %s |\n", join(c.Layers, "-"), choice{chosen[l], c}, l.label(), seconds(middle(times[l]), s.limit), faster)
 		}
 	}
 	return nil

@@ -1,10 +1,17 @@
 #!/usr/bin/env python3
 """Training by mini-batches with PyTorch, or by L-BFGS with scikit-learn, for cmd/compare.
 
-usage: learner.py ENGINE DATA SETTING...
+usage: learner.py ENGINE DATA
 
-ENGINE is torch or sklearn, DATA a directory with MNIST's four gzip-compressed IDX files.
-SETTING is a JSON object:
+ENGINE is one of
+  torch, sklearn             on the CPU
+  torch-cuda                 on an NVIDIA GPU, in float32 without TF32
+  torch-cuda-compile         there, with forward, loss and backward by torch.compile
+  torch-cuda-graph           there, with each step replayed as a CUDA graph
+  torch-cuda-compile-graph   both
+DATA is a directory with MNIST's four gzip-compressed IDX files.
+
+Reads settings from standard input, a JSON object a line, and answers each with one:
 
   layers     [784, 128, 10]
   optimizer  sgd, nesterov (momentum 0.9) or adam; sklearn has lbfgs alone
@@ -13,13 +20,14 @@ SETTING is a JSON object:
   epochs     at most, for L-BFGS iterations
   target     test accuracy at which to end, none for all epochs
   limit      seconds of training after which to end, without an epoch that is not whole
-  warm       whether some steps come first that do not count
+  warm       whether some steps come first that do not count; graphs need them
 
-Prints a JSON object a line and setting, with the seconds of training and the test accuracy
-after each epoch. Loading and taking the accuracy are not in the seconds. Of several
-settings, each ends when it has taken longer than an earlier one took to the target. How many
-threads compute is told by OMP_NUM_THREADS and OPENBLAS_NUM_THREADS.
+The answer has the seconds of training and the test accuracy after each epoch. Loading,
+compiling, capturing and taking the accuracy are not in the seconds. How many threads
+compute is told by OMP_NUM_THREADS and OPENBLAS_NUM_THREADS.
 """
+import functools
+import importlib
 import json
 import os
 import sys
@@ -31,11 +39,12 @@ from peer import read_idx
 
 
 class Clock:
-    """Measures training, and keeps what it came to after each epoch."""
+    """Measures training, and keeps what it came to after each epoch. wait returns when all work is done."""
 
-    def __init__(self, setting, accuracy):
-        self.setting, self.accuracy = setting, accuracy
+    def __init__(self, setting, accuracy, wait=lambda: None):
+        self.setting, self.accuracy, self.wait = setting, accuracy, wait
         self.epochs, self.seconds = [], 0.0
+        self.wait()
         self.start = time.perf_counter()
 
     def late(self):
@@ -44,6 +53,7 @@ class Clock:
 
     def ended(self):
         """Takes an epoch and says whether it was the last."""
+        self.wait()
         self.seconds += time.perf_counter() - self.start
         self.epochs.append({"seconds": self.seconds, "accuracy": self.accuracy()})
         target = self.setting.get("target")
@@ -55,46 +65,122 @@ class Clock:
         return ended
 
 
-def with_torch(data, s):
+class Trainer:
+    """A network with its optimizer in PyTorch, whose data is on its device."""
+
+    def __init__(self, data, s, compiled, graphs):
+        import torch
+        from torch.nn import functional
+
+        self.batch, self.graphs, self.captured = s["batch"], graphs, {}
+        self.x, self.y = x, y = data
+        layers = []
+        for n, p in zip(s["layers"], s["layers"][1:]):
+            layers += [torch.nn.Linear(n, p), torch.nn.ReLU()]
+        self.net = net = torch.nn.Sequential(*layers[:-1]).to(x.device)
+        options = {"lr": s["lr"], **({"fused": True} if x.is_cuda else {})}
+        if s["optimizer"] == "adam":
+            self.descent = torch.optim.Adam(net.parameters(), capturable=graphs, **options)
+        else:
+            nesterov = s["optimizer"] == "nesterov"
+            self.descent = torch.optim.SGD(net.parameters(), momentum=0.9 if nesterov else 0, nesterov=nesterov, **options)
+
+        def loss(rows):
+            return functional.cross_entropy(net(x.index_select(0, rows)), y.index_select(0, rows))
+
+        self.loss = torch.compile(loss, dynamic=False) if compiled else loss
+
+    def reset(self):
+        """Draws the weights anew and clears the optimizer's state, in the memory that captured steps use."""
+        for layer in self.net[::2]:
+            layer.reset_parameters()
+        for state in self.descent.state.values():
+            for value in state.values():
+                if value is not None:
+                    value.zero_()
+
+    def epoch(self):
+        """Returns the batches of an epoch. The last one has the rows that are left."""
+        import torch
+
+        return torch.randperm(len(self.x), device=self.x.device).split(self.batch)
+
+    def descend(self, rows):
+        self.descent.zero_grad(set_to_none=True)
+        self.loss(rows).backward()
+        self.descent.step()
+
+    def step(self, rows):
+        if not self.graphs:
+            self.descend(rows)
+            return
+        # A graph has fixed shapes: the short last batch has one of its own.
+        if len(rows) not in self.captured:
+            self.captured[len(rows)] = self.capture(rows)
+        static, graph = self.captured[len(rows)]
+        static.copy_(rows)
+        graph.replay()
+
+    def capture(self, rows):
+        """Captures a step, after some on a side stream, as the documentation of torch.cuda.graph has it."""
+        import torch
+
+        static = rows.clone()
+        side = torch.cuda.Stream()
+        side.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(side):
+            for _ in range(3):
+                self.descend(static)
+        torch.cuda.current_stream().wait_stream(side)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.descend(static)
+        return static, graph
+
+
+@functools.cache
+def on_device(device):
     import torch
-    from torch.nn import functional
+
+    return [torch.from_numpy(a).to(device) for a in mnist(sys.argv[2])]
+
+
+@functools.cache
+def trainer(device, setting, compiled, graphs):
+    """Returns the one trainer of a setting: what was compiled or captured serves all its runs."""
+    return Trainer(on_device(device)[:2], json.loads(setting), compiled, graphs)
+
+
+def with_torch(s, device="cpu", compiled=False, graphs=False):
+    import torch
 
     torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", os.cpu_count())))
+    torch.set_float32_matmul_precision("highest")
+    if compiled:
+        # Every setting and size of a batch is compiled once. Beyond this limit they would run as they are.
+        name = "recompile_limit" if hasattr(torch._dynamo.config, "recompile_limit") else "cache_size_limit"
+        setattr(torch._dynamo.config, name, 1000)
+    test_x, test_y = on_device(device)[2:]
     torch.manual_seed(s["seed"])
-    x, y, test_x, test_y = (torch.from_numpy(a) for a in data)
-    layers = []
-    for n, p in zip(s["layers"], s["layers"][1:]):
-        layers += [torch.nn.Linear(n, p), torch.nn.ReLU()]
-    net = torch.nn.Sequential(*layers[:-1])
-
-    def optimizer():
-        if s["optimizer"] == "adam":
-            return torch.optim.Adam(net.parameters(), lr=s["lr"])
-        nesterov = s["optimizer"] == "nesterov"
-        return torch.optim.SGD(net.parameters(), lr=s["lr"], momentum=0.9 if nesterov else 0, nesterov=nesterov)
-
-    def descend(descent, batches, late):
-        for rows in batches:
-            if late():
-                return
-            descent.zero_grad(set_to_none=True)
-            functional.cross_entropy(net(x.index_select(0, rows)), y.index_select(0, rows)).backward()
-            descent.step()
-
+    t = trainer(device, json.dumps({key: s[key] for key in ("layers", "optimizer", "lr", "batch")}), compiled, graphs)
     if s["warm"]:
-        start = {k: v.clone() for k, v in net.state_dict().items()}
-        descend(optimizer(), torch.randperm(len(x))[: 100 * s["batch"]].split(s["batch"]), lambda: False)
-        net.load_state_dict(start)
+        batches = t.epoch()
+        for rows in batches[:99] + batches[-1:]:
+            t.step(rows)
+    torch.manual_seed(s["seed"])
+    t.reset()
 
     def accuracy():
         with torch.no_grad():
-            return float((net(test_x).argmax(1) == test_y).float().mean())
+            return float((t.net(test_x).argmax(1) == test_y).float().mean())
 
-    descent = optimizer()
-    clock = Clock(s, accuracy)
+    clock = Clock(s, accuracy, torch.cuda.synchronize if device == "cuda" else lambda: None)
     while True:
-        descend(descent, torch.randperm(len(x)).split(s["batch"]), clock.late)
-        if clock.late() or clock.ended():
+        for rows in t.epoch():
+            if clock.late():
+                return clock.epochs
+            t.step(rows)
+        if clock.ended():
             return clock.epochs
 
 
@@ -102,11 +188,11 @@ class Ended(Exception):
     pass
 
 
-def with_sklearn(data, s):
+def with_sklearn(s):
     import scipy.optimize
     from sklearn.neural_network import MLPClassifier
 
-    x, y, test_x, test_y = data
+    x, y, test_x, test_y = mnist(sys.argv[2])
     net = MLPClassifier(s["layers"][1:-1], solver="lbfgs", alpha=0, max_iter=s["epochs"], max_fun=10**9, random_state=s["seed"])
 
     def accuracy():
@@ -133,26 +219,34 @@ def with_sklearn(data, s):
     return clock.epochs
 
 
-ENGINES = {"torch": with_torch, "sklearn": with_sklearn}
+@functools.cache
+def mnist(directory):
+    """Returns features and labels of the training set, then of the test set."""
+    data = []
+    for prefix in ("train", "t10k"):
+        x = read_idx(os.path.join(directory, prefix + "-images-idx3-ubyte.gz")).astype(np.float32)
+        x /= 255
+        data += [x, read_idx(os.path.join(directory, prefix + "-labels-idx1-ubyte.gz")).ravel().astype(np.int64)]
+    return data
+
+
+ENGINES = {
+    "torch": with_torch,
+    "torch-cuda": functools.partial(with_torch, device="cuda"),
+    "torch-cuda-compile": functools.partial(with_torch, device="cuda", compiled=True),
+    "torch-cuda-graph": functools.partial(with_torch, device="cuda", graphs=True),
+    "torch-cuda-compile-graph": functools.partial(with_torch, device="cuda", compiled=True, graphs=True),
+    "sklearn": with_sklearn,
+}
 
 
 def main():
-    engine, directory = sys.argv[1:3]
-
-    def load(prefix):
-        x = read_idx(os.path.join(directory, prefix + "-images-idx3-ubyte.gz")).astype(np.float32)
-        x /= 255
-        return x, read_idx(os.path.join(directory, prefix + "-labels-idx1-ubyte.gz")).ravel().astype(np.int64)
-
-    data = load("train") + load("t10k")
-    best = float("inf")
-    for text in sys.argv[3:]:
-        s = json.loads(text)
-        s["limit"] = min(s["limit"], best)
-        epochs = ENGINES[engine](data, s)
-        print(json.dumps({"version": sys.modules[engine].__version__, "epochs": epochs}), flush=True)
-        if s.get("target") is not None and epochs and epochs[-1]["accuracy"] >= s["target"]:
-            best = min(best, epochs[-1]["seconds"])
+    engine = sys.argv[1]
+    module = importlib.import_module(engine.split("-")[0])
+    mnist(sys.argv[2])
+    for line in sys.stdin:
+        epochs = ENGINES[engine](json.loads(line))
+        print(json.dumps({"version": module.__version__, "epochs": epochs}), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,17 +1,26 @@
 #!/usr/bin/env python3
 """The same full-batch descent with NumPy, PyTorch or CuPy, for cmd/compare.
 
-usage: peer.py ENGINE DATA LAYERS ITERATIONS
+usage: peer.py ENGINE DATA
 
 ENGINE is numpy or torch (on the CPU), torch-cuda, torch-cuda-compile,
 torch-cuda-tf32-compile, cupy or cupy-float64 (on an NVIDIA GPU).
 
-DATA is a directory with MNIST's four gzip-compressed IDX files, LAYERS a list as
-in 784,128,10. Features are divided by 255, weights start normal with deviation
-0.01, the learning rate is 0.1, all in float32 unless the engine says otherwise; a row is a sample. Prints one JSON
-object; the median is over the iterations without the first.
+DATA is a directory with MNIST's four gzip-compressed IDX files. Features are divided
+by 255, weights start normal with deviation 0.01, the learning rate is 0.1, all in
+float32 unless the engine says otherwise; a row is a sample.
+
+Reads networks from standard input, a JSON object a line, and answers each with one:
+
+  layers      [784, 128, 10]
+  iterations  how many
+  window      iterations from one wait for the device to the next, 1 on a CPU
+
+The answer's median is over the windows without the first.
 """
+import functools
 import gzip
+import importlib
 import json
 import os
 import resource
@@ -31,12 +40,13 @@ def read_idx(path):
     return np.frombuffer(content, np.uint8, -1, 4 + 4 * rank).reshape(dims[0], -1)
 
 
-def with_arrays(np, x, y, sizes, iterations, dtype="float32"):
+def with_arrays(np, sizes, iterations, dtype="float32"):
     """np is NumPy, or CuPy, which has the same functions."""
     random = np.random.RandomState(1)
     weights = [(0.01 * random.standard_normal(s)).astype(dtype) for s in zip(sizes, sizes[1:])]
     biases = [np.zeros(n, dtype) for n in sizes[1:]]
-    x, y = np.asarray(x, dtype), np.asarray(y)
+    x, y = (np.asarray(a) for a in mnist(sys.argv[2]))
+    x = x.astype(dtype, copy=False)
     rows, last, rate = np.arange(len(x)), len(weights) - 1, np.dtype(dtype).type(RATE)
     m = np.dtype(dtype).type(len(x))
     for _ in range(iterations):
@@ -51,7 +61,7 @@ def with_arrays(np, x, y, sizes, iterations, dtype="float32"):
         dz -= dz.max(1, keepdims=True)
         np.exp(dz, out=dz)
         dz /= dz.sum(1, keepdims=True)
-        loss = float(-np.log(dz[rows, y]).mean())  # waits for a GPU
+        loss = -np.log(dz[rows, y]).mean()
         dz[rows, y] -= 1
         dz /= m
         for l in range(last, -1, -1):
@@ -65,66 +75,87 @@ def with_arrays(np, x, y, sizes, iterations, dtype="float32"):
         yield loss
 
 
-def with_cupy(x, y, sizes, iterations, dtype):
+def with_cupy(sizes, iterations, dtype):
     import cupy
 
-    return with_arrays(cupy, x, y, sizes, iterations, dtype)
+    return with_arrays(cupy, sizes, iterations, dtype)
 
 
-def with_torch(x, y, sizes, iterations, device="cpu", tf32=False, compiled=False):
+@functools.cache
+def torch_data(device):
     import torch
 
-    torch.backends.cuda.matmul.allow_tf32 = tf32
+    return [torch.from_numpy(a).to(device) for a in mnist(sys.argv[2])]
+
+
+@functools.cache
+def torch_net(sizes, device, compiled):
+    """Returns the network of these sizes, and what computes its loss and gradients: one, so that it is compiled once."""
+    import torch
+
+    x, y = torch_data(device)
     layers = []
     for n, p in zip(sizes, sizes[1:]):
-        linear = torch.nn.Linear(n, p)
+        layers += [torch.nn.Linear(n, p), torch.nn.ReLU()]
+    net = torch.nn.Sequential(*layers[:-1]).to(device)
+
+    def loss():
+        return torch.nn.functional.cross_entropy(net(x), y)
+
+    return net, torch.compile(loss, dynamic=False) if compiled else loss
+
+
+def with_torch(sizes, iterations, device="cpu", tf32=False, compiled=False):
+    import torch
+
+    torch.set_float32_matmul_precision("high" if tf32 else "highest")
+    net, evaluate = torch_net(sizes, device, compiled)
+    for linear in net[::2]:
         torch.nn.init.normal_(linear.weight, std=0.01)
         torch.nn.init.zeros_(linear.bias)
-        layers += [linear, torch.nn.ReLU()]
-    net = torch.nn.Sequential(*layers[:-1]).to(device)
-    descent = torch.optim.SGD(net.parameters(), lr=RATE)
-    x, y = torch.from_numpy(x).to(device), torch.from_numpy(y).to(device)
-
-    def evaluate():
-        loss = torch.nn.functional.cross_entropy(net(x), y)
-        loss.backward()
-        return loss.detach()
-
-    if compiled:
-        evaluate = torch.compile(evaluate)
+    descent = torch.optim.SGD(net.parameters(), lr=RATE, **({"fused": True} if device == "cuda" else {}))
     for _ in range(iterations):
         descent.zero_grad(set_to_none=True)
         loss = evaluate()
+        loss.backward()
         descent.step()
-        yield float(loss)  # waits for a GPU
+        yield loss.detach()
+
+
+@functools.cache
+def mnist(directory):
+    x = (read_idx(os.path.join(directory, "train-images-idx3-ubyte.gz")) / np.float32(255)).astype(np.float32)
+    return x, read_idx(os.path.join(directory, "train-labels-idx1-ubyte.gz")).ravel().astype(np.int64)
 
 
 ENGINES = {
-    "numpy": lambda *a: with_arrays(np, *a),
+    "numpy": functools.partial(with_arrays, np),
     "torch": with_torch,
-    "torch-cuda": lambda *a: with_torch(*a, device="cuda"),
-    "torch-cuda-compile": lambda *a: with_torch(*a, device="cuda", compiled=True),
-    "torch-cuda-tf32-compile": lambda *a: with_torch(*a, device="cuda", tf32=True, compiled=True),
-    "cupy": lambda *a: with_cupy(*a, dtype="float32"),
-    "cupy-float64": lambda *a: with_cupy(*a, dtype="float64"),
+    "torch-cuda": functools.partial(with_torch, device="cuda"),
+    "torch-cuda-compile": functools.partial(with_torch, device="cuda", compiled=True),
+    "torch-cuda-tf32-compile": functools.partial(with_torch, device="cuda", tf32=True, compiled=True),
+    "cupy": functools.partial(with_cupy, dtype="float32"),
+    "cupy-float64": functools.partial(with_cupy, dtype="float64"),
 }
 
 
 def main():
-    engine, data, layers, iterations = sys.argv[1:]
-    x = (read_idx(os.path.join(data, "train-images-idx3-ubyte.gz")) / np.float32(255)).astype(np.float32)
-    y = read_idx(os.path.join(data, "train-labels-idx1-ubyte.gz")).ravel().astype(np.int64)
-    run = ENGINES[engine]
-    times, start = [], time.perf_counter()
-    for loss in run(x, y, [int(n) for n in layers.split(",")], int(iterations)):
-        times.append(time.perf_counter() - start)
-        start = time.perf_counter()
-    version = sys.modules[{"n": "numpy", "t": "torch", "c": "cupy"}[engine[0]]].__version__
-    print(json.dumps({
-        "engine": engine, "version": version, "loss": loss,
-        "median_iteration_seconds": float(np.median(times[1:])),
-        "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
-    }))
+    engine = sys.argv[1]
+    module = importlib.import_module(engine.split("-")[0])
+    mnist(sys.argv[2])
+    for line in sys.stdin:
+        request = json.loads(line)
+        times, start, window = [], time.perf_counter(), request["window"]
+        for i, loss in enumerate(ENGINES[engine](tuple(request["layers"]), request["iterations"]), 1):
+            if i % window == 0:
+                loss = float(loss)  # waits for a GPU
+                times.append((time.perf_counter() - start) / window)
+                start = time.perf_counter()
+        print(json.dumps({
+            "engine": engine, "version": module.__version__, "loss": float(loss),
+            "median_iteration_seconds": float(np.median(times[1:])),
+            "peak_rss_bytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        }), flush=True)
 
 
 if __name__ == "__main__":

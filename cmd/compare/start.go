@@ -8,7 +8,7 @@ import (
 // startTable writes the table of whole commands to the first goal, with its settings.
 func (s *session) startTable() error {
 	g := s.goals()[0]
-	learners := []*learner{s.ours, s.torch}
+	learners := []*learner{s.ours, s.torch[0]}
 	times := map[*learner][]float64{}
 	for seed := range s.seeds {
 		for _, l := range learners {
@@ -49,7 +49,7 @@ func (s *session) startTable() error {
 			faster = ratio(middle(times[s.ours]), middle(times[l]), s.limit)
 		}
 		fmt.Printf("| %s | %s | %s | %s | %s | %s |\n",
-			g.name, network(g.layers), l.label(), s.chosen[l], seconds(middle(times[l]), s.limit), faster)
+			g.name, join(g.layers, "-"), l.label(), s.chosen[l], seconds(middle(times[l]), s.limit), faster)
 	}
 	return nil
 }

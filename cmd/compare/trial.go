@@ -1,18 +1,15 @@
 package main
 
 import (
-	"bytes"
 	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"math"
-	"os"
 	"os/exec"
 	"runtime"
 	"slices"
 	"strings"
-	"time"
 )
 
 // A setting is how a network is trained once. learner.py reads the same object.
@@ -94,11 +91,13 @@ type variant struct {
 type learner struct {
 	name     string
 	variants []variant
-	// try trains by each setting in turn. One may be ended when it has taken longer than
-	// another before it took to the target.
-	try     func(v variant, settings []setting) ([]trial, error)
-	version string // once it has run
-	out     bool   // it cannot be run
+	train    func(v variant, s setting) (trial, error)
+	engine   string // of learner.py
+	version  string // once it has run
+	out      bool   // it cannot be run
+	// like, where not nil, is a learner whose best settings this one tries, in place of all.
+	like  *learner
+	tried []result // of the last choice, the best first
 }
 
 // label returns the name with the version.
@@ -106,15 +105,12 @@ func (l *learner) label() string { return strings.TrimSpace(l.name + " " + l.ver
 
 // once trains by one setting.
 func (l *learner) once(v variant, s setting) (trial, error) {
-	all, err := l.try(v, []setting{s})
+	t, err := l.train(v, s)
 	if err != nil {
 		return trial{}, fmt.Errorf("%s: %w", l.name, err)
 	}
-	if len(all) != 1 {
-		return trial{}, fmt.Errorf("%s: %d results of one setting", l.name, len(all))
-	}
-	l.version = all[0].Version
-	return all[0], nil
+	l.version = t.Version
+	return t, nil
 }
 
 // A choice is a setting in a variant.
@@ -131,72 +127,61 @@ func (c choice) String() string {
 	return c.setting.String() + ", " + c.variant.name
 }
 
-// finalists is how many settings the first pass tries in every variant.
+// A result is what a choice came to: the seconds to the target, infinite where it was not
+// reached, and the highest accuracy.
+type result struct {
+	choice
+	took, accuracy float64
+}
+
+// finalists is how many settings the first pass tries in every variant, and from those of another learner.
 const finalists = 3
 
 // best tries every setting in the first variant, and the settings that came to the target
 // first in the others: threads and kernels hardly change how many epochs it takes. It
 // returns the one that came there first; where none did, the one with the highest accuracy.
-func (l *learner) best(settings []setting) (best choice, seconds float64, err error) {
-	type result struct {
-		choice
-		took, accuracy float64
-	}
-	before := func(a, b result) int { return cmp.Or(cmp.Compare(a.took, b.took), cmp.Compare(b.accuracy, a.accuracy)) }
-	var results []result
-	left := slices.Clone(settings)
+// One that has taken longer than the best before it is ended.
+func (l *learner) best(settings []setting) (result, error) {
+	l.tried = nil
 	limit := math.Inf(1)
 	for i, v := range l.variants {
 		if i == 1 {
-			slices.SortStableFunc(results, before)
-			left = nil
-			for _, r := range results[:min(finalists, len(results))] {
-				left = append(left, r.setting)
+			settings = l.finalists()
+		}
+		for _, s := range settings {
+			c := choice{v, s}
+			s.Limit = min(s.Limit, limit)
+			t, err := l.once(v, s)
+			if err != nil {
+				return result{}, err
 			}
-		}
-		all := slices.Clone(left)
-		for i := range all {
-			all[i].Limit = min(all[i].Limit, limit)
-		}
-		trials, err := l.try(v, all)
-		if err != nil {
-			return best, limit, fmt.Errorf("%s: %w", l.name, err)
-		}
-		for i, t := range trials {
-			l.version = t.Version
-			r := result{choice: choice{v, left[i]}}
-			r.took, _ = t.to(*left[i].Target)
+			r := result{choice: c}
+			r.took, _ = t.to(*s.Target)
 			for _, e := range t.Epochs {
 				r.accuracy = max(r.accuracy, e.Accuracy)
 			}
 			limit = min(limit, r.took)
-			results = append(results, r)
+			l.tried = append(l.tried, r)
 		}
 	}
-	first := slices.MinFunc(results, before)
-	return first.choice, first.took, nil
+	l.finalists()
+	return l.tried[0], nil
+}
+
+// finalists sorts what was tried, the best first, and returns the first settings.
+func (l *learner) finalists() (all []setting) {
+	slices.SortStableFunc(l.tried, func(a, b result) int {
+		return cmp.Or(cmp.Compare(a.took, b.took), cmp.Compare(b.accuracy, a.accuracy))
+	})
+	for _, r := range l.tried[:min(finalists, len(l.tried))] {
+		all = append(all, r.setting)
+	}
+	return all
 }
 
 // clgradLearner is clgrad compare, a process for each setting.
 func clgradLearner(o options) *learner {
-	l := &learner{name: "clgrad", variants: []variant{{}}}
-	l.try = func(_ variant, settings []setting) (all []trial, err error) {
-		best := math.Inf(1)
-		for _, s := range settings {
-			s.Limit = min(s.Limit, best)
-			t, err := clgradTrial(o, s)
-			if err != nil {
-				return all, err
-			}
-			all = append(all, t)
-			if s.Target != nil {
-				took, _ := t.to(*s.Target)
-				best = min(best, took)
-			}
-		}
-		return all, nil
-	}
-	return l
+	return &learner{name: "clgrad", variants: []variant{{}}, train: func(_ variant, s setting) (trial, error) { return clgradTrial(o, s) }}
 }
 
 func clgradTrial(o options, s setting) (t trial, err error) {
@@ -207,7 +192,7 @@ func clgradTrial(o options, s setting) (t trial, err error) {
 	if s.Batch > 0 {
 		batch = fmt.Sprint(s.Batch)
 	}
-	args := []string{"compare", "--json", "--backend", o.backend, "--data", o.data, "--layers", strings.Trim(strings.ReplaceAll(fmt.Sprint(s.Layers[1:len(s.Layers)-1]), " ", ","), "[]"),
+	args := []string{"compare", "--json", "--backend", o.backend, "--data", o.data, "--layers", hidden(s.Layers),
 		"--optimizer", optimizer, "--batch-size", batch, "--seed", fmt.Sprint(s.Seed), "--epochs", fmt.Sprint(s.Epochs), "--time-limit", fmt.Sprint(max(1, math.Ceil(s.Limit)))}
 	if s.LR > 0 {
 		args = append(args, "--lr", fmt.Sprint(s.LR))
@@ -241,52 +226,19 @@ func clgradTrial(o options, s setting) (t trial, err error) {
 	return t, nil
 }
 
-// peerLearner is an engine of learner.py, a process for all settings.
-func peerLearner(o options, name, engine string, variants []variant) *learner {
-	l := &learner{name: name, variants: variants}
-	l.try = func(v variant, settings []setting) (all []trial, err error) {
-		args := []string{o.learner, engine, o.data}
-		for _, s := range settings {
-			text, err := json.Marshal(s)
-			if err != nil {
-				return nil, err
-			}
-			args = append(args, string(text))
+// peerLearner is an engine of learner.py. A process in each variant trains by all settings
+// but the cold ones, which have a process each.
+func (s *session) peerLearner(name, engine string, variants []variant) *learner {
+	l := &learner{name: name, variants: variants, engine: engine}
+	l.train = func(v variant, c setting) (t trial, err error) {
+		if c.Warm {
+			err = s.peers.ask(s.learner, engine, v.env, c, &t)
+		} else {
+			t.whole, err = s.peers.askOnce(s.learner, engine, v.env, c, &t)
 		}
-		c := exec.Command(o.python, args...)
-		c.Env = append(os.Environ(), v.env...)
-		out, whole, err := output(c)
-		if err != nil {
-			return nil, err
-		}
-		for line := range bytes.Lines(out) {
-			var t trial
-			if err := json.Unmarshal(line, &t); err != nil {
-				return nil, fmt.Errorf("%.200q: %w", line, err)
-			}
-			t.whole = whole
-			all = append(all, t)
-		}
-		if len(all) != len(settings) {
-			return nil, fmt.Errorf("%s: %d results of %d settings", engine, len(all), len(settings))
-		}
-		return all, nil
+		return t, err
 	}
 	return l
-}
-
-// output runs a command and returns its output and how long it took. Of one that fails the
-// error has the last line that it said.
-func output(c *exec.Cmd) (out []byte, seconds float64, err error) {
-	var said bytes.Buffer
-	c.Stderr = &said
-	begin := time.Now()
-	out, err = c.Output()
-	if err != nil {
-		lines := strings.Split(strings.TrimSpace(said.String()), "\n")
-		err = fmt.Errorf("%w: %s", err, lines[len(lines)-1])
-	}
-	return out, time.Since(begin).Seconds(), err
 }
 
 // threads returns variants of one thread and of all processors, each with OpenBLAS's own

@@ -95,8 +95,9 @@ func (t *stepRun) judge(i, m int, theta, before []float64, record network.Record
 		w, bias := t.layer(l, theta)
 		c := productCase{op: "forward", kind: normal, act: network.ReLU, blockRows: x.rows, shape: shape{x.rows, w.rows, w.cols}}
 		name := fmt.Sprintf("%s, layer %d", t.name, l+1)
+		affine := l == 0 && isAffine(t.input)
 		if l < layers-1 {
-			c.judge(t.session, name+", forward", operands{x: in[l], w: w, b: bias}, in[l+1].v, false)
+			c.judge(t.session, name+", forward", operands{x: in[l], w: w, b: bias}, in[l+1].v, affine)
 		} else {
 			t.judgeLoss(c.product(operands{x: in[l], w: w, b: bias}), labels, m, dz[l].v, record)
 		}
@@ -109,7 +110,7 @@ func (t *stepRun) judge(i, m int, theta, before []float64, record network.Record
 			o.dw, o.db = t.layer(l, before)
 		}
 		dw, db := t.layer(l, g)
-		c.judge(t.session, name+", weight gradient", o, append(dw.v, db.v...), false)
+		c.judge(t.session, name+", weight gradient", o, append(dw.v, db.v...), affine)
 	}
 }
 

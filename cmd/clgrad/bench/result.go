@@ -122,15 +122,28 @@ func (x *entry) finish(l network.Layout, all []*entry) {
 		}
 	}
 	work := map[string]network.Work{}
+	add := func(whole string, w network.Work) {
+		sum := work[whole]
+		work[whole] = network.Work{Operation: whole, Flops: sum.Flops + w.Flops, Bytes: sum.Bytes + w.Bytes}
+	}
+	last := len(l.Sizes) - 2
+	output := network.OperationKey("", l.Sizes[last], l.Sizes[last+1])
 	var flops, bytes float64
 	for _, w := range l.Work(x.BatchSize, x.width) {
 		work[w.Operation] = w
-		whole := network.OpStepRows
-		if op, _, _ := strings.Cut(w.Operation, " "); op == network.OpWeightGradient || op == network.OpUpdate {
-			whole = network.OpStepColumns
+		op, shape, _ := strings.Cut(w.Operation, " ")
+		switch op {
+		case network.OpWeightGradient:
+			add(network.OpStepColumns, w)
+		case network.OpUpdate:
+			add(network.OpStepColumns, w)
+			add(network.OpStepUpdate, w)
+		default:
+			add(network.OpStepRows, w)
+			if op == network.OpSoftmax || " "+shape == output {
+				add(network.OpStepOutput+output, w)
+			}
 		}
-		sum := work[whole]
-		work[whole] = network.Work{Operation: whole, Flops: sum.Flops + w.Flops, Bytes: sum.Bytes + w.Bytes}
 		flops += w.Flops
 		bytes += w.Bytes
 	}

@@ -23,7 +23,7 @@ var device = gpu.Device{Name: "fake", PlatformName: "none", PlatformVersion: "1"
 func tuning(shape string) gpu.Tuning {
 	return gpu.Tuning{
 		Device: gpu.TunedDevice{Identity: device.Identity(), Kernels: kernels.Digest()},
-		Shapes: map[string]kernels.Tile{shape: {Variant: kernels.NaiveVariant}},
+		Blocks: map[int]gpu.Tiles{128: {Shapes: map[string]kernels.Tile{shape: {Variant: kernels.NaiveVariant}}}},
 	}
 }
 
@@ -151,7 +151,7 @@ func TestIgnored(t *testing.T) {
 		if err == nil || !strings.HasPrefix(err.Error(), file+": ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: error %v", want, err)
 		}
-		if got, err := s.Tuning(); err != nil || len(got.Shapes) > 0 || len(s.passed) > 0 {
+		if got, err := s.Tuning(); err != nil || len(got.Blocks) > 0 || len(s.passed) > 0 {
 			t.Errorf("%q: %v, %v, %v is left", want, got, err, s.passed)
 		}
 		if err := s.Add(Key("new")); err != nil {
@@ -256,7 +256,7 @@ func TestFull(t *testing.T) {
 func FuzzStore(f *testing.F) {
 	s := &Store{device: device}
 	t := tuning("weight_gradient 784x128")
-	t.Steps = map[string]kernels.StepTile{"step 784x128x10": *kernels.Default(kernels.CPU, 2, 16).Step}
+	t.Blocks[60] = gpu.Tiles{Steps: map[string]kernels.StepTile{"step 784x128x10": *kernels.Default(kernels.CPU, 2, 16).Step}}
 	good, err := json.Marshal(content{MadeFor: s.device.Identity(), Passed: []string{Key("one")}, Tuning: &t})
 	if err != nil {
 		f.Fatal(err)
@@ -278,13 +278,13 @@ func FuzzStore(f *testing.F) {
 		if err != nil {
 			return
 		}
-		k := kernels.Default(kernels.CPU, 1, 16)
-		k.Shapes = tuning.Shapes
+		k, tiles := kernels.Default(kernels.CPU, 1, 16), tuning.For(128)
+		k.Shapes = tiles.Shapes
 		limits := kernels.Limits{WorkGroup: device.MaxWorkGroup, LocalMemory: device.LocalMemory}
 		if err := k.Check(limits); err != nil {
 			t.Error(err)
 		}
-		for _, tile := range tuning.Steps {
+		for _, tile := range tiles.Steps {
 			k.Step, k.Packed = &tile, tile.Tile(*k.Packed)
 			if err := k.Check(limits); err != nil {
 				t.Error(err)
