@@ -179,15 +179,20 @@ type usageError struct{ error }
 // misused returns an error of wrong usage.
 func misused(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// signalNames are the signals that end a command.
+var signalNames = map[syscall.Signal]string{
+	syscall.SIGINT: "SIGINT", syscall.SIGTERM: "SIGTERM", syscall.SIGHUP: "SIGHUP", syscall.SIGQUIT: "SIGQUIT",
+}
+
 // A signalError is why a context was cancelled.
 type signalError struct{ syscall.Signal }
 
-func (s signalError) Error() string { return "stopped by " + s.Signal.String() }
+func (s signalError) Error() string { return "stopped by " + signalNames[s.Signal] }
 
 func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	var ending []os.Signal
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+	for s := range signalNames {
 		if !signal.Ignored(s) {
 			ending = append(ending, s)
 		}

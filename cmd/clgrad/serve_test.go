@@ -125,7 +125,7 @@ func TestServePredicts(t *testing.T) {
 			if _, text, err := post(url, record); err != nil || text != fmt.Sprintf("{\"predictions\":[%s]}\n", got.Predictions[0]) {
 				t.Errorf("by names: %s, %v", text, err)
 			}
-			if status, said := stop(); status != signalled+int(syscall.SIGTERM) || !strings.Contains(said, "stopped by terminated") {
+			if status, said := stop(); status != signalled+int(syscall.SIGTERM) || !strings.Contains(said, "stopped by SIGTERM") {
 				t.Errorf("status %d: %s", status, said)
 			}
 		})
