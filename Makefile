@@ -23,12 +23,12 @@ build: deps
 ONCE := TestFloat64 TestSplits TestSoak TestFaultsAreFound Example_mnist TestConverges TestEarlyStopping $\
 	TestPage TestEscaping TestReportPictures TestWriteReport $\
 	TestTrainEverywhere TestEqualRuns TestSavedModelElsewhere TestClassifierTrains TestClassifierFiles TestFrom TestAdvice TestCheck TestLineKeys TestLinesOfEpochs $\
-	TestRecipes TestReproduce TestPredict TestPredictOutRefuses TestPredictPictures TestTrainOnPictures TestNoTestSet TestOtherClasses $\
+	TestRecipes TestRecipeClaims TestRecipeOfOtherData TestReproduce TestShifts TestNotFiniteResults TestPredict TestPredictOutRefuses TestPredictPictures TestTrainOnPictures TestNoTestSet TestOtherClasses $\
 	TestResume TestResumeRefuses TestResumeDamaged TestResumeDamagedModel TestResumePlan TestResumeNewPlan TestResumeFinished $\
 	TestResumeShifts TestResumeLonger TestResumeLongerRefuses TestResumeOlder TestConvergesAtOnce TestConvergesInterrupted TestModelBeforeReport TestReadOnly $\
 	TestKills TestBench TestBenchProfile TestBenchBatches TestBenchRows TestBenchstat $\
 	TestCompletionBash TestCompletionShells TestHelpWidth TestHelpCommand TestSuggestions
-SCRIPTS_ONCE := tables arrays export misfit foreign_model
+SCRIPTS_ONCE := tables arrays export misfit foreign_model training_flags runs_diff
 empty :=
 either = ^($(subst $(empty) $(empty),|,$(strip $(1))))$$
 test: deps
