@@ -11,6 +11,7 @@ import (
 
 	"clgrad/network"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 )
 
 // An iteration of 784-128-10 on MNIST.
@@ -65,40 +66,26 @@ type descent struct {
 func newDescent(b *testing.B) *descent {
 	b.Helper()
 	set, err := dataset.Load(b.Context(), "mnist", dataset.Options{})
-	if err != nil {
-		b.Fatal(err)
-	}
-	if set, err = set.Preprocess(dataset.Max); err != nil {
-		b.Fatal(err)
-	}
+	must.OK(b, err)
+	set, err = set.Preprocess(dataset.Max)
+	must.OK(b, err)
 	l, err := network.NewLayout([]int{set.Train.Features, 128, set.Classes})
-	if err != nil {
-		b.Fatal(err)
-	}
+	must.OK(b, err)
 	d := &descent{backend: New[float32]()}
 	plan, err := network.NewPlan(l.Sizes, set.Train, set.Train.Rows, d.backend)
-	if err != nil {
-		b.Fatal(err)
-	}
-	if d.trainer, err = network.NewTrainer(l, set.Train, plan, []network.Backend{d.backend}, nil); err != nil {
-		b.Fatal(err)
-	}
+	must.OK(b, err)
+	d.trainer, err = network.NewTrainer(l, set.Train, plan, []network.Backend{d.backend}, nil)
+	must.OK(b, err)
 	theta, err := l.Initial(network.Normal, 1)
-	if err != nil {
-		b.Fatal(err)
-	}
-	if err := d.trainer.SetParameters(theta, 0); err != nil {
-		b.Fatal(err)
-	}
+	must.OK(b, err)
+	must.OK(b, d.trainer.SetParameters(theta, 0))
 	d.iterate(b)
 	return d
 }
 
 func (d *descent) iterate(b *testing.B) {
 	b.Helper()
-	if err := d.trainer.Descend(b.Context(), network.Descent{Iterations: d.trainer.Done() + 1, LearningRate: 0.1}, nil); err != nil {
-		b.Fatal(err)
-	}
+	must.OK(b, d.trainer.Descend(b.Context(), network.Descent{Iterations: d.trainer.Done() + 1, LearningRate: 0.1}, nil))
 }
 
 // products are the calls of Sgemm of an iteration, in their order.

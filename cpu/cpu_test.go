@@ -10,6 +10,7 @@ import (
 	"clgrad/network"
 	"clgrad/network/backendtest"
 	"clgrad/network/backendtest/gotest"
+	"clgrad/network/must"
 )
 
 var (
@@ -57,37 +58,23 @@ func splitSum(t *testing.T, splits int) []float64 {
 		s.Bytes[i] = byte(i * i >> 3)
 	}
 	plan, err := b.Propose([]int{n, n}, s, rows)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	x, err := b.Prepare([]int{n, n}, plan)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	input, err := x.Load(s, []int{rows})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	dz, dw := make([]float64, rows*n), make([]float64, n*n)
 	for i := range dz {
 		dz[i] = 1 / float64(1+i%97)
 	}
 	buffer, err := x.NewBuffer(len(dz) + len(dw) + n)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := x.Write(buffer, 0, dz); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
+	must.OK(t, x.Write(buffer, 0, dz))
 	view := func(offset, rows int) network.Matrix {
 		return network.Matrix{Buffer: buffer, Offset: offset, Rows: rows, Cols: n, Stride: n}
 	}
-	if err := x.WeightGradient(network.Rows{Block: network.Block{Input: input}}, view(0, rows), false, view(len(dz), n), view(len(dz)+len(dw), 1)); err != nil {
-		t.Fatal(err)
-	}
-	if err := x.Read(buffer, len(dz), dw); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, x.WeightGradient(network.Rows{Block: network.Block{Input: input}}, view(0, rows), false, view(len(dz), n), view(len(dz)+len(dw), 1)))
+	must.OK(t, x.Read(buffer, len(dz), dw))
 	return dw
 }
 
@@ -106,9 +93,7 @@ func (b split) Propose(sizes []int, s network.Samples, batchRows int) (network.S
 func TestPrepareRefuses(t *testing.T) {
 	b := cpu.New[float32]()
 	good, err := b.Propose([]int{2, 2}, network.Samples{Rows: 1, Features: 2, Bytes: make([]byte, 2)}, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for settings, want := range map[string]string{
 		`{"splits":0}`:    "0 splits",
 		`{"splits":2000}`: "2000 splits",

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // What the host has no memory for is an error that says what was needed, and
@@ -14,17 +15,11 @@ func TestMemory(t *testing.T) {
 	b.memory = 1000
 	s := network.Samples{Rows: 13, Features: 2, Bytes: make([]byte, 26)}
 	plan, err := b.Propose([]int{2, 2}, s, 13)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	e, err := b.Prepare([]int{2, 2}, plan)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	first, err := e.NewBuffer(100)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if _, err := e.NewBuffer(26); err == nil || !strings.Contains(err.Error(), "needs 208 bytes beside the 800 in use, this machine has 1000") {
 		t.Errorf("buffer: %v", err)
 	}
@@ -32,14 +27,10 @@ func TestMemory(t *testing.T) {
 		t.Errorf("input: %v", err)
 	}
 	for range 2 { // closing twice gives back once
-		if err := first.Close(); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, first.Close())
 	}
 	x, err := e.Load(s, []int{6, 7})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if _, err := e.NewBuffer(100); err == nil {
 		t.Error("a buffer beside an input that leaves no room for it")
 	}

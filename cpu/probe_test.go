@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 var (
@@ -58,39 +59,23 @@ func TestProfile(t *testing.T) {
 	for _, profiling := range []bool{false, true} {
 		b := New[float32]()
 		if profiling {
-			if err := b.StartProfile(); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, b.StartProfile())
 		}
 		s := network.Samples{Rows: 5, Features: 6, Bytes: make([]byte, 30), Labels: make([]int32, 5)}
 		layout, err := network.NewLayout([]int{6, 4, 3})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		plan, err := network.NewPlan(layout.Sizes, s, s.Rows, b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		plan.Shards[0].BlockRows = 2
 		trainer, err := network.NewTrainer(layout, s, plan, []network.Backend{b}, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		theta, err := layout.Initial(network.He, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := trainer.SetParameters(theta, 0); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
+		must.OK(t, trainer.SetParameters(theta, 0))
 		for turn := range 2 {
-			if err := trainer.Descend(t.Context(), network.Descent{Iterations: 2 * (turn + 1), LearningRate: 0.1}, nil); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, trainer.Descend(t.Context(), network.Descent{Iterations: 2 * (turn + 1), LearningRate: 0.1}, nil))
 			times, err := b.Profile()
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			launches := map[string]int{}
 			for _, o := range times {
 				launches[o.Operation] = o.Launches
@@ -115,9 +100,7 @@ func TestProfile(t *testing.T) {
 				}
 			}
 		}
-		if err := b.Close(); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, b.Close())
 		if _, err := b.Profile(); !errors.Is(err, network.ErrClosed) {
 			t.Errorf("profile of a closed backend: %v", err)
 		}

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // A streamed input gives the bits of one that is held, in batches of all rows and smaller ones,
@@ -22,37 +23,27 @@ func TestStreamSameBits(t *testing.T) {
 		s.Labels[i] = int32(i % 3)
 	}
 	l, err := network.NewLayout([]int{features, 4, 3})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, batch := range []int{rows, 3000} {
 		train := func(mode network.InputMode) (losses []float64, held int64) {
 			b := New[float32]()
 			defer b.Close()
 			b.Input = mode
 			plan, err := network.NewOrderedPlan(l.Sizes, s, batch, network.Random, 1, b)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			trainer, err := network.NewTrainer(l, s, plan, []network.Backend{b}, nil)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			defer trainer.Close()
 			theta, err := l.Initial(network.He, 1)
 			if err == nil {
 				err = trainer.SetParameters(theta, 0)
 			}
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			err = trainer.Descend(context.Background(), network.Descent{Iterations: 2, LearningRate: 0.01}, func(i network.Iteration) error {
 				losses = append(losses, i.Loss)
 				return nil
 			})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			return losses, b.MemoryHeld()
 		}
 		want, all := train(network.ResidentInput)

@@ -38,17 +38,20 @@ func openBest(devices []Device, open func(Device) (*Backend, error)) (*Backend, 
 	}
 }
 
-// BestOr returns the best OpenCL device ([OpenBest], with default options), or the other backend
-// where no device can be opened:
+// BestOr returns the best OpenCL device ([OpenBest], with default options), or the other backend and
+// why no device can be opened. There is a backend to compute with in both cases:
 //
-//	backend := gpu.BestOr(cpu.New[float32]())
+//	backend, why := gpu.BestOr(cpu.New[float32]())
+//	if why != nil {
+//		log.Println("computing on the CPU:", why)
+//	}
 //	defer backend.Close()
-//	fmt.Println(backend.Info())
-func BestOr(other network.Backend) network.Backend {
-	if b, err := OpenBest(Options{}); err == nil {
-		return b
+func BestOr(other network.Backend) (b network.Backend, why error) {
+	best, err := OpenBest(Options{})
+	if err != nil {
+		return other, err
 	}
-	return other
+	return best, nil
 }
 
 // String describes the device in a line, as in "opencl:0.0, NVIDIA H100 (GPU, 80 GB, driver 550.54,

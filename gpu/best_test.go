@@ -8,13 +8,17 @@ import (
 
 	"clgrad/cpu"
 	"clgrad/gpu"
+	"clgrad/network"
 	"clgrad/network/classifier"
 	"clgrad/network/dataset"
 )
 
 // Compute on the best OpenCL device, or on the CPU where there is none.
 func ExampleBestOr() {
-	backend := gpu.BestOr(cpu.New[float32]())
+	backend, why := gpu.BestOr(cpu.New[float32]())
+	if why != nil {
+		log.Println("computing on the CPU:", why)
+	}
 	defer backend.Close()
 	set, err := dataset.FromRows([][]float64{{0, 0}, {0, 1}, {1, 0}, {1, 1}}, []string{"equal", "different", "different", "equal"})
 	if err != nil {
@@ -31,6 +35,17 @@ func ExampleBestOr() {
 	fmt.Println(labels)
 	// Output:
 	// [equal different]
+}
+
+// Of the backend of the other kind it is said why, and a device needs no words.
+func TestBestOrSaysWhy(t *testing.T) {
+	other := cpu.New[float32]()
+	defer other.Close()
+	backend, why := gpu.BestOr(other)
+	_, err := gpu.OpenBest(gpu.Options{})
+	if fell := backend == network.Backend(other); fell != (why != nil) || (err == nil) == fell || fell && why.Error() != err.Error() {
+		t.Errorf("%v because of %v, where opening the best device is %v", backend.Info(), why, err)
+	}
 }
 
 // Choose a device by a part of its name, out of those of [gpu.Devices].

@@ -220,7 +220,7 @@ func (f *former) write(key string) (_ network.File, err error) {
 		}
 		for i, c := range chunks {
 			if _, err := file.Write(contents[i]); err != nil {
-				return nil, fmt.Errorf("%w (about %.1f GB are written; --input resident does without)", err, float64(f.estimate())/1e9)
+				return nil, fmt.Errorf("%w (about %.1f GB are written; Options.Input resident does without)", err, float64(f.estimate())/1e9)
 			}
 			table = append(table, tableEntry{uint32(c.end - c.first), c.sizes, c.sum})
 		}

@@ -16,6 +16,7 @@ import (
 
 	"clgrad/cpu"
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // A run is what a descent over batches came to.
@@ -36,20 +37,14 @@ func newTrainer(t *testing.T, l network.Layout, s network.Samples, batchRows int
 		all = append(all, b)
 	}
 	plan, err := network.NewPlan(l.Sizes, s, batchRows, all...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	plan.Shuffle, plan.Seed = shuffle, 5
 	for i := range plan.Shards {
 		plan.Shards[i].BlockRows = min(plan.Shards[i].BlockRows, 7)
 	}
 	tr, err := network.NewTrainer(l, s, plan, backends, r)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
+	must.OK(t, tr.SetParameters(initial(t, l, network.He, 1), 0))
 	return tr
 }
 
@@ -58,9 +53,8 @@ func train(t *testing.T, tr *network.Trainer, iterations int) (r run) {
 	t.Helper()
 	r.iterations = descend(t, tr, iterations, 0)
 	var err error
-	if r.theta, err = tr.Parameters(); err != nil {
-		t.Fatal(err)
-	}
+	r.theta, err = tr.Parameters()
+	must.OK(t, err)
 	if err := tr.Close(); err != nil {
 		t.Error(err)
 	}
@@ -95,9 +89,7 @@ func TestBatches(t *testing.T) {
 		first := i % batches * batchRows
 		part := s.Slice(first, min(batchRows, s.Rows-first))
 		tr := newTrainer(t, l, part, part.Rows, false, nil, cpu.New[float64]())
-		if err := tr.SetParameters(want.theta, i); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, tr.SetParameters(want.theta, i))
 		one := train(t, tr, i+1)
 		want.iterations = append(want.iterations, one.iterations...)
 		want.theta = one.theta
@@ -128,9 +120,7 @@ func TestBatches(t *testing.T) {
 	tr := newTrainer(t, l, s, batchRows, true, nil, cpu.New[float64]())
 	half := train(t, tr, 9)
 	tr = newTrainer(t, l, s, batchRows, true, nil, cpu.New[float64]())
-	if err := tr.SetParameters(half.theta, 9); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.SetParameters(half.theta, 9))
 	rest := train(t, tr, 4*batches)
 	if d := cmp.Diff(shuffled.theta, rest.theta); d != "" {
 		t.Errorf("the run that went on differs:\n%s", d)
@@ -274,9 +264,7 @@ func TestAsynchronous(t *testing.T) {
 				descend(t, tr, 70, 0)
 			}
 			a, _, err := want.Score(s)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			b, _, err := got.Score(s)
 			if err != nil || a != b {
 				t.Errorf("loss %g, and %g, %v", a, b, err)
@@ -449,14 +437,14 @@ func TestJoined(t *testing.T) {
 	}
 
 	// One rank's device fails, one rank's report does.
-	broken := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return &failing{x, 55} }}
+	broken := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return faulty{Executor: x, losses: new(55)} }}
 	errs, _ = joined(t, l, s, 100000, 0.2, plain, broken, cpu.New[float64]())
 	if !errors.Is(errs[0], errBroken) || !errors.Is(errs[1], errBroken) {
 		t.Errorf("a rank whose device fails: %v", errs)
 	}
 	// It fails as it takes over the parameters, in the middle of a window or at its end.
 	for left := range 12 {
-		deaf := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return &unwritable{x, 1 + left} }}
+		deaf := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return faulty{Executor: x, writes: new(1 + left)} }}
 		if errs, _ = joined(t, l, s, 100000, 0.2, plain, cpu.New[float64](), deaf); !errors.Is(errs[0], errBroken) || !errors.Is(errs[1], errBroken) {
 			t.Errorf("a rank whose device fails behind an exchange, write %d: %v", left, errs)
 		}
@@ -513,9 +501,7 @@ func TestJoinedEvaluate(t *testing.T) {
 	one := newTrainer(t, l, s, 20, true, nil, cpu.New[float64](), cpu.New[float64](), cpu.New[float64]())
 	defer one.Close()
 	want, err := evaluate(one)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	each := func(second network.Backend) (results [2]result, errs [2]error) {
 		r := &ring{n: 2}
 		var all sync.WaitGroup
@@ -541,23 +527,10 @@ func TestJoinedEvaluate(t *testing.T) {
 	if d := cmp.Diff(results[0], results[1], cmp.AllowUnexported(result{})); d != "" {
 		t.Errorf("the ranks differ:\n%s", d)
 	}
-	broken := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return &failing{x, 0} }}
+	broken := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return faulty{Executor: x, losses: new(0)} }}
 	if _, errs = each(broken); !errors.Is(errs[0], errBroken) || !errors.Is(errs[1], errBroken) {
 		t.Errorf("a rank whose device fails: %v", errs)
 	}
-}
-
-// unwritable is an executor that takes nothing after some writes.
-type unwritable struct {
-	network.Executor
-	left int
-}
-
-func (b *unwritable) Write(dst network.Buffer, offset int, src []float64) error {
-	if b.left--; b.left < 0 {
-		return errBroken
-	}
-	return b.Executor.Write(dst, offset, src)
 }
 
 // crooked is a reducer whose slices do not begin where vectors can be cut.
@@ -569,24 +542,9 @@ func TestSliceIsChecked(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), blobs(53, 5, 3, 7)
 	b := cpu.New[float64]()
 	plan, err := network.NewPlan(l.Sizes, s, s.Rows, b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	_, err = network.NewTrainer(l, s, plan, []network.Backend{b}, crooked{rank{&ring{n: 1}, 0}})
 	if err == nil || !strings.Contains(err.Error(), "elements 3 to") {
 		t.Errorf("a slice from element 3 on: %v", err)
 	}
-}
-
-// failing is an executor whose losses fail after some have gone well.
-type failing struct {
-	network.Executor
-	left int
-}
-
-func (b *failing) SoftmaxCrossEntropy(z network.Matrix, y network.Block, m int, r network.Recorder, record int) error {
-	if b.left--; b.left < 0 {
-		return errBroken
-	}
-	return b.Executor.SoftmaxCrossEntropy(z, y, m, r, record)
 }

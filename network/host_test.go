@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // The limits are those of the process's own groups and all above them, of both versions of
@@ -14,12 +16,8 @@ func TestGroupLimits(t *testing.T) {
 	write := func(name, text string) {
 		t.Helper()
 		path := filepath.Join(root, name)
-		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, os.MkdirAll(filepath.Dir(path), 0o777))
+		must.Write(t, text, path)
 	}
 	write("own", "4:memory:/a/b\n3:cpuset:/c\n0::/x/y\n")
 	write("memory/memory.limit_in_bytes", "9223372036854771712\n")

@@ -17,6 +17,7 @@ import (
 	"clgrad/cpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // overlapping is blobs of which every fifth row has a random label, so that no weights
@@ -47,12 +48,10 @@ type point struct {
 func stands(t *testing.T, tr *network.Trainer) (p point) {
 	t.Helper()
 	var err error
-	if p.theta, err = tr.Parameters(); err != nil {
-		t.Fatal(err)
-	}
-	if p.state, err = tr.State(); err != nil {
-		t.Fatal(err)
-	}
+	p.theta, err = tr.Parameters()
+	must.OK(t, err)
+	p.state, err = tr.State()
+	must.OK(t, err)
 	return p
 }
 
@@ -88,9 +87,7 @@ func TestLBFGSDescent(t *testing.T) {
 				d := byLBFGS(1000)
 				gradient := make([]float64, l.Len)
 				loss, correct, err := tr.Evaluate(gradient)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must.OK(t, err)
 				penalty := func(theta []float64) float64 { return d.Rule.WeightDecay / 2 * floats.Dot(theta, theta) }
 				before := loss + penalty(initial(t, l, network.He, 1))
 				iterations := 0
@@ -202,13 +199,9 @@ func inFile(t *testing.T, l network.Layout, shards string, done int, p point) po
 	err := checkpoint.Write(&file, checkpoint.Model{
 		Sizes: l.Sizes, Parameters: p.theta, Precision: precision, Run: &checkpoint.Run{Iterations: done}, State: p.state,
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	m, err := checkpoint.Read(&file, int64(file.Len()), "file")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return point{m.Parameters, m.State}
 }
 
@@ -351,14 +344,10 @@ func TestLBFGSDescentState(t *testing.T) {
 	tr := newTrainer(t, l, s, s.Rows, false, nil, cpu.New[float64]())
 	defer tr.Close()
 	d := byLBFGS(8)
-	if err := tr.Descend(context.Background(), d, nil); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.Descend(context.Background(), d, nil))
 	p := stands(t, tr)
 	set := func(theta []float64) error {
-		if err := tr.SetParameters(theta, 8); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, tr.SetParameters(theta, 8))
 		if got := stands(t, tr).state; got.LBFGS != nil || got.Optimizer != "" {
 			t.Errorf("new parameters have the state %+v", got)
 		}
@@ -373,9 +362,7 @@ func TestLBFGSDescentState(t *testing.T) {
 		"or another gradient: the same data, device and weight decay": func(d *network.Descent) { d.Rule.WeightDecay = 0 },
 		"5 pairs where the history size is 4":                         func(d *network.Descent) { d.Rule.HistorySize = 4 },
 	} {
-		if err := set(p.theta); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, set(p.theta))
 		d := byLBFGS(12)
 		change(&d)
 		if err := tr.Descend(context.Background(), d, nil); err == nil || !strings.Contains(err.Error(), want) {
@@ -387,12 +374,8 @@ func TestLBFGSDescentState(t *testing.T) {
 	}
 	// Another optimizer in between ends it.
 	d.Iterations, d.Rule, d.LearningRate = 9, network.NewRule(network.Adam), 0.01
-	if err := tr.Descend(context.Background(), d, nil); err != nil {
-		t.Fatal(err)
-	}
-	if err := tr.Descend(context.Background(), byLBFGS(11), nil); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.Descend(context.Background(), d, nil))
+	must.OK(t, tr.Descend(context.Background(), byLBFGS(11), nil))
 	if got := stands(t, tr).state; got.Since != 9 || got.LBFGS.Iteration != 2 {
 		t.Errorf("after another optimizer: since %d, %d iterations", got.Since, got.LBFGS.Iteration)
 	}
@@ -406,9 +389,7 @@ func TestLBFGSDescentNonFinite(t *testing.T) {
 	for i := range theta {
 		theta[i] *= 1e30
 	}
-	if err := tr.SetParameters(theta, 4); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.SetParameters(theta, 4))
 	var e *network.NonFiniteError
 	if err := tr.Descend(context.Background(), byLBFGS(8), nil); !errors.As(err, &e) || e.Iteration != 5 || tr.Done() != 4 || !tr.Settled() {
 		t.Errorf("%v, %d iterations done", err, tr.Done())

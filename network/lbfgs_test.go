@@ -17,6 +17,7 @@ import (
 	"gonum.org/v1/gonum/optimize/functions"
 
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // rosenbrock is the extended Rosenbrock function and a start of n parameters.
@@ -92,13 +93,9 @@ func round32(theta []float64) {
 func stored(t *testing.T, s *network.LBFGSState) *network.LBFGSState {
 	t.Helper()
 	text, err := json.Marshal(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	c := new(network.LBFGSState)
-	if err := json.Unmarshal(text, c); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal(text, c))
 	c.Theta, c.Gradient = slices.Clone(s.Theta), slices.Clone(s.Gradient)
 	for i := range s.S {
 		c.S, c.Y = append(c.S, slices.Clone(s.S[i])), append(c.Y, slices.Clone(s.Y[i]))
@@ -109,9 +106,7 @@ func stored(t *testing.T, s *network.LBFGSState) *network.LBFGSState {
 func start(t *testing.T, o network.LBFGSOptions, f network.Objective, theta []float64) *network.LBFGSState {
 	t.Helper()
 	s, err := o.Start(theta, f)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return s
 }
 
@@ -121,12 +116,8 @@ func step(t *testing.T, o network.LBFGSOptions, f network.Objective, s *network.
 	t.Helper()
 	x, g, loss := s.Theta, s.Gradient, s.Loss
 	done, err := o.Step(s, f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := o.Check(s, len(x)); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
+	must.OK(t, o.Check(s, len(x)))
 	c1, c2 := o.C1, o.C2
 	if c1 == 0 {
 		c1, c2 = 1e-4, 0.9
@@ -272,9 +263,7 @@ func TestLBFGSConverges(t *testing.T) {
 				Grad: func(g, x []float64) { f.Evaluate(x, g) },
 			}, theta, &optimize.Settings{GradientThreshold: 1e-8},
 				&optimize.LBFGS{Store: 10, Linesearcher: &optimize.MoreThuente{DecreaseFactor: 1e-4}})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			if d := floats.Distance(s.Theta, want.X, math.Inf(1)); d > 1e-5 || math.Abs(s.Loss-want.F) > 1e-12 {
 				t.Errorf("minimum %g where gonum has %g, parameters differ by %g", s.Loss, want.F, d)
 			}

@@ -12,6 +12,7 @@ import (
 
 	"clgrad/cpu"
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // blobs returns labelled float samples: one Gaussian cloud a class.
@@ -35,18 +36,14 @@ func blobs(rows, features, classes int, seed uint64) network.Samples {
 func layout(t *testing.T, sizes ...int) network.Layout {
 	t.Helper()
 	l, err := network.NewLayout(sizes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return l
 }
 
 func initial(t *testing.T, l network.Layout, init network.Init, seed uint64) []float64 {
 	t.Helper()
 	theta, err := l.Initial(init, seed)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return theta
 }
 
@@ -62,17 +59,13 @@ func trainer(t *testing.T, l network.Layout, s network.Samples, blockRows int, r
 		t.Cleanup(func() { b.Close() })
 		backends = append(backends, b)
 		shard, err := b.Propose(l.Sizes, s, rows)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		shard.First, shard.Rows, shard.BlockRows, shard.ScoreRows = first, rows, min(rows, blockRows), blockRows
 		plan.Shards = append(plan.Shards, shard)
 		first += rows
 	}
 	tr, err := network.NewTrainer(l, s, plan, backends, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	t.Cleanup(func() {
 		if err := tr.Close(); err != nil {
 			t.Error(err)
@@ -89,9 +82,7 @@ func descend(t *testing.T, tr *network.Trainer, iterations int, every int) (all 
 			all = append(all, i)
 			return nil
 		})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return all
 }
 
@@ -102,9 +93,7 @@ func TestReportsEveryIteration(t *testing.T) {
 	var want []network.Iteration
 	for _, every := range []int{1, 7, 0} {
 		tr := trainer(t, l, s, 40, 90)
-		if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, tr.SetParameters(initial(t, l, network.He, 1), 0))
 		got := descend(t, tr, 150, every) // more than two windows
 		if len(got) != 150 || got[0].Number != 1 || got[149].Number != 150 {
 			t.Fatalf("every %d: %d iterations reported", every, len(got))
@@ -131,17 +120,13 @@ func TestEvaluateGradient(t *testing.T) {
 	theta := initial(t, l, network.He, 3)
 	for _, ranges := range [][]int{{50}, {20, 30}, {1, 48, 1}} {
 		tr := trainer(t, l, s, 17, ranges...)
-		if err := tr.SetParameters(theta, 0); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, tr.SetParameters(theta, 0))
 		g, unused := make([]float64, l.Len), make([]float64, l.Len)
 		if _, _, err := tr.Evaluate(g); err != nil {
 			t.Fatal(err)
 		}
 		at, err := tr.Parameters()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if d := cmp.Diff(theta, at); d != "" {
 			t.Fatalf("Evaluate moved the parameters:\n%s", d)
 		}
@@ -158,13 +143,9 @@ func TestEvaluateGradient(t *testing.T) {
 			loss := func(v float64) float64 {
 				moved := append([]float64(nil), theta...)
 				moved[k] = v
-				if err := tr.SetParameters(moved, 0); err != nil {
-					t.Fatal(err)
-				}
+				must.OK(t, tr.SetParameters(moved, 0))
 				loss, _, err := tr.Evaluate(unused)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must.OK(t, err)
 				return loss
 			}
 			want := (loss(theta[k]+h) - loss(theta[k]-h)) / (2 * h)
@@ -181,14 +162,10 @@ func TestShardsAgree(t *testing.T) {
 	l, s := layout(t, 8, 11, 4), blobs(101, 8, 4, 5)
 	run := func(ranges ...int) ([]network.Iteration, []float64) {
 		tr := trainer(t, l, s, 16, ranges...)
-		if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, tr.SetParameters(initial(t, l, network.He, 1), 0))
 		all := descend(t, tr, 60, 10)
 		theta, err := tr.Parameters()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		return all, theta
 	}
 	one, oneTheta := run(101)
@@ -214,15 +191,11 @@ func TestGoOn(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), blobs(60, 5, 3, 7)
 	start := initial(t, l, network.He, 1)
 	whole := trainer(t, l, s, 32, 60)
-	if err := whole.SetParameters(start, 0); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, whole.SetParameters(start, 0))
 	want := descend(t, whole, 30, 0)
 
 	tr := trainer(t, l, s, 32, 60)
-	if err := tr.SetParameters(start, 0); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.SetParameters(start, 0))
 	ctx, cancel := context.WithCancel(context.Background())
 	var got []network.Iteration
 	note := func(i network.Iteration) error {
@@ -241,16 +214,10 @@ func TestGoOn(t *testing.T) {
 		t.Fatalf("Done() = %d after cancelling at 12", tr.Done())
 	}
 	theta, err := tr.Parameters()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	other := trainer(t, l, s, 32, 60)
-	if err := other.SetParameters(theta, tr.Done()); err != nil {
-		t.Fatal(err)
-	}
-	if err := other.Descend(context.Background(), d, note); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, other.SetParameters(theta, tr.Done()))
+	must.OK(t, other.Descend(context.Background(), d, note))
 	if d := cmp.Diff(want, got); d != "" {
 		t.Errorf("the resumed run differs:\n%s", d)
 	}
@@ -261,9 +228,7 @@ func TestGoOn(t *testing.T) {
 func TestNonFinite(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), blobs(60, 5, 3, 7)
 	tr := trainer(t, l, s, 32, 60)
-	if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.SetParameters(initial(t, l, network.He, 1), 0))
 	var last int
 	note := func(i network.Iteration) error {
 		last = i.Number
@@ -283,9 +248,7 @@ func TestNonFinite(t *testing.T) {
 	if _, err := tr.Parameters(); !errors.Is(err, network.ErrUnsettled) {
 		t.Errorf("parameters after a failed descent: %v", err)
 	}
-	if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.SetParameters(initial(t, l, network.He, 1), 0))
 	descend(t, tr, 5, 1)
 	if _, err := tr.Parameters(); err != nil {
 		t.Errorf("parameters of a descent that went well: %v", err)
@@ -306,19 +269,50 @@ func (b wrapped) Prepare(sizes []int, p network.ShardPlan) (network.Executor, er
 	return b.change(x), nil
 }
 
-// breaking is an executor whose updates fail after some have gone well.
-type breaking struct {
-	network.Executor
-	left int
-}
-
 var errBroken = errors.New("broken")
 
-func (b *breaking) Update(u network.Update, theta, g network.Vector, state []network.Vector, r network.Recorder) error {
-	if b.left--; b.left < 0 {
-		return errBroken
+// faulty is an executor of which a call fails after so many of its kind have gone well;
+// none does where the number is nil or negative.
+type faulty struct {
+	network.Executor
+	buffers, writes, losses, updates *int
+}
+
+func countdown(left *int) error {
+	if left != nil {
+		if *left--; *left == -1 {
+			return errBroken
+		}
 	}
-	return b.Executor.Update(u, theta, g, state, r)
+	return nil
+}
+
+func (x faulty) NewBuffer(n int) (network.Buffer, error) {
+	if err := countdown(x.buffers); err != nil {
+		return nil, err
+	}
+	return x.Executor.NewBuffer(n)
+}
+
+func (x faulty) Write(dst network.Buffer, offset int, src []float64) error {
+	if err := countdown(x.writes); err != nil {
+		return err
+	}
+	return x.Executor.Write(dst, offset, src)
+}
+
+func (x faulty) SoftmaxCrossEntropy(z network.Matrix, y network.Block, m int, r network.Recorder, record int) error {
+	if err := countdown(x.losses); err != nil {
+		return err
+	}
+	return x.Executor.SoftmaxCrossEntropy(z, y, m, r, record)
+}
+
+func (x faulty) Update(u network.Update, theta, g network.Vector, state []network.Vector, r network.Recorder) error {
+	if err := countdown(x.updates); err != nil {
+		return err
+	}
+	return x.Executor.Update(u, theta, g, state, r)
 }
 
 // Where a backend fails between two reports, the parameters have moved on from
@@ -327,23 +321,15 @@ func TestBackendFails(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), blobs(60, 5, 3, 7)
 	inner := cpu.New[float64]()
 	defer inner.Close()
-	b := wrapped{inner, func(x network.Executor) network.Executor { return &breaking{x, 13} }}
+	b := wrapped{inner, func(x network.Executor) network.Executor { return faulty{Executor: x, updates: new(13)} }}
 	plan, err := network.NewPlan(l.Sizes, s, s.Rows, b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	tr, err := network.NewTrainer(l, s, plan, []network.Backend{b}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer tr.Close()
-	if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.SetParameters(initial(t, l, network.He, 1), 0))
 	d := network.Descent{Iterations: 30, LearningRate: 0.2, Every: 10}
-	if err := tr.Descend(context.Background(), network.Descent{Iterations: 10, LearningRate: 0.2}, nil); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.Descend(context.Background(), network.Descent{Iterations: 10, LearningRate: 0.2}, nil))
 	err = tr.Descend(context.Background(), d, nil)
 	if !errors.Is(err, errBroken) || !strings.Contains(err.Error(), "iteration 14") || tr.Done() != 10 {
 		t.Errorf("%v, Done() = %d", err, tr.Done())
@@ -381,7 +367,7 @@ func unusable(t *testing.T, tr *network.Trainer, want error) {
 // parameters leaves none, and a closed trainer says so.
 func TestNoParameters(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), blobs(60, 5, 3, 7)
-	var failing bool
+	writes := -1 // of the second backend, until one fails
 	var backends []network.Backend
 	for i := range 2 {
 		b := cpu.New[float64]()
@@ -390,32 +376,23 @@ func TestNoParameters(t *testing.T) {
 			if i == 0 {
 				return x
 			}
-			return refusing{x, &failing}
+			return faulty{Executor: x, writes: &writes}
 		}})
 	}
 	plan, err := network.NewPlan(l.Sizes, s, s.Rows, backends...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	tr, err := network.NewTrainer(l, s, plan, backends, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	unusable(t, tr, network.ErrNoParameters)
 	theta := initial(t, l, network.He, 1)
-	if err := tr.SetParameters(theta, 0); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.SetParameters(theta, 0))
 	descend(t, tr, 3, 0)
-	failing = true
+	writes = 0
 	if err := tr.SetParameters(theta, 0); !errors.Is(err, errBroken) {
 		t.Errorf("a write that fails: %v", err)
 	}
 	unusable(t, tr, network.ErrUnsettled)
-	failing = false
-	if err := tr.SetParameters(theta, 0); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.SetParameters(theta, 0))
 	descend(t, tr, 3, 0)
 	for range 2 {
 		if err := tr.Close(); err != nil {
@@ -430,27 +407,12 @@ func TestNoParameters(t *testing.T) {
 	}
 }
 
-// refusing is an executor whose writes fail while it is told to.
-type refusing struct {
-	network.Executor
-	failing *bool
-}
-
-func (r refusing) Write(dst network.Buffer, offset int, src []float64) error {
-	if *r.failing {
-		return errBroken
-	}
-	return r.Executor.Write(dst, offset, src)
-}
-
 func TestTrainerRefuses(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), blobs(60, 5, 3, 7)
 	b := cpu.New[float64]()
 	defer b.Close()
 	good, err := network.NewPlan(l.Sizes, s, s.Rows, b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	plan := func(change func(*network.ShardPlan)) network.Plan {
 		p := good
 		p.Shards = []network.ShardPlan{good.Shards[0]}
@@ -505,9 +467,7 @@ func TestTrainerRefuses(t *testing.T) {
 		}
 	}
 	two, err := network.NewPlan(l.Sizes, s, s.Rows, b, b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for want, backends := range map[string][]network.Backend{
 		"shards 0 and 1 have one backend": {b, b}, "2 shards for 1 backends": {b}, "shard 1 has no backend": {b, nil},
 	} {
@@ -526,9 +486,7 @@ func TestTrainerRefuses(t *testing.T) {
 		t.Errorf("samples with too few values: %v", err)
 	}
 	tr := trainer(t, l, s, 32, 60)
-	if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.SetParameters(initial(t, l, network.He, 1), 0))
 	for _, rate := range []float64{0, -1, math.NaN(), math.Inf(1)} {
 		if err := tr.Descend(context.Background(), network.Descent{Iterations: 1, LearningRate: rate}, nil); err == nil {
 			t.Errorf("learning rate %g was accepted", rate)
@@ -613,38 +571,26 @@ func TestLayout(t *testing.T) {
 func TestModel(t *testing.T) {
 	l, s := layout(t, 5, 12, 3), blobs(90, 5, 3, 1)
 	tr := trainer(t, l, s, 40, 90)
-	if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.SetParameters(initial(t, l, network.He, 1), 0))
 	descend(t, tr, 100, 0)
 	theta, err := tr.Parameters()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	wantLoss, wantAccuracy, err := tr.ScoreTraining()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	b := cpu.New[float64]()
 	defer b.Close()
 	plan, err := b.Propose(l.Sizes, s, s.Rows)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	plan.ScoreRows = 7
 	m, err := network.NewModel(b, l, theta, plan)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer m.Close()
 	loss, accuracy, err := m.Score(s)
 	if err != nil || math.Abs(loss-wantLoss) > 1e-12 || accuracy != wantAccuracy {
 		t.Errorf("model scores %g, %g, %v; its trainer %g, %g", loss, accuracy, err, wantLoss, wantAccuracy)
 	}
 	classes, err := m.Predict(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	correct := 0
 	for i, c := range classes {
 		if c == int(s.Labels[i]) {
@@ -670,24 +616,18 @@ func TestScorer(t *testing.T) {
 	other := s.Slice(3, 17)
 	whole, pieces := trainer(t, l, s, 32, 60), trainer(t, l, s, 32, 60)
 	for _, tr := range []*network.Trainer{whole, pieces} {
-		if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, tr.SetParameters(initial(t, l, network.He, 1), 0))
 	}
 	want := descend(t, whole, 150, 0)
 	scorer, err := pieces.Scorer(other)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer scorer.Close()
 	var got []network.Iteration
 	last := math.Inf(1)
 	for done := 70; done <= 150; done += 40 {
 		got = append(got, descend(t, pieces, done, 0)...)
 		loss, accuracy, err := scorer.Score()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if l, a, err := pieces.Score(other); l != loss || a != accuracy || err != nil {
 			t.Errorf("after %d iterations the scorer finds %g, %g; Score %g, %g, %v", done, loss, accuracy, l, a, err)
 		}

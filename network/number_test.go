@@ -4,19 +4,17 @@ import (
 	"encoding/json"
 	"math"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // What is not finite is null in JSON, and null is not a number again.
 func TestNumberJSON(t *testing.T) {
 	for _, v := range []float64{0, -1.5, 0.1, math.MaxFloat64, math.NaN(), math.Inf(1)} {
 		text, err := json.Marshal(Number(v))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		read := Number(7)
-		if err := json.Unmarshal(text, &read); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, json.Unmarshal(text, &read))
 		if finite := !math.IsNaN(v) && !math.IsInf(v, 0); finite && float64(read) != v || !finite && !math.IsNaN(float64(read)) {
 			t.Errorf("%v is %v after %s", v, read, text)
 		}

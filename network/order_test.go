@@ -16,6 +16,7 @@ import (
 	"clgrad/cpu"
 	"clgrad/network"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 )
 
 // strokes returns labelled bytes: each class has features of its own, which are not 0
@@ -45,9 +46,7 @@ func mixed(classes int) func(int) int { return func(i int) int { return i % clas
 func permutation(t testing.TB, o network.Order, s network.Samples, batchRows int, seed uint64) []int32 {
 	t.Helper()
 	order, err := o.Permutation(s, batchRows, seed)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return order
 }
 
@@ -125,9 +124,7 @@ func TestOrderIsFixed(t *testing.T) {
 		{network.Spread, 5003, "2ba86678ec03ad43"},
 	} {
 		plan, err := network.NewOrderedPlan([]int{70, 5}, s, c.batchRows, c.order, 3, b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if plan.OrderDigest != c.digest || plan.Order != c.order || plan.Seed != 3 {
 			t.Errorf("order %q, batches of %d rows: plan has order %q, digest %q and seed %d, want %q", c.order, c.batchRows, plan.Order, plan.OrderDigest, plan.Seed, c.digest)
 		}
@@ -281,9 +278,7 @@ func ordered(s network.Samples, order []int32) network.Samples {
 func orderedTrainer(t *testing.T, l network.Layout, s network.Samples, batchRows int, o network.Order, change func(*network.Plan), backends ...network.Backend) *network.Trainer {
 	t.Helper()
 	plan, err := network.NewOrderedPlan(l.Sizes, s, batchRows, o, 5, backends...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for i := range plan.Shards {
 		plan.Shards[i].BlockRows = min(plan.Shards[i].BlockRows, 7)
 	}
@@ -292,12 +287,8 @@ func orderedTrainer(t *testing.T, l network.Layout, s network.Samples, batchRows
 		change(&plan)
 	}
 	tr, err := network.NewTrainer(l, s, plan, backends, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tr.SetParameters(initial(t, l, network.He, 1), 0); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
+	must.OK(t, tr.SetParameters(initial(t, l, network.He, 1), 0))
 	return tr
 }
 
@@ -305,13 +296,9 @@ func orderedTrainer(t *testing.T, l network.Layout, s network.Samples, batchRows
 func storedOrders(t *testing.T) func(*network.Plan) {
 	return func(p *network.Plan) {
 		text, err := json.Marshal(p)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		*p = network.Plan{}
-		if err := json.Unmarshal(text, p); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, json.Unmarshal(text, p))
 		if p.Permutation != nil {
 			t.Fatal("a stored plan has its permutation")
 		}
@@ -365,16 +352,11 @@ func TestOrderKeepsLoss(t *testing.T) {
 		tr := orderedTrainer(t, l, s, s.Rows, o, nil, b)
 		g := make([]float64, l.Len)
 		loss, correct, err := tr.Evaluate(g)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		results[o] = append(g, loss, float64(correct))
-		if logits[o], err = tr.Logits(s); err != nil {
-			t.Fatal(err)
-		}
-		if err := tr.Close(); err != nil {
-			t.Fatal(err)
-		}
+		logits[o], err = tr.Logits(s)
+		must.OK(t, err)
+		must.OK(t, tr.Close())
 		for i, v := range results[o] {
 			if want := results[network.Given][i]; math.Abs(v-want) > 1e-14*max(1, math.Abs(want)) {
 				t.Errorf("order %q: result %d is %v, in the given order %v", o, i, v, want)
@@ -407,9 +389,7 @@ func TestProposeInOrder(t *testing.T) {
 		var digests []string
 		for _, backends := range [][]network.Backend{{single}, {double}, {single, double}} {
 			plan, err := network.NewOrderedPlan([]int{30, 3}, s, 100, o, 5, backends...)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			digests = append(digests, plan.OrderDigest)
 			want := s
 			if plan.Permutation != nil {
@@ -464,9 +444,7 @@ func TestOrderErrors(t *testing.T) {
 		{"short permutation", s, func(p *network.Plan) { p.Seed++; p.Permutation = p.Permutation[1:] }, "the plan was made for other data"},
 	} {
 		plan, err := network.NewOrderedPlan(l.Sizes, s, 40, network.Similar, 1, b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		c.change(&plan)
 		tr, err := network.NewTrainer(l, c.samples, plan, []network.Backend{b}, nil)
 		if err == nil {

@@ -6,6 +6,7 @@ import (
 
 	"clgrad/cpu"
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // keeping is a backend that keeps the last input that was loaded.
@@ -35,31 +36,21 @@ func TestPredictor(t *testing.T) {
 	all := blobs(40, 5, 3, 7)
 	l := layout(t, 5, 6, 3)
 	theta, err := l.Initial(network.He, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	b := &keeping{Backend: cpu.New[float32]()}
 	defer b.Close()
 	plan, err := b.Propose(l.Sizes, all, all.Rows)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	m, err := network.NewModel(b, l, theta, plan)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer m.Close()
 	p, err := m.Predictor(all.Slice(0, 8))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	input := b.last
 	check := func(rows network.Samples) {
 		t.Helper()
 		want, err := m.Logits(rows)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if got, err := p.Logits(rows); err != nil || !slices.Equal(got, want) {
 			t.Errorf("%d rows: logits %v, %v; the model has %v", rows.Rows, got, err, want)
 		}

@@ -8,6 +8,7 @@ import (
 
 	"clgrad/cpu"
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // Shares divide a batch in proportion, with a row for everyone.
@@ -33,13 +34,9 @@ func TestPlanShare(t *testing.T) {
 	} {
 		backends := b(len(c.shares))
 		plan, err := network.NewOrderedPlan([]int{5, 3}, s, c.batchRows, network.Random, 3, backends...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		shared, err := plan.Share(s, c.shares, backends...)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		var rows []int
 		first := 0
 		for _, p := range shared.Shards {
@@ -53,9 +50,7 @@ func TestPlanShare(t *testing.T) {
 		}
 	}
 	plan, err := network.NewPlan([]int{5, 3}, s, 160, b(2)...)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, c := range []struct {
 		shares []int
 		want   string
@@ -80,9 +75,7 @@ func TestSpeeds(t *testing.T) {
 	l := layout(t, 5, 6, 3)
 	one, two := cpu.New[float32](), cpu.New[float64]()
 	plan, err := network.NewOrderedPlan(l.Sizes, s, 40, network.Random, 1, one, two)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	speeds, err := network.Speeds(l, s, plan, initial(t, l, network.He, 1), one, two)
 	if err != nil || len(speeds) != 2 || !(speeds[0] > 0 && speeds[1] > 0) {
 		t.Errorf("speeds %v, %v", speeds, err)

@@ -11,6 +11,7 @@ import (
 
 	"clgrad/cpu"
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // A run of each rule that is interrupted, and goes on in another trainer with the state
@@ -26,17 +27,11 @@ func TestStateGoesOn(t *testing.T) {
 		run := func(tr *network.Trainer, iterations int) ([]float64, network.State) {
 			d := d
 			d.Iterations = iterations
-			if err := tr.Descend(context.Background(), d, nil); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, tr.Descend(context.Background(), d, nil))
 			theta, err := tr.Parameters()
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			state, err := tr.State()
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			return theta, state
 		}
 		whole := newTrainer(t, l, s, 10, true, nil, cpu.New[float32]())
@@ -47,12 +42,8 @@ func TestStateGoesOn(t *testing.T) {
 			t.Errorf("%s: its state has %d vectors of %q since %d: %v", o, len(state.Vectors), state.Optimizer, state.Since, err)
 		}
 		other := newTrainer(t, l, s, 10, true, nil, cpu.New[float32]())
-		if err := other.SetParameters(theta, 17); err != nil {
-			t.Fatal(err)
-		}
-		if err := other.SetState(state); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, other.SetParameters(theta, 17))
+		must.OK(t, other.SetState(state))
 		gotTheta, gotState := run(other, 40)
 		if d := cmp.Diff(wantTheta, gotTheta) + cmp.Diff(wantState, gotState); d != "" {
 			t.Errorf("%s: the run that went on differs:\n%s", o, d)
@@ -69,39 +60,14 @@ func TestStateGoesOn(t *testing.T) {
 	}
 }
 
-// troubled is an executor whose buffers, or writes, can be made to fail.
-type troubled struct {
-	network.Executor
-	buffers, writes *int // until the next that fails; negative: none does
-}
-
-func count(left *int) error {
-	if *left--; *left == -1 {
-		return errBroken
-	}
-	return nil
-}
-
-func (x troubled) NewBuffer(n int) (network.Buffer, error) {
-	if err := count(x.buffers); err != nil {
-		return nil, err
-	}
-	return x.Executor.NewBuffer(n)
-}
-
-func (x troubled) Write(dst network.Buffer, offset int, src []float64) error {
-	if err := count(x.writes); err != nil {
-		return err
-	}
-	return x.Executor.Write(dst, offset, src)
-}
-
 // A device that fails where a state is made or set leaves no part of one behind: a descent
 // makes it anew, or is refused until there are parameters and state of one iteration.
 func TestStateFails(t *testing.T) {
 	l, s := layout(t, 5, 6, 3), blobs(53, 5, 3, 7)
 	buffers, writes := -1, -1
-	b := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor { return troubled{x, &buffers, &writes} }}
+	b := wrapped{cpu.New[float64](), func(x network.Executor) network.Executor {
+		return faulty{Executor: x, buffers: &buffers, writes: &writes}
+	}}
 	tr := newTrainer(t, l, s, 53, false, nil, b)
 	defer tr.Close()
 	d := network.Descent{Iterations: 5, Rule: network.NewRule(network.Adam), LearningRate: 0.05}
@@ -112,17 +78,11 @@ func TestStateFails(t *testing.T) {
 		}
 	}
 	buffers = -1
-	if err := tr.Descend(context.Background(), d, nil); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.Descend(context.Background(), d, nil))
 	state, err := tr.State()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	theta, err := tr.Parameters()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, fail := range []*int{&buffers, &writes} {
 		if *fail = 1; !errors.Is(tr.SetState(state), errBroken) { // at the second vector
 			t.Fatal("a state was set on a device that fails")
@@ -132,12 +92,8 @@ func TestStateFails(t *testing.T) {
 			t.Errorf("state: %v", err)
 		}
 		*fail = -1
-		if err := tr.SetParameters(theta, 5); err != nil {
-			t.Fatal(err)
-		}
-		if err := tr.SetState(state); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, tr.SetParameters(theta, 5))
+		must.OK(t, tr.SetState(state))
 		if again, err := tr.State(); err != nil || !cmp.Equal(state, again) {
 			t.Errorf("a state that was set is another, or %v", err)
 		}
@@ -214,9 +170,7 @@ func TestRuleWithoutName(t *testing.T) {
 		t.Errorf("weight decay -1: %v", err)
 	}
 	d.Rule.WeightDecay = 0.01
-	if err := tr.Descend(context.Background(), d, nil); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, tr.Descend(context.Background(), d, nil))
 	if state, err := tr.State(); err != nil || state.Optimizer != network.GD {
 		t.Errorf("the state is of %q, %v", state.Optimizer, err)
 	}

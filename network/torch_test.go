@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // torchRules is testdata/torch_rules.json, which torch_rules.py beside it writes.
@@ -108,15 +109,11 @@ func fromTorch(t *testing.T, l network.Layout, values []float64) []float64 {
 // Ten steps of every rule, with weight decay and schedules, are PyTorch's own numbers.
 func TestRulesOfPyTorch(t *testing.T) {
 	text, err := os.ReadFile("testdata/torch_rules.json")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	var torch torchRules
 	decoder := json.NewDecoder(bytes.NewReader(text))
 	decoder.DisallowUnknownFields()
-	if err := decoder.Decode(&torch); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, decoder.Decode(&torch))
 	const steps = 10
 	l := layout(t, torch.Sizes...)
 	samples := network.Samples{Rows: len(torch.Labels), Features: torch.Sizes[0], Floats: torch.Inputs, Labels: torch.Labels}
@@ -129,21 +126,15 @@ func TestRulesOfPyTorch(t *testing.T) {
 				t.Fatalf("%d rates and parameters of %d steps", len(c.Rates), len(c.Parameters))
 			}
 			tr := trainer(t, l, samples, samples.Rows, samples.Rows)
-			if err := tr.SetParameters(fromTorch(t, l, torch.Initial), 0); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, tr.SetParameters(fromTorch(t, l, torch.Initial), 0))
 			for k := range steps {
 				if got := d.LearningRate * d.Schedule.Share(k+1); math.Abs(got-c.Rates[k]) > 1e-15 {
 					t.Errorf("the learning rate of step %d is %v where PyTorch's is %v", k+1, got, c.Rates[k])
 				}
 				d.Iterations = k + 1
-				if err := tr.Descend(t.Context(), d, nil); err != nil {
-					t.Fatal(err)
-				}
+				must.OK(t, tr.Descend(t.Context(), d, nil))
 				got, err := tr.Parameters()
-				if err != nil {
-					t.Fatal(err)
-				}
+				must.OK(t, err)
 				for j, want := range fromTorch(t, l, c.Parameters[k]) {
 					if diff := math.Abs(got[j] - want); !(diff <= 1e-13) {
 						t.Fatalf("after step %d element %d is %v where PyTorch's is %v, %.3g off", k+1, j, got[j], want, diff)

@@ -4,15 +4,15 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"clgrad/network/must"
 )
 
 // Work by hand: every formula's operands and results, layers of one shape
 // together.
 func TestWork(t *testing.T) {
 	l, err := NewLayout([]int{5, 3, 3, 3})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	want := []Work{
 		{"forward 5x3", 2 * 7 * 15, 4 * (7*5 + 6*3 + 7*3)},
 		{"forward 3x3", 2 * (2 * 7 * 9), 2 * 4 * (7*3 + 4*3 + 7*3)},

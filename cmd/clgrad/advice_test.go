@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // A loss that ends higher than it began, that never moved or that is no better than a guess is said
@@ -54,9 +56,7 @@ func TestLineKeys(t *testing.T) {
 		var got []string
 		for line := range strings.Lines(out) {
 			var values map[string]any
-			if err := json.Unmarshal([]byte(line), &values); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, json.Unmarshal([]byte(line), &values))
 			if _, summary := values["summary"]; !summary {
 				got = append(got, strings.Join(slices.Sorted(maps.Keys(values)), " "))
 			}

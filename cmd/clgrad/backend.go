@@ -26,7 +26,7 @@ func (n *backendName) UnmarshalText(text []byte) error {
 		return err
 	}
 	if b.Several() {
-		return fmt.Errorf("backend %q: one backend is expected", b)
+		return fmt.Errorf("%q: one backend is expected", b)
 	}
 	*n = backendName(b)
 	return nil

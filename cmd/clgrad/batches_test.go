@@ -10,13 +10,14 @@ import (
 	"testing"
 
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // cells returns a column of a table, without its header.
 func cells(t *testing.T, file, name string) (all []float64) {
 	t.Helper()
 	column := -1
-	for line := range strings.Lines(read(t, file)) {
+	for line := range strings.Lines(must.Read(t, file)) {
 		row := strings.Split(strings.TrimSpace(line), ",")
 		if column < 0 {
 			for i, cell := range row {
@@ -30,9 +31,7 @@ func cells(t *testing.T, file, name string) (all []float64) {
 			continue
 		}
 		v, err := strconv.ParseFloat(row[column], 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		all = append(all, v)
 	}
 	return all
@@ -56,9 +55,7 @@ func TestLinesOfEpochs(t *testing.T) {
 			t.Errorf("%s does not match %s", out, c.text)
 		}
 		m, err := checkpoint.Load(filepath.Join(run, checkpoint.FileName))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		var rows []int
 		for epoch := range 4 {
 			rows = append(rows, m.Run.Plan.EpochRows(epoch)...)

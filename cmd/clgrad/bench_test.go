@@ -15,14 +15,13 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/network"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 )
 
 // benched runs clgrad bench --json on a directory of data.
 func benched(t *testing.T, args ...string) (r bench.Report) {
 	t.Helper()
-	if err := json.Unmarshal([]byte(good(t, append([]string{"bench", "--json"}, args...)...)), &r); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(good(t, append([]string{"bench", "--json"}, args...)...)), &r))
 	return r
 }
 
@@ -76,9 +75,7 @@ func TestBenchProfile(t *testing.T) {
 		r := benched(t, "--data", dir, "--layers", c[0], "--iterations", "2", "--no-peaks", "--profile", form)
 		for _, x := range r.Results {
 			l, err := network.NewLayout(r.Layers)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			sum := x.Rest
 			work := l.Work(200, 4)
 			if slices.ContainsFunc(x.Profile, func(o bench.Operation) bool { return o.Operation == network.OpStepRows }) {
@@ -229,9 +226,7 @@ func TestBenchstat(t *testing.T) {
 			t.Errorf("%T: %v", r, r)
 		}
 	}
-	if err := reader.Err(); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, reader.Err())
 	if want := strings.Count(out, "\nBenchmark"); lines != want || want == 0 {
 		t.Errorf("%d of %d lines were read", lines, want)
 	}
@@ -252,13 +247,9 @@ func BenchmarkIteration(b *testing.B) {
 			b.Run("layers="+strings.Trim(strings.ReplaceAll(fmt.Sprint(layers), " ", "-"), "[]"), func(b *testing.B) {
 				c.Layers = layers
 				set, l, err := c.load(&app{Context: b.Context()})
-				if err != nil {
-					b.Fatal(err)
-				}
+				must.OK(b, err)
 				trainer, _, err := c.Start(set, l, set.Train.Rows, nil, backend)
-				if err != nil {
-					b.Fatal(err)
-				}
+				must.OK(b, err)
 				defer trainer.Close()
 				descend := func(n int) {
 					if err := trainer.Descend(b.Context(), network.Descent{Iterations: trainer.Done() + n, LearningRate: 0.1},
@@ -280,17 +271,11 @@ func BenchmarkIteration(b *testing.B) {
 func BenchmarkLoad(b *testing.B) {
 	everyBackend(b, func(b *testing.B, c benchCommand, backend network.Backend) {
 		set, l, err := c.load(&app{Context: b.Context()})
-		if err != nil {
-			b.Fatal(err)
-		}
+		must.OK(b, err)
 		plan, err := backend.Propose(l.Sizes, set.Train, set.Train.Rows)
-		if err != nil {
-			b.Fatal(err)
-		}
+		must.OK(b, err)
 		executor, err := backend.Prepare(l.Sizes, plan)
-		if err != nil {
-			b.Fatal(err)
-		}
+		must.OK(b, err)
 		var blocks []int
 		for left := set.Train.Rows; left > 0; left -= plan.BlockRows {
 			blocks = append(blocks, min(left, plan.BlockRows))
@@ -298,12 +283,8 @@ func BenchmarkLoad(b *testing.B) {
 		b.SetBytes(int64(len(set.Train.Bytes)))
 		for b.Loop() {
 			in, err := executor.Load(set.Train, blocks)
-			if err != nil {
-				b.Fatal(err)
-			}
-			if err := in.Close(); err != nil {
-				b.Fatal(err)
-			}
+			must.OK(b, err)
+			must.OK(b, in.Close())
 		}
 	})
 }
@@ -324,9 +305,7 @@ func everyBackend(b *testing.B, f func(*testing.B, benchCommand, network.Backend
 					Dense:      form == "dense",
 				}
 				backend, err := name.open(&app{Context: b.Context(), err: &notes}, c.options(""))
-				if err != nil {
-					b.Fatal(err)
-				}
+				must.OK(b, err)
 				defer backend.Close()
 				f(b, c, backend)
 			})

@@ -15,6 +15,7 @@ import (
 
 	"clgrad/cmd/clgrad/browser"
 	"clgrad/cmd/clgrad/report"
+	"clgrad/network/must"
 )
 
 // clusters returns a CSV file of classes as clusters in four columns, rows of each.
@@ -43,15 +44,11 @@ func clusters(classes []string, columns [4]string, rows int) string {
 func inViews(t *testing.T, name, page string, more func(t *testing.T, ctx context.Context, v browser.View)) {
 	t.Helper()
 	file, err := filepath.Abs(page)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, v := range browser.Views {
 		ctx := browser.Open(t, v, time.Minute)
-		if err := chromedp.Do(ctx, chromedp.Navigate((&url.URL{Scheme: "file", Path: filepath.ToSlash(file)}).String())); err != nil {
-			t.Fatal(err)
-		}
-		must(t, browser.Screenshot(ctx, v, name))
+		must.OK(t, chromedp.Do(ctx, chromedp.Navigate((&url.URL{Scheme: "file", Path: filepath.ToSlash(file)}).String())))
+		must.OK(t, browser.Screenshot(ctx, v, name))
 		if err := browser.Fits(ctx); err != nil {
 			t.Errorf("%s, %s: %v", name, v.Name, err)
 		}
@@ -115,10 +112,10 @@ func TestBrowserReport(t *testing.T) {
 		holds(t, ctx, v, "the operations are collapsed", `!document.querySelector("#kernels details").open`)
 		holds(t, ctx, v, "the files are there", `[...document.querySelectorAll(".files a")].length > 5`)
 		holds(t, ctx, v, "details open", `[...document.querySelectorAll("details")].every(d => d.open = true)`)
-		must(t, browser.Screenshot(ctx, v, "report-mnist-open"))
-		must(t, browser.Fits(ctx))
+		must.OK(t, browser.Screenshot(ctx, v, "report-mnist-open"))
+		must.OK(t, browser.Fits(ctx))
 	})
-	for _, name := range relativeLinks(read(t, filepath.Join(run, report.FileName))) {
+	for _, name := range relativeLinks(must.Read(t, run, report.FileName)) {
 		if _, err := os.Stat(filepath.Join(run, name)); err != nil {
 			t.Errorf("a link: %v", err)
 		}
@@ -143,13 +140,11 @@ func TestBrowserReportManyClasses(t *testing.T) {
 	}
 	dir := t.TempDir()
 	data, run := filepath.Join(dir, "many.csv"), filepath.Join(dir, "run")
-	must(t, os.WriteFile(data, []byte(clusters(names, [4]string{"a", "b", "c", "d"}, 12)), 0o666))
+	must.Write(t, clusters(names, [4]string{"a", "b", "c", "d"}, 12), data)
 	good(t, "train", "--data", data, "--preprocess", "feature", "--validation", "0.25", "--layers", "60", "--optimizer", "adam", "--iterations", "200", "--backend", "cpu", "--out", run)
 	page := filepath.Join(run, report.FileName)
 	info, err := os.Stat(page)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	t.Logf("the page has %d bytes", info.Size())
 	if info.Size() > 3<<20 {
 		t.Errorf("the page has %d bytes: 3 MiB at most are expected", info.Size())
@@ -171,7 +166,7 @@ func TestBrowserReportNames(t *testing.T) {
 	names := []string{long, "<b>bold</b><script>alert(1)</script>", "日本語のクラス", "العربية", "Ελληνικά", "plain"}
 	dir := t.TempDir()
 	data, run := filepath.Join(dir, "names.csv"), filepath.Join(dir, "run")
-	must(t, os.WriteFile(data, []byte(clusters(names, [4]string{"sepal length", "<i>width</i>", long + "column", "высота"}, 40)), 0o666))
+	must.Write(t, clusters(names, [4]string{"sepal length", "<i>width</i>", long + "column", "высота"}, 40), data)
 	good(t, "train", "--data", data, "--preprocess", "feature", "--validation", "0.25", "--layers", "12", "--iterations", "40", "--backend", "cpu", "--out", run)
 	inViews(t, "report-names", filepath.Join(run, report.FileName), func(t *testing.T, ctx context.Context, v browser.View) {
 		holds(t, ctx, v, "the matrix fits", inside(".matrix td"))

@@ -36,7 +36,7 @@ type operation string
 // UnmarshalText reports a name that is none of them.
 func (o *operation) UnmarshalText(name []byte) error {
 	if all := backendtest.Operations(); !slices.Contains(all, string(name)) {
-		return fmt.Errorf("operation %q is unknown: one of %s is expected%s", name, strings.Join(all, ", "), text.Suggest(string(name), all...))
+		return fmt.Errorf("%q: one of %s is expected%s", name, strings.Join(all, ", "), text.Suggest(string(name), all...))
 	}
 	*o = operation(name)
 	return nil
@@ -71,8 +71,8 @@ func (c checkCommand) Run(a *app) error {
 	quiet.err = io.Discard
 	report, failed := backendtest.Check(func() (network.Backend, error) { return name.open(&quiet, o) }, options...)
 	bar.End()
-	if err := a.Err(); err != nil {
-		return err
+	if a.Err() != nil && len(report.Operations) == 0 {
+		return a.Err()
 	}
 	if c.JSON {
 		if err := json.NewEncoder(a.out).Encode(report); err != nil {
@@ -85,9 +85,6 @@ func (c checkCommand) Run(a *app) error {
 			return err
 		}
 	}
-	if failed == nil {
-		return nil
-	}
 	count := 0
 	for _, o := range report.Operations {
 		for _, f := range o.Failures {
@@ -95,5 +92,11 @@ func (c checkCommand) Run(a *app) error {
 			count++
 		}
 	}
-	return fmt.Errorf("%d checks failed", count)
+	switch {
+	case a.Err() != nil: // the table is of what was done until then
+		return a.Err()
+	case count > 0:
+		return fmt.Errorf("%d checks failed", count)
+	}
+	return failed
 }

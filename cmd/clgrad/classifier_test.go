@@ -17,6 +17,7 @@ import (
 	"clgrad/network/checkpoint"
 	"clgrad/network/classifier"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 )
 
 // Package classifier and the command train do the same: losses, parameters and what a model says of
@@ -24,9 +25,7 @@ import (
 func TestClassifierTrains(t *testing.T) {
 	dir := images(t, 500, 100)
 	set, err := dataset.Load(t.Context(), dir, dataset.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	everywhere := backends(t)
 	nesterov, adam := network.NewRule(network.Nesterov), network.NewRule(network.AdamW)
 	nesterov.Momentum, adam.Beta1 = 0.8, 0.85
@@ -60,14 +59,10 @@ func trainsAlike(t *testing.T, dir string, set dataset.Set, backend string, flag
 	run := filepath.Join(t.TempDir(), "run")
 	good(t, append([]string{"train", "--data", dir, "--backend", backend, "--out", run}, flags...)...)
 	b, err := backendName(backend).open(&app{Context: t.Context(), err: t.Output()}, gpu.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer b.Close()
 	c := classifier.New(b, o)
-	if err := c.Fit(t.Context(), set); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, c.Fit(t.Context(), set))
 	// Bytes are predicted as the numbers that they are.
 	var rows [][]float64
 	for i := range set.Test.Rows {
@@ -78,45 +73,33 @@ func trainsAlike(t *testing.T, dir string, set dataset.Set, backend string, flag
 		rows = append(rows, row)
 	}
 	numbers, err := c.Predict(rows)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if d := cmp.Diff(predictedNames(t, c, set.Test), numbers); d != "" {
 		t.Errorf("predictions of rows (−bytes +numbers):\n%s", d)
 	}
-	records, err := csv.NewReader(strings.NewReader(read(t, filepath.Join(run, iterationsTable)))).ReadAll()
-	if err != nil {
-		t.Fatal(err)
-	}
+	records, err := csv.NewReader(strings.NewReader(must.Read(t, run, iterationsTable))).ReadAll()
+	must.OK(t, err)
 	column := slices.Index(records[0], "loss")
 	var losses []float64
 	for _, r := range records[1:] {
 		v, err := strconv.ParseFloat(r[column], 64)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		losses = append(losses, v)
 	}
 	if d := cmp.Diff(losses, c.Losses()); d != "" {
 		t.Errorf("losses (−train +classifier):\n%s", d)
 	}
 	want, err := checkpoint.Load(run)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	file := filepath.Join(t.TempDir(), "model.safetensors")
-	if err := c.Save(file); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, c.Save(file))
 	got, err := checkpoint.Load(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	// The words of the setup are compared as they are read: a recipe has more defaults.
 	trained, err := recipe.ParseSetup("train", want.Run.Setup)
-	must(t, err)
+	must.OK(t, err)
 	fitted, err := recipe.ParseSetup("classifier", got.Run.Setup)
-	must(t, err)
+	must.OK(t, err)
 	trained.Precision = ""
 	if d := cmp.Diff(trained, fitted); d != "" {
 		t.Errorf("setup (−train +classifier):\n%s", d)
@@ -131,9 +114,7 @@ func trainsAlike(t *testing.T, dir string, set dataset.Set, backend string, flag
 func predictedNames(t *testing.T, c *classifier.Classifier, s network.Samples) (names []string) {
 	t.Helper()
 	classes, err := c.PredictSamples(s)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, class := range classes {
 		names = append(names, c.Classes()[class])
 	}
@@ -145,24 +126,16 @@ func predictedNames(t *testing.T, c *classifier.Classifier, s network.Samples) (
 func TestClassifierFiles(t *testing.T) {
 	dir := images(t, 500, 100)
 	set, err := dataset.Load(t.Context(), dir, dataset.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	b := cpu.New[float32]()
 	c := classifier.New(b, classifier.Options{Hidden: []int{12}, BatchSize: 50, Epochs: 5, Validation: 0.2})
-	if err := c.Fit(t.Context(), set); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, c.Fit(t.Context(), set))
 	file := filepath.Join(t.TempDir(), "model.safetensors")
-	if err := c.Save(file); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, c.Save(file))
 	// predicted returns the column of that name.
 	predicted := func(model string) (labels []string) {
 		records, err := csv.NewReader(strings.NewReader(good(t, "predict", model, "--data", dir, "--backend", "cpu"))).ReadAll()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		for _, r := range records[1:] {
 			labels = append(labels, r[slices.Index(records[0], "predicted")])
 		}
@@ -173,13 +146,11 @@ func TestClassifierFiles(t *testing.T) {
 	}
 	// eval finds the rows that were held back.
 	split, err := set.Split(0.2, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	_, test, err := c.Score(set.Test)
-	must(t, err)
+	must.OK(t, err)
 	_, validation, err := c.Score(split.Validation)
-	must(t, err)
+	must.OK(t, err)
 	out := good(t, "eval", file, "--data", dir, "--backend", "cpu", "--json")
 	for _, want := range []string{
 		`"validation_accuracy":` + strconv.FormatFloat(validation, 'g', -1, 64), `"test_accuracy":` + strconv.FormatFloat(test, 'g', -1, 64),
@@ -196,9 +167,7 @@ func TestClassifierFiles(t *testing.T) {
 	good(t, "train", "--data", dir, "--layers", "12", "--backend", "cpu", "--out", run)
 	for _, path := range []string{run, filepath.Join(run, checkpoint.FileName)} {
 		loaded, err := classifier.Load(path, b)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if d := cmp.Diff(predicted(run), predictedNames(t, loaded, set.Test)); d != "" {
 			t.Errorf("a loaded run (−predict +classifier):\n%s", d)
 		}

@@ -23,6 +23,7 @@ import (
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 )
 
 // clgrad runs a command line in this process.
@@ -48,6 +49,14 @@ func good(t *testing.T, args ...string) string {
 	return out
 }
 
+// says reports a command that does not end with a status, or does not say something.
+func says(t *testing.T, status int, want string, args ...string) {
+	t.Helper()
+	if got, _, notes := clgrad(t, args...); got != status || !strings.Contains(notes, want) {
+		t.Errorf("clgrad %s: status %d, %s\nwant %d and %q", strings.Join(args, " "), got, notes, status, want)
+	}
+}
+
 var mnist = sync.OnceValues(func() (dataset.Set, error) {
 	return dataset.Load(context.Background(), "mnist", dataset.Options{})
 })
@@ -57,9 +66,7 @@ var mnist = sync.OnceValues(func() (dataset.Set, error) {
 func images(t *testing.T, rows, testRows int) string {
 	t.Helper()
 	set, err := mnist()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	dir := t.TempDir()
 	write := func(prefix string, s network.Samples, n int) {
 		s = s.Slice(0, n)
@@ -78,9 +85,7 @@ func images(t *testing.T, rows, testRows int) string {
 			prefix + "-images-idx3-ubyte": append(header(3, uint32(n), 28, 28), s.Bytes...),
 			prefix + "-labels-idx1-ubyte": labels,
 		} {
-			if err := os.WriteFile(filepath.Join(dir, name), data, 0o666); err != nil {
-				t.Fatal(err)
-			}
+			must.Write(t, data, dir, name)
 		}
 	}
 	write("train", set.Train, rows)
@@ -146,9 +151,7 @@ func TestTrainEverywhere(t *testing.T) {
 			t.Errorf("%s: %s", name, out)
 		}
 		var e evaluation
-		if err := json.Unmarshal([]byte(good(t, "eval", run, "--data", dir, "--backend", name, "--json")), &e); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, json.Unmarshal([]byte(good(t, "eval", run, "--data", dir, "--backend", name, "--json")), &e))
 		// train has the rows of a full batch in an order of its own, which changes the order of
 		// the losses' float64 sum. On a device it also changes a row's place in a tile: compilers
 		// contract products and sums into FMAs in a whole tile and not in a short one, or the
@@ -190,9 +193,8 @@ func TestEqualRuns(t *testing.T) {
 			run := t.TempDir()
 			good(t, "train", "--data", dir, "--layers", "20,10", "--iterations", "20", "--backend", name, "--out", run)
 			var err error
-			if files[i], err = os.ReadFile(filepath.Join(run, checkpoint.FileName)); err != nil {
-				t.Fatal(err)
-			}
+			files[i], err = os.ReadFile(filepath.Join(run, checkpoint.FileName))
+			must.OK(t, err)
 		}
 		if !bytes.Equal(files[0], files[1]) {
 			t.Errorf("%s: two equal runs wrote different models", name)
@@ -207,14 +209,10 @@ func TestSavedModelElsewhere(t *testing.T) {
 	good(t, "train", "--data", dir, "--layers", "16,12", "--init", "he", "--preprocess", "feature", "--iterations", "30",
 		"--backend", "cpu", "--out", run)
 	file, err := os.ReadFile(filepath.Join(run, checkpoint.FileName))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	headerLen := binary.LittleEndian.Uint64(file)
 	var header map[string]json.RawMessage
-	if err := json.Unmarshal(file[8:8+headerLen], &header); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal(file[8:8+headerLen], &header))
 	tensor := func(name string) (shape []int, at func(i int) float64) {
 		var d struct {
 			DType   string `json:"dtype"`
@@ -230,35 +228,23 @@ func TestSavedModelElsewhere(t *testing.T) {
 		}
 	}
 	set, err := dataset.Load(t.Context(), dir, dataset.Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	model, err := checkpoint.Load(run)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	set.Test.Scaling = model.Scaling
 
 	layout, err := network.NewLayout(model.Sizes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	b := cpu.New[float64]()
 	defer b.Close()
 	plan, err := b.Propose(layout.Sizes, set.Test, set.Test.Rows)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	plan.ScoreRows = 16
 	m, err := network.NewModel(b, layout, model.Parameters, plan)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer m.Close()
 	got, err := m.Logits(set.Test)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 
 	row, rows := make([]float32, 784), set.Test.ScaledRows()
 	for i := range set.Test.Rows {
@@ -299,13 +285,9 @@ func TestErrors(t *testing.T) {
 	used := t.TempDir()
 	good(t, "train", "--data", dir, "--iterations", "1", "--backend", "cpu", "--out", used)
 	plainFile := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(plainFile, []byte("no model"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "no model", plainFile)
 	badRecipe := filepath.Join(t.TempDir(), "bad.json")
-	if err := os.WriteFile(badRecipe, []byte("{\n \"version\": 1,\n \"lr\": \"fast\"\n}"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "{\n \"version\": 1,\n \"lr\": \"fast\"\n}", badRecipe)
 	for _, c := range []struct {
 		args   string
 		status int
@@ -484,9 +466,7 @@ func TestSignalElsewhere(t *testing.T) {
 
 func TestDevices(t *testing.T) {
 	var r devicesReport
-	if err := json.Unmarshal([]byte(good(t, "devices", "--json")), &r); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(good(t, "devices", "--json")), &r))
 	if len(r.CPU) != 2 || (len(r.OpenCL) == 0) != (r.Problem != "") {
 		t.Errorf("%+v", r)
 	}
@@ -548,7 +528,7 @@ func TestTuneTable(t *testing.T) {
 	tile := kernels.Tile{Variant: kernels.NaiveVariant}
 	var out bytes.Buffer
 	var notes bytes.Buffer
-	must(t, showTuning(&app{out: &out, err: &notes}, gpu.Device{Name: "fake"}, "a file", []gpu.TunedShape{
+	must.OK(t, showTuning(&app{out: &out, err: &notes}, gpu.Device{Name: "fake"}, "a file", []gpu.TunedShape{
 		{Shape: "step 784x128x10", Rows: 504, DefaultStep: &step, BestStep: &faster, DefaultSeconds: 0.002, Seconds: 0.001, Tried: 3, Rejected: []string{"step:bad: why"}},
 		{Shape: "forward 128x10", Rows: 8192, Default: tile, Best: tile, DefaultSeconds: 0.001, Seconds: 0.001, Tried: 1, Untried: 7},
 	}))
@@ -571,27 +551,21 @@ Kept for opencl:0.0, fake, in a file
 func TestTune(t *testing.T) {
 	names := backends(t)
 	t.Setenv("XDG_CACHE_HOME", t.TempDir())
-	if status, _, err := clgrad(t, "tune", "--backend", "cpu"); status != usage || !strings.Contains(err, "--backend cpu: an OpenCL device is expected") {
-		t.Errorf("status %d, %s", status, err)
-	}
+	says(t, usage, "--backend cpu: an OpenCL device is expected", "tune", "--backend", "cpu")
 	if len(names) == 2 {
 		return // backends has said why
 	}
 	dir := images(t, 300, 50)
 	var r tuneReport
-	if err := json.Unmarshal([]byte(good(t, "tune", "--data", dir, "--layers", "20", "--seconds", "2", "--backend", names[2], "--json")), &r); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(good(t, "tune", "--data", dir, "--layers", "20", "--seconds", "2", "--backend", names[2], "--json")), &r))
 	if len(r.Shapes) < 4 || filepath.Ext(r.File) != ".json" {
 		t.Errorf("%+v", r)
 	}
-	if status, _, err := clgrad(t, "tune", "--data", dir, "--layers", "20", "--batch-size", "301", "--backend", names[2]); status != usage || !strings.Contains(err, "--batch-size 301: the training set has 300 rows") {
-		t.Errorf("status %d, %s", status, err)
-	}
+	says(t, usage, "--batch-size 301: the training set has 300 rows", "tune", "--data", dir, "--layers", "20", "--batch-size", "301", "--backend", names[2])
 	train := []string{"train", "--data", dir, "--layers", "20", "--iterations", "2", "--backend", names[2]}
 	// A tile that no default is shows in the plan.
 	tile := regexp.MustCompile(`"forward 20x10": \{[^}]*\}`)
-	tuned := read(t, r.File)
+	tuned := must.Read(t, r.File)
 	if !tile.MatchString(tuned) {
 		t.Fatalf("no tile for the last layer in %s", tuned)
 	}
@@ -599,13 +573,13 @@ func TestTune(t *testing.T) {
 	const own = `{"rows":2,"packed":1,"dense_rows":10,"dense":1,"gradient":2,"row_items":3,"ranges":5}`
 	step := regexp.MustCompile(`"step 784x20x10": \{[^}]*\}`)
 	devices, err := gpu.Devices()
-	must(t, err)
+	must.OK(t, err)
 	whole := devices[0].Class() == kernels.CPU
 	if step.MatchString(tuned) != whole || (r.Shapes[0].Shape == "step 784x20x10" && r.Shapes[0].BestStep != nil) != whole {
 		t.Errorf("tuned %+v, in the file:\n%s", r.Shapes[0], tuned)
 	}
 	tuned = step.ReplaceAllString(tuned, `"step 784x20x10": `+own)
-	must(t, os.WriteFile(r.File, []byte(tile.ReplaceAllString(tuned, `"forward 20x10": {"variant": "naive"}`)), 0o666))
+	must.Write(t, tile.ReplaceAllString(tuned, `"forward 20x10": {"variant": "naive"}`), r.File)
 	run := filepath.Join(t.TempDir(), "run")
 	if status, _, notes := clgrad(t, append(train, "--out", run)...); status != success || strings.Contains(notes, "tuning") {
 		t.Errorf("a good tuning: status %d, %s", status, notes)
@@ -615,9 +589,7 @@ func TestTune(t *testing.T) {
 	} else if strings.Contains(string(m.Run.Plan.Shards[0].Settings), `"step":`+own) != whole {
 		t.Errorf("the tile of whole iterations is not in the plan: %s", m.Run.Plan.Shards[0].Settings)
 	}
-	if err := os.WriteFile(r.File, []byte("{"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "{", r.File)
 	status, _, notes := clgrad(t, train...)
 	if status != success || !strings.Contains(notes, "is ignored (clgrad tune makes another tuning): "+r.File+": is not what is known of a device") || strings.Count(notes, "ignored") != 1 {
 		t.Errorf("status %d, %s", status, notes)

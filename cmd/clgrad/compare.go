@@ -39,7 +39,7 @@ type compareCommand struct {
 	Divide     recipe.Division    `placeholder:"TRAIN,TEST" help:"Shuffle all rows of the data set by --seed, and use these numbers of rows for training and testing."`
 	Samples    recipe.Count       `placeholder:"N" help:"Use only the first N rows of the training set and of the test set."`
 	Validation recipe.Fraction    `placeholder:"FRACTION" help:"Fraction of the training set to hold out. The accuracy is then that of these rows, not of the test set."`
-	Shifts     recipe.Pixels      `default:"0" placeholder:"N" help:"Also train on copies of each image, shifted by 1 to N pixels up, down, left and right, as for train."`
+	Shifts     recipe.CountOrNone `default:"0" placeholder:"N" help:"Also train on copies of each image, shifted by 1 to N pixels up, down, left and right, as for train."`
 	Layers     recipe.Layers      `default:"128" help:"Sizes of the hidden layers, as in 500,150, or none."`
 	Preprocess dataset.Preprocess `default:"max" enum:"max, standard, feature, column, none" help:"Scaling of the features: ${enum}."`
 	Init       network.Init       `default:"he" enum:"normal, he" help:"Initial weights: ${enum}."`
@@ -87,7 +87,7 @@ func (n *batchSize) UnmarshalText(text []byte) error {
 	}
 	rows, err := strconv.Atoi(string(text))
 	if err != nil || rows < 1 || rows > recipe.Most {
-		return fmt.Errorf("batch size %.80q: a whole number of rows from 1 to %d, or all, is expected", text, recipe.Most)
+		return fmt.Errorf("%.80q: a whole number of rows from 1 to %d, or all, is expected", text, recipe.Most)
 	}
 	*n = batchSize(rows)
 	return nil

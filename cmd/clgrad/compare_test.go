@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"os"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -13,6 +12,7 @@ import (
 	"clgrad/cmd/clgrad/compare"
 	"clgrad/cmd/clgrad/report"
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // side returns flags for small data with a validation set.
@@ -26,9 +26,7 @@ func side(t *testing.T, args ...string) []string {
 func TestCompare(t *testing.T) {
 	var r compare.Report
 	out := good(t, side(t, "--optimizer", "gd,adam", "--batch-size", "16,all", "--lr", "0.01,0.1", "--backend", "cpu,cpu64", "--epochs", "30", "--json")...)
-	if err := json.Unmarshal([]byte(out), &r); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(out), &r))
 	if len(r.Entries) != 16 || r.Of != "validation set" || r.OfRows != 24 || r.Rows != 96 || r.Seeds != 1 {
 		t.Fatalf("%s", out)
 	}
@@ -67,9 +65,7 @@ func TestCompareTarget(t *testing.T) {
 	var r compare.Report
 	dir := filepath.Join(t.TempDir(), "comparison")
 	args := side(t, "--optimizer", "nesterov,gd", "--batch-size", "16", "--lr", "0.1,1e-9", "--backend", "cpu", "--epochs", "40", "--target", "0.8", "--seeds", "3")
-	if err := json.Unmarshal([]byte(good(t, append(args, "--json", "--out", dir)...)), &r); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(good(t, append(args, "--json", "--out", dir)...)), &r))
 	for _, x := range r.Entries {
 		seeds := map[uint64]bool{}
 		for _, run := range x.Runs {
@@ -90,7 +86,7 @@ func TestCompareTarget(t *testing.T) {
 			t.Errorf("%+v", x)
 		}
 	}
-	page := read(t, filepath.Join(dir, report.FileName))
+	page := must.Read(t, dir, report.FileName)
 	for _, want := range []string{
 		`id="accuracy-epochs"`, `id="accuracy-seconds"`, `id="loss-epochs"`, `id="loss-seconds"`, "over Seconds of training", "target, 80 %",
 		"nesterov, lr 0.1<", "gd, lr 1e-09<", "3 of 3", "0 of 3", "first run, with seed 1", "Left out are loading",
@@ -118,28 +114,26 @@ func TestCompareDiverges(t *testing.T) {
 		strings.Count(notes, "\n") != 1 || !strings.Contains(out, "gd, lr 0.1") || strings.Contains(out, "NaN") {
 		t.Errorf("status %d\n%s%s", status, out, notes)
 	}
-	if status, _, notes := clgrad(t, side(t, "--lr", "1e38", "--backend", "cpu", "--epochs", "3")...); status != failure || !strings.Contains(notes, "no entry comes to its end: iteration 2") {
-		t.Errorf("nothing but what diverges: status %d, %q", status, notes)
-	}
+	says(t, failure, "no entry comes to its end: iteration 2", side(t, "--lr", "1e38", "--backend", "cpu", "--epochs", "3")...)
 }
 
 // What cannot be compared is one line, before anything is trained.
 func TestCompareErrors(t *testing.T) {
 	bare := []string{"compare", "--data", write(t, "flowers.csv", flowers(1, 10)), "--label", "species", "--backend", "cpu"}
 	own := t.TempDir()
-	must(t, os.WriteFile(filepath.Join(own, report.FileName), []byte("mine"), 0o666))
+	must.Write(t, "mine", own, report.FileName)
 	for _, c := range []struct {
 		args   []string
 		status int
 		want   string
 	}{
 		{side(t, "--optimizer", "gd,sgd"), usage, `optimizer "sgd" is unknown: one of gd, momentum, nesterov, adam, adamw`},
-		{side(t, "--batch-size", "16,0"), usage, `batch size "0": a whole number of rows from 1`},
+		{side(t, "--batch-size", "16,0"), usage, `--batch-size: "0": a whole number of rows from 1`},
 		{side(t, "--batch-size", "97"), usage, "batches of 97 rows: the training set has 96"},
 		{side(t, "--target", "1.5"), usage, `"1.5": a share above 0 and at most 1 is expected`},
 		{side(t, "--target", "0"), usage, `"0": a share above 0`},
 		{side(t, "--lr", "0"), usage, "a learning rate above 0"},
-		{side(t, "--backend", "gpu"), usage, `backend "gpu" is unknown`},
+		{side(t, "--backend", "gpu"), usage, `--backend: "gpu": auto, cpu`},
 		{side(t, "--optimizer", "gd,adam", "--batch-size", "1,2,3,4,5,6,7,8,9,10,11", "--lr", "0.1,0.2,0.3"), usage, "66 combinations of optimizer, batch size, learning rate and backend: 64 at most"},
 		{side(t, "--history-size", "5"), usage, "--history-size: it belongs to the optimizer lbfgs"},
 		{side(t, "--optimizer", "gd,lbfgs", "--batch-size", "16"), usage, "optimizer lbfgs takes all rows: the batch size all is expected"},
@@ -152,7 +146,7 @@ func TestCompareErrors(t *testing.T) {
 			t.Errorf("%v: status %d, %q, %q; want %d and %q in one line", c.args, status, out, notes, c.status, c.want)
 		}
 	}
-	if read(t, filepath.Join(own, report.FileName)) != "mine" {
+	if must.Read(t, own, report.FileName) != "mine" {
 		t.Error("a report was replaced")
 	}
 }
@@ -167,7 +161,7 @@ func TestCompareStopped(t *testing.T) {
 	if status != 130 || !strings.HasSuffix(notes, "clgrad: stopped by SIGINT\n") || !strings.Contains(out, "gd ") || !strings.Contains(out, "adam ") {
 		t.Errorf("status %d\n%s%s", status, out, notes)
 	}
-	if page := read(t, filepath.Join(dir, report.FileName)); !strings.Contains(page, `id="loss-epochs"`) {
+	if page := must.Read(t, dir, report.FileName); !strings.Contains(page, `id="loss-epochs"`) {
 		t.Error("the report has no curves")
 	}
 }
@@ -176,9 +170,7 @@ func TestCompareStopped(t *testing.T) {
 func TestCompareTimeLimit(t *testing.T) {
 	var r compare.Report
 	out := good(t, side(t, "--batch-size", "1", "--lr", "0.001", "--backend", "cpu", "--epochs", "1000000", "--time-limit", "1", "--json")...)
-	if err := json.Unmarshal([]byte(out), &r); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(out), &r))
 	epochs := r.Entries[0].Runs[0].Epochs
 	if n := len(epochs); n < 2 || epochs[n-1].Seconds < 1 || epochs[n-2].Seconds >= 1 {
 		t.Errorf("%d epochs, the last %+v", n, epochs[max(0, n-2):])
@@ -190,9 +182,7 @@ func TestCompareBackends(t *testing.T) {
 	var r compare.Report
 	names := backends(t)
 	out := good(t, side(t, "--optimizer", "momentum", "--batch-size", "20", "--backend", strings.Join(names, ","), "--epochs", "4", "--json")...)
-	if err := json.Unmarshal([]byte(out), &r); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(out), &r))
 	if len(r.Entries) != len(names) {
 		t.Fatalf("%s", out)
 	}

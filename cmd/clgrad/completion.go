@@ -137,7 +137,7 @@ func runBy(node *kong.Node) *kong.Node {
 func flag(node *kong.Node, name string) *kong.Flag {
 	for _, group := range runBy(node).AllFlags(false) {
 		for _, f := range group {
-			if "--"+f.Name == name || f.Short != 0 && "-"+string(f.Short) == name {
+			if "--"+f.Name == name || f.Short != 0 && "-"+string(f.Short) == name || f.Tag.Negatable != "" && "--no-"+f.Name == name {
 				return f
 			}
 		}

@@ -15,6 +15,7 @@ import (
 	"github.com/creack/pty"
 
 	"clgrad/cmd/clgrad/text"
+	"clgrad/network/must"
 )
 
 // Bash completes commands, flags, values behind = and : and commas, data sets, recipes and files.
@@ -25,12 +26,8 @@ func TestCompletionBash(t *testing.T) {
 	}
 	script := write(t, "clgrad.bash", bashCompletion)
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "old"), 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := exec.Command("touch", filepath.Join(dir, "mine.csv"), filepath.Join(dir, "other.csv")).Run(); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Mkdir(filepath.Join(dir, "old"), 0o777))
+	must.OK(t, exec.Command("touch", filepath.Join(dir, "mine.csv"), filepath.Join(dir, "other.csv")).Run())
 	for line, want := range map[string]string{
 		"clgrad tr":                              "train",
 		"clgrad data ":                           "list fetch enlarge verify",
@@ -185,7 +182,9 @@ func TestSuggestions(t *testing.T) {
 		"check --operation forwrd":    `did you mean "forward"?`,
 		"eval":                        `<model> is missing (see clgrad eval --help)`,
 		"runs diff":                   `<run> is missing (see clgrad runs diff --help)`,
-		"export x":                    `--format is missing (see clgrad export --help)`,
+		"export x":                    `--format is missing: one of onnx, npz, safetensors is expected (see clgrad export --help)`,
+		"train completion.go":         `unexpected argument completion.go, did you mean --data completion.go? (see clgrad train --help)`,
+		"train nowhere.csv":           `unexpected argument nowhere.csv (see clgrad train --help)`,
 		"runs --sort tset":            `did you mean "test"?`,
 		"runs --srot test":            `did you mean "--sort"?`,
 		"runs --where accurcy=1":      `column "accurcy" is unknown`,

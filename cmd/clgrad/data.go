@@ -71,21 +71,20 @@ func (n *setName) UnmarshalText(name []byte) error {
 
 // dataOptions says how commands find data sets.
 func (a *app) dataOptions() dataset.Options {
+	show := a.showBytes()
 	return dataset.Options{
 		Log:      func(line string) { a.note("%s", line) },
 		Info:     func(line string) { a.info("%s", line) },
 		MaxBytes: network.HostMemory(),
-		Progress: a.showReading(),
+		Progress: func(done, total int64) { show("reading", done, total) },
+		Download: func(file string, done, total int64) { show("downloading "+file, done, total) },
 	}
 }
 
-// showReading returns what shows how much of a file is read.
-func (a *app) showReading() func(done, total int64) {
-	if a.display == nil {
-		return nil
-	}
+// showBytes returns what shows how many bytes of a file are read.
+func (a *app) showBytes() func(what string, done, total int64) {
 	var bar *terminal.Progress
-	return func(done, total int64) {
+	return func(what string, done, total int64) {
 		switch {
 		case done == total:
 			bar.End()
@@ -96,29 +95,31 @@ func (a *app) showReading() func(done, total int64) {
 				return fmt.Sprintf("%.1f of %.1f MB", float64(done)/1e6, float64(total)/1e6)
 			})
 		}
-		bar.At("reading", done, total)
+		bar.At(what, done, total)
 	}
 }
 
 // Run lists the named sets.
-func (c dataListCommand) Run(a *app) error { return a.dataStatus(nil, c.JSON, dataset.Verify, false) }
+func (c dataListCommand) Run(a *app) error {
+	return a.dataStatus(nil, c.JSON, "looking at", dataset.Verify, false)
+}
 
 // Run fetches named sets.
 func (c dataFetchCommand) Run(a *app) error {
-	return a.dataStatus(c.Names, c.JSON, dataset.Fetch, true)
+	return a.dataStatus(c.Names, c.JSON, "fetching", dataset.Fetch, true)
 }
 
 // Run verifies named sets.
 func (c dataVerifyCommand) Run(a *app) error {
-	return a.dataStatus(c.Names, c.JSON, dataset.Verify, true)
+	return a.dataStatus(c.Names, c.JSON, "verifying", dataset.Verify, true)
 }
 
 // statusOf is dataset.Verify or dataset.Fetch.
 type statusOf func(context.Context, string, dataset.Options) (dataset.Status, error)
 
-// dataStatus shows what get finds of each set. strict makes a set that is not
-// whole an error.
-func (a *app) dataStatus(names []setName, asJSON bool, get statusOf, strict bool) error {
+// dataStatus shows what get finds of each set, and while it works what it does. strict makes a set
+// that is not whole an error.
+func (a *app) dataStatus(names []setName, asJSON bool, doing string, get statusOf, strict bool) error {
 	if len(names) == 0 {
 		for _, name := range dataset.Names() {
 			names = append(names, setName(name))
@@ -126,7 +127,9 @@ func (a *app) dataStatus(names []setName, asJSON bool, get statusOf, strict bool
 	}
 	var errs []error
 	for _, name := range names {
+		end := a.display.Doing(doing + " " + string(name))
 		s, err := get(a, string(name), a.dataOptions())
+		end()
 		if err != nil {
 			errs = append(errs, err)
 			continue
@@ -149,13 +152,18 @@ func (a *app) dataStatus(names []setName, asJSON bool, get statusOf, strict bool
 
 func (a *app) showStatus(s dataset.Status) error {
 	fmt.Fprintf(a.out, "%s: %s, in %s\n", s.Name, s.Description, s.Dir)
+	// Most often all files have one origin, whose name is long.
+	one := len(s.Files) > 0 && !slices.ContainsFunc(s.Files, func(f dataset.FileStatus) bool { return f.Origin != s.Files[0].Origin })
+	if one && s.Files[0].Origin != "" {
+		fmt.Fprintf(a.out, "  from %s\n", s.Files[0].Origin)
+	}
 	var t text.Table
 	for _, f := range s.Files {
 		state := "ok"
 		if !f.OK {
 			state = f.Problem
 		}
-		if f.Origin != "" {
+		if f.Origin != "" && !one {
 			state += " (from " + f.Origin + ")"
 		}
 		t.Row("  "+f.Name, fmt.Sprintf("%d bytes", f.Size), state)

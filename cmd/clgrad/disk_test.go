@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // small mounts a file system of the given size in memory, or says why it may not.
@@ -74,9 +75,7 @@ func TestFullDisk(t *testing.T) {
 			}
 			run := filepath.Join(dir, "run")
 			return start(t, append(args, run)...), run, func() {
-				if err := syscall.Mount("clgrad", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
-					t.Fatal(err)
-				}
+				must.OK(t, syscall.Mount("clgrad", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"))
 			}
 		}},
 		{"file-size limit", "file too large", func(t *testing.T) (*process, string, func()) {
@@ -105,8 +104,8 @@ func TestReadOnly(t *testing.T) {
 	args := longRun(t)
 	run := filepath.Join(t.TempDir(), "run")
 	mode := func(m os.FileMode) {
-		must(t, os.Chmod(run, m))
-		must(t, os.Chmod(filepath.Join(run, checkpoint.Folder), m))
+		must.OK(t, os.Chmod(run, m))
+		must.OK(t, os.Chmod(filepath.Join(run, checkpoint.Folder), m))
 	}
 	readOnly := func() { mode(0o555) }
 	writable := func() { mode(0o777) }
@@ -118,9 +117,9 @@ func TestReadOnly(t *testing.T) {
 		}
 		run = filepath.Join(dir, "run")
 		readOnly = func() {
-			must(t, syscall.Mount("clgrad", dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
+			must.OK(t, syscall.Mount("clgrad", dir, "tmpfs", syscall.MS_REMOUNT|syscall.MS_RDONLY, ""))
 		}
-		writable = func() { must(t, syscall.Mount("clgrad", dir, "tmpfs", syscall.MS_REMOUNT, "")) }
+		writable = func() { must.OK(t, syscall.Mount("clgrad", dir, "tmpfs", syscall.MS_REMOUNT, "")) }
 		want = "read-only file system"
 	}
 	p := start(t, append(args, run)...)
@@ -148,9 +147,7 @@ func TestVanished(t *testing.T) {
 	run := filepath.Join(t.TempDir(), "run")
 	p := start(t, append(args, run)...)
 	p.until(there(run, checkpoint.Folder, "0000000020.safetensors"))
-	if err := os.Rename(run, run+"-elsewhere"); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Rename(run, run+"-elsewhere"))
 	failed(t, p, run, "no such file or directory")
 	if there(run)() {
 		t.Error("the directory is there again")

@@ -115,7 +115,7 @@ func (c evalCommand) Run(a *app) (err error) {
 // itself names. Where it is the set of its training, so are its parts. Its
 // training set is without the shifted copies that the model may have been trained on;
 // shifts says how far those are moved.
-func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts recipe.Pixels, err error) {
+func (c evalCommand) load(a *app, m checkpoint.Model) (set dataset.Set, shifts recipe.CountOrNone, err error) {
 	if c.Data == "" && (c.Reading != recipe.Reading{} || c.Test != "") {
 		return set, 0, misused("--test and the flags that say how files are read belong to --data: give that too")
 	}

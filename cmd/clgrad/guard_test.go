@@ -14,6 +14,7 @@ import (
 	"clgrad/cmd/clgrad/store"
 	"clgrad/gpu"
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // scripted is a guard whose child is a shell script, and the number of times that
@@ -82,9 +83,7 @@ func TestGuardDevice(t *testing.T) {
 	key := strings.Repeat("ab", 32)
 	dies := func(*guard) {
 		// What is left of a process that died.
-		if err := os.WriteFile(filepath.Join(os.Getenv("XDG_CACHE_HOME"), "clgrad", "drivers", store.Name(d)+".suspect"), nil, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, "", os.Getenv("XDG_CACHE_HOME"), "clgrad", "drivers", store.Name(d)+".suspect")
 	}
 	for i, c := range []struct {
 		script  string
@@ -168,15 +167,11 @@ func TestGuardPlan(t *testing.T) {
 	for turn, want := range []bool{false, true, false, true} {
 		if turn == 2 {
 			suspect := filepath.Join(os.Getenv("XDG_CACHE_HOME"), "clgrad", "drivers", store.Name(d)+".suspect")
-			if err := os.WriteFile(suspect, nil, 0o666); err != nil {
-				t.Fatal(err)
-			}
+			must.Write(t, "", suspect)
 		}
 		g, _ := scripted(t, "echo '{}'")
 		known, err := g.trust(a, d)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if got := known.Passed(key); got != want {
 			t.Errorf("turn %d: passed is %v", turn, got)
 		}
@@ -195,13 +190,9 @@ func TestGuardPlan(t *testing.T) {
 // which has no guard, it is nobody's matter.
 func TestPassesNotKept(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(file, nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "", file)
 	s, err := store.Open(filepath.Join(file, "dir"), gpu.Device{Name: "Fast"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	var notes bytes.Buffer
 	a := &app{Context: t.Context(), err: &notes}
 	g := &guard{said: map[string]bool{}}

@@ -42,6 +42,15 @@ func (a *app) printHelp(o kong.HelpOptions, ctx *kong.Context) error {
 	return nil
 }
 
+// valueHelp returns the help of a flag or an argument. Where a placeholder stands for the value of a
+// flag, the help says the default.
+func valueHelp(v *kong.Value) string {
+	if v.Flag == nil || v.Flag.PlaceHolder == "" || !v.HasDefault || strings.Contains(v.Help, "Default: ") {
+		return v.Help
+	}
+	return v.Help + " Default: " + v.Default + "."
+}
+
 // breakExample returns a line of help. One that is longer than width is broken in several, a command
 // with backslashes.
 func breakExample(line string, width int) string {

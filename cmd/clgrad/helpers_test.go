@@ -10,6 +10,7 @@ import (
 
 	"clgrad/cmd/clgrad/run"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // What tests know of a run and its output, by names that do not hide a variable run.
@@ -44,24 +45,8 @@ func there(pattern ...string) func() bool {
 func checkpoints(t *testing.T, run string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*.safetensors"))
-	must(t, err)
+	must.OK(t, err)
 	return files
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Error(err)
-	}
-}
-
-func read(t *testing.T, name string) string {
-	t.Helper()
-	content, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return string(content)
 }
 
 // fileText returns what a file holds, "" where it is not there.
@@ -73,11 +58,7 @@ func fileText(path ...string) string {
 // write writes a file and returns its path.
 func write(t *testing.T, name, content string) string {
 	t.Helper()
-	path := filepath.Join(t.TempDir(), name)
-	if err := os.WriteFile(path, []byte(content), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	return path
+	return must.Write(t, content, t.TempDir(), name)
 }
 
 // flowers returns a CSV file of three kinds of flowers, rows of each, as clusters

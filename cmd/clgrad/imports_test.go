@@ -9,6 +9,8 @@ import (
 	"strconv"
 	"strings"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // Folders that only tests use. The first two need package testing.
@@ -16,6 +18,7 @@ const (
 	gotest        = "network/backendtest/gotest"
 	browserFolder = "cmd/clgrad/browser"
 	mpitest       = "network/mpi/mpitest"
+	mustFolder    = "network/must"
 )
 
 // allowed says what of this module each folder may import: imports point down
@@ -33,6 +36,7 @@ var allowed = map[string][]string{
 	"network/backendtest":     {"network"},
 	"network/mpi":             {"network"},
 	mpitest:                   {"network/mpi"},
+	mustFolder:                {},
 	gotest:                    {"network", "network/backendtest"},
 	browserFolder:             {},
 	"cpu":                     {"network", "network/mapped"},
@@ -57,8 +61,8 @@ var allowed = map[string][]string{
 	"cmd/clgrad/web/draw":     {"cmd/clgrad/explain", "cmd/clgrad/text", "cmd/clgrad/web", "cmd/clgrad/web/predict", "network", "network/checkpoint", "network/dataset"},
 	"cmd/clgrad":              {"cmd/clgrad/driver", "cmd/clgrad/store", "cmd/clgrad/bench", "cmd/clgrad/compare", "cmd/clgrad/ranks", "cmd/clgrad/recipe", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/score", "cmd/clgrad/share", "cmd/clgrad/text", "cmd/clgrad/web", "cmd/clgrad/web/draw", "cmd/clgrad/web/predict", "network", "network/backendtest", "network/checkpoint", "network/checkpoint/onnx", "network/dataset", "network/durable", "network/filecache", "network/mapped", "network/mpi", "cpu", "gpu", "kernels", "cmd/clgrad/catalog", "cmd/clgrad/web/watch", "cmd/clgrad/terminal"},
 	"cmd/clgrad/web/watch":    {"cmd/clgrad/measure", "cmd/clgrad/report", "cmd/clgrad/run", "cmd/clgrad/text", "cmd/clgrad/web", "network"},
-	"cmd/compare":             {"cmd/clgrad/measure"},
-	"cmd/load":                {"cmd/clgrad/measure", "cpu", "network", "network/checkpoint", "network/dataset"},
+	"cmd/compare":             {"cmd/clgrad/measure", "network"},
+	"cmd/load":                {"cmd/clgrad/measure", "cpu", "network/classifier", "network/dataset"},
 }
 
 // Imports follow the table, C is reached from one file of gpu, which alone imports the binding,
@@ -107,9 +111,7 @@ func TestImports(t *testing.T) {
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for folder := range allowed {
 		if !seen[folder] {
 			t.Errorf("no Go file in %s", folder)
@@ -123,7 +125,7 @@ func TestImports(t *testing.T) {
 			}
 		}
 	}
-	tests := []string{gotest, browserFolder, mpitest}
+	tests := []string{gotest, browserFolder, mpitest, mustFolder}
 	if len(program) < 10 || slices.ContainsFunc(program, func(folder string) bool { return slices.Contains(tests, folder) }) {
 		t.Errorf("the program is made of %q", program)
 	}

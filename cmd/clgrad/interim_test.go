@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"clgrad/cmd/clgrad/report"
+	"clgrad/network/must"
 )
 
 // During a run its report says how far it is and is loaded again. A run that was killed then
@@ -25,7 +26,7 @@ func TestReportOfRunUnderWay(t *testing.T) {
 	var notes strings.Builder
 	a := &app{Context: t.Context(), err: &notes, out: writer(func(p []byte) (int, error) {
 		if strings.Contains(string(p), "Iteration 6,") {
-			must(t, os.CopyFS(killed, os.DirFS(run)))
+			must.OK(t, os.CopyFS(killed, os.DirFS(run)))
 		}
 		return len(p), nil
 	})}
@@ -40,9 +41,7 @@ func TestReportOfRunUnderWay(t *testing.T) {
 	}
 	sameRun(t, "with a report on the way", want, run)
 	reportAfter = time.Hour // so that the next page that is not of the run under way is the last
-	if status, _, notes := clgrad(t, "train", "--resume", killed); status != success || !strings.Contains(notes, "goes on after iteration 4") {
-		t.Errorf("status %d, %s", status, notes)
-	}
+	says(t, success, "goes on after iteration 4", "train", "--resume", killed)
 	sameRun(t, "gone on with", want, killed)
 	for _, dir := range []string{run, killed} {
 		if page := fileText(dir, report.FileName); strings.Contains(page, "refresh") || strings.Contains(page, `id="status"`) || !strings.Contains(page, "Confusion matrix") {

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -11,6 +12,7 @@ import (
 	"github.com/gofrs/flock"
 
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // A run that another process finishes while its directory is waited for is found finished,
@@ -20,32 +22,30 @@ func TestResumeWaitsForFinish(t *testing.T) {
 	lockPatience = time.Minute
 	run, _, _ := begun(t)
 	other := filepath.Join(t.TempDir(), "other")
-	must(t, os.CopyFS(other, os.DirFS(run)))
+	must.OK(t, os.CopyFS(other, os.DirFS(run)))
 	good(t, "train", "--resume", other)
 
 	l := flock.New(filepath.Join(run, "lock"))
 	if ok, err := l.TryLock(); !ok {
 		t.Fatal(err)
 	}
-	finished := make(chan struct{})
+	finished := make(chan error, 1)
 	go func() {
-		defer close(finished)
 		time.Sleep(100 * time.Millisecond) // the other process is at its end
-		must(t, os.RemoveAll(filepath.Join(run, checkpoint.Folder)))
+		err := os.RemoveAll(filepath.Join(run, checkpoint.Folder))
 		for _, name := range []string{iterationsTable, metricsTable, metricsLines, checkpoint.FileName, "report.html"} {
-			text, err := os.ReadFile(filepath.Join(other, name))
-			must(t, err)
-			must(t, os.WriteFile(filepath.Join(run, name), text, 0o666))
+			text, readErr := os.ReadFile(filepath.Join(other, name))
+			err = errors.Join(err, readErr, os.WriteFile(filepath.Join(run, name), text, 0o666))
 		}
-		must(t, l.Close())
+		finished <- errors.Join(err, l.Close())
 	}()
 	status, out, notes := clgrad(t, "train", "--resume", run)
-	<-finished
+	must.OK(t, <-finished)
 	if status != success || out != "" || !strings.Contains(notes, run+": finished, all 20 iterations are done\n") {
 		t.Errorf("status %d, %q, %q", status, out, notes)
 	}
 	for _, name := range []string{iterationsTable, metricsTable, metricsLines} {
-		if read(t, filepath.Join(run, name)) != read(t, filepath.Join(other, name)) {
+		if must.Read(t, run, name) != must.Read(t, other, name) {
 			t.Errorf("%s has changed", name)
 		}
 	}
@@ -75,9 +75,9 @@ func TestResumeDamagedModel(t *testing.T) {
 	} {
 		run, _, _ := begun(t)
 		good(t, "train", "--resume", run)
-		must(t, os.RemoveAll(filepath.Join(run, checkpoint.Folder)))
+		must.OK(t, os.RemoveAll(filepath.Join(run, checkpoint.Folder)))
 		file := filepath.Join(run, checkpoint.FileName)
-		must(t, damage(file))
+		must.OK(t, damage(file))
 		before := fmt.Sprint(tree(t, run))
 		status, out, notes := clgrad(t, "train", "--resume", run)
 		if want := "and there is no checkpoint to make it again from: nothing is changed"; status != failure || out != "" ||
@@ -95,12 +95,12 @@ func TestDivergedRunKeepsHistory(t *testing.T) {
 	run := filepath.Join(t.TempDir(), "run")
 	status, _, notes := clgrad(t, "train", "--data", write(t, "flowers.csv", flowers(1, 20)), "--label", "species", "--init", "he", "--lr", "1e18", "--backend", "cpu",
 		"--log-every", "1", "--iterations", "1000", "--out", run)
-	rows := strings.Count(read(t, filepath.Join(run, iterationsTable)), "\n")
+	rows := strings.Count(must.Read(t, run, iterationsTable), "\n")
 	if status != failure || !strings.Contains(notes, "lower the learning rate") || rows < 3 ||
 		!strings.Contains(notes, "what the iterations came to is in "+filepath.Join(run, iterationsTable)) {
 		t.Errorf("status %d, %d rows, %s", status, rows, notes)
 	}
-	if lines := strings.Count(read(t, filepath.Join(run, metricsLines)), "\n"); lines != rows-1 {
+	if lines := strings.Count(must.Read(t, run, metricsLines), "\n"); lines != rows-1 {
 		t.Errorf("%d lines of metrics, %d rows of iterations", lines, rows-1)
 	}
 }

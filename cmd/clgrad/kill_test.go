@@ -23,6 +23,7 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // A process is clgrad as a process of its own.
@@ -36,15 +37,11 @@ type process struct {
 func startWith(t *testing.T, prefix []string, args ...string) *process {
 	t.Helper()
 	program, err := exec.LookPath("clgrad") // which TestMain has made
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	line := append(append(slices.Clone(prefix), program), args...)
 	p := &process{Cmd: exec.Command(line[0], line[1:]...), ended: make(chan struct{})}
 	p.Stdout, p.Stderr = &p.out, &p.err
-	if err := p.Start(); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, p.Start())
 	go func() {
 		p.Wait()
 		close(p.ended)
@@ -208,9 +205,7 @@ func killed(t *testing.T, backend string, kills, begin int, more ...string) {
 			done++
 			hits[phase(run)]++
 			files, err := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*.safetensors"))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			for _, file := range append(files, filepath.Join(run, checkpoint.FileName)) {
 				if _, err := checkpoint.Load(file); err != nil && there(file)() {
 					t.Errorf("after a kill: %v", err)
@@ -277,9 +272,7 @@ func TestSignalledProcess(t *testing.T) {
 		before := strings.Count(fileText(run, metricsTable), "\n")
 		p := start(t, line...)
 		p.until(func() bool { return strings.Count(fileText(run, metricsTable), "\n") > max(1, before) })
-		if status, _, notes := clgrad(t, "train", "--resume", run); status != failure || !strings.Contains(notes, run+": another process is at work there") {
-			t.Errorf("while it runs: status %d, %s", status, notes)
-		}
+		says(t, failure, run+": another process is at work there", "train", "--resume", run)
 		p.Process.Signal(s.signal)
 		if status := p.end(t); status != s.status || !strings.Contains(p.err.String(), "clgrad train --resume "+run+" goes on from there") {
 			t.Errorf("%v: status %d, %s", s.signal, status, p.err.String())
@@ -338,40 +331,65 @@ func TestIgnoredSignals(t *testing.T) {
 	}
 }
 
-// A reader that has seen enough ends a command without a word. A run that has a
-// directory saves what it came to first.
+// A reader that has seen enough ends a command without a word, or is not there at all. A run that
+// has a directory saves what it came to first.
 func TestReaderGone(t *testing.T) {
 	data, run := write(t, "flowers.csv", flowers(1, 10000)), filepath.Join(t.TempDir(), "run")
 	train := []string{"train", "--data", data, "--label", "species", "--backend", "cpu", "--layers", "none", "--log-every", "1"}
 	good(t, append(train, "--iterations", "1", "--out", run)...)
 	other := filepath.Join(t.TempDir(), "other")
-	for _, args := range [][]string{
-		{"predict", run, "--data", data, "--backend", "cpu"},
-		{"predict", run, "--data", data, "--backend", "cpu", "--json"},
-		append(train, "--iterations", "2000"),
-		append(train, "--iterations", "2000", "--out", other),
+	program, err := exec.LookPath("clgrad")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		read int // bytes
+		args []string
+	}{
+		{0, nil},
+		{0, []string{"--help"}},
+		{0, []string{"tune", "--help"}},
+		{0, []string{"help", "data", "fetch"}},
+		{0, []string{"--version"}},
+		{0, []string{"completion", "zsh"}},
+		{0, []string{"data", "list"}},
+		{0, []string{"data", "list", "--json"}},
+		{0, []string{"recipes"}},
+		{0, []string{"runs", filepath.Dir(run)}},
+		{0, []string{"runs", filepath.Dir(run), "--json"}},
+		{0, []string{"runs", "diff", run, run}},
+		{0, []string{"eval", run, "--backend", "cpu"}},
+		{0, append(train, "--iterations", "2")},
+		{0, append(train, "--iterations", "2", "--json")},
+		{10, []string{"predict", run, "--data", data, "--backend", "cpu"}},
+		{10, []string{"predict", run, "--data", data, "--backend", "cpu", "--json"}},
+		{10, append(train, "--iterations", "2000")},
+		{10, append(train, "--iterations", "2000", "--out", other)},
 	} {
-		program, err := exec.LookPath("clgrad")
-		if err != nil {
-			t.Fatal(err)
-		}
 		var notes bytes.Buffer
-		p := exec.Command(program, args...)
-		p.Stderr = &notes
-		out, err := p.StdoutPipe()
-		if err != nil {
-			t.Fatal(err)
+		in, out, err := os.Pipe()
+		must.OK(t, err)
+		p := exec.Command(program, c.args...)
+		p.Stdout, p.Stderr = out, &notes
+		if c.read == 0 {
+			must.OK(t, in.Close())
 		}
-		must(t, p.Start())
-		out.Read(make([]byte, 10))
-		out.Close()
+		must.OK(t, p.Start())
+		must.OK(t, out.Close())
+		if c.read > 0 {
+			in.Read(make([]byte, c.read))
+			must.OK(t, in.Close())
+		}
 		p.Wait()
-		if status := p.ProcessState.ExitCode(); status != 141 || strings.Contains(notes.String(), "pipe") || strings.Count(notes.String(), "\n") > 1 {
-			t.Errorf("%v: status %d, %s", args, status, notes.String())
+		if status := p.ProcessState.ExitCode(); status != 141 || notes.Len() > 0 {
+			t.Errorf("%v: status %d, %s", c.args, status, notes.String())
 		}
 	}
 	if m, _, _, err := checkpoint.LoadRun(other); err != nil || m.Run.Iterations < 1 {
 		t.Errorf("%+v, %v", m.Run, err)
+	}
+	if page := fileText(other, "report.html"); !strings.Contains(page, "Interrupted at iteration") || strings.Contains(page, "pipe") {
+		t.Error("the report does not say that the run was interrupted")
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"clgrad/cmd/clgrad/compare"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // convergent returns the command line of a run by L-BFGS that converges long before its last
@@ -40,7 +41,7 @@ func TestConverges(t *testing.T) {
 	if err != nil || m.Run.Iterations != s.Iterations || string(m.Run.Converged) != s.Converged || m.Run.Stopped != 0 {
 		t.Errorf("%+v, %v", m.Run, err)
 	}
-	page, words := read(t, filepath.Join(run, "report.html")), fmt.Sprintf("after iteration %d of 1000: %s", s.Iterations, s.Converged)
+	page, words := must.Read(t, run, "report.html"), fmt.Sprintf("after iteration %d of 1000: %s", s.Iterations, s.Converged)
 	if !strings.Contains(page, words) || !strings.Contains(page, "lbfgs, history of 10 pairs, weight decay 0.05") {
 		t.Errorf("the report does not say %q, or not by which optimizer", words)
 	}
@@ -48,14 +49,12 @@ func TestConverges(t *testing.T) {
 		t.Errorf("the summary does not say %q:\n%s", words, out)
 	}
 	want := untimed(t, run)
-	if status, _, notes := clgrad(t, "train", "--resume", run); status != success || !strings.Contains(notes, fmt.Sprintf("finished, all %d iterations until it converged are done", s.Iterations)) {
-		t.Errorf("status %d, %s", status, notes)
-	}
-	must(t, os.Remove(filepath.Join(run, "report.html")))
+	says(t, success, fmt.Sprintf("finished, all %d iterations until it converged are done", s.Iterations), "train", "--resume", run)
+	must.OK(t, os.Remove(filepath.Join(run, "report.html")))
 	good(t, "train", "--resume", run)
 	sameRun(t, "the report made again", want, run)
 	// Without its model the run is made of its checkpoint.
-	must(t, os.Remove(filepath.Join(run, checkpoint.FileName)))
+	must.OK(t, os.Remove(filepath.Join(run, checkpoint.FileName)))
 	good(t, "train", "--resume", run)
 	sameRun(t, "the model made again", want, run)
 
@@ -125,7 +124,7 @@ func TestConvergesAtOnce(t *testing.T) {
 			t.Error(out)
 		}
 		want := untimed(t, run)
-		must(t, os.Remove(filepath.Join(run, checkpoint.FileName)))
+		must.OK(t, os.Remove(filepath.Join(run, checkpoint.FileName)))
 		good(t, "train", "--resume", run)
 		sameRun(t, "the model made again", want, run)
 		return
@@ -144,13 +143,9 @@ func TestNewPlanLBFGS(t *testing.T) {
 		t.Fatalf("%+v, %v", m.State, err)
 	}
 	m.State.LBFGS.Loss *= 1.5 // as of another device
-	must(t, checkpoint.Save(newest(t, run), m))
-	if status, _, notes := clgrad(t, "train", "--resume", run); status != failure || !strings.Contains(notes, "state of lbfgs has loss") {
-		t.Errorf("status %d, %s", status, notes)
-	}
-	if status, _, notes := clgrad(t, "train", "--resume", run, "--new-plan"); status != success || !strings.Contains(notes, "the history of lbfgs begins anew") {
-		t.Errorf("status %d, %s", status, notes)
-	}
+	must.OK(t, checkpoint.Save(newest(t, run), m))
+	says(t, failure, "state of lbfgs has loss", "train", "--resume", run)
+	says(t, success, "the history of lbfgs begins anew", "train", "--resume", run, "--new-plan")
 }
 
 // L-BFGS takes part in a comparison with all rows, an epoch an iteration, until it converges.
@@ -176,7 +171,7 @@ func TestCompareLBFGS(t *testing.T) {
 			t.Errorf("%q is not %q", notes, want)
 		}
 	}
-	if page := read(t, filepath.Join(dir, "report.html")); !strings.Contains(page, "ends: after iteration ") || !strings.Contains(page, "lbfgs with a history of 30 pairs") {
+	if page := must.Read(t, dir, "report.html"); !strings.Contains(page, "ends: after iteration ") || !strings.Contains(page, "lbfgs with a history of 30 pairs") {
 		t.Error("the report does not say why the run ended, or with which history")
 	}
 }

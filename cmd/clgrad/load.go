@@ -9,6 +9,7 @@ import (
 	"strings"
 
 	"clgrad/cmd/clgrad/recipe"
+	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
@@ -129,6 +130,8 @@ func loadPictures(a *app, names []string, flags recipe.Reading, raw bool, t trai
 	o.Reading = flags.Options()
 	c := dataset.Conversion{Shape: t.shape, Like: t.profile}
 	switch {
+	case len(c.Shape) < 2 && names[0] != dataset.StandardInput && isThere(names[0]) && !dataset.HoldsPictures(names[0]):
+		return s, nil, fmt.Errorf("%s: is no picture: --data %s predicts the rows of a table", names[0], text.ShellWord(names[0]))
 	case len(c.Shape) < 2:
 		return s, nil, fmt.Errorf("%s: the model does not say which shape its images have: give --shape, as in 28x28", names[0])
 	case o.Shape != nil && !slices.Equal(o.Shape, c.Shape):
@@ -154,6 +157,12 @@ func loadPictures(a *app, names []string, flags recipe.Reading, raw bool, t trai
 	t.shape = c.Shape
 	a.noteMisfit(fmt.Sprintf("pictures (%s)", files[0]), t, s)
 	return s, files, nil
+}
+
+// isThere reports whether there is a file or directory of that name.
+func isThere(name string) bool {
+	_, err := os.Stat(name)
+	return err == nil
 }
 
 // sides writes a shape as the flag has it.

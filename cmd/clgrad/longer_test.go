@@ -15,6 +15,7 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/run"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // A run that is given more iterations, finished or not, ends with the bits of one that had
@@ -40,9 +41,7 @@ func TestResumeLonger(t *testing.T) {
 		resume := func(run string) []string { return append([]string{"train", "--resume", run}, c.last...) }
 		copied := func() string {
 			run := filepath.Join(t.TempDir(), "run")
-			if err := os.CopyFS(run, os.DirFS(short)); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, os.CopyFS(run, os.DirFS(short)))
 			return run
 		}
 		run := copied()
@@ -50,7 +49,7 @@ func TestResumeLonger(t *testing.T) {
 			t.Fatalf("%s: status %d, %s", name, status, notes)
 		}
 		sameRun(t, name, want, run)
-		if text := read(t, filepath.Join(run, "report.html")); text == read(t, filepath.Join(short, "report.html")) {
+		if text := must.Read(t, run, "report.html"); text == must.Read(t, short, "report.html") {
 			t.Errorf("%s: the report is that of the shorter run", name)
 		}
 		good(t, resume(run)...) // as many as it has
@@ -65,7 +64,7 @@ func TestResumeLonger(t *testing.T) {
 					t.Errorf("%s, interrupted at %d: %+v, %v", name, n, m.Run, err)
 				}
 				// A signal before the first iteration leaves the shorter run.
-				if read(t, filepath.Join(run, recipe.FileName)) == want[recipe.FileName] {
+				if must.Read(t, run, recipe.FileName) == want[recipe.FileName] {
 					good(t, "train", "--resume", run)
 				} else {
 					good(t, resume(run)...)
@@ -91,10 +90,10 @@ func TestResumeLongerRefuses(t *testing.T) {
 	}
 	plain, cosine, adam := train("--batch-size", "20"), train("--schedule", "cosine"), train("--optimizer", "adam")
 	for _, file := range checkpoints(t, adam) {
-		must(t, os.Remove(file))
+		must.OK(t, os.Remove(file))
 	}
 	unread := train()
-	must(t, os.Truncate(filepath.Join(unread, iterationsTable), 50))
+	must.OK(t, os.Truncate(filepath.Join(unread, iterationsTable), 50))
 	for _, c := range []struct {
 		run    string
 		more   []string
@@ -120,7 +119,7 @@ func TestResumeLongerRefuses(t *testing.T) {
 	}
 	// A plain run needs no checkpoint to go on from.
 	for _, file := range checkpoints(t, plain) {
-		must(t, os.Remove(file))
+		must.OK(t, os.Remove(file))
 	}
 	whole := filepath.Join(t.TempDir(), "whole")
 	good(t, "train", "--recipe", plain, "--iterations", "15", "--out", whole)
@@ -142,18 +141,16 @@ func TestResumeOlder(t *testing.T) {
 		change(t, filepath.Join(run, recipe.FileName), line, "")
 	}
 	m, _, _, err := checkpoint.LoadRun(run)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	var setup map[string]any
-	must(t, json.Unmarshal(m.Run.Setup, &setup))
+	must.OK(t, json.Unmarshal(m.Run.Setup, &setup))
 	delete(setup, "optimizer")
 	delete(setup, "schedule")
 	m.Run.Setup, err = json.Marshal(setup)
-	must(t, err)
-	must(t, checkpoint.Save(newest(t, run), m))
+	must.OK(t, err)
+	must.OK(t, checkpoint.Save(newest(t, run), m))
 	good(t, "train", "--resume", run)
-	if read(t, filepath.Join(run, checkpoint.FileName)) != read(t, filepath.Join(whole, checkpoint.FileName)) {
+	if must.Read(t, run, checkpoint.FileName) != must.Read(t, whole, checkpoint.FileName) {
 		t.Error("the model differs")
 	}
 }
@@ -186,13 +183,11 @@ func TestEarlyStopping(t *testing.T) {
 			t.Errorf("without a directory: %+v, with one %+v", alone, s)
 		}
 		want := untimed(t, run)
-		if status, _, notes := clgrad(t, "train", "--resume", run); status != success || !strings.Contains(notes, fmt.Sprintf("finished, all %d iterations until early stopping are done", s.Iterations)) {
-			t.Errorf("status %d, %s", status, notes)
-		}
-		must(t, os.Remove(filepath.Join(run, "report.html")))
+		says(t, success, fmt.Sprintf("finished, all %d iterations until early stopping are done", s.Iterations), "train", "--resume", run)
+		must.OK(t, os.Remove(filepath.Join(run, "report.html")))
 		good(t, "train", "--resume", run)
 		sameRun(t, "the report made again", want, run)
-		if page := read(t, filepath.Join(run, "report.html")); !strings.Contains(page, "Early stopping") {
+		if page := must.Read(t, run, "report.html"); !strings.Contains(page, "Early stopping") {
 			t.Error("the report does not say where it stopped")
 		}
 	}
@@ -223,7 +218,7 @@ func TestFrom(t *testing.T) {
 				t.Errorf("iteration %d has loss %v, it would have been %v", i+1, line.Loss, whole[5+i].Loss)
 			}
 		}
-		if text := read(t, filepath.Join(second, recipe.FileName)); !strings.Contains(text, fmt.Sprintf("%q", model)) {
+		if text := must.Read(t, second, recipe.FileName); !strings.Contains(text, fmt.Sprintf("%q", model)) {
 			t.Errorf("no %s in %s", model, text)
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"clgrad/cmd/clgrad/report"
 	"clgrad/gpu"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // tree returns the names and contents of all below a directory; links by where they
@@ -34,13 +35,11 @@ func tree(t *testing.T, dir string) map[string]string {
 			all[path] = "to " + to
 			return err
 		default:
-			all[path] = read(t, path)
+			all[path] = must.Read(t, path)
 		}
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return all
 }
 
@@ -51,8 +50,8 @@ func TestOutRefuses(t *testing.T) {
 	for _, name := range runFiles {
 		for _, data := range []string{good, "typo.csv"} {
 			own := filepath.Join(t.TempDir(), "own")
-			must(t, os.Mkdir(own, 0o777))
-			must(t, os.WriteFile(filepath.Join(own, name), []byte("mine"), 0o666))
+			must.OK(t, os.Mkdir(own, 0o777))
+			must.Write(t, "mine", own, name)
 			before := fmt.Sprint(tree(t, own))
 			status, out, notes := clgrad(t, "train", "--data", data, "--label", "species", "--iterations", "1", "--backend", "cpu", "--out", own)
 			if want := filepath.Join(own, name) + " is there already"; status != failure || out != "" || strings.Count(notes, "\n") != 1 || !strings.Contains(notes, want) {
@@ -70,8 +69,8 @@ func TestOutRefuses(t *testing.T) {
 func TestOutRemovesItsOwn(t *testing.T) {
 	base := t.TempDir()
 	link, dir, fresh := filepath.Join(base, "link"), filepath.Join(base, "dir"), filepath.Join(base, "fresh")
-	must(t, os.Mkdir(dir, 0o777))
-	must(t, os.Symlink(dir, link))
+	must.OK(t, os.Mkdir(dir, 0o777))
+	must.OK(t, os.Symlink(dir, link))
 	before := fmt.Sprint(tree(t, base))
 	data := write(t, "flowers.csv", flowers(1, 5))
 	for _, out := range []string{dir, link, fresh} {
@@ -165,7 +164,7 @@ func TestSignalMeetsFailure(t *testing.T) {
 		var notes strings.Builder
 		a := &app{Context: ctx, err: &notes, out: writer(func(p []byte) (int, error) {
 			if strings.Contains(string(p), "Iteration 7,") {
-				must(t, c.meet(run))
+				must.OK(t, c.meet(run))
 				cancel(signalError{syscall.SIGINT})
 			}
 			return len(p), nil
@@ -202,9 +201,7 @@ func TestModelBeforeReport(t *testing.T) {
 			t.Errorf("%s: %v, %s", what, tree(t, run), notes)
 		}
 		good(t, "eval", run, "--backend", "cpu")
-		if status, _, notes := clgrad(t, "train", "--resume", run); status != success || !strings.Contains(notes, "the report is made") {
-			t.Errorf("%s: status %d, %s", what, status, notes)
-		}
+		says(t, success, "the report is made", "train", "--resume", run)
 		sameRun(t, what, want, run)
 		if page = fileText(run, report.FileName); strings.Contains(page, `id="status"`) || !strings.Contains(page, "Confusion matrix") || len(checkpoints(t, run)) != 1 {
 			t.Errorf("%s: %v", what, tree(t, run))
@@ -228,14 +225,14 @@ func TestModelBeforeReport(t *testing.T) {
 	var notes strings.Builder
 	a := &app{Context: t.Context(), err: &notes, out: writer(func(p []byte) (int, error) {
 		if strings.Contains(string(p), "Iteration 5,") {
-			must(t, os.WriteFile(pictures, nil, 0o666))
+			must.Write(t, "", pictures)
 		}
 		return len(p), nil
 	})}
 	if status := a.run(append(args, run)); status != failure || !strings.Contains(notes.String(), pictures) {
 		t.Errorf("status %d, %s", status, notes.String())
 	}
-	must(t, os.Remove(pictures))
+	must.OK(t, os.Remove(pictures))
 	resumed("no room for pictures", run, notes.String())
 }
 
@@ -268,7 +265,7 @@ func TestNotFiniteResults(t *testing.T) {
 				t.Errorf("%s on %s: there %v, want %v", name, backend, !want, want)
 			}
 		}
-		if table := read(t, filepath.Join(run, metricsTable)); strings.Contains(table, "NaN") || strings.Count(table, ",,,,,") != 2 {
+		if table := must.Read(t, run, metricsTable); strings.Contains(table, "NaN") || strings.Count(table, ",,,,,") != 2 {
 			t.Error(table)
 		}
 		if backend != "cpu" {
@@ -289,17 +286,17 @@ func TestNotFiniteResults(t *testing.T) {
 func TestPredictOutRefuses(t *testing.T) {
 	dir := t.TempDir()
 	t.Chdir(dir)
-	must(t, os.WriteFile("rows.csv", []byte(flowers(1, 5)), 0o666))
+	must.Write(t, flowers(1, 5), "rows.csv")
 	good(t, "train", "--data", "rows.csv", "--label", "species", "--iterations", "4", "--checkpoint-every", "2", "--backend", "cpu", "--out", "run")
-	must(t, os.CopyFS("idx", os.DirFS(images(t, 20, 10))))
-	must(t, os.CopyFS("other", os.DirFS("run")))
-	must(t, os.Mkdir("sub", 0o777))
-	must(t, os.Symlink("../rows.csv", "sub/link.csv"))
-	must(t, os.Link("rows.csv", "sub/hard.csv"))
-	must(t, os.Link("run/model.safetensors", "sub/model"))
-	must(t, os.Symlink("../run", "sub/run"))
-	must(t, os.Symlink("../run/config.json", "sub/config"))
-	must(t, os.WriteFile("mine.csv", nil, 0o666))
+	must.OK(t, os.CopyFS("idx", os.DirFS(images(t, 20, 10))))
+	must.OK(t, os.CopyFS("other", os.DirFS("run")))
+	must.OK(t, os.Mkdir("sub", 0o777))
+	must.OK(t, os.Symlink("../rows.csv", "sub/link.csv"))
+	must.OK(t, os.Link("rows.csv", "sub/hard.csv"))
+	must.OK(t, os.Link("run/model.safetensors", "sub/model"))
+	must.OK(t, os.Symlink("../run", "sub/run"))
+	must.OK(t, os.Symlink("../run/config.json", "sub/config"))
+	must.Write(t, "", "mine.csv")
 	before := tree(t, ".")
 	for out, want := range map[string]string{
 		"rows.csv": "is read", filepath.Join(dir, "rows.csv"): "is read", "sub/link.csv": "is read", "sub/hard.csv": "is read",
@@ -312,16 +309,14 @@ func TestPredictOutRefuses(t *testing.T) {
 			t.Errorf("%s: status %d, %q, %q", out, status, printed, notes)
 		}
 	}
-	if status, _, notes := clgrad(t, "predict", "run", "--data", "idx", "--backend", "cpu", "--out", "idx/t10k-labels-idx1-ubyte"); status != failure || !strings.Contains(notes, "is read") {
-		t.Errorf("a file of the data: status %d, %s", status, notes)
-	}
+	says(t, failure, "is read", "predict", "run", "--data", "idx", "--backend", "cpu", "--out", "idx/t10k-labels-idx1-ubyte")
 	if d := cmp.Diff(before, tree(t, ".")); d != "" {
 		t.Error(d)
 	}
 	for _, out := range []string{"mine.csv", "run/mine.csv", "new.csv", os.DevNull} {
 		good(t, "predict", "run", "--data", "rows.csv", "--backend", "cpu", "--out", out)
 	}
-	if text := read(t, "mine.csv"); !strings.HasPrefix(text, "row,") {
+	if text := must.Read(t, "mine.csv"); !strings.HasPrefix(text, "row,") {
 		t.Error(text)
 	}
 }

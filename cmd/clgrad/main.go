@@ -51,7 +51,6 @@
 package main
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -68,7 +67,6 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/terminal"
 	"clgrad/cmd/clgrad/text"
-	"clgrad/gpu"
 	"clgrad/network/mapped"
 )
 
@@ -131,14 +129,19 @@ func (a *app) commandLine() string {
 	return strings.Join(words, " ")
 }
 
-// note writes one line for the user to standard error.
+// note writes one line for the user to standard error, unless nobody reads the results any more.
 func (a *app) note(format string, args ...any) {
-	line := text.Printable(fmt.Sprintf(format, args...))
-	fmt.Fprintln(a.err, "clgrad:", line)
+	line := text.Printable(recipe.WithFlags(fmt.Sprintf(format, args...)))
+	if !errors.Is(a.outFailure(), syscall.EPIPE) {
+		a.say(line)
+	}
 	if a.noted != nil {
 		a.noted(line)
 	}
 }
+
+// say writes one line to standard error.
+func (a *app) say(line string) { fmt.Fprintln(a.err, "clgrad:", line) }
 
 // info is note, of what the user of --quiet does not ask for: nothing is wrong, and nothing has
 // to be done.
@@ -163,31 +166,6 @@ func (a *app) errWidth() int {
 	}
 	return a.showing()
 }
-
-// The exit statuses.
-const (
-	success = 0
-	failure = 1
-	usage   = 2
-	// A run that a signal ended has status 128 + its number.
-	signalled = 128
-)
-
-// A usageError is a wrong combination of flags or arguments.
-type usageError struct{ error }
-
-// misused returns an error of wrong usage.
-func misused(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
-
-// signalNames are the signals that end a command.
-var signalNames = map[syscall.Signal]string{
-	syscall.SIGINT: "SIGINT", syscall.SIGTERM: "SIGTERM", syscall.SIGHUP: "SIGHUP", syscall.SIGQUIT: "SIGQUIT",
-}
-
-// A signalError is why a context was cancelled.
-type signalError struct{ syscall.Signal }
-
-func (s signalError) Error() string { return "stopped by " + signalNames[s.Signal] }
 
 func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
@@ -237,9 +215,9 @@ type exited int
 
 // run parses and runs a command line and returns the exit status.
 func (a *app) run(args []string) int {
-	out := &output{w: a.out}
-	a.out, a.args = out, args
-	return a.status(a.parse(args), out.err)
+	a.out, a.args = &output{w: a.out}, args
+	err := a.parse(args)
+	return a.status(err, a.outFailure())
 }
 
 // parser returns the parser of command lines.
@@ -251,6 +229,7 @@ func (a *app) parser(c *commands) *kong.Kong {
 		kong.Exit(func(code int) { panic(exited(code)) }), // after --help
 		kong.WithHyphenPrefixedParameters(true),           // --lr -1 is a bad rate, not a flag
 		kong.Help(a.printHelp),
+		kong.ValueFormatter(valueHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: a.width()}),
 		kong.Vars{"version": version(), "optimizers": recipe.Optimizers(), "rates": recipe.DefaultRates()},
 	)
@@ -273,10 +252,11 @@ func (a *app) parse(args []string) (err error) {
 		args = []string{"--help"}
 	}
 	parsed, err := parser.Parse(args)
+	written := a.outFailure()
 	var bad *recipe.Error
 	var problem *kong.ParseError
 	switch {
-	case errors.As(err, &bad):
+	case errors.As(err, &bad), written != nil && errors.Is(err, written): // of help
 		return err
 	case errors.As(err, &problem):
 		parsed = problem.Context
@@ -287,6 +267,9 @@ func (a *app) parse(args []string) (err error) {
 	if node != nil {
 		a.command = node.FullPath()
 	}
+	if err := checkValues(args, node); err != nil {
+		return err
+	}
 	if problem != nil {
 		return parseProblem(problem, node)
 	}
@@ -294,82 +277,6 @@ func (a *app) parse(args []string) (err error) {
 		a.display = nil
 	}
 	return mapped.Guard(func() error { return parsed.Run(a) })
-}
-
-// status says what a command came to, and returns the exit status: err is what the
-// command returned, outErr why standard output could not be written, if so.
-//
-// Where a signal and a failure meet, the failure is said. Three kinds of errors are
-// none: that the work was stopped; a driver's, because the compilers inside drivers
-// end on the same signal (it is said behind the signal); and after SIGHUP that of
-// standard output, whose terminal is gone.
-func (a *app) status(err, outErr error) int {
-	if outErr != nil && !errors.Is(err, outErr) {
-		err = errors.Join(err, fmt.Errorf("standard output: %w", outErr))
-	}
-	var stopped signalError
-	bySignal := errors.As(context.Cause(a), &stopped)
-	unread := errors.Is(outErr, syscall.EPIPE)
-	all := failures(err, func(err error) bool {
-		_, signal := err.(signalError)
-		return bySignal && (signal || errors.Is(err, context.Canceled)) ||
-			outErr != nil && err == outErr && (unread || stopped.Signal == syscall.SIGHUP)
-	})
-	ofDriver := failures(errors.Join(all...), func(err error) bool {
-		_, driver := err.(*gpu.Error)
-		return driver
-	})
-	said := oneLine(errors.Join(all...))
-	var wrong usageError
-	var misspelt recipe.Misspelt
-	switch {
-	case bySignal && len(all) == 0:
-		a.note("%v", stopped)
-		return signalled + int(stopped.Signal)
-	case bySignal && len(ofDriver) == 0:
-		a.note("%v: %s", stopped, said)
-		return signalled + int(stopped.Signal)
-	case bySignal:
-		a.note("%v, and: %s", stopped, said)
-		return failure
-	case len(all) == 0 && unread:
-		return signalled + int(syscall.SIGPIPE)
-	case len(all) == 0:
-		return success
-	case errors.As(err, &wrong), errors.As(err, &misspelt):
-		a.note("%s (see %s --help)", said, cmp.Or(a.command, "clgrad"))
-		return usage
-	}
-	a.note("%s", said)
-	return failure
-}
-
-// failures returns the errors that are joined in err, without those of which
-// nothing is left once the ones that is reports are taken out.
-func failures(err error, is func(error) bool) (left []error) {
-	switch several, ok := err.(interface{ Unwrap() []error }); {
-	case err == nil || is(err):
-		return nil
-	case ok && errors.Join(several.Unwrap()...).Error() == err.Error():
-		for _, e := range several.Unwrap() {
-			left = append(left, failures(e, is)...)
-		}
-		return left
-	case ok:
-		for _, e := range several.Unwrap() {
-			left = append(left, failures(e, is)...)
-		}
-	default:
-		inner := errors.Unwrap(err)
-		if inner != nil && len(failures(inner, is)) == 0 {
-			return nil
-		}
-		return []error{err}
-	}
-	if len(left) == 0 {
-		return nil
-	}
-	return []error{err}
 }
 
 // variant is set by the linker where a test builds another program.
@@ -391,20 +298,3 @@ func version() string {
 	}
 	return fmt.Sprintf("%s (%s, %s/%s)", text, runtime.Version(), runtime.GOOS, runtime.GOARCH)
 }
-
-// output is standard output, which remembers its first error.
-type output struct {
-	w   io.Writer
-	err error
-}
-
-func (o *output) Write(p []byte) (int, error) {
-	n, err := o.w.Write(p)
-	if o.err == nil {
-		o.err = err
-	}
-	return n, err
-}
-
-// oneLine returns an error's text in one line.
-func oneLine(err error) string { return text.OneLine(err) }

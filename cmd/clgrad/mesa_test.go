@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // MESA=1 trains a little on the OpenCL drivers that OCL_ICD_VENDORS names, Mesa's
@@ -35,9 +37,7 @@ func TestMesa(t *testing.T) {
 		t.Errorf("loss %.6f where float64 has %.6f", got, want)
 	}
 	var e evaluation
-	if err := json.Unmarshal([]byte(clgradProcess(t, "eval", run, "--backend", "opencl", "--json")), &e); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(clgradProcess(t, "eval", run, "--backend", "opencl", "--json")), &e))
 	t.Logf("loss %.6f after training, %.6f in float64; eval has test accuracy %.4f", got, want, float64(e.TestAccuracy))
 	clgradProcess(t, "check", "--quick", "--operation", "update", "--backend", "opencl")
 }

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // ranksOn is a command line that starts n processes on this machine. Its backends keep all of
@@ -138,9 +139,7 @@ func TestRankWatch(t *testing.T) {
 	alone, watched := filepath.Join(t.TempDir(), "alone"), filepath.Join(t.TempDir(), "watched")
 	goodTogether(t, 2, append(args, alone)...)
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	address := l.Addr().String() // is free again in a moment
 	l.Close()
 	p := startWith(t, ranksOn(2), append(args, watched, "--watch="+address)...)
@@ -184,9 +183,7 @@ func TestRankKilled(t *testing.T) {
 		pid := pidOf(t, p, rank)
 		p.until(there(run, checkpoint.Folder, "0000000300.safetensors"))
 		killed := time.Now()
-		if err := syscall.Kill(pid, syscall.SIGKILL); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, syscall.Kill(pid, syscall.SIGKILL))
 		status := p.end(t)
 		notes := p.err.String()
 		if took := time.Since(killed); status == success || took > 15*time.Second {
@@ -271,9 +268,7 @@ func TestRanksFullDisk(t *testing.T) {
 	if n := kept(t, run); n < 100 || n >= 4000 {
 		t.Errorf("the newest checkpoint is of iteration %d", n)
 	}
-	if err := syscall.Mount("clgrad", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, syscall.Mount("clgrad", dir, "tmpfs", syscall.MS_REMOUNT, "size=64m"))
 	goodTogether(t, 2, "train", "--resume", run)
 	whole := filepath.Join(t.TempDir(), "whole")
 	goodTogether(t, 2, append(args, whole)...)
@@ -286,9 +281,7 @@ func TestRanksDiffer(t *testing.T) {
 	data := write(t, "flowers.csv", flowers(1, 20))
 	other := write(t, "flowers.csv", flowers(2, 20))
 	program, err := exec.LookPath("clgrad")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	built := filepath.Join(t.TempDir(), "clgrad-other")
 	if text, err := exec.Command("go", "build", "-tags", "mpi", "-ldflags", "-X main.variant=other", "-o", built, ".").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, text)
@@ -304,9 +297,7 @@ func TestRanksDiffer(t *testing.T) {
 		return line
 	}
 	host, err := os.Hostname()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	const same = "all flags but --backend have to be the same on all ranks"
 	for _, c := range []struct {
 		name   string

@@ -19,6 +19,7 @@ import (
 	"golang.org/x/image/draw"
 
 	"clgrad/cmd/clgrad/score"
+	"clgrad/network/must"
 )
 
 // digitStyles are ways in which people have a digit as a picture: how image i, 28 × 28,
@@ -100,18 +101,14 @@ func writePicture(t *testing.T, path string, p image.Image) {
 	if err == nil {
 		err = os.WriteFile(path, b.Bytes(), 0o666)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 }
 
 // Digits as people have them, of all sizes and on all grounds, are recognised as well as the
 // rows of the data set that they were made of.
 func TestPredictPictures(t *testing.T) {
 	set, err := mnist()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	const n = 200
 	dir := t.TempDir()
 	run := filepath.Join(t.TempDir(), "run")
@@ -135,9 +132,7 @@ func TestPredictPictures(t *testing.T) {
 			writePicture(t, filepath.Join(dir, style.name, fmt.Sprint(row.Labels[0]), fmt.Sprintf("%03d%s", i, style.ending)), style.make(digit, random))
 		}
 	}
-	if err := os.WriteFile(rows, []byte(table.String()), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, table.String(), rows)
 	status, out, notes := clgrad(t, "predict", run, "--data", rows, "--backend", "cpu")
 	right := rightRows(t, out)
 	if status != success || strings.Contains(notes, "looks") || strings.Contains(notes, "values up to") || len(right) != n {
@@ -218,9 +213,7 @@ func rightRows(t *testing.T, out string) (right []bool) {
 // A folder a class is trained on, and eval, predict and resume read it as train did.
 func TestTrainOnPictures(t *testing.T) {
 	set, err := mnist()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	dir, run := t.TempDir(), filepath.Join(t.TempDir(), "run")
 	for part, rows := range map[string]int{"train": 400, "val": 50, "test": 100} {
 		from := set.Train
@@ -260,13 +253,26 @@ func TestTrainOnPictures(t *testing.T) {
 	if _, _, notes := clgrad(t, "train", "--resume", run, "--iterations", "65"); !strings.Contains(notes, "goes on after iteration 60") {
 		t.Errorf("resume: %s", notes)
 	}
+	// Pictures without classes are predicted at the end of a run as predict does it.
+	flat, other := t.TempDir(), filepath.Join(t.TempDir(), "run")
+	for i := range 5 {
+		row := set.Test.Slice(i, 1)
+		writePicture(t, filepath.Join(flat, fmt.Sprintf("%d.png", i)), &image.Gray{Pix: row.Bytes, Stride: 28, Rect: image.Rect(0, 0, 28, 28)})
+	}
+	good(t, "train", "--data", dir, "--shape", "14x10", "--iterations", "20", "--layers", "16", "--backend", "cpu", "--predict", flat, "--out", other)
+	var predicted strings.Builder
+	for line := range strings.Lines(good(t, "predict", other, flat, "--backend", "cpu")) {
+		fields := strings.Split(line, ",")
+		predicted.WriteString(fields[0] + "," + fields[2])
+	}
+	if got := fileText(other, "predictions.csv"); got != predicted.String() || strings.Count(got, "\n") != 6 {
+		t.Errorf("train predicts\n%sand predict\n%s", got, predicted.String())
+	}
 
 	// One on standard input.
 	one := filepath.Join(dir, "test", "digit 7", "000.png")
 	input, err := os.Open(one)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer input.Close()
 	before := os.Stdin
 	os.Stdin = input
@@ -289,9 +295,7 @@ func TestTrainOnPictures(t *testing.T) {
 
 	// A broken picture ends it, by name, before anything is written.
 	bad := filepath.Join(dir, "train", "digit 3", "zzz.png")
-	if err := os.WriteFile(bad, []byte("no picture"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "no picture", bad)
 	out := filepath.Join(t.TempDir(), "out")
 	want := "clgrad: " + bad + ": is neither a PNG nor a JPEG picture (1 of 551 pictures cannot be read, this is the first)\n"
 	if status, _, err := clgrad(t, "train", "--data", dir, "--shape", "14x10", "--backend", "cpu", "--out", out); status != failure || err != want {

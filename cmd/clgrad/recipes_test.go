@@ -19,6 +19,7 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/score"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // Every built-in recipe runs on a few hundred rows, comes to the loss that it
@@ -60,11 +61,11 @@ func TestRecipes(t *testing.T) {
 		if c.name == "chang" && (s.Passes == nil || s.Passes.Accuracy != 0.85 || s.Passes.Iteration != nil) {
 			t.Errorf("%s: %+v", c.name, s.Passes)
 		}
-		if c.name == "iiakshat" && !strings.HasPrefix(read(t, filepath.Join(dir, "submission.csv")), "ImageId,Label\n1,") {
-			t.Errorf("%s: %.40q", c.name, read(t, filepath.Join(dir, "submission.csv")))
+		if c.name == "iiakshat" && !strings.HasPrefix(must.Read(t, dir, "submission.csv"), "ImageId,Label\n1,") {
+			t.Errorf("%s: %.40q", c.name, must.Read(t, dir, "submission.csv"))
 		}
 		if c.name == "assignment" {
-			rows, err := csv.NewReader(strings.NewReader(read(t, filepath.Join(dir, "predictions.csv")))).ReadAll()
+			rows, err := csv.NewReader(strings.NewReader(must.Read(t, dir, "predictions.csv"))).ReadAll()
 			if err != nil || len(rows) != 301 || !cmp.Equal(rows[0], []string{"row", "predicted", "actual"}) {
 				t.Errorf("%s: %d rows of predictions, %v", c.name, len(rows), err)
 			}
@@ -105,13 +106,11 @@ func TestRecipeClaims(t *testing.T) {
 		run := filepath.Join(dir, fmt.Sprint("run", i))
 		_, s := lines(t, good(t, append([]string{"train", "--recipe", file, "--json", "--out", run}, c.flags...)...))
 		again, err := recipe.Load(run)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if based := again.Based(); based != c.change || (s.Recipe == "petals") != (c.change == "") || (s.Reference != nil) != (c.change == "") {
 			t.Errorf("%v: based on %q, %+v", c.flags, based, s)
 		}
-		page := read(t, s.Report)
+		page := must.Read(t, s.Report)
 		for _, claim := range []string{"A claim of accuracy", "A book", "A note.", "A curve", "recipe petals,"} {
 			if stands := strings.Contains(page, claim); stands != (c.change == "" || claim == "recipe petals,") {
 				t.Errorf("%v: the report has %q: %v", c.flags, claim, stands)
@@ -150,32 +149,26 @@ func TestReproduce(t *testing.T) {
 	_, s := lines(t, good(t, "train", "--recipe", filepath.Join(first, recipe.FileName), "--json", "--out", second))
 	good(t, "train", "--recipe", second, "--seed", "8", "--out", third)
 	for _, name := range []string{checkpoint.FileName, recipe.FileName, "submission.csv"} {
-		if read(t, filepath.Join(first, name)) != read(t, filepath.Join(second, name)) {
+		if must.Read(t, first, name) != must.Read(t, second, name) {
 			t.Errorf("%s differs in the second run", name)
 		}
 	}
 	// eval divides the data as the run did.
 	var e evaluation
-	if err := json.Unmarshal([]byte(good(t, "eval", first, "--backend", "cpu64", "--json")), &e); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(good(t, "eval", first, "--backend", "cpu64", "--json")), &e))
 	// train has the rows of a full batch in an order of its own.
 	if math.Abs(float64(e.Loss/s.Loss)-1) > 1e-13 || e.TrainAccuracy != s.TrainAccuracy || fmt.Sprint(e.HeldOut) != fmt.Sprint(s.HeldOut) { // NaN where there is no set
 		t.Errorf("train found %+v, eval %+v", s, e)
 	}
 	a, err := recipe.Load(first)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	b, err := recipe.Load(third)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	a.Seed = 8
 	if d := cmp.Diff(a.Recipe, b.Recipe); d != "" {
 		t.Errorf("another seed changes more than the seed:\n%s", d)
 	}
-	if read(t, filepath.Join(first, checkpoint.FileName)) == read(t, filepath.Join(third, checkpoint.FileName)) {
+	if must.Read(t, first, checkpoint.FileName) == must.Read(t, third, checkpoint.FileName) {
 		t.Error("another seed makes the same model")
 	}
 }
@@ -184,10 +177,10 @@ func TestReproduce(t *testing.T) {
 func TestRecipeOfOtherData(t *testing.T) {
 	t.Chdir(t.TempDir())
 	_, s := lines(t, good(t, "train", "--recipe", "iiakshat", "--data", images(t, 200, 30), "--iterations", "2", "--backend", "cpu", "--json"))
-	if n := strings.Count(read(t, s.Predictions), "\n"); n != 31 {
+	if n := strings.Count(must.Read(t, s.Predictions), "\n"); n != 31 {
 		t.Errorf("a submission of %d lines for 30 rows", n)
 	}
-	if config := read(t, filepath.Join(filepath.Dir(s.Model), recipe.FileName)); strings.Contains(config, `"divide"`) {
+	if config := must.Read(t, filepath.Dir(s.Model), recipe.FileName); strings.Contains(config, `"divide"`) {
 		t.Error(config)
 	}
 }
@@ -197,9 +190,7 @@ func TestRecipeOfOtherData(t *testing.T) {
 // afterwards. There is no test set, and nothing is said of one.
 func TestKaggle(t *testing.T) {
 	set, err := mnist()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	dir := t.TempDir()
 	write := func(name string, rows int, labelled bool) string {
 		var b strings.Builder
@@ -219,9 +210,7 @@ func TestKaggle(t *testing.T) {
 			}
 		}
 		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, []byte(strings.ReplaceAll(b.String()+"\n", ",\n", "\n")), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, strings.ReplaceAll(b.String()+"\n", ",\n", "\n"), file)
 		return file
 	}
 	train, test, run := write("train.csv", 120, true), write("test.csv", 40, false), filepath.Join(dir, "run")
@@ -229,7 +218,7 @@ func TestKaggle(t *testing.T) {
 	if _, s := lines(t, out); s.Loss == 0 || !strings.Contains(out, `"test_accuracy":null`) {
 		t.Errorf("%s", out)
 	}
-	submission := read(t, filepath.Join(run, "submission.csv"))
+	submission := must.Read(t, run, "submission.csv")
 	if strings.Count(submission, "\n") != 41 {
 		t.Errorf("%d lines for 40 rows", strings.Count(submission, "\n"))
 	}
@@ -255,19 +244,17 @@ func TestValidationOfNamedClasses(t *testing.T) {
 	for i := range 40 {
 		fmt.Fprintf(&b, "%d.5,%d,flint\n%d,%d.25,chalk\n", 10+i%7, 3+i%5, 1+i%3, 9+i%6)
 	}
-	if err := os.WriteFile(file, []byte(b.String()), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, b.String(), file)
 	iterations, s := lines(t, good(t, "train", "--data", file, "--validation", "0.25", "--preprocess", "feature", "--layers", "6", "--lr", "1",
 		"--init", "he", "--iterations", "60", "--backend", "cpu", "--predictions", "table", "--json", "--out", run))
 	last := iterations[len(iterations)-1]
 	if s.ValidationAccuracy < 0.95 || last.ValidationLoss == nil || *last.ValidationLoss != s.ValidationLoss {
 		t.Errorf("%+v, last line %+v", s, last)
 	}
-	if table := read(t, s.Predictions); strings.Count(table, "\n") != 21 || !strings.Contains(table, ",flint,flint\n") {
+	if table := must.Read(t, s.Predictions); strings.Count(table, "\n") != 21 || !strings.Contains(table, ",flint,flint\n") {
 		t.Errorf("the predictions of 20 rows:\n%s", table)
 	}
-	if page := read(t, s.Report); !strings.Contains(page, "flint") || !strings.Contains(page, "validation") {
+	if page := must.Read(t, s.Report); !strings.Contains(page, "flint") || !strings.Contains(page, "validation") {
 		t.Error("the report does not name classes or the validation set")
 	}
 	if wide := good(t, "predict", run, "--data", file, "--backend", "cpu", "--probabilities"); !strings.HasPrefix(wide, "row,predicted,actual,p_chalk,p_flint\n") {
@@ -280,19 +267,17 @@ func TestValidationOfNamedClasses(t *testing.T) {
 func TestMetrics(t *testing.T) {
 	run := filepath.Join(t.TempDir(), "run")
 	out := good(t, "train", "--data", images(t, 200, 30), "--iterations", "7", "--log-every", "3", "--validation", "0.2", "--backend", "cpu", "--json", "--out", run)
-	if d := cmp.Diff(out, read(t, filepath.Join(run, metricsLines))); d != "" {
+	if d := cmp.Diff(out, must.Read(t, run, metricsLines)); d != "" {
 		t.Errorf("standard output and %s differ:\n%s", metricsLines, d)
 	}
 	iterations, s := lines(t, out)
-	rows, err := csv.NewReader(strings.NewReader(read(t, filepath.Join(run, metricsTable)))).ReadAll()
+	rows, err := csv.NewReader(strings.NewReader(must.Read(t, run, metricsTable))).ReadAll()
 	if err != nil || len(rows) != 1+len(iterations) || len(iterations) != 3 {
 		t.Fatalf("%d rows for %d lines, %v", len(rows), len(iterations), err)
 	}
 	for i, line := range iterations {
 		text, err := json.Marshal([]any{line.Iteration, line.Loss, line.TrainAccuracy, *line.ValidationLoss, *line.ValidationAccuracy, *line.TestLoss, *line.TestAccuracy})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if row := "[" + strings.Join(rows[i+1][:7], ",") + "]"; row != string(text) {
 			t.Errorf("row %s, line %s", row, text)
 		}
@@ -316,7 +301,7 @@ func TestRunDirectory(t *testing.T) {
 	if status := a.run([]string{"train", "--data", data, "--backend", "cpu", "--iterations", "99", "--log-every", "3", "--out", run}); status != 130 {
 		t.Errorf("status %d, %s", status, a.err)
 	}
-	if n := strings.Count(read(t, filepath.Join(run, metricsTable)), "\n"); n != 3 {
+	if n := strings.Count(must.Read(t, run, metricsTable), "\n"); n != 3 {
 		t.Errorf("%d lines of metrics after 6 iterations", n)
 	}
 	if r, err := recipe.Load(run); err != nil || r.Iterations != 99 {
@@ -327,7 +312,7 @@ func TestRunDirectory(t *testing.T) {
 	if status, _, notes := clgrad(t, "train", "--data", data, "--backend", "cpu", "--lr", "1e9", "--log-every", "1", "--out", late); status != failure {
 		t.Errorf("status %d, %s", status, notes)
 	}
-	if text := read(t, filepath.Join(late, metricsTable)); strings.Count(text, "\n") < 2 {
+	if text := must.Read(t, late, metricsTable); strings.Count(text, "\n") < 2 {
 		t.Errorf("the losses of a run that diverges late: %s", text)
 	}
 
@@ -338,12 +323,8 @@ func TestRunDirectory(t *testing.T) {
 	if _, err := os.Stat(bad); !os.IsNotExist(err) {
 		t.Errorf("a run without a model left its directory: %v", err)
 	}
-	if err := os.MkdirAll(bad, 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(bad, "notes.txt"), []byte("mine"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.MkdirAll(bad, 0o777))
+	must.Write(t, "mine", bad, "notes.txt")
 	clgrad(t, "train", "--data", data, "--backend", "cpu", "--lr", "1e38", "--out", bad)
 	if left, err := os.ReadDir(bad); err != nil || len(left) != 1 {
 		t.Errorf("%v, %v: what was there before is expected", left, err)
@@ -356,7 +337,7 @@ func TestPredict(t *testing.T) {
 	_, s := lines(t, good(t, "train", "--data", data, "--iterations", "60", "--lr", "0.5", "--backend", "cpu", "--predictions", "table",
 		"--json", "--out", run))
 	table := good(t, "predict", run, "--data", data, "--backend", "cpu")
-	if want := read(t, s.Predictions); table != want {
+	if want := must.Read(t, s.Predictions); table != want {
 		t.Errorf("predict writes\n%.99s\ntrain wrote\n%.99s", table, want)
 	}
 	rows, err := csv.NewReader(strings.NewReader(table)).ReadAll()
@@ -367,7 +348,7 @@ func TestPredict(t *testing.T) {
 	if out := good(t, "predict", run, "--data", data, "--backend", "cpu", "--kaggle", "--out", file); out != "" {
 		t.Errorf("with --out on standard output: %s", out)
 	}
-	kaggle := strings.Split(read(t, file), "\n")
+	kaggle := strings.Split(must.Read(t, file), "\n")
 	for i, row := range rows[1:] {
 		if kaggle[i+1] != row[0]+","+row[1] {
 			t.Errorf("row %v, Kaggle's form %s", row, kaggle[i+1])
@@ -376,9 +357,7 @@ func TestPredict(t *testing.T) {
 	d := json.NewDecoder(strings.NewReader(good(t, "predict", run, "--data", data, "--backend", "cpu64", "--json", "--probabilities")))
 	for i := range 50 {
 		var line score.PredictionLine
-		if err := d.Decode(&line); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, d.Decode(&line))
 		sum, best := 0.0, 0
 		for class, p := range line.Probabilities {
 			sum += float64(p)

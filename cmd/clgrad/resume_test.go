@@ -18,6 +18,7 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // A countdown is a context that a signal ends when it has been asked so many
@@ -80,11 +81,9 @@ func untimed(t *testing.T, run string) map[string]string {
 	}
 	files[metricsLines] = fmt.Sprint(all)
 	checkpoints, err := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, file := range checkpoints {
-		files[checkpoint.Folder+"/"+filepath.Base(file)] = read(t, file)
+		files[checkpoint.Folder+"/"+filepath.Base(file)] = must.Read(t, file)
 	}
 	return files
 }
@@ -195,13 +194,11 @@ func newest(t *testing.T, run string) string {
 // change replaces a text in a file, where it has to stand.
 func change(t *testing.T, file, old, new string) {
 	t.Helper()
-	text := read(t, file)
+	text := must.Read(t, file)
 	if !strings.Contains(text, old) {
 		t.Fatalf("no %q in %s:\n%s", old, file, text)
 	}
-	if err := os.WriteFile(file, []byte(strings.Replace(text, old, new, 1)), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, strings.Replace(text, old, new, 1), file)
 }
 
 // A run does not go on as another one: whatever differs is said in one line, and
@@ -215,10 +212,8 @@ func TestResumeRefuses(t *testing.T) {
 		{"data", func(t *testing.T, run, data string) { change(t, data, "5.", "6.") }, "is not what the run began with: its digest is"},
 		{"no data", func(t *testing.T, run, data string) { os.Remove(data) }, "flowers.csv"},
 		{"classes", func(t *testing.T, run, data string) {
-			text := strings.ReplaceAll(read(t, data), "setosa", "rosa")
-			if err := os.WriteFile(data, []byte(text), 0o666); err != nil {
-				t.Fatal(err)
-			}
+			text := strings.ReplaceAll(must.Read(t, data), "setosa", "rosa")
+			must.Write(t, text, data)
 		}, "configuration's classes is [rosa versicolor virginica] where the checkpoint has [setosa versicolor virginica]"},
 		{"learning rate", func(t *testing.T, run, data string) { change(t, run+"/config.json", `"lr": 0.5`, `"lr": 0.2`) },
 			"configuration's lr is 0.2 where the checkpoint has 0.5: it is not that of this run"},
@@ -233,23 +228,15 @@ func TestResumeRefuses(t *testing.T) {
 		{"metrics.jsonl", func(t *testing.T, run, data string) { os.Truncate(run+"/metrics.jsonl", 20) }, "metrics.jsonl: ends before its line for 1 of 1: it does not reach"},
 		{"driver", func(t *testing.T, run, data string) {
 			m, _, _, err := checkpoint.LoadRun(run)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			m.Run.Plan.Shards[0].Driver = "BLAS 0.1"
-			if err := checkpoint.Save(newest(t, run), m); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, checkpoint.Save(newest(t, run), m))
 		}, `plan is for driver "BLAS 0.1", this is "`},
 		{"no device", func(t *testing.T, run, data string) {
 			m, _, _, err := checkpoint.LoadRun(run)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			m.Run.Plan.Shards[0].Backend = "opencl:97.3"
-			if err := checkpoint.Save(newest(t, run), m); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, checkpoint.Save(newest(t, run), m))
 		}, "no OpenCL device"},
 		{"at work", func(t *testing.T, run, data string) {
 			l := flock.New(filepath.Join(run, "lock"))
@@ -261,26 +248,22 @@ func TestResumeRefuses(t *testing.T) {
 	} {
 		run, _, data := begun(t)
 		c.change(t, run, data)
-		before := read(t, newest(t, run))
+		before := must.Read(t, newest(t, run))
 		status, out, notes := clgrad(t, "train", "--resume", run)
 		all := strings.Split(strings.TrimSpace(notes), "\n")
 		if status != failure || !strings.Contains(all[len(all)-1], c.want) || out != "" || len(all) > 2 {
 			t.Errorf("%s: status %d, %q, %q; want %s", c.name, status, out, notes, c.want)
 		}
-		if read(t, newest(t, run)) != before {
+		if must.Read(t, newest(t, run)) != before {
 			t.Errorf("%s: the checkpoint has changed", c.name)
 		}
 	}
 	run, args, _ := begun(t)
 	for _, flag := range []string{"--seed=1", "--lr=1", "--data=mnist", "--out=" + run, "--recipe=chang", "--checkpoint-every=1"} {
 		name, _, _ := strings.Cut(flag, "=")
-		if status, _, notes := clgrad(t, "train", "--resume", run, flag); status != usage || !strings.Contains(notes, name+" cannot be given with --resume") {
-			t.Errorf("%s: status %d, %s", flag, status, notes)
-		}
+		says(t, usage, name+" cannot be given with --resume", "train", "--resume", run, flag)
 	}
-	if status, _, notes := clgrad(t, append(args, "--out", run)...); status != failure || !strings.Contains(notes, "go on with --resume "+run) {
-		t.Errorf("status %d, %s", status, notes)
-	}
+	says(t, failure, "go on with --resume "+run, append(args, "--out", run)...)
 }
 
 // A damaged checkpoint is said to be so and the one before it taken; without any
@@ -297,30 +280,22 @@ func TestResumeDamaged(t *testing.T) {
 	}{
 		{"flipped bit", func(t *testing.T, run string) {
 			file := newest(t, run)
-			content := []byte(read(t, file))
+			content := []byte(must.Read(t, file))
 			content[len(content)-50] ^= 4
-			if err := os.WriteFile(file, content, 0o666); err != nil {
-				t.Fatal(err)
-			}
+			must.Write(t, content, file)
 		}, []string{"has SHA-256", "it is passed over", "goes on after iteration 8 of 20"}},
 		{"cut", func(t *testing.T, run string) {
-			if err := os.Truncate(newest(t, run), 700); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, os.Truncate(newest(t, run), 700))
 		}, []string{"it is passed over", "goes on after iteration 8 of 20"}},
 		{"all", func(t *testing.T, run string) {
 			files, _ := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*"))
 			for _, file := range files {
-				if err := os.WriteFile(file, nil, 0o666); err != nil {
-					t.Fatal(err)
-				}
+				must.Write(t, "", file)
 			}
 		}, []string{"has 0 bytes", "goes on from the start"}},
 		{"killed at once", func(t *testing.T, run string) {
 			entries, err := os.ReadDir(run)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			for _, e := range entries {
 				if e.Name() != recipe.FileName {
 					os.RemoveAll(filepath.Join(run, e.Name()))
@@ -329,21 +304,15 @@ func TestResumeDamaged(t *testing.T) {
 		}, []string{"goes on from the start"}},
 		{"half written", func(t *testing.T, run string) {
 			for _, name := range []string{".model.safetensors12", "checkpoints/.0000000020.safetensors7", "lock"} {
-				if err := os.WriteFile(filepath.Join(run, name), []byte("half"), 0o666); err != nil {
-					t.Fatal(err)
-				}
+				must.Write(t, "half", run, name)
 			}
 		}, []string{"goes on after iteration"}},
 		{"model", func(t *testing.T, run string) {
-			if err := os.WriteFile(filepath.Join(run, checkpoint.FileName), []byte("half"), 0o666); err != nil {
-				t.Fatal(err)
-			}
+			must.Write(t, "half", run, checkpoint.FileName)
 		}, []string{"model.safetensors: has 4 bytes", "it is made again", "goes on after iteration"}},
 	} {
 		run := filepath.Join(t.TempDir(), "run")
-		if err := os.CopyFS(run, os.DirFS(interrupted)); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, os.CopyFS(run, os.DirFS(interrupted)))
 		c.damage(t, run)
 		status, _, notes := clgrad(t, "train", "--resume", run)
 		if status != success {
@@ -372,14 +341,14 @@ func TestResumePlan(t *testing.T) {
 	good(t, append(args, "--out", whole)...)
 	runtime.GOMAXPROCS(1)
 	good(t, append(args, "--out", other)...)
-	if read(t, filepath.Join(whole, checkpoint.FileName)) == read(t, filepath.Join(other, checkpoint.FileName)) {
+	if must.Read(t, whole, checkpoint.FileName) == must.Read(t, other, checkpoint.FileName) {
 		t.Fatal("one core and three have one plan: nothing is tested")
 	}
 	change(t, filepath.Join(run, recipe.FileName), `"backend": "cpu"`, `"backend": "auto"`)
 	if _, s := lines(t, good(t, "train", "--resume", run, "--json")); s.Backend != "cpu" {
 		t.Errorf("goes on with %s", s.Backend)
 	}
-	if read(t, filepath.Join(whole, checkpoint.FileName)) != read(t, filepath.Join(run, checkpoint.FileName)) {
+	if must.Read(t, whole, checkpoint.FileName) != must.Read(t, run, checkpoint.FileName) {
 		t.Error("the model differs")
 	}
 }
@@ -396,16 +365,10 @@ func TestResumeNewPlan(t *testing.T) {
 	} {
 		run, _, _ := begun(t)
 		m, _, _, err := checkpoint.LoadRun(run)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		spoil(m.Run.Plan)
-		if err := checkpoint.Save(newest(t, run), m); err != nil {
-			t.Fatal(err)
-		}
-		if status, _, notes := clgrad(t, "train", "--resume", run); status != failure || !strings.Contains(notes, "(--new-plan goes on with other bits)") {
-			t.Errorf("%s: status %d, %s", name, status, notes)
-		}
+		must.OK(t, checkpoint.Save(newest(t, run), m))
+		says(t, failure, "(--new-plan goes on with other bits)", "train", "--resume", run)
 		status, out, notes := clgrad(t, "train", "--resume", run, "--new-plan", "--json")
 		if status != success || !strings.Contains(notes, fmt.Sprintf("goes on by a new plan: what comes after iteration %d has other bits", m.Run.Iterations)) {
 			t.Fatalf("%s: status %d, %s", name, status, notes)
@@ -414,9 +377,7 @@ func TestResumeNewPlan(t *testing.T) {
 			t.Errorf("%s: %+v", name, s)
 		}
 	}
-	if status, _, notes := clgrad(t, "train", "--new-plan"); status != usage || !strings.Contains(notes, "give --resume too") {
-		t.Errorf("status %d, %s", status, notes)
-	}
+	says(t, usage, "give --resume too", "train", "--new-plan")
 }
 
 // A finished run is said to be finished, and stays as it is.
@@ -424,13 +385,13 @@ func TestResumeFinished(t *testing.T) {
 	run, _, data := begun(t)
 	good(t, "train", "--resume", run, "--json")
 	os.Remove(data) // it is not needed
-	before, page := untimed(t, run), read(t, filepath.Join(run, "report.html"))
+	before, page := untimed(t, run), must.Read(t, run, "report.html")
 	status, out, notes := clgrad(t, "train", "--resume", run)
 	if status != success || out != "" || notes != "clgrad: "+run+": finished, all 20 iterations are done\n" {
 		t.Errorf("status %d, %q, %q", status, out, notes)
 	}
 	sameRun(t, "resumed when finished", before, run)
-	if read(t, filepath.Join(run, "report.html")) != page {
+	if must.Read(t, run, "report.html") != page {
 		t.Error("the report has changed")
 	}
 }
@@ -470,9 +431,7 @@ func TestCheckpointsNeedDirectory(t *testing.T) {
 // What is judged of a run that is not finished is said, and what could not be.
 func TestEvalUnfinished(t *testing.T) {
 	run, _, _ := begun(t)
-	if err := os.Truncate(newest(t, run), 700); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Truncate(newest(t, run), 700))
 	defer func() {
 		files, _ := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*"))
 		for _, file := range files {

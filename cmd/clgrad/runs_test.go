@@ -12,6 +12,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"clgrad/cmd/clgrad/browser"
+	"clgrad/network/must"
 )
 
 // What is said of a run whose name commands a terminal does not command it.
@@ -22,9 +23,7 @@ func TestRunsPrintable(t *testing.T) {
 	if status, _, stderr := clgrad(t, "train", "--data", data, "--backend", "cpu", "--iterations", "2", "--layers", "2", "--out", path); status != success {
 		t.Fatal(stderr)
 	}
-	if err := os.WriteFile(filepath.Join(path, "model.safetensors"), []byte("x"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "x", path, "model.safetensors")
 	status, out, stderr := clgrad(t, "runs", dir)
 	if all := out + stderr; status != success || strings.Contains(all, "\x1b") || strings.Count(all, "a?[31mb") < 2 {
 		t.Errorf("status %d: %q", status, all)
@@ -54,9 +53,7 @@ func TestBrowserRunsDiff(t *testing.T) {
 		t.Fatal(stderr)
 	}
 	content, err := os.ReadFile(page)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		w.Header().Set("Content-Type", "text/html; charset=utf-8")
 		w.Header().Set("Content-Security-Policy", "default-src 'none'; style-src 'unsafe-inline'; img-src data:") // it needs nothing else
@@ -65,9 +62,7 @@ func TestBrowserRunsDiff(t *testing.T) {
 	defer server.Close()
 	for _, v := range browser.Views {
 		ctx := browser.Open(t, v, time.Minute)
-		if err := chromedp.Do(ctx, chromedp.Navigate(server.URL)); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, chromedp.Do(ctx, chromedp.Navigate(server.URL)))
 		if err := browser.Fits(ctx); err != nil {
 			t.Errorf("%s: %v", v.Name, err)
 		}

@@ -11,6 +11,7 @@ import (
 
 	"clgrad/gpu"
 	"clgrad/network/mpi"
+	"clgrad/network/must"
 )
 
 func TestMain(m *testing.M) {
@@ -25,18 +26,12 @@ func TestMain(m *testing.M) {
 func TestScripts(t *testing.T) {
 	data, programs := images(t, 60, 20), t.TempDir()
 	tables, err := filepath.Abs(filepath.Join("..", "..", "network", "dataset", "testdata", "tables"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	models, err := filepath.Abs(filepath.Join("testdata", "models"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	devices, _ := gpu.Devices()
 	arrays, err := filepath.Abs(filepath.Join("..", "..", "network", "dataset", "testdata", "arrays"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	testscript.Run(t, testscript.Params{
 		Dir:                 filepath.Join("testdata", "script"),
 		RequireExplicitExec: true,

@@ -25,12 +25,12 @@ type serveCommand struct {
 	Model recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
 
 	Listen   string       `default:"127.0.0.1:8080" placeholder:"HOST:PORT" help:"Where to listen. Without a host on this machine alone (127.0.0.1); 0.0.0.0 is every address. Port 0 is any free one."`
-	Host     []string     `placeholder:"NAME,…" help:"Further names that this server has, for requests whose Host header has them."`
-	Rate     *float64     `placeholder:"N" help:"Requests a second that are taken from one client's address; 0 for any number. Without it: 100 from other machines, any number from this one."`
+	Host     []string     `placeholder:"NAME" help:"Further names that this server has, for requests whose Host header has them."`
+	Rate     *float64     `placeholder:"N" help:"Requests a second that are taken from one client's address; 0 for any number. Default: 100 from other machines, any number from this one."`
 	MaxBody  int64        `placeholder:"BYTES" default:"8388608" help:"Largest body of a request."`
 	MaxRows  recipe.Count `placeholder:"ROWS" default:"4096" help:"Most rows of a request. With their answers they take at most 32 MB, so that of large images there may be fewer."`
 	MaxBatch recipe.Count `placeholder:"ROWS" default:"256" help:"Most rows that are computed at a time."`
-	MaxWait  wait         `placeholder:"TIME" default:"0s" help:"How long a batch that is not full waits for more rows, as in 2ms. Without it a batch has what came while the one before was computed."`
+	MaxWait  wait         `placeholder:"TIME" default:"0s" help:"How long a batch that is not full waits for more rows, as in 2ms. With 0s, a batch has what came while the one before was computed."`
 	MaxQueue recipe.Count `placeholder:"N" default:"256" help:"Most requests that wait for the device. Further ones are answered with 503."`
 	Timeout  wait         `placeholder:"TIME" default:"10s" help:"How long a request may take once it is read."`
 

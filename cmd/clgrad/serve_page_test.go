@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // The page of serve is there, and what it is told of a picture is what predict says.
@@ -20,12 +22,10 @@ func TestServePage(t *testing.T) {
 	good(t, "train", "--data", images(t, 500, 50), "--layers", "20,12", "--iterations", "30", "--backend", "cpu", "--preprocess", "standard", "--out", run)
 	url, _ := serving(t, run, "--backend", "cpu")
 	answer, err := http.Get(url + "/")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	page, err := io.ReadAll(answer.Body)
-	must(t, err)
-	must(t, answer.Body.Close())
+	must.OK(t, err)
+	must.OK(t, answer.Body.Close())
 	if answer.StatusCode != http.StatusOK || !strings.Contains(string(page), `src="/static/draw.js"`) {
 		t.Errorf("the page is %d: %s", answer.StatusCode, page)
 	}
@@ -38,15 +38,11 @@ func TestServePage(t *testing.T) {
 		}
 	}
 	var picture bytes.Buffer
-	if err := png.Encode(&picture, digit); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, png.Encode(&picture, digit))
 	post := func(path string, to any) {
 		t.Helper()
 		answer, err := http.Post(url+path, "image/png", bytes.NewReader(picture.Bytes()))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		defer answer.Body.Close()
 		if err := json.NewDecoder(answer.Body).Decode(to); err != nil || answer.StatusCode != http.StatusOK {
 			t.Fatalf("%s: status %d, %v", path, answer.StatusCode, err)

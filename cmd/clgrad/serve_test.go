@@ -22,6 +22,7 @@ import (
 
 	"clgrad/cmd/clgrad/measure"
 	"clgrad/cmd/clgrad/text"
+	"clgrad/network/must"
 )
 
 // serving runs clgrad serve in this process until stop, which returns its exit status and what it said on
@@ -79,7 +80,7 @@ func flowersRun(t *testing.T) (dir, data string) {
 // and among others, to the last bit; with every backend.
 func TestServePredicts(t *testing.T) {
 	dir, data := flowersRun(t)
-	lines := strings.Split(strings.TrimSpace(read(t, data)), "\n")[1:]
+	lines := strings.Split(strings.TrimSpace(must.Read(t, data)), "\n")[1:]
 	backends := []string{"cpu", "cpu64"}
 	if devices := backendsOfDevices(t); len(devices) > 0 {
 		backends = append(backends, devices[0])
@@ -234,7 +235,7 @@ func TestServeExamples(t *testing.T) {
 	}
 	dir, _ := flowersRun(t)
 	url, _ := serving(t, dir, "--backend", "cpu", "--quiet")
-	_, section, _ := strings.Cut(read(t, "README.md"), "\n## Serving\n")
+	_, section, _ := strings.Cut(must.Read(t, "README.md"), "\n## Serving\n")
 	section, _, _ = strings.Cut(section, "\n## ")
 	n := 0
 	for line := range strings.Lines(section) {

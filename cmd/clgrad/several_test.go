@@ -25,6 +25,7 @@ import (
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 )
 
 // A machine is what environment gives a process: the devices that compute together there.
@@ -133,7 +134,7 @@ func TestSeveralDevices(t *testing.T) {
 				if diff := cmp.Diff(untimed(t, first)[checkpoint.FileName], untimed(t, second)[checkpoint.FileName]); diff != "" {
 					t.Error("a second run has other bits")
 				}
-				if page := read(t, filepath.Join(first, "report.html")); !strings.Contains(page, "rows of each batch") || !strings.Contains(page, m.each[1]) {
+				if page := must.Read(t, first, "report.html"); !strings.Contains(page, "rows of each batch") || !strings.Contains(page, m.each[1]) {
 					t.Error("the report does not say how rows are shared")
 				}
 			})
@@ -190,7 +191,7 @@ func TestSeveralDevicesResume(t *testing.T) {
 			if status != success || !strings.Contains(notes, "goes on by a new plan") {
 				t.Fatalf("resume by a new plan: status %d: %s", status, notes)
 			}
-			if config := read(t, filepath.Join(other, "config.json")); !strings.Contains(config, `"backend": "cpu"`) {
+			if config := must.Read(t, other, "config.json"); !strings.Contains(config, `"backend": "cpu"`) {
 				t.Errorf("the configuration has another backend: %s", config)
 			}
 		})
@@ -213,14 +214,14 @@ func TestSeveralDevicesWrong(t *testing.T) {
 		{"train --backend cpu,auto", "auto stands alone"},
 		{"train --backend cpu,opencl:7.7,opencl:nobody", `backend opencl:7.7: no OpenCL device 7.7: there are `},
 		{"train --backend cpu,opencl:7.7,opencl:nobody", `; backend opencl:nobody: no OpenCL device named "nobody": there are `},
-		{"train --backend cpu,cuda", `backend "cuda" is unknown`},
+		{"train --backend cpu,cuda", `--backend: "cuda": auto, cpu`},
 		{"train --backend cpu," + m.each[1] + " --shares 1,2,3", "--shares: 3 numbers for 2 backends (cpu,opencl:" + id + "): one for each is expected"},
 		{"train --backend cpu --shares 1,2", "--shares: 2 numbers for 1 backends (cpu)"},
 		{"train --backend cpu," + m.each[1] + " --shares 1,x", `--shares: "1,x": a number from 1 to 1000 for each backend is expected`},
 		{"train --backend cpu," + m.each[1] + " --batch-size 1", "batches of 1 rows: 2 to 60 are possible"},
 		{"train --backend cpu," + m.each[1] + " --precision bf16", "--precision bf16: an OpenCL device is expected"},
-		{"predict x --backend cpu,cpu64", `--backend: backend "cpu,cpu64": one backend is expected`},
-		{"eval x --backend opencl:all", `--backend: backend "opencl:all": one backend is expected`},
+		{"predict x --backend cpu,cpu64", `--backend: "cpu,cpu64": one backend is expected`},
+		{"eval x --backend opencl:all", `--backend: "opencl:all": one backend is expected`},
 		{"tune --backend opencl:all", `one backend is expected`},
 	} {
 		args := strings.Fields(c.args)
@@ -276,12 +277,10 @@ func TestOneDeviceFails(t *testing.T) {
 		var text bytes.Buffer
 		a := &app{Context: t.Context(), out: io.Discard, err: &text}
 		file, err := recipe.Parse("recipe", []byte(`{"version": 1, "layers": [12], "optimizer": "adam", "iterations": 30, "batch_size": 50, "backend": "cpu"}`))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		r := file.Recipe
 		r.Data = recipe.Path(dir)
-		must(t, r.Complete())
+		must.OK(t, r.Complete())
 		var all share.Backends
 		err = run.Train(a, run.Options{
 			Recipe: r, Keep: true, Directory: out, Resume: resume, Patience: lockPatience, Command: "clgrad train", Out: io.Discard, Note: a.note, Info: a.info, Data: a.dataOptions(),

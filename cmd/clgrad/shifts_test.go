@@ -8,6 +8,7 @@ import (
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // Shifted copies are of the rows to train on alone. The run says so, and keeps it in its
@@ -20,14 +21,14 @@ func TestShifts(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	m, err := checkpoint.Load(filepath.Join(run, checkpoint.FileName))
-	must(t, err)
+	must.OK(t, err)
 	if !strings.Contains(string(m.Run.Setup), `"shifts":1,`) || m.Run.Plan.Rows != 160*5 {
 		t.Errorf("%s, %d rows", m.Run.Setup, m.Run.Plan.Rows)
 	}
-	if config := read(t, filepath.Join(run, recipe.FileName)); !strings.Contains(config, `"shifts": 1,`) {
+	if config := must.Read(t, run, recipe.FileName); !strings.Contains(config, `"shifts": 1,`) {
 		t.Error(config)
 	}
-	if want := "800 rows to train on, with copies shifted by up to 1 px, 40 for validation, 30 to test on"; !strings.Contains(read(t, s.Report), want) {
+	if want := "800 rows to train on, with copies shifted by up to 1 px, 40 for validation, 30 to test on"; !strings.Contains(must.Read(t, s.Report), want) {
 		t.Errorf("the report does not say %q", want)
 	}
 	if out := good(t, append(args, "--shifts", "1")...); !strings.Contains(out, "Training set with shifted copies: loss ") {
@@ -45,7 +46,7 @@ func TestShifts(t *testing.T) {
 		t.Errorf("eval by --data\n%s\nby the configuration\n%s", again, text)
 	}
 	var e evaluation
-	must(t, json.Unmarshal([]byte(good(t, "eval", run, "--backend", "cpu", "--json")), &e))
+	must.OK(t, json.Unmarshal([]byte(good(t, "eval", run, "--backend", "cpu", "--json")), &e))
 	if e.HeldOut != s.HeldOut || e.Loss == s.Loss {
 		t.Errorf("train found %+v and loss %g, eval %+v and %g", s.HeldOut, float64(s.Loss), e.HeldOut, float64(e.Loss))
 	}

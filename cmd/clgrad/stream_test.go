@@ -12,6 +12,7 @@ import (
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 )
 
 // largeSet writes raw IDX files of images that are enough to be streamed, in batches of 8000 rows in
@@ -28,9 +29,7 @@ func largeSet(t *testing.T) string {
 	}
 	dir := filepath.Join(t.TempDir(), "large")
 	set := dataset.Set{Name: "large", Train: s, Test: s.Slice(0, 30), Classes: 3, Shape: []int{28, 28}}
-	if err := set.Enlarge(t.Context(), dir, 100, 1); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, set.Enlarge(t.Context(), dir, 100, 1))
 	return dir
 }
 
@@ -38,9 +37,7 @@ func largeSet(t *testing.T) string {
 func finalModel(t *testing.T, run string) checkpoint.Model {
 	t.Helper()
 	m, err := checkpoint.Load(filepath.Join(run, checkpoint.FileName))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return m
 }
 
@@ -48,7 +45,7 @@ func finalModel(t *testing.T, run string) checkpoint.Model {
 func blocks(t *testing.T, cache string) []string {
 	t.Helper()
 	files, err := filepath.Glob(filepath.Join(cache, "clgrad", "blocks", "*"))
-	must(t, err)
+	must.OK(t, err)
 	return files
 }
 
@@ -99,23 +96,23 @@ func TestStreamedRun(t *testing.T) {
 			p := start(t, args("cut", "--input", "stream", "--iterations", "100000")...)
 			p.until(there(root, "cut", checkpoint.Folder, "*2.safetensors"))
 			content, err := os.ReadFile(victim)
-			must(t, err)
-			must(t, os.Truncate(victim, 4096))
+			must.OK(t, err)
+			must.OK(t, os.Truncate(victim, 4096))
 			status, notes := p.end(t), p.err.String()
 			if status != failure || !strings.Contains(notes, victim+": ") || !strings.Contains(notes, "--resume") {
 				t.Errorf("status %d, %s", status, notes)
 			}
-			must(t, os.WriteFile(victim, content, 0o666))
+			must.Write(t, content, victim)
 			if backend == "cpu" {
 				return
 			}
 			// What was cut short is made again.
-			must(t, os.Truncate(victim, 4096))
+			must.OK(t, os.Truncate(victim, 4096))
 			good(t, args("again", "--input", "stream", "--iterations", "12")...)
 			if m := finalModel(t, filepath.Join(root, "again")); !slices.Equal(m.Parameters, streamed.Parameters) {
 				t.Error("with the file made again, the run ends with other parameters")
 			}
-			must(t, os.Remove(victim))
+			must.OK(t, os.Remove(victim))
 			full := startWith(t, []string{"sh", "-c", `ulimit -f 4000; exec "$@"`, "sh"}, args("full", "--input", "stream", "--iterations", "12")...)
 			status, notes = full.end(t), full.err.String()
 			if status != failure || !strings.Contains(notes, filepath.Join(cache, "clgrad", "blocks")) || !strings.Contains(notes, "file too large") || !strings.Contains(notes, "--input resident does without") {

@@ -35,8 +35,10 @@ var synonyms = map[string][]string{
 var (
 	unknownFlag = regexp.MustCompile(`^unknown flag (--?[^ ,]+)`)
 	wrongChoice = regexp.MustCompile(`^(--[a-z0-9-]+|<[a-z]+>) must be one of (.+) but got "(.*)"$`)
+	wrongValue  = regexp.MustCompile(`^(--[a-z0-9-]+): expected .* but got "(.*?)"`)
 	missing     = regexp.MustCompile(`^expected "(<.+>)( \.\.\.)?"$`)
 	missingFlag = regexp.MustCompile(`^missing flags: (--[a-z-]+)=[^,]+$`)
+	unexpected  = regexp.MustCompile(`^unexpected argument (.+)$`)
 	ofArgument  = regexp.MustCompile(`^\[?<[^>]+>( \.\.\.)?\]?: `)
 )
 
@@ -44,17 +46,25 @@ var (
 // meant. node is the command that was found in it, nil for none.
 func parseProblem(err error, node *kong.Node) error {
 	line := oneLine(err)
-	unknown, choice := unknownFlag.FindStringSubmatch(line), wrongChoice.FindStringSubmatch(line)
+	unknown, choice, value := unknownFlag.FindStringSubmatch(line), wrongChoice.FindStringSubmatch(line), wrongValue.FindStringSubmatch(line)
+	absent, argument := missingFlag.FindStringSubmatch(line), unexpected.FindStringSubmatch(line)
 	switch {
 	case unknown != nil && node != nil:
 		line = unknown[0] + suggestFlag(unknown[1], node)
 	case choice != nil:
 		choices := strings.FieldsFunc(choice[2], func(r rune) bool { return strings.ContainsRune("\", ", r) })
 		line = fmt.Sprintf("%s: %q: one of %s is expected%s", choice[1], choice[3], strings.Join(choices, ", "), text.Suggest(choice[3], choices...))
+	case value != nil && node != nil && flag(node, value[1]) != nil:
+		line = value[1] + ": " + expected(flag(node, value[1]), value[2])
 	case missing.MatchString(line):
 		line = missing.ReplaceAllString(line, "$1 is missing")
-	case missingFlag.MatchString(line):
-		line = missingFlag.ReplaceAllString(line, "$1 is missing")
+	case absent != nil && node != nil:
+		line = absent[1] + " is missing"
+		if f := flag(node, absent[1]); f != nil {
+			line += ": " + strings.TrimPrefix(expected(f, ""), `"": `)
+		}
+	case argument != nil && node != nil && flag(node, "--data") != nil && isThere(argument[1]):
+		line += fmt.Sprintf(", did you mean --data %s?", text.ShellWord(argument[1]))
 	default:
 		line = ofArgument.ReplaceAllString(line, "")
 	}

@@ -9,6 +9,7 @@ import (
 
 	"clgrad/cmd/clgrad/bench"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // A table with text labels is learned, its classes are saved with the model, and
@@ -23,16 +24,12 @@ func TestTrainTable(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 	m, err := checkpoint.Load(run)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if got := strings.Join(m.Classes, " "); got != "setosa versicolor virginica" || m.Run.Data != "flowers.csv" || !m.Run.Directory || !strings.Contains(string(m.Run.Setup), `"validation":0.2,`) {
 		t.Errorf("model of classes %s, %+v", got, m.Run)
 	}
 	var e evaluation
-	if err := json.Unmarshal([]byte(good(t, append([]string{"eval", run}, args...)...)), &e); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(good(t, append([]string{"eval", run}, args...)...)), &e))
 	if e.Loss != s.Loss || e.TrainAccuracy != s.TrainAccuracy || e.HeldOut != s.HeldOut {
 		t.Errorf("train found %+v, eval %+v", s, e)
 	}
@@ -64,9 +61,7 @@ func TestTrainTable(t *testing.T) {
 	}
 	other := write(t, "other.csv", strings.Replace(turned.without, "petal width", "stem", 1))
 	want := other + `: line 1, column 1: is named "stem", which no feature of the training set is`
-	if status, _, err := clgrad(t, "predict", run, "--data", other); status != failure || !strings.Contains(err, want) {
-		t.Errorf("status %d, %s", status, err)
-	}
+	says(t, failure, want, "predict", run, "--data", other)
 
 	// Both files may call the labels otherwise.
 	named := strings.NewReplacer("species", "kind")
@@ -75,9 +70,7 @@ func TestTrainTable(t *testing.T) {
 	if want := fmt.Sprintf("first.csv, training set: loss %.4f, accuracy %.2f %%\nTest set: loss %.4[1]f, accuracy %.2[2]f %%\n", float64(s.TestLoss), 100*float64(s.TestAccuracy)); text != want {
 		t.Errorf("by another name of the labels eval finds %s, not %s", text, want)
 	}
-	if status, _, err := clgrad(t, "eval", run, "--test", second); status != usage || !strings.Contains(err, "--test and the flags that say how files are read belong to --data") {
-		t.Errorf("status %d, %s", status, err)
-	}
+	says(t, usage, "--test and the flags that say how files are read belong to --data", "eval", run, "--test", second)
 
 	// One kind alone, without a header, is still of its class.
 	var setosa strings.Builder
@@ -87,20 +80,14 @@ func TestTrainTable(t *testing.T) {
 		}
 	}
 	one := write(t, "setosa.csv", setosa.String())
-	if err := json.Unmarshal([]byte(good(t, "eval", run, "--data", one, "--label", "5", "--backend", "cpu", "--json")), &e); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(good(t, "eval", run, "--data", one, "--label", "5", "--backend", "cpu", "--json")), &e))
 	if e.TrainAccuracy < 0.95 {
 		t.Errorf("of setosa alone %v are found", e.TrainAccuracy)
 	}
 	other = write(t, "other.csv", "1,2,3,4,rose\n")
 	want = other + `: line 1, column 5: "rose" is no class: "setosa", "versicolor", "virginica" are`
-	if status, _, err := clgrad(t, "eval", run, "--data", other, "--label", "5"); status != failure || !strings.Contains(err, want) {
-		t.Errorf("status %d, %s", status, err)
-	}
-	if status, _, err := clgrad(t, "eval", filepath.Join(run, checkpoint.FileName)); status != failure || !strings.Contains(err, "was trained on a file or directory named flowers.csv: give --data") {
-		t.Errorf("status %d, %s", status, err)
-	}
+	says(t, failure, want, "eval", run, "--data", other, "--label", "5")
+	says(t, failure, "was trained on a file or directory named flowers.csv: give --data", "eval", filepath.Join(run, checkpoint.FileName))
 }
 
 // Without a test set its figures are left out or null, and everything else is
@@ -128,9 +115,7 @@ func TestNoTestSet(t *testing.T) {
 		t.Errorf("train --validation: %s", out)
 	}
 	var r bench.Report
-	if err := json.Unmarshal([]byte(good(t, append([]string{"bench", "--iterations", "1", "--validation", "0.1", "--json"}, args...)...)), &r); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(good(t, append([]string{"bench", "--iterations", "1", "--validation", "0.1", "--json"}, args...)...)), &r))
 	if r.Results[0].Samples != 27 || r.Data != "flowers.csv" {
 		t.Errorf("bench: %+v", r)
 	}
@@ -141,12 +126,8 @@ func TestOtherClasses(t *testing.T) {
 	run := t.TempDir()
 	good(t, "train", "--data", write(t, "t.csv", "label,a,b\nx,1,2\ny,3,4\n"), "--iterations", "1", "--backend", "cpu", "--out", run)
 	data := write(t, "u.csv", "label,a,b\n0,1,2\n1,3,4\n")
-	if status, _, err := clgrad(t, "eval", run, "--data", data); status != failure || !strings.Contains(err, `"0" is no class: "x", "y" are`) {
-		t.Errorf("a table: status %d, %s", status, err)
-	}
-	if status, _, err := clgrad(t, "eval", run, "--data", "mnist"); status != failure || !strings.Contains(err, `the model's classes are ["x" "y"], those of the data set mnist are ["0" "1"`) {
-		t.Errorf("mnist: status %d, %s", status, err)
-	}
+	says(t, failure, `"0" is no class: "x", "y" are`, "eval", run, "--data", data)
+	says(t, failure, `the model's classes are ["x" "y"], those of the data set mnist are ["0" "1"`, "eval", run, "--data", "mnist")
 	// A model of IDX files has classes 0, 1, 2, …, which a table may name.
 	images, numbers := images(t, 50, 10), t.TempDir()
 	good(t, "train", "--data", images, "--layers", "none", "--iterations", "1", "--backend", "cpu", "--out", numbers)
@@ -169,9 +150,7 @@ func TestEvalDivides(t *testing.T) {
 	common := []string{"--data", data, "--label", "species", "--backend", "cpu", "--json"}
 	_, s := lines(t, good(t, append([]string{"train", "--layers", "7", "--iterations", "20", "--divide", "40,15", "--samples", "30", "--validation", "0.2", "--out", run}, common...)...))
 	var e evaluation
-	if err := json.Unmarshal([]byte(good(t, append([]string{"eval", run}, common...)...)), &e); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal([]byte(good(t, append([]string{"eval", run}, common...)...)), &e))
 	if e.Loss != s.Loss || e.TrainAccuracy != s.TrainAccuracy || e.HeldOut != s.HeldOut {
 		t.Errorf("train found %+v, eval %+v", s, e)
 	}

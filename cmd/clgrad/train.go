@@ -67,6 +67,9 @@ func (c *trainCommand) BeforeResolve(ctx *kong.Context) error {
 		return nil
 	}
 	file, err := recipe.Load(c.RecipeName)
+	if errors.Is(err, recipe.ErrUnknown) {
+		return fmt.Errorf("--recipe: %w", err)
+	}
 	if err != nil {
 		return err
 	}
@@ -133,7 +136,12 @@ func (c trainCommand) Run(a *app) error {
 		Recipe: c.Recipe, Keep: keep, Directory: string(c.Out), Resume: string(c.Resume), NewPlan: c.NewPlan, OtherBackend: c.otherBackend, Patience: lockPatience, ReportAfter: reportAfter,
 		JSON: c.JSON, Command: a.commandLine(), Out: a.out, Note: a.note, Info: a.info, Display: a.display, Columns: a.columns, Data: a.dataOptions(),
 		Rows: func(r recipe.Recipe, set dataset.Set, profile *dataset.Profile) (network.Samples, error) {
-			rows, err := loadUnlabelled(a, r.Rows, recipe.Reading{}, trainedSet{r.Reading.WithoutColumns(), classNames(set.ClassNames, set.Classes), set.Columns, set.Shape, profile}, r.Predict == recipe.Kaggle)
+			trained := trainedSet{r.Reading.WithoutColumns(), classNames(set.ClassNames, set.Classes), set.Columns, set.Shape, profile}
+			if dataset.HoldsPictures(string(r.Rows)) {
+				rows, _, err := loadPictures(a, []string{string(r.Rows)}, recipe.Reading{}, false, trained)
+				return rows, err
+			}
+			rows, err := loadUnlabelled(a, r.Rows, recipe.Reading{}, trained, r.Predict == recipe.Kaggle)
 			return toPredict(rows), err
 		},
 		Model: func(name recipe.Path) (checkpoint.Model, error) { return loadModel(a, name) },

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"clgrad/cmd/clgrad/measure"
+	"clgrad/network/must"
 )
 
 // What watching takes of a run of 784-128-10 on MNIST over batches of 128: the time from the end of
@@ -20,26 +21,16 @@ import (
 func BenchmarkWatch(b *testing.B) {
 	const epochs = "40"
 	program, err := exec.LookPath("clgrad") // which TestMain has made
-	if err != nil {
-		b.Fatal(err)
-	}
+	must.OK(b, err)
 	once := func(clients int, flags ...string) float64 {
 		dir, err := os.MkdirTemp(b.TempDir(), "")
-		if err != nil {
-			b.Fatal(err)
-		}
+		must.OK(b, err)
 		c := exec.Command(program, append([]string{"train", "--batch-size", "128", "--epochs", epochs, "--out", filepath.Join(dir, "run")}, flags...)...)
 		out, err := c.StdoutPipe()
-		if err != nil {
-			b.Fatal(err)
-		}
+		must.OK(b, err)
 		notes, err := c.StderrPipe()
-		if err != nil {
-			b.Fatal(err)
-		}
-		if err := c.Start(); err != nil {
-			b.Fatal(err)
-		}
+		must.OK(b, err)
+		must.OK(b, c.Start())
 		ctx, cancel := context.WithCancel(b.Context())
 		defer cancel()
 		go func() {
@@ -62,9 +53,7 @@ func BenchmarkWatch(b *testing.B) {
 				first = last
 			}
 		}
-		if err := c.Wait(); err != nil {
-			b.Fatal(err)
-		}
+		must.OK(b, c.Wait())
 		return last.Sub(first).Seconds()
 	}
 	var alone, watched, twenty []float64

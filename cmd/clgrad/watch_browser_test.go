@@ -11,6 +11,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"clgrad/cmd/clgrad/browser"
+	"clgrad/network/must"
 )
 
 // A watchPage is what a test sees on the page of a run.
@@ -43,9 +44,8 @@ func seen(t *testing.T, ctx context.Context, what string, met func(watchPage) bo
 	t.Helper()
 	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
 		var err error
-		if p, err = chromedp.Run(ctx, chromedp.Evaluate[watchPage](lookAtPage)); err != nil {
-			t.Fatal(err)
-		}
+		p, err = chromedp.Run(ctx, chromedp.Evaluate[watchPage](lookAtPage))
+		must.OK(t, err)
 		if met(p) {
 			return p
 		}
@@ -65,9 +65,7 @@ func TestBrowserWatch(t *testing.T) {
 		r := startWatched(t, "--data", data, "--layers", "16", "--backend", "cpu", "--validation", "0.1", "--batch-size", "60", "--epochs", "80", "--lr", "0.02",
 			"--out", filepath.Join(t.TempDir(), "run"))
 		err := chromedp.Do(ctx, chromedp.Navigate(r.url))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		seen(t, ctx, "the first epoch", func(p watchPage) bool { return strings.HasPrefix(p.Position, "epoch ") })
 		r.write(25)
 		early := seen(t, ctx, "predictions", func(p watchPage) bool { return p.Predicted != "" && len(p.Curves) == 8 && p.Pictures == 12 })
@@ -83,15 +81,15 @@ func TestBrowserWatch(t *testing.T) {
 				t.Errorf("%s: curve %d had %d points and has %d", v.Name, i, early.Curves[i], later.Curves[i])
 			}
 		}
-		must(t, chromedp.Do(ctx, chromedp.Reload()))
+		must.OK(t, chromedp.Do(ctx, chromedp.Reload()))
 		again := seen(t, ctx, "the run after it is loaded anew", func(p watchPage) bool { return p.Predicted != "" && len(p.Curves) == 8 && p.Pictures == 12 })
 		for i := range later.Curves {
 			if again.Curves[i] < later.Curves[i] {
 				t.Errorf("%s: curve %d had %d points, and %d after the page was loaded anew", v.Name, i, later.Curves[i], again.Curves[i])
 			}
 		}
-		must(t, browser.Fits(ctx))
-		must(t, browser.Screenshot(ctx, v, "watch-training"))
+		must.OK(t, browser.Fits(ctx))
+		must.OK(t, browser.Screenshot(ctx, v, "watch-training"))
 		r.write(100)
 		end := seen(t, ctx, "the end", func(p watchPage) bool { return p.Phase == "finished" })
 		<-r.done
@@ -108,8 +106,8 @@ func TestBrowserWatch(t *testing.T) {
 		if p := seen(t, ctx, "the last state", func(p watchPage) bool { return p.Phase == "finished" }); p.Lost {
 			t.Errorf("%s: the page says that the connection is lost", v.Name)
 		}
-		must(t, browser.Fits(ctx))
-		must(t, browser.Screenshot(ctx, v, "watch-finished"))
+		must.OK(t, browser.Fits(ctx))
+		must.OK(t, browser.Screenshot(ctx, v, "watch-finished"))
 	}
 }
 
@@ -119,7 +117,7 @@ func TestBrowserWatchStopped(t *testing.T) {
 	data := images(t, 300, 100)
 	ctx := browser.Open(t, browser.Views[2], 2*time.Minute)
 	r := startWatched(t, "--data", data, "--layers", "8", "--backend", "cpu", "--iterations", "1000")
-	must(t, chromedp.Do(ctx, chromedp.Navigate(r.url)))
+	must.OK(t, chromedp.Do(ctx, chromedp.Navigate(r.url)))
 	r.write(3)
 	seen(t, ctx, "a line", func(p watchPage) bool { return strings.Contains(p.Position, "iteration 40 ") })
 	r.cancel()
@@ -127,7 +125,7 @@ func TestBrowserWatchStopped(t *testing.T) {
 	if !strings.Contains(p.Notes, "stopped after iteration") || p.Lost {
 		t.Errorf("the page has %+v", p)
 	}
-	must(t, browser.Screenshot(ctx, browser.Views[2], "watch-stopped"))
+	must.OK(t, browser.Screenshot(ctx, browser.Views[2], "watch-stopped"))
 }
 
 // Rows of a table are shown by the names of their columns, and names of classes have room.
@@ -142,14 +140,14 @@ func TestBrowserWatchTable(t *testing.T) {
 	for _, v := range []browser.View{browser.Views[0], browser.Views[3]} {
 		ctx := browser.Open(t, v, 2*time.Minute)
 		r := startWatched(t, "--data", write(t, "flowers.csv", table.String()), "--label", "species", "--preprocess", "feature", "--layers", "8", "--backend", "cpu", "--iterations", "1000")
-		must(t, chromedp.Do(ctx, chromedp.Navigate(r.url)))
+		must.OK(t, chromedp.Do(ctx, chromedp.Navigate(r.url)))
 		r.write(20)
 		p := seen(t, ctx, "predictions", func(p watchPage) bool { return p.Predicted != "" })
 		if !strings.Contains(p.Guesses, "<b>versicolor</b>") || !strings.Contains(p.Values, "petal length1") {
 			t.Errorf("%s: the page has %+v", v.Name, p)
 		}
-		must(t, browser.Fits(ctx))
-		must(t, browser.Screenshot(ctx, v, "watch-table"))
+		must.OK(t, browser.Fits(ctx))
+		must.OK(t, browser.Screenshot(ctx, v, "watch-table"))
 	}
 }
 
@@ -159,7 +157,7 @@ func TestBrowserWatchZero(t *testing.T) {
 	ctx := browser.Open(t, browser.Views[0], 2*time.Minute)
 	data := write(t, "far.csv", "x,class\n"+strings.Repeat("-1000,a\n1000,b\n", 20))
 	r := startWatched(t, "--data", data, "--label", "class", "--preprocess", "none", "--layers", "none", "--lr", "1", "--backend", "cpu", "--iterations", "100", "--log-every", "1")
-	must(t, chromedp.Do(ctx, chromedp.Navigate(r.url)))
+	must.OK(t, chromedp.Do(ctx, chromedp.Navigate(r.url)))
 	r.write(100)
 	p := seen(t, ctx, "the curves", func(p watchPage) bool { return len(p.Curves) == 2 && p.Curves[0] == 100 })
 	if !strings.Contains(p.Figures, "loss 0.0000") {
@@ -169,5 +167,5 @@ func TestBrowserWatchZero(t *testing.T) {
 	if err != nil || !strings.HasPrefix(ticks, "0 ") {
 		t.Errorf("the axis of the loss has the ticks %q, error %v: 0 is expected among them", ticks, err)
 	}
-	must(t, browser.Screenshot(ctx, browser.Views[0], "watch-zero"))
+	must.OK(t, browser.Screenshot(ctx, browser.Views[0], "watch-zero"))
 }

@@ -14,6 +14,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"clgrad/network/must"
 )
 
 // A watchedRun is one of train --watch in this process. It writes a line at most every 50 ms,
@@ -194,9 +196,7 @@ func TestWatchResumed(t *testing.T) {
 // An address that cannot be listened at is an error before anything is done.
 func TestWatchRefused(t *testing.T) {
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer l.Close()
 	run := filepath.Join(t.TempDir(), "run")
 	for _, c := range []struct {
@@ -245,9 +245,7 @@ func TestWatchClientGone(t *testing.T) {
 	r := startWatched(t, "--data", data, "--layers", "8", "--backend", "cpu", "--iterations", "300")
 	for range 3 {
 		response, err := http.Get(r.url + "/v1/run/events")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if _, err := io.ReadAtLeast(response.Body, make([]byte, 100), 100); err != nil {
 			t.Error(err)
 		}

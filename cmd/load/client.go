@@ -15,14 +15,15 @@ import (
 	"time"
 
 	"clgrad/cpu"
-	"clgrad/network"
-	"clgrad/network/checkpoint"
+	"clgrad/network/classifier"
 	"clgrad/network/dataset"
+
+	"gonum.org/v1/gonum/floats"
 )
 
 // A task is a network and rows for it, with what it gives for them in float64.
 type task struct {
-	rows          network.Samples
+	rows          [][]float64
 	class         []int
 	probabilities []float64 // of the class
 }
@@ -40,48 +41,30 @@ func prepare(ctx context.Context, program, dir string) (t task, err error) {
 			return t, fmt.Errorf("%s %s: %w: %s", program, args[0], err, said.Bytes())
 		}
 	}
-	m, err := checkpoint.Load(filepath.Join(modelFolder(dir), checkpoint.FileName))
-	if err != nil {
-		return t, err
-	}
 	set, err := dataset.Load(ctx, "mnist", dataset.Options{})
 	if err != nil {
 		return t, err
 	}
-	t.rows = set.Test.Slice(0, 4096)
-	t.rows.Scaling = m.Scaling
-	l, err := network.NewLayout(m.Sizes)
-	if err != nil {
-		return t, err
+	for i := range 4096 {
+		row := make([]float64, set.Test.Features)
+		for j, v := range set.Test.Row(i) {
+			row[j] = float64(v)
+		}
+		t.rows = append(t.rows, row)
 	}
 	b := cpu.New[float64]()
 	defer b.Close()
-	plan, err := b.Propose(m.Sizes, t.rows, t.rows.Rows)
+	c, err := classifier.Load(modelFolder(dir), b)
 	if err != nil {
 		return t, err
 	}
-	model, err := network.NewModel(b, l, m.Parameters, plan)
-	if err != nil {
-		return t, err
+	defer c.Close()
+	all, err := c.PredictProbabilities(t.rows)
+	for _, probabilities := range all {
+		class := floats.MaxIdx(probabilities)
+		t.class, t.probabilities = append(t.class, class), append(t.probabilities, probabilities[class])
 	}
-	logits, err := model.Logits(t.rows)
-	if err != nil {
-		return t, err
-	}
-	classes := len(logits) / t.rows.Rows
-	for i := range t.rows.Rows {
-		z, best, sum := logits[i*classes:(i+1)*classes], 0, 0.
-		for k, v := range z {
-			if v > z[best] {
-				best = k
-			}
-		}
-		for _, v := range z {
-			sum += math.Exp(v - z[best])
-		}
-		t.class, t.probabilities = append(t.class, best), append(t.probabilities, 1/sum)
-	}
-	return t, nil
+	return t, err
 }
 
 // A request is prepared, with what is expected of its answer.
@@ -94,16 +77,8 @@ type request struct {
 
 // requests returns requests of so many rows each, of all rows of the task.
 func (t task) requests(rows int) (all []*request) {
-	for first := 0; first+rows <= t.rows.Rows; first += rows {
-		var values [][]int
-		for i := range rows {
-			var row []int
-			for _, v := range t.rows.Row(first + i) {
-				row = append(row, int(v))
-			}
-			values = append(values, row)
-		}
-		body, _ := json.Marshal(map[string]any{"rows": values}) // whole numbers
+	for first := 0; first+rows <= len(t.rows); first += rows {
+		body, _ := json.Marshal(map[string]any{"rows": t.rows[first : first+rows]}) // whole numbers
 		all = append(all, &request{body: body, class: t.class[first : first+rows], probabilities: t.probabilities[first : first+rows]})
 	}
 	return all

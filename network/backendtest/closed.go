@@ -14,21 +14,18 @@ func closed(s *session) {
 	for _, what := range []string{"buffer", "input", "recorder", "executor", "backend"} {
 		s.try("use of a closed "+what, func() {
 			b, err := s.open()
-			if err != nil {
-				s.fail(what, "open", err.Error())
+			if !s.ok(what, "open", err) {
 				return
 			}
 			defer b.Close()
 			x, err := prepare(b)
-			if err != nil {
-				s.fail(what, "prepare", err.Error())
+			if !s.ok(what, "prepare", err) {
 				return
 			}
 			e := newEnv(x, b.Info())
 			defer e.closeAll(func(error) {})
 			v, in, r := e.buffer(1024), e.load(samples, 4), e.recorder(1)
-			if e.err != nil {
-				s.fail(what, "error", e.err.Error())
+			if !s.ok(what, "error", e.err) {
 				return
 			}
 			m := func(at, rows, cols int) network.Matrix {
@@ -64,9 +61,7 @@ func closed(s *session) {
 			along := map[string][]string{"executor": {"buffer", "input", "recorder"}, "backend": {"buffer", "input", "recorder", "executor"}}
 			closers := map[string]interface{ Close() error }{"buffer": v, "input": in, "recorder": r, "executor": x, "backend": b}
 			for range 2 {
-				if err := closers[what].Close(); err != nil {
-					s.fail(what, "close", err.Error())
-				}
+				s.ok(what, "close", closers[what].Close())
 			}
 			for _, kind := range append(along[what], what) {
 				for name, use := range uses {
@@ -75,7 +70,7 @@ func closed(s *session) {
 					}
 					s.exact++
 					if err := use(); !errors.Is(err, network.ErrClosed) {
-						s.fail(fmt.Sprintf("%s, after the %s was closed", name, what), gateExact, fmt.Sprintf("the error is %v where %v is expected", err, network.ErrClosed))
+						s.fail(fmt.Sprintf("%s, after the %s was closed", name, what), gateExact, "the error is %v where %v is expected", err, network.ErrClosed)
 					}
 				}
 			}

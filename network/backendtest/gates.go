@@ -3,8 +3,6 @@ package backendtest
 import (
 	"fmt"
 	"math"
-
-	"clgrad/network"
 )
 
 // The gates' names in failures.
@@ -38,7 +36,7 @@ func cell(cols int) func(int) string {
 // sameLength fails a case that has no elements to judge, or fewer than expected.
 func (s *session) sameLength(shape, gate string, got, want int) bool {
 	if got != want || want == 0 {
-		s.fail(shape, gate, fmt.Sprintf("%d elements where %d are expected", got, want))
+		s.fail(shape, gate, "%d elements where %d are expected", got, want)
 		return false
 	}
 	return true
@@ -66,12 +64,8 @@ func (s *session) bounded(shape string, at func(int) string, got []float64, want
 	if beyond == 0 {
 		return
 	}
-	s.failures = append(s.failures, Failure{
-		Operation: s.op, Shape: shape, Gate: gateBound,
-		Element: at(worst), Got: network.Number(got[worst]), Want: network.Number(want.hi[worst]), Ratio: network.Number(worstRatio),
-		Detail: fmt.Sprintf("%s is %v where %v ± %.3g is expected, %.3g times the bound; %d of %d elements exceed theirs",
-			at(worst), got[worst], want.hi[worst], bound[worst], worstRatio, beyond, len(got)),
-	})
+	s.failAt(shape, gateBound, at(worst), got[worst], want.hi[worst], worstRatio, "%s is %v where %v ± %.3g is expected, %.3g times the bound; %d of %d elements exceed theirs",
+		at(worst), got[worst], want.hi[worst], bound[worst], worstRatio, beyond, len(got))
 }
 
 // equal is gate 2: got is want in every element. Zeros of either sign are
@@ -98,12 +92,8 @@ func (s *session) equal(shape string, at func(int) string, got, want []float64) 
 	if wrong == 0 {
 		return
 	}
-	s.failures = append(s.failures, Failure{
-		Operation: s.op, Shape: shape, Gate: gateExact,
-		Element: at(worst), Got: network.Number(got[worst]), Want: network.Number(want[worst]), Ratio: network.Number(math.Inf(1)),
-		Detail: fmt.Sprintf("%s is %v where exactly %v is expected; %d of %d elements are wrong",
-			at(worst), got[worst], want[worst], wrong, len(got)),
-	})
+	s.failAt(shape, gateExact, at(worst), got[worst], want[worst], math.Inf(1), "%s is %v where exactly %v is expected; %d of %d elements are wrong",
+		at(worst), got[worst], want[worst], wrong, len(got))
 }
 
 // notWorse is gate 3: the root mean square and the maximum of the error are at
@@ -153,12 +143,8 @@ func (s *session) notWorse(shape string, at func(int) string, got []float64, wan
 		if ratio <= naiveFactor {
 			continue
 		}
-		s.failures = append(s.failures, Failure{
-			Operation: s.op, Shape: shape, Gate: gateNaive,
-			Element: at(worst), Got: network.Number(got[worst]), Want: network.Number(want.hi[worst]), Ratio: network.Number(ratio / naiveFactor),
-			Detail: fmt.Sprintf("the %s error is %.3g, %.3g times the naive kernel's, where %d times are allowed; the worst is %s, %v where %v is expected",
-				e.what, e.err, ratio, naiveFactor, at(worst), got[worst], want.hi[worst]),
-		})
+		s.failAt(shape, gateNaive, at(worst), got[worst], want.hi[worst], ratio/naiveFactor, "the %s error is %.3g, %.3g times the naive kernel's, where %d times are allowed; the worst is %s, %v where %v is expected",
+			e.what, e.err, ratio, naiveFactor, at(worst), got[worst], want.hi[worst])
 		return
 	}
 }
@@ -169,10 +155,6 @@ func (s *session) repeated(shape string, at func(int) string, first, second []fl
 		return
 	}
 	if i := firstDifference(first, second); i >= 0 {
-		s.failures = append(s.failures, Failure{
-			Operation: s.op, Shape: shape, Gate: gateRepeat,
-			Element: at(i), Got: network.Number(second[i]), Want: network.Number(first[i]),
-			Detail: fmt.Sprintf("%s is %v, and %v in a second run of the same call", at(i), first[i], second[i]),
-		})
+		s.failAt(shape, gateRepeat, at(i), second[i], first[i], 0, "%s is %v, and %v in a second run of the same call", at(i), first[i], second[i])
 	}
 }

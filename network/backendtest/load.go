@@ -68,7 +68,7 @@ func loaded(s *session, name string, samples network.Samples, blockRows int) {
 	}
 	blocks := evenly(samples.Rows, blockRows)
 	if got := x.Blocks(); x.Features() != n || !slices.Equal(got, blocks) {
-		s.fail(name, gateExact, fmt.Sprintf("the input has %d features in blocks of %v where %d and %v are expected", x.Features(), got, n, blocks))
+		s.fail(name, gateExact, "the input has %d features in blocks of %v where %d and %v are expected", x.Features(), got, n, blocks)
 		return
 	}
 	run := func() []float64 { return throughIdentity(s, name, x, samples.Rows) }
@@ -112,7 +112,7 @@ func throughIdentity(s *session, name string, x network.Input, all int) []float6
 	}
 	got, problem := h.values(s.env, 1)
 	if problem != "" {
-		s.fail(name, gateAround, problem)
+		s.fail(name, gateAround, "%s", problem)
 	}
 	return got
 }
@@ -162,7 +162,7 @@ func refilled(s *session, name string, most, features int, scaling network.Scali
 			return
 		}
 		if got := x.Blocks(); !slices.Equal(got, []int{samples.Rows}) {
-			s.fail(name, gateExact, fmt.Sprintf("the input has blocks of %v after it was refilled with %d rows", got, samples.Rows))
+			s.fail(name, gateExact, "the input has blocks of %v after it was refilled with %d rows", got, samples.Rows)
 			return
 		}
 		loadedRows(s, name, samples, want, x, throughIdentity(s, name, x, samples.Rows))
@@ -173,7 +173,7 @@ func refilled(s *session, name string, most, features int, scaling network.Scali
 			return s.b.SoftmaxCrossEntropy(z.views[0], network.Block{Input: x}, samples.Rows, record, 0)
 		})
 		if records, _ := s.records(record, 0, 1); s.err == nil && records[0].Correct != zeros {
-			s.fail(name, gateExact, fmt.Sprintf("%d rows are correct after a refill with labels %v", records[0].Correct, kept))
+			s.fail(name, gateExact, "%d rows are correct after a refill with labels %v", records[0].Correct, kept)
 		}
 	}
 	check(drawSamples(r, most, features, scaling, bytes))

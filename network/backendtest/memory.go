@@ -35,7 +35,7 @@ func roundTrip(s *session, name string, n int) {
 		return
 	}
 	if a.Len() != n {
-		s.fail(name, gateExact, fmt.Sprintf("Len is %d", a.Len()))
+		s.fail(name, gateExact, "Len is %d", a.Len())
 		return
 	}
 	zero, want := make([]float64, n), make([]float64, n)
@@ -124,12 +124,12 @@ func expectRecords(s *session, name string, rec network.Recorder, want []network
 		for i, record := range got {
 			s.exact++
 			if record != want[r[0]+i] {
-				s.fail(name, gateExact, fmt.Sprintf("record %d, read from %d on, is %+v where %+v is expected", r[0]+i, r[0], record, want[r[0]+i]))
+				s.fail(name, gateExact, "record %d, read from %d on, is %+v where %+v is expected", r[0]+i, r[0], record, want[r[0]+i])
 				return
 			}
 		}
 		if nonFinite != 0 {
-			s.fail(name, gateExact, fmt.Sprintf("iteration %d is not finite, without an update", nonFinite))
+			s.fail(name, gateExact, "iteration %d is not finite, without an update", nonFinite)
 			return
 		}
 	}

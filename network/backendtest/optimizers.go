@@ -129,7 +129,7 @@ func optimized(s *session, name string, d network.Descent, batchRows int) {
 		return
 	}
 	if len(after.Vectors) != len(state) {
-		s.fail(name, gateExact, fmt.Sprintf("the state has %d vectors where %d are expected", len(after.Vectors), len(state)))
+		s.fail(name, gateExact, "the state has %d vectors where %d are expected", len(after.Vectors), len(state))
 		return
 	}
 	for k := range state {

@@ -15,13 +15,13 @@ func plans(s *session) {
 	s.try("info", func() {
 		info := s.backend.Info()
 		if info.Backend == "" || info.Device == "" {
-			s.fail("info", gateExact, fmt.Sprintf("backend is %q, device %q: both need a name", info.Backend, info.Device))
+			s.fail("info", gateExact, "backend is %q, device %q: both need a name", info.Backend, info.Device)
 		}
 		if info.Roundoff != 0x1p-24 && info.Roundoff != 0x1p-53 {
-			s.fail("info", gateExact, fmt.Sprintf("unit roundoff is %v: 2^-24 or 2^-53 is expected", info.Roundoff))
+			s.fail("info", gateExact, "unit roundoff is %v: 2^-24 or 2^-53 is expected", info.Roundoff)
 		}
 		if d := info.OperandRoundoff; d != 0 && !(d > info.Roundoff && d < 1) {
-			s.fail("info", gateExact, fmt.Sprintf("unit roundoff of operands is %v: 0, or more than %v and less than 1 is expected", d, info.Roundoff))
+			s.fail("info", gateExact, "unit roundoff of operands is %v: 0, or more than %v and less than 1 is expected", d, info.Roundoff)
 		}
 	})
 	for _, sizes := range [][]int{{1, 1}, {784, 10}, {784, 128, 10}, {17, 33, 5, 3}} {
@@ -42,28 +42,28 @@ func planned(s *session, name string, sizes []int, rows int) {
 		return
 	}
 	if one.Rows != 1 || one.BlockRows != 1 {
-		s.fail(name, gateExact, fmt.Sprintf("the plan for batches of a row has %d rows in blocks of %d", one.Rows, one.BlockRows))
+		s.fail(name, gateExact, "the plan for batches of a row has %d rows in blocks of %d", one.Rows, one.BlockRows)
 	}
 	if !reflect.DeepEqual(plan, again) {
-		s.fail(name, gateRepeat, fmt.Sprintf("the plan is %#v, and %#v when asked again", plan, again))
+		s.fail(name, gateRepeat, "the plan is %#v, and %#v when asked again", plan, again)
 	}
 	if plan.First != 0 || plan.Rows != rows {
-		s.fail(name, gateExact, fmt.Sprintf("the plan has %d samples from %d where all %d are expected", plan.Rows, plan.First, rows))
+		s.fail(name, gateExact, "the plan has %d samples from %d where all %d are expected", plan.Rows, plan.First, rows)
 	}
 	if plan.BlockRows < 1 || plan.BlockRows > rows || plan.ScoreRows < 1 {
-		s.fail(name, gateExact, fmt.Sprintf("the plan has blocks of %d rows, and of %d in scoring", plan.BlockRows, plan.ScoreRows))
+		s.fail(name, gateExact, "the plan has blocks of %d rows, and of %d in scoring", plan.BlockRows, plan.ScoreRows)
 	}
 	if err := plan.CheckDevice(s.backend.Info()); err != nil {
-		s.fail(name, gateExact, "the plan does not fit Info: "+err.Error())
+		s.fail(name, gateExact, "the plan does not fit Info: %v", err)
 	}
 	text, err := json.Marshal(plan)
 	if err != nil {
-		s.fail(name, gateExact, "the plan has no JSON: "+err.Error())
+		s.fail(name, gateExact, "the plan has no JSON: %v", err)
 		return
 	}
 	var stored network.ShardPlan
 	if err := json.Unmarshal(text, &stored); err != nil {
-		s.fail(name, gateExact, "the plan does not come back from JSON: "+err.Error())
+		s.fail(name, gateExact, "the plan does not come back from JSON: %v", err)
 		return
 	}
 	for _, p := range []network.ShardPlan{plan, stored} {
@@ -76,7 +76,7 @@ func planned(s *session, name string, sizes []int, rows int) {
 		})
 	}
 	if after := s.plan(sizes, samples, rows); s.err == nil && !reflect.DeepEqual(plan, after) {
-		s.fail(name, gateRepeat, fmt.Sprintf("the plan is %#v, and %#v after it was prepared", plan, after))
+		s.fail(name, gateRepeat, "the plan is %#v, and %#v after it was prepared", plan, after)
 	}
 	stored.Device += " of another kind"
 	if s.err != nil {

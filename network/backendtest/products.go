@@ -186,7 +186,7 @@ func (c productCase) compute(s *session, o operands) (first, second []float64, a
 		}
 	}
 	if problem != "" {
-		s.fail(c.String(), gateAround, problem)
+		s.fail(c.String(), gateAround, "%s", problem)
 	}
 	return first, second, affine
 }
@@ -231,7 +231,7 @@ func notFinite(s *session, name string, act network.Activation) {
 	})
 	got, problem := h.values(s.env, 1)
 	if problem != "" {
-		s.fail(name, gateAround, problem)
+		s.fail(name, gateAround, "%s", problem)
 	}
 	s.equal(name, cell(p), got, want.v)
 }

@@ -123,7 +123,7 @@ func ruleBounded(s *session, name string, r network.Rule, n int) {
 		judgeRule(s, fmt.Sprintf("%s, step %d", name, step), element, u, now, g, got)
 		s.equal(name, func(i int) string { return fmt.Sprintf("gradient element %d", i) }, s.read(v.buffers[1]), g)
 		if _, nonFinite := s.records(v.rec, 0, 1); nonFinite != 0 {
-			s.fail(name, gateExact, fmt.Sprintf("iteration %d is reported as not finite, all values are finite", nonFinite))
+			s.fail(name, gateExact, "iteration %d is reported as not finite, all values are finite", nonFinite)
 		}
 		now = got
 	}
@@ -223,7 +223,7 @@ func stateNotFinite(s *session, name string, r network.Rule, n int) {
 					want = 2
 				}
 				if _, got := s.records(rec, 0, 1); s.err == nil && got != want {
-					s.fail(name, gateExact, fmt.Sprintf("state %d of %v: iteration %d is reported as the first not finite where %d is expected", k+1, bad, got, want))
+					s.fail(name, gateExact, "state %d of %v: iteration %d is reported as the first not finite where %d is expected", k+1, bad, got, want)
 				}
 			}
 		}

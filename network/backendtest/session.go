@@ -38,8 +38,24 @@ func (s *session) operation() Operation {
 }
 
 // fail records a failure that is not about elements.
-func (s *session) fail(shape, gate, detail string) {
-	s.failures = append(s.failures, Failure{Operation: s.op, Shape: shape, Gate: gate, Detail: detail})
+func (s *session) fail(shape, gate, format string, args ...any) {
+	s.failures = append(s.failures, Failure{Operation: s.op, Shape: shape, Gate: gate, Detail: fmt.Sprintf(format, args...)})
+}
+
+// ok records an error, if it is one, and reports whether it is none.
+func (s *session) ok(shape, gate string, err error) bool {
+	if err != nil {
+		s.fail(shape, gate, "%v", err)
+	}
+	return err == nil
+}
+
+// failAt records a failure of an element, whose error is so many times its bound.
+func (s *session) failAt(shape, gate, element string, got, want, ratio float64, format string, args ...any) {
+	s.failures = append(s.failures, Failure{
+		Operation: s.op, Shape: shape, Gate: gate, Element: element,
+		Got: network.Number(got), Want: network.Number(want), Ratio: network.Number(ratio), Detail: fmt.Sprintf(format, args...),
+	})
 }
 
 // try runs one case. An error that the backend returned on the way, a panic,
@@ -50,18 +66,16 @@ func (s *session) try(shape string, f func()) {
 	}
 	s.cases++
 	defer s.recovered(shape)
-	defer s.closeAll(func(err error) { s.fail(shape, "close", err.Error()) })
+	defer s.closeAll(func(err error) { s.ok(shape, "close", err) })
 	f()
-	if s.err != nil {
-		s.fail(shape, "error", s.err.Error())
-		s.err = nil
-	}
+	s.ok(shape, "error", s.err)
+	s.err = nil
 }
 
 // recovered turns a panic into a failure.
 func (s *session) recovered(shape string) {
 	if r := recover(); r != nil {
-		s.fail(shape, "panic", fmt.Sprint(r))
+		s.fail(shape, "panic", "%v", r)
 		if s.env != nil {
 			s.err = nil
 		}

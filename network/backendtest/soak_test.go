@@ -8,6 +8,7 @@ import (
 
 	"clgrad/network"
 	"clgrad/network/backendtest"
+	"clgrad/network/must"
 )
 
 // A leaky executor keeps something of every update.
@@ -44,9 +45,7 @@ func TestSoak(t *testing.T) {
 		}},
 		{"more files are open", func(b *leaky) {
 			f, err := os.Open(os.DevNull)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			b.files = append(b.files, f)
 		}},
 		{"more handles are alive", func(b *leaky) { b.handles++ }},
@@ -57,9 +56,7 @@ func TestSoak(t *testing.T) {
 		for _, f := range b.files {
 			f.Close()
 		}
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		err = soak.Check()
 		switch {
 		case c.want == "" && err != nil:

@@ -1,7 +1,6 @@
 package backendtest
 
 import (
-	"fmt"
 	"math"
 
 	"clgrad/network"
@@ -74,16 +73,16 @@ func (c softmaxCase) compute(s *session) (dz []float64, record network.Record) {
 		})
 		dz, problem := z.values(s.env, 1)
 		if problem != "" {
-			s.fail(c.name, gateAround, problem)
+			s.fail(c.name, gateAround, "%s", problem)
 		}
 		records, nonFinite := s.records(rec, 0, 5)
 		for i, r := range records {
 			if i != slot && r != (network.Record{}) {
-				s.fail(c.name, gateAround, fmt.Sprintf("record %d is %+v where only record %d was set", i, r, slot))
+				s.fail(c.name, gateAround, "record %d is %+v where only record %d was set", i, r, slot)
 			}
 		}
 		if nonFinite != 0 {
-			s.fail(c.name, gateAround, fmt.Sprintf("iteration %d is not finite, without an update", nonFinite))
+			s.fail(c.name, gateAround, "iteration %d is not finite, without an update", nonFinite)
 		}
 		return dz, records
 	}
@@ -92,7 +91,7 @@ func (c softmaxCase) compute(s *session) (dz []float64, record network.Record) {
 	again, second := run()
 	s.repeated(c.name, cell(c.p), dz, again)
 	if s.err == nil && first[slot] != second[slot] && first[slot].Loss == first[slot].Loss {
-		s.fail(c.name, gateRepeat, fmt.Sprintf("the record is %+v, and %+v in a second run of the same call", first[slot], second[slot]))
+		s.fail(c.name, gateRepeat, "the record is %+v, and %+v in a second run of the same call", first[slot], second[slot])
 	}
 	return dz, first[slot]
 }
@@ -124,7 +123,7 @@ func (c softmaxCase) check(s *session) {
 		lossBound += row.lossBound
 	}
 	if record.Correct != correct {
-		s.fail(c.name, gateExact, fmt.Sprintf("%d rows are correct where %d are expected", record.Correct, correct))
+		s.fail(c.name, gateExact, "%d rows are correct where %d are expected", record.Correct, correct)
 	}
 	at := func(int) string { return "the loss" }
 	if c.exact {
@@ -203,7 +202,7 @@ func notFiniteLoss(s *session) {
 			c.z.v[at] = bad
 			_, record := c.computeOnce(s)
 			if s.err == nil && !math.IsNaN(record.Loss) && !math.IsInf(record.Loss, 0) {
-				s.fail(name, gateExact, fmt.Sprintf("the loss is %v where logit (%d, %d) is %v", record.Loss, at/10, at%10, bad))
+				s.fail(name, gateExact, "the loss is %v where logit (%d, %d) is %v", record.Loss, at/10, at%10, bad)
 				return
 			}
 		}

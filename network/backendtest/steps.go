@@ -112,11 +112,9 @@ func hasSteps(s *session, sizes []int) bool {
 		}
 		return err
 	})
-	s.closeAll(func(err error) { s.fail("", "close", err.Error()) })
-	if s.err != nil {
-		s.fail("", "error", s.err.Error())
-		s.err = nil
-	}
+	s.closeAll(func(err error) { s.ok("", "close", err) })
+	s.ok("", "error", s.err)
+	s.err = nil
 	return has
 }
 
@@ -271,11 +269,11 @@ func (t *stepRun) record(nonFinite int) network.Record {
 	}
 	for i, r := range records {
 		if i != stepRecord && r != (network.Record{}) {
-			t.fail(t.name, gateAround, fmt.Sprintf("record %d is %+v where only record %d was set", i, r, stepRecord))
+			t.fail(t.name, gateAround, "record %d is %+v where only record %d was set", i, r, stepRecord)
 		}
 	}
 	if got != nonFinite {
-		t.fail(t.name, gateExact, fmt.Sprintf("iteration %d is reported as the first not finite where %d is expected", got, nonFinite))
+		t.fail(t.name, gateExact, "iteration %d is reported as the first not finite where %d is expected", got, nonFinite)
 	}
 	return records[stepRecord]
 }
@@ -290,7 +288,7 @@ func (t *stepRun) padded(what string, v []float64) []float64 {
 	}
 	for i, x := range v {
 		if x != 0 && !t.isParameter(i) {
-			t.fail(t.name, gateAround, fmt.Sprintf("padding of %s: %s is %v where 0 is expected", what, t.parameter(i), x))
+			t.fail(t.name, gateAround, "padding of %s: %s is %v where 0 is expected", what, t.parameter(i), x)
 			break
 		}
 	}

@@ -64,7 +64,7 @@ func exactSteps(s *session, name string, sizes []int, r network.Rule) {
 func (t *stepRun) equalRecord(got, want network.Record) {
 	t.equal(t.name, func(int) string { return "the loss" }, []float64{got.Loss}, []float64{want.Loss})
 	if t.err == nil && got.Correct != want.Correct {
-		t.fail(t.name, gateExact, fmt.Sprintf("%d rows are correct where %d are expected", got.Correct, want.Correct))
+		t.fail(t.name, gateExact, "%d rows are correct where %d are expected", got.Correct, want.Correct)
 	}
 }
 
@@ -92,7 +92,7 @@ func equalLogits(s *session, sizes []int) {
 			}
 		}
 		if got, _ := t.evaluate(i, n, nil); s.err == nil && got.Correct != want {
-			s.fail(name, gateExact, fmt.Sprintf("%d of %d rows are correct where %d are expected", got.Correct, n, want))
+			s.fail(name, gateExact, "%d of %d rows are correct where %d are expected", got.Correct, n, want)
 		}
 	}
 }

@@ -27,20 +27,19 @@ func closedSteps(s *session, sizes []int) {
 		b, x, own := s.backend, s.b, s
 		if what == "executor" || what == "backend" {
 			var err error
-			if b, err = s.open(); err != nil {
-				s.fail(name, "open", err.Error())
+			b, err = s.open()
+			if !s.ok(name, "open", err) {
 				return
 			}
 			defer b.Close()
-			if x, err = prepare(b); err != nil {
-				s.fail(name, "prepare", err.Error())
+			x, err = prepare(b)
+			if !s.ok(name, "prepare", err) {
 				return
 			}
 			own = &session{env: newEnv(x, b.Info())}
 		}
 		t := newStepRun(own, name, f, []int{5}, rule)
-		if own.err != nil {
-			s.fail(name, "error", own.err.Error())
+		if !s.ok(name, "error", own.err) {
 			return
 		}
 		block, state := network.Block{Input: t.input}, []network.Vector{network.Whole(t.state[0])}
@@ -56,14 +55,12 @@ func closedSteps(s *session, sizes []int) {
 			"steps": t.steps, "input": t.input, "recorder": t.rec, "parameters": t.theta, "gradient": t.g, "state": t.state[0], "executor": x, "backend": b,
 		}[what]
 		for range 2 {
-			if err := closer.Close(); err != nil {
-				s.fail(name, "close", err.Error())
-			}
+			s.ok(name, "close", closer.Close())
 		}
 		for _, use := range uses {
 			s.exact++
 			if err := calls[use](); !errors.Is(err, network.ErrClosed) {
-				s.fail(fmt.Sprintf("%s, after the %s was closed", use, what), gateExact, fmt.Sprintf("the error is %v where %v is expected", err, network.ErrClosed))
+				s.fail(fmt.Sprintf("%s, after the %s was closed", use, what), gateExact, "the error is %v where %v is expected", err, network.ErrClosed)
 			}
 		}
 	}
@@ -74,7 +71,7 @@ func closedSteps(s *session, sizes []int) {
 		return
 	}
 	if err := t.steps.Evaluate(network.Block{Input: t.input}, 5, t.theta, t.g, false, t.rec, 0); !errors.Is(err, network.ErrNoLabels) {
-		s.fail(name, gateExact, fmt.Sprintf("without labels the error is %v where %v is expected", err, network.ErrNoLabels))
+		s.fail(name, gateExact, "without labels the error is %v where %v is expected", err, network.ErrNoLabels)
 	}
 }
 

@@ -38,13 +38,13 @@ func staged(s *session, name string, f fixture, blocks []int) {
 		taken, same := t.evaluate(i, blocks[i], nil)
 		s.repeated(t.name+", after a step and after Begin", t.parameter, next, same)
 		if s.err == nil && taken != again {
-			s.fail(t.name, gateRepeat, fmt.Sprintf("after a step the record is %+v, and %+v after Begin", again, taken))
+			s.fail(t.name, gateRepeat, "after a step the record is %+v, and %+v after Begin", again, taken)
 		}
 		t.set(f.theta, nil)
 		second, repeated := t.step(u, i, 0)
 		s.repeated(t.name+", step", t.parameter, after[0], repeated[0])
 		if s.err == nil && record != second {
-			s.fail(t.name, gateRepeat, fmt.Sprintf("the record of a step is %+v, and %+v in a second run", record, second))
+			s.fail(t.name, gateRepeat, "the record of a step is %+v, and %+v in a second run", record, second)
 		}
 	}
 }
@@ -56,7 +56,7 @@ func (t *stepRun) evaluated(i, m int, before []float64) {
 	again, second := t.evaluate(i, m, before)
 	t.repeated(t.name, t.parameter, g, second)
 	if t.err == nil && record != again {
-		t.fail(t.name, gateRepeat, fmt.Sprintf("the record is %+v, and %+v in a second run", record, again))
+		t.fail(t.name, gateRepeat, "the record is %+v, and %+v in a second run", record, again)
 	}
 	if t.err != nil {
 		return
@@ -77,7 +77,7 @@ func (t *stepRun) judge(i, m int, theta, before []float64, record network.Record
 	hs, dzs := stages.Stages(b)
 	layers := t.layout.Layers()
 	if len(hs) != layers-1 || len(dzs) != layers {
-		t.fail(t.name, gateExact, fmt.Sprintf("there are %d outputs and %d derivatives where %d and %d are expected", len(hs), len(dzs), layers-1, layers))
+		t.fail(t.name, gateExact, "there are %d outputs and %d derivatives where %d and %d are expected", len(hs), len(dzs), layers-1, layers)
 		return
 	}
 	in := []dense{x} // of each layer
@@ -130,7 +130,7 @@ func (t *stepRun) stage(what string, m network.Matrix, rows, cols int) dense {
 		copy(d.row(i), v[i*m.Stride:])
 		for j, x := range v[i*m.Stride+cols : (i+1)*m.Stride] {
 			if x != 0 {
-				t.fail(t.name, gateAround, fmt.Sprintf("padding: element (%d, %d) of the %s, beyond its %d columns, is %v where 0 is expected", i, cols+j, what, cols, x))
+				t.fail(t.name, gateAround, "padding: element (%d, %d) of the %s, beyond its %d columns, is %v where 0 is expected", i, cols+j, what, cols, x)
 				return d
 			}
 		}
@@ -201,6 +201,6 @@ func (t *stepRun) judgeLoss(p product, labels []int32, m int, got []float64, rec
 	t.bounded(name, cell(c.p), got, want, bound)
 	t.bounded(name, func(int) string { return "the loss" }, []float64{record.Loss}, values{hi: []float64{loss}}, []float64{lossBound})
 	if abs(record.Correct-correct) > unsure {
-		t.fail(name, gateExact, fmt.Sprintf("%d rows are correct where %d are expected, of which %d are unsure", record.Correct, correct, unsure))
+		t.fail(name, gateExact, "%d rows are correct where %d are expected, of which %d are unsure", record.Correct, correct, unsure)
 	}
 }

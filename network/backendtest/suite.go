@@ -100,14 +100,14 @@ func Check(open func() (network.Backend, error), opts ...Option) (Report, error)
 		if info.Backend != "" {
 			report.Info = info
 		}
+		report.Seconds = time.Since(begin).Seconds()
+		if err := o.ctx.Err(); err != nil {
+			return report, err // without the family, which may have ended early
+		}
 		report.Operations = append(report.Operations, op)
 		for _, failure := range op.Failures {
 			errs = append(errs, failure)
 		}
-	}
-	report.Seconds = time.Since(begin).Seconds()
-	if err := o.ctx.Err(); err != nil {
-		return report, err
 	}
 	return report, errors.Join(errs...)
 }
@@ -125,26 +125,16 @@ func (f Family) Run(open func() (network.Backend, error)) (network.Info, Operati
 		defer func() { done <- s.operation() }()
 		defer s.recovered("")
 		b, err := open()
-		if err != nil {
-			s.fail("", "open", err.Error())
+		if !s.ok("", "open", err) {
 			return
 		}
-		defer func() {
-			if err := b.Close(); err != nil {
-				s.fail("", "close", err.Error())
-			}
-		}()
+		defer func() { s.ok("", "close", b.Close()) }()
 		info = b.Info()
 		x, err := prepare(b)
-		if err != nil {
-			s.fail("", "prepare", err.Error())
+		if !s.ok("", "prepare", err) {
 			return
 		}
-		defer func() {
-			if err := x.Close(); err != nil {
-				s.fail("", "close", err.Error())
-			}
-		}()
+		defer func() { s.ok("", "close", x.Close()) }()
 		s.backend, s.env = b, newEnv(x, info)
 		f.check(s)
 		if s.cases == 0 && s.absent == "" && o.ctx.Err() == nil {

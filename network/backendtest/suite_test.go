@@ -1,6 +1,7 @@
 package backendtest_test
 
 import (
+	"context"
 	"encoding/json"
 	"errors"
 	"math"
@@ -11,6 +12,7 @@ import (
 
 	"clgrad/network"
 	"clgrad/network/backendtest"
+	"clgrad/network/must"
 )
 
 func TestOpenFailureIsReportedForEachOperation(t *testing.T) {
@@ -134,14 +136,27 @@ func TestEverythingIsClosed(t *testing.T) {
 		b.made = func(n *naive) network.Executor { open++; return counter{n, &open} }
 		return b, nil
 	}, backendtest.Quick(), backendtest.Only(names...))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if open != 0 {
 		t.Errorf("%d objects are left open", open)
 	}
 	if backends != len(names) {
 		t.Errorf("%d backends were opened for %d families", backends, len(names))
+	}
+}
+
+// A suite that ends early reports the families that it was done with.
+func TestUntil(t *testing.T) {
+	t.Parallel()
+	ctx, cancel := context.WithCancel(t.Context())
+	report, err := backendtest.Check(opener(none), backendtest.Quick(), backendtest.Only("plan", "buffer", "update"), backendtest.Until(ctx),
+		backendtest.Progress(func(_ string, done, _ int) {
+			if done == 2 {
+				cancel()
+			}
+		}))
+	if !errors.Is(err, context.Canceled) || len(report.Operations) != 2 || !report.Operations[1].Passed || report.Info.Backend == "" {
+		t.Errorf("error %v, report %+v", err, report)
 	}
 }
 
@@ -155,9 +170,7 @@ func TestReportAsJSON(t *testing.T) {
 		t.Fatalf("largest ratio is %v where the result is NaN", report.Operations[0].Max)
 	}
 	text, err := json.Marshal(report)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, want := range []string{`"operation":"softmax-cross-entropy"`, `"max":null`, `"passed":false`, `"got":null`, `"failures":[]`, `"roundoff":`} {
 		if !strings.Contains(string(text), want) {
 			t.Errorf("no %s in %.600s", want, text)

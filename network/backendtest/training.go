@@ -40,7 +40,7 @@ func gradients(s *session) {
 				return
 			}
 			if loss != again {
-				s.fail(name, gateRepeat, fmt.Sprintf("the loss is %v, and %v in a second run", loss, again))
+				s.fail(name, gateRepeat, "the loss is %v, and %v in a second run", loss, again)
 			}
 			want := make([]float64, len(got))
 			theta := append([]float64(nil), f.theta...)
@@ -63,7 +63,7 @@ func gradients(s *session) {
 			s.bounded(name, func(int) string { return "the loss" }, []float64{loss}, values{hi: []float64{truth.loss}},
 				[]float64{max(s.tolerance(200), 1e-14) * max(1, truth.loss)})
 			if abs(correct-truth.correct) > truth.unsure {
-				s.fail(name, gateExact, fmt.Sprintf("%d rows are correct where %d are expected", correct, truth.correct))
+				s.fail(name, gateExact, "%d rows are correct where %d are expected", correct, truth.correct)
 			}
 		})
 	}
@@ -119,7 +119,7 @@ func training(s *session) {
 				at := func(int) string { return fmt.Sprintf("the loss of step %d", k+1) }
 				s.bounded(name, at, []float64{loss}, values{hi: []float64{want.loss}}, []float64{s.tolerance(lossTolerance) * want.loss})
 				if s.err == nil && abs(correct-want.correct) > want.unsure {
-					s.fail(name, gateExact, fmt.Sprintf("%d rows are correct in step %d where %d are expected", correct, k+1, want.correct))
+					s.fail(name, gateExact, "%d rows are correct in step %d where %d are expected", correct, k+1, want.correct)
 				}
 			}
 			bound, tolerance := make([]float64, len(theta)), s.tolerance(thetaTolerance)*largest(theta)
@@ -129,7 +129,7 @@ func training(s *session) {
 			got := s.read(t.theta)
 			s.bounded(name, f.parameter, got, values{hi: theta}, bound)
 			if _, nonFinite := s.records(t.recorder, 0, 1); nonFinite != 0 {
-				s.fail(name, gateExact, fmt.Sprintf("iteration %d is reported as not finite", nonFinite))
+				s.fail(name, gateExact, "iteration %d is reported as not finite", nonFinite)
 			}
 		})
 	}
@@ -153,13 +153,11 @@ func freshBackends(s *session, name string) {
 	var thetas, losses [2][]float64
 	for i := range thetas {
 		b, err := s.open()
-		if err != nil {
-			s.fail(name, "open", err.Error())
+		if !s.ok(name, "open", err) {
 			return
 		}
 		x, err := b.Prepare(f.layout.Sizes, plan)
-		if err != nil {
-			s.fail(name, "prepare", err.Error())
+		if !s.ok(name, "prepare", err) {
 			return
 		}
 		e := newEnv(x, b.Info())
@@ -169,17 +167,14 @@ func freshBackends(s *session, name string) {
 			losses[i] = append(losses[i], loss)
 		}
 		thetas[i] = e.read(t.theta)
-		e.closeAll(func(err error) { s.fail(name, "close", err.Error()) })
-		if err := b.Close(); err != nil {
-			s.fail(name, "close", err.Error())
-		}
-		if e.err != nil {
-			s.fail(name, "error", e.err.Error())
+		e.closeAll(func(err error) { s.ok(name, "close", err) })
+		s.ok(name, "close", b.Close())
+		if !s.ok(name, "error", e.err) {
 			return
 		}
 	}
 	s.repeated(name, f.parameter, thetas[0], thetas[1])
 	if !reflect.DeepEqual(losses[0], losses[1]) {
-		s.fail(name, gateRepeat, fmt.Sprintf("losses are %v on one and %v on the other", losses[0], losses[1]))
+		s.fail(name, gateRepeat, "losses are %v on one and %v on the other", losses[0], losses[1])
 	}
 }

@@ -111,7 +111,7 @@ func updated(s *session, name string, n int, alpha float64) {
 	}
 	s.equal(name, func(i int) string { return fmt.Sprintf("gradient element %d", i) }, s.read(d), g)
 	if _, nonFinite := s.records(rec, 0, 1); nonFinite != 0 {
-		s.fail(name, gateExact, fmt.Sprintf("iteration %d is reported as not finite, all values are finite", nonFinite))
+		s.fail(name, gateExact, "iteration %d is reported as not finite, all values are finite", nonFinite)
 	}
 }
 
@@ -153,10 +153,10 @@ func firstNotFinite(s *session, name string, n, at int) {
 				return
 			}
 			if got != want {
-				s.fail(name, gateExact, fmt.Sprintf("%s: after %s, iteration %d is reported as the first not finite where %d is expected", bad.what, when, got, want))
+				s.fail(name, gateExact, "%s: after %s, iteration %d is reported as the first not finite where %d is expected", bad.what, when, got, want)
 			}
 			if records[0] != (network.Record{}) || records[1] != (network.Record{}) {
-				s.fail(name, gateAround, fmt.Sprintf("%s: an update set records to %+v", bad.what, records))
+				s.fail(name, gateAround, "%s: an update set records to %+v", bad.what, records)
 			}
 		}
 		update := func(iteration int, alpha float64) {
@@ -176,8 +176,8 @@ func firstNotFinite(s *session, name string, n, at int) {
 		update(8, 0.1)
 		expect("iterations 3, 4 and 7", 3)
 		if _, got := s.records(other, 0, 1); got != 0 {
-			s.fail(name, gateExact, fmt.Sprintf("%s: iteration %d is reported in another recorder", bad.what, got))
+			s.fail(name, gateExact, "%s: iteration %d is reported in another recorder", bad.what, got)
 		}
-		s.closeAll(func(err error) { s.fail(name, "close", err.Error()) })
+		s.closeAll(func(err error) { s.ok(name, "close", err) })
 	}
 }

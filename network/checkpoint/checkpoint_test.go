@@ -14,6 +14,7 @@ import (
 
 	"clgrad/network"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -24,9 +25,7 @@ import (
 func toy(t testing.TB) Model {
 	t.Helper()
 	layout, err := network.NewLayout([]int{2, 3, 2})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	v := make([]float64, layout.Len)
 	for l, sign := range []float64{1, -1} {
 		w, b := layout.Layer(l)
@@ -56,9 +55,7 @@ func toy(t testing.TB) Model {
 func written(t testing.TB, m Model) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := Write(&b, m); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, Write(&b, m))
 	return b.Bytes()
 }
 
@@ -76,25 +73,44 @@ func file(head string, values ...any) []byte {
 	return b
 }
 
+// summed returns a file of a header, in which SUM stands for the file's own sum, and values.
+func summed(head string, values ...any) []byte {
+	zeros := strings.Repeat("0", 64)
+	head = strings.Replace(head, "SUM", zeros, 1)
+	head += strings.Repeat(" ", (8-len(head)%8)%8)
+	f := file(head, values...)
+	return bytes.Replace(f, []byte(zeros), fmt.Appendf(nil, "%x", sha256.Sum256(f)), 1)
+}
+
+// withoutSum returns a header without the sum.
+func withoutSum(head string) string { return strings.Replace(head, `"clgrad.sha256":"SUM",`, "", 1) }
+
+// pair returns the vector of a network of one weight and one bias.
+func pair(t testing.TB) func(weight, bias float64) []float64 {
+	layout, err := network.NewLayout([]int{1, 1})
+	must.OK(t, err)
+	return func(weight, bias float64) []float64 {
+		v := make([]float64, layout.Len)
+		w, b := layout.Layer(0)
+		v[w.Offset], v[b.Offset] = weight, bias
+		return v
+	}
+}
+
 // The bytes themselves, by hand: other programs read these files.
 func TestWriteBytes(t *testing.T) {
 	m := toy(t)
 	m.Shape, m.Classes, m.Columns, m.Run = nil, nil, nil, nil
-	zeros := strings.Repeat("0", 64)
 	head := `{"__metadata__":{"clgrad.preprocess":"feature",` +
 		`"clgrad.scaling":"{\"shift\":[0.5,1],\"factor\":[0.1,0.00392156862745098]}",` +
-		`"clgrad.sha256":"` + zeros + `",` +
+		`"clgrad.sha256":"SUM",` +
 		`"clgrad.sizes":"[2,3,2]","clgrad.version":"2"},` +
 		`"0.weight":{"dtype":"F32","shape":[3,2],"data_offsets":[0,24]},` +
 		`"0.bias":{"dtype":"F32","shape":[3],"data_offsets":[24,36]},` +
 		`"2.weight":{"dtype":"F32","shape":[2,3],"data_offsets":[36,60]},` +
 		`"2.bias":{"dtype":"F32","shape":[2],"data_offsets":[60,68]}}`
-	head += strings.Repeat(" ", (8-len(head)%8)%8)
-	want := file(head, []float32{0, 10, 1, 11, 2, 12, 100, 101, 102, 0, -10, -20, -1, -11, -21, -100, -101})
 	// −0 is what −(10·0 + 0) gives.
-	at := 8 + len(head) + 36
-	copy(want[at:], []byte{0, 0, 0, 0x80})
-	want = bytes.Replace(want, []byte(zeros), fmt.Appendf(nil, "%x", sha256.Sum256(want)), 1)
+	want := summed(head, []float32{0, 10, 1, 11, 2, 12, 100, 101, 102, negativeZero, -10, -20, -1, -11, -21, -100, -101})
 	if got := written(t, m); !bytes.Equal(got, want) {
 		t.Errorf("got\n%q\nwant\n%q", got, want)
 	}
@@ -130,9 +146,7 @@ func TestRoundTripValues(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		sizes := rapid.SliceOfN(rapid.IntRange(1, 20), 2, 4).Draw(t, "sizes")
 		layout, err := network.NewLayout(sizes)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		m := Model{Sizes: sizes, Parameters: make([]float64, layout.Len), Precision: rapid.SampledFrom([]Precision{F32, F64}).Draw(t, "precision")}
 		for i := range layout.Layers() {
 			w, b := layout.Layer(i)
@@ -151,13 +165,9 @@ func TestRoundTripValues(t *testing.T) {
 			}
 		}
 		var b bytes.Buffer
-		if err := Write(&b, m); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, Write(&b, m))
 		got, err := readBytes(b.Bytes())
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		for i, v := range m.Parameters {
 			if math.Float64bits(got.Parameters[i]) != math.Float64bits(v) {
 				t.Fatalf("parameter %d of %v was %v and is %v", i, sizes, v, got.Parameters[i])
@@ -166,12 +176,31 @@ func TestRoundTripValues(t *testing.T) {
 	})
 }
 
+// A refusal is a change of a model with which it cannot be written.
+type refusal struct {
+	name   string
+	change func(*Model)
+	want   string
+}
+
+// checkRefusals reports changes with which a model is written, or refused for another reason.
+func checkRefusals(t *testing.T, model func() Model, all []refusal) {
+	t.Helper()
+	for _, test := range all {
+		t.Run(test.name, func(t *testing.T) {
+			m := model()
+			test.change(&m)
+			var b bytes.Buffer
+			err := Write(&b, m)
+			if err == nil || !strings.HasPrefix(err.Error(), "model cannot be written: "+test.want) || b.Len() > 0 {
+				t.Errorf("got %v and %d bytes\nwant %s", err, b.Len(), test.want)
+			}
+		})
+	}
+}
+
 func TestWriteErrors(t *testing.T) {
-	for _, test := range []struct {
-		name   string
-		change func(*Model)
-		want   string
-	}{
+	checkRefusals(t, func() Model { return toy(t) }, []refusal{
 		{"no sizes", func(m *Model) { m.Sizes = nil }, "a network needs at least its inputs and its classes"},
 		{"depth", func(m *Model) { m.Sizes = make([]int, 10_002) }, "a network of 10001 layers: up to 10000 are possible"},
 		{"parameters", func(m *Model) { m.Parameters = m.Parameters[1:] }, "111 parameters where a network [2 3 2] has 112 with padding"},
@@ -197,17 +226,7 @@ func TestWriteErrors(t *testing.T) {
 		{"iterations", func(m *Model) { m.Run.Iterations = -1 }, "-1 iterations: at least 0 are expected"},
 		{"plan", func(m *Model) { m.Run.Plan.Sizes = []int{2, 2} }, "the run's plan is for a network [2 2], not [2 3 2]"},
 		{"settings", func(m *Model) { m.Run.Plan.Shards[0].Settings = json.RawMessage("{") }, "clgrad.run: json: "},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			m := toy(t)
-			test.change(&m)
-			var b bytes.Buffer
-			err := Write(&b, m)
-			if err == nil || !strings.HasPrefix(err.Error(), "model cannot be written: "+test.want) || b.Len() > 0 {
-				t.Errorf("got %v and %d bytes\nwant %s", err, b.Len(), test.want)
-			}
-		})
-	}
+	})
 }
 
 // A full disk is reported wherever in the file it strikes.
@@ -238,9 +257,7 @@ func TestSaveAndLoad(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, FileName)
 	m := toy(t)
-	if err := Save(path, m); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, Save(path, m))
 	for _, from := range []string{path, dir} {
 		got, err := Load(from)
 		if err != nil {
@@ -284,16 +301,10 @@ func TestSaveErrors(t *testing.T) {
 
 func TestLoadErrors(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.Mkdir(filepath.Join(dir, "run"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(filepath.Join(dir, "odd", FileName), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Mkdir(filepath.Join(dir, "run"), 0o755))
+	must.OK(t, os.MkdirAll(filepath.Join(dir, "odd", FileName), 0o755))
 	text := filepath.Join(dir, "text")
-	if err := os.WriteFile(text, []byte("no model at all"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "no model at all", text)
 	const missing = ": not found: a safetensors file, or a run directory with model.safetensors, is expected"
 	for path, want := range map[string]string{
 		dir + "/none":    dir + "/none" + missing,
@@ -314,9 +325,7 @@ func TestProfile(t *testing.T) {
 	m := Model{Sizes: []int{4, 2}, Precision: F32, Parameters: make([]float64, layoutOf(t, 4, 2).Len),
 		Profile: &dataset.Profile{Lowest: *image, Highest: *image, Magnitude: *image, Border: image, Row: image, Column: image, Pictures: true}}
 	var b bytes.Buffer
-	if err := Write(&b, m); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, Write(&b, m))
 	got, err := Read(bytes.NewReader(b.Bytes()), int64(b.Len()), "m")
 	if err != nil || !cmp.Equal(got.Profile, m.Profile) {
 		t.Errorf("%+v, %v", got.Profile, err)
@@ -330,8 +339,6 @@ func TestProfile(t *testing.T) {
 func layoutOf(t *testing.T, sizes ...int) network.Layout {
 	t.Helper()
 	l, err := network.NewLayout(sizes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return l
 }

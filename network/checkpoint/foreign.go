@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"math"
 	"slices"
 	"strings"
 
@@ -297,25 +296,4 @@ func chain(all []matrix) ([]matrix, error) {
 		return nil, errNoChain
 	}
 	return found, nil
-}
-
-// halfValue returns the value of a number of IEEE 754's binary16.
-func halfValue(b uint16) float64 {
-	const exponents, fractions = 1<<5 - 1, 1<<10 - 1
-	v, exponent := float64(b&fractions), int(b>>10&exponents)
-	switch exponent {
-	case 0:
-		v = math.Ldexp(v, -24)
-	case exponents:
-		v = math.Inf(1)
-		if b&fractions != 0 {
-			v = math.NaN()
-		}
-	default:
-		v = math.Ldexp(1+fractions+v, exponent-25)
-	}
-	if b>>15 != 0 {
-		v = -v
-	}
-	return v
 }

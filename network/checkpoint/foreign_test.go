@@ -15,6 +15,7 @@ import (
 	"clgrad/cpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // saved returns the path of a file of testdata/pytorch.py.
@@ -25,16 +26,12 @@ func saved(name string) string {
 // The files of PyTorch's modules compute what the modules do, under whatever names.
 func TestForeign(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join("testdata", "pytorch", "logits.json"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	var want struct {
 		Rows   [][]float32
 		Logits map[string][][]float64
 	}
-	if err := json.Unmarshal(text, &want); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal(text, &want))
 	var many []string
 	for i := range 12 {
 		many = append(many, fmt.Sprintf("%d.weight, %[1]d.bias", 2*i))
@@ -56,9 +53,7 @@ func TestForeign(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			m, err := checkpoint.Load(saved(name))
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			var got []string
 			for _, l := range m.Layers {
 				got = append(got, l.String())
@@ -78,9 +73,7 @@ func TestForeign(t *testing.T) {
 
 			// Written again it is a file of the usual names, of which no more is known.
 			var b bytes.Buffer
-			if err := checkpoint.Write(&b, m); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, checkpoint.Write(&b, m))
 			if bytes.Contains(b.Bytes(), []byte("clgrad")) {
 				t.Error("the file written claims to know its scaling")
 			}
@@ -96,23 +89,15 @@ func TestForeign(t *testing.T) {
 func logits(t *testing.T, m checkpoint.Model, samples network.Samples) []float64 {
 	t.Helper()
 	l, err := network.NewLayout(m.Sizes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	b := cpu.New[float64]()
 	plan, err := network.NewPlan(m.Sizes, samples, samples.Rows, b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	model, err := network.NewModel(b, l, m.Parameters, plan.Shards[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer model.Close()
 	values, err := model.Logits(samples)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return values
 }
 
@@ -129,9 +114,7 @@ func TestForeignErrors(t *testing.T) {
 			t.Errorf("%s: got  %v\nwant %s", name, err, want)
 		}
 	}
-	if err := os.WriteFile(filepath.Join(t.TempDir(), "m.pt"), []byte("PK\x03\x04 and more"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "PK\x03\x04 and more", t.TempDir(), "m.pt")
 	_, err := checkpoint.Read(strings.NewReader("PK\x03\x04 and more"), 13, "m.pt")
 	if want := "m.pt: is a ZIP archive, as of torch.save: a safetensors file is expected, as of safetensors.torch.save_file(net.state_dict(), FILE)"; err == nil || err.Error() != want {
 		t.Errorf("got %v", err)
@@ -141,9 +124,7 @@ func TestForeignErrors(t *testing.T) {
 // A model of others may not be given what its file would not keep.
 func TestForeignWithScaling(t *testing.T) {
 	m, err := checkpoint.Load(saved("named"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	m.Scaling = network.Scaling{Shift: []float64{0}, Factor: []float64{0.5}}
 	if err := checkpoint.Write(&bytes.Buffer{}, m); err == nil {
 		t.Error("no error")
@@ -164,9 +145,7 @@ func FuzzForeign(f *testing.F) {
 	}
 	for _, name := range files {
 		file, err := os.ReadFile(name)
-		if err != nil {
-			f.Fatal(err)
-		}
+		must.OK(f, err)
 		n := 8 + int(file[0]) + int(file[1])<<8
 		f.Add(file[8:n], file[n:])
 	}

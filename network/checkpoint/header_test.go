@@ -8,6 +8,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"clgrad/network/must"
 )
 
 // A header says of every kind of file what the whole file does: earlier versions, checkpoints, others' networks.
@@ -18,9 +20,7 @@ func TestLoadHeader(t *testing.T) {
 	}
 	for _, file := range append(files, filepath.Join("testdata", "pytorch", "named.safetensors")) {
 		whole, err := Load(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		header, err := LoadHeader(file)
 		want := Model{Sizes: whole.Sizes, Precision: whole.Precision, Layers: whole.Layers, Run: whole.Run}
 		if diff := cmp.Diff(want, header); err != nil || diff != "" {
@@ -28,9 +28,7 @@ func TestLoadHeader(t *testing.T) {
 		}
 		// Damaged numbers are not looked at, a file that is cut short is found out.
 		content, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		damaged := filepath.Join(t.TempDir(), FileName)
 		changed := slices.Clone(content)
 		changed[len(changed)-1] ^= 1
@@ -38,9 +36,7 @@ func TestLoadHeader(t *testing.T) {
 			content []byte
 			want    string
 		}{{changed, ""}, {content[:len(content)-4], damaged + ": "}, {content[:4], damaged + ": "}} {
-			if err := os.WriteFile(damaged, c.content, 0o666); err != nil {
-				t.Fatal(err)
-			}
+			must.Write(t, c.content, damaged)
 			if _, err := LoadHeader(filepath.Dir(damaged)); (err != nil) != (c.want != "") || err != nil && !strings.HasPrefix(err.Error(), c.want) {
 				t.Errorf("%s, %d of %d bytes: error %v", file, len(c.content), len(content), err)
 			}

@@ -159,17 +159,8 @@ func (m Model) checkMetadata() error {
 			return fmt.Errorf("scaling of input %d has shift %v and factor %v: finite numbers are expected", i, shift[i], factor[i])
 		}
 	}
-	if m.Shape != nil {
-		rest := inputs
-		for _, d := range m.Shape {
-			if d < 1 || rest%d != 0 {
-				return fmt.Errorf("shape %v does not fit %d inputs", m.Shape, inputs)
-			}
-			rest /= d
-		}
-		if rest != 1 {
-			return fmt.Errorf("shape %v does not fit %d inputs", m.Shape, inputs)
-		}
+	if m.Shape != nil && !dataset.ShapeHolds(m.Shape, inputs) {
+		return fmt.Errorf("shape %v does not fit %d inputs", m.Shape, inputs)
 	}
 	if m.Classes != nil && len(m.Classes) != outputs {
 		return fmt.Errorf("%d names of classes where the network has %d classes", len(m.Classes), outputs)

@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"io"
-	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -61,47 +60,19 @@ func WriteNPZ(w io.Writer, m Model) error {
 	if err != nil {
 		return fmt.Errorf("model cannot be written: %w", err)
 	}
-	layout, err := m.check()
+	all, err := m.toWrite()
 	if err != nil {
-		return fmt.Errorf("model cannot be written: %w", err)
+		return err
 	}
 	z := zip.NewWriter(w)
-	for _, t := range m.tensors(layout) {
-		err := writeArray(z, t.name, fmt.Sprintf("<f%d", t.precision.bytes()), t.shape, func(out io.Writer) error {
-			var value [8]byte
-			for k := range t.size() {
-				v := m.Parameters[t.place(k)]
-				if !finite(v) {
-					return fmt.Errorf("model cannot be written: %s is %v where a finite number is expected", t.position(k), v)
-				}
-				if t.precision == F32 {
-					binary.LittleEndian.PutUint32(value[:], math.Float32bits(float32(v)))
-				} else {
-					binary.LittleEndian.PutUint64(value[:], math.Float64bits(v))
-				}
-				out.Write(value[:t.precision.bytes()]) // errors stay until Flush
-			}
-			return nil
-		})
-		if err != nil {
+	for _, t := range all {
+		if err := writeArray(z, t.name, fmt.Sprintf("<f%d", t.precision.bytes()), t.shape, t.write); err != nil {
 			return err
 		}
 	}
-	if m.Layers == nil {
-		shift, factor := m.Scaling.Shift, m.Scaling.Factor
-		if len(shift) == 0 {
-			shift, factor = []float64{0}, []float64{1}
-		}
-		for _, a := range []struct {
-			name   string
-			values []float64
-		}{{"shift", shift}, {"factor", factor}} {
-			if err := writeArray(z, a.name, "<f8", []int{len(a.values)}, func(out io.Writer) error {
-				return binary.Write(out, binary.LittleEndian, a.values)
-			}); err != nil {
-				return err
-			}
-		}
+	shift, factor := m.Scaling.Shift, m.Scaling.Factor
+	if len(shift) == 0 {
+		shift, factor = []float64{0}, []float64{1}
 	}
 	classes, longest := slices.Clone(m.Classes), 1
 	for i := len(classes); i < m.Sizes[len(m.Sizes)-1]; i++ {
@@ -110,25 +81,31 @@ func WriteNPZ(w io.Writer, m Model) error {
 	for _, c := range classes {
 		longest = max(longest, utf8.RuneCountInString(c))
 	}
-	if err := writeArray(z, "classes", fmt.Sprintf("<U%d", longest), []int{len(classes)}, func(out io.Writer) error {
-		text := make([]rune, longest)
-		for _, c := range classes {
-			clear(text)
-			copy(text, []rune(c))
-			if err := binary.Write(out, binary.LittleEndian, text); err != nil {
-				return err
-			}
+	text := make([]rune, len(classes)*longest)
+	for i, c := range classes {
+		copy(text[i*longest:], []rune(c))
+	}
+	for _, a := range []struct {
+		name, dtype string
+		length      int
+		values      any
+	}{
+		{"shift", "<f8", len(shift), shift}, {"factor", "<f8", len(factor), factor}, {"classes", fmt.Sprintf("<U%d", longest), len(classes), text},
+	} {
+		if m.Layers != nil && a.name != "classes" {
+			continue
 		}
-		return nil
-	}); err != nil {
-		return err
+		write := func(out *bufio.Writer) { binary.Write(out, binary.LittleEndian, a.values) } // errors stay until Flush
+		if err := writeArray(z, a.name, a.dtype, []int{a.length}, write); err != nil {
+			return err
+		}
 	}
 	return z.Close()
 }
 
 // writeArray writes a member in NumPy's format, version 1.0
 // (https://numpy.org/doc/stable/reference/generated/numpy.lib.format.html).
-func writeArray(z *zip.Writer, name, dtype string, shape []int, write func(io.Writer) error) error {
+func writeArray(z *zip.Writer, name, dtype string, shape []int, write func(*bufio.Writer)) error {
 	f, err := z.CreateHeader(&zip.FileHeader{Name: name + ".npy", Method: zip.Store})
 	if err != nil {
 		return err
@@ -144,8 +121,6 @@ func writeArray(z *zip.Writer, name, dtype string, shape []int, write func(io.Wr
 	out.WriteString("\x93NUMPY\x01\x00")
 	out.Write(binary.LittleEndian.AppendUint16(nil, uint16(len(head))))
 	out.WriteString(head)
-	if err := write(out); err != nil {
-		return err
-	}
+	write(out)
 	return out.Flush()
 }

@@ -6,13 +6,13 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"os"
 	"os/exec"
 	"slices"
 	"strings"
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"github.com/sbinet/npyio/npy"
 )
@@ -21,23 +21,15 @@ import (
 func TestWriteNPZ(t *testing.T) {
 	m := toy(t)
 	var b bytes.Buffer
-	if err := WriteNPZ(&b, m); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, WriteNPZ(&b, m))
 	z, err := zip.NewReader(bytes.NewReader(b.Bytes()), int64(b.Len()))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	var got []string
 	for _, f := range z.File {
 		r, err := f.Open()
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		content, err := io.ReadAll(r)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if f.Name == "classes.npy" { // text, which the reader does not know
 			got = append(got, strings.TrimSpace(string(content[10:bytes.IndexByte(content, '\n')])))
 			if want := "dog <é>"; string(rune32(content[len(content)-4*7:])) != want {
@@ -109,12 +101,8 @@ func TestNumPy(t *testing.T) {
 	}
 	file := t.TempDir() + "/m.npz"
 	var b bytes.Buffer
-	if err := WriteNPZ(&b, toy(t)); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(file, b.Bytes(), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, WriteNPZ(&b, toy(t)))
+	must.Write(t, b.Bytes(), file)
 	out, err := exec.Command("/usr/bin/python3", "-c", `
 import sys, numpy
 z = numpy.load(sys.argv[1], allow_pickle=False)

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"clgrad/network/must"
 )
 
 // after is the toy as it stands after some iterations.
@@ -32,9 +34,7 @@ func saved(t *testing.T, run string, keep int, iterations ...int) {
 func folder(t *testing.T, run string) (names []string) {
 	t.Helper()
 	entries, err := os.ReadDir(filepath.Join(run, Folder))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, e := range entries {
 		names = append(names, strings.TrimSuffix(strings.TrimLeft(e.Name(), "0"), ".safetensors"))
 	}
@@ -47,9 +47,7 @@ func TestKeep(t *testing.T) {
 	run := t.TempDir()
 	saved(t, run, 3, 2, 5)
 	for _, name := range []string{"notes.txt", "7.safetensors"} {
-		if err := os.WriteFile(filepath.Join(run, Folder, name), nil, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, "", run, Folder, name)
 	}
 	saved(t, run, 3, 9_999_999_999, 10_000_000_000)
 	if d := cmp.Diff([]string{"5", "10000000000", "7", "9999999999", "notes.txt"}, folder(t, run)); d != "" {
@@ -93,36 +91,24 @@ func TestNewest(t *testing.T) {
 		want   string
 	}{
 		{"cut", func(t *testing.T, file string) {
-			if err := os.Truncate(file, 300); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, os.Truncate(file, 300))
 		}, "announces a header of"},
 		{"flipped bit", func(t *testing.T, file string) {
 			content, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			content[len(content)-30] ^= 1
-			if err := os.WriteFile(file, content, 0o666); err != nil {
-				t.Fatal(err)
-			}
+			must.Write(t, content, file)
 		}, "has SHA-256 "},
 		{"empty", func(t *testing.T, file string) {
-			if err := os.WriteFile(file, nil, 0o666); err != nil {
-				t.Fatal(err)
-			}
+			must.Write(t, "", file)
 		}, "has 0 bytes"},
 		{"other iteration", func(t *testing.T, file string) {
-			if err := Save(file, after(t, 2)); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, Save(file, after(t, 2)))
 		}, "is of iteration 2"},
 		{"no run", func(t *testing.T, file string) {
 			m := toy(t)
 			m.Run = nil
-			if err := Save(file, m); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, Save(file, m))
 		}, "does not say how it was trained"},
 	} {
 		run := t.TempDir()
@@ -163,22 +149,14 @@ func TestNewest(t *testing.T) {
 func TestClear(t *testing.T) {
 	run := t.TempDir()
 	saved(t, run, 3, 0, 1)
-	if err := os.WriteFile(filepath.Join(run, Folder, ".0000000002.safetensors123"), []byte("half"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "half", run, Folder, ".0000000002.safetensors123")
 	notes := filepath.Join(run, Folder, "notes.txt")
-	if err := os.WriteFile(notes, nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if err := Clear(run); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "", notes)
+	must.OK(t, Clear(run))
 	if d := cmp.Diff([]string{"notes.txt"}, folder(t, run)); d != "" {
 		t.Error(d)
 	}
-	if err := errors.Join(os.Remove(notes), Clear(run)); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, errors.Join(os.Remove(notes), Clear(run)))
 	if _, err := os.Stat(filepath.Dir(notes)); !os.IsNotExist(err) {
 		t.Errorf("the folder is left: %v", err)
 	}

@@ -2,7 +2,6 @@ package checkpoint
 
 import (
 	"fmt"
-	"math"
 	"strings"
 	"testing"
 )
@@ -70,35 +69,6 @@ func TestLayerOrderBounded(t *testing.T) {
 		all[n-2].outputs = 9
 		if _, err := chain(all); err == nil {
 			t.Errorf("%d layers: no error", n)
-		}
-	}
-}
-
-// Every number of binary16, by the definition of IEEE 754.
-func TestHalfValue(t *testing.T) {
-	for _, test := range []struct {
-		bits uint16
-		want float64
-	}{
-		{0, 0}, {1, 0x1p-24}, {0x03ff, 0x3ffp-24}, {0x0400, 0x1p-14}, {0x3c00, 1}, {0x3c01, 1 + 0x1p-10}, {0x7bff, 65504},
-		{0xc000, -2}, {0x3555, 0x1.554p-2}, {0x7c00, math.Inf(1)}, {0xfc00, math.Inf(-1)},
-	} {
-		if got := halfValue(test.bits); got != test.want {
-			t.Errorf("%#04x is %v, want %v", test.bits, got, test.want)
-		}
-	}
-	if v := halfValue(0x8000); v != 0 || !math.Signbit(v) {
-		t.Errorf("negative zero is %v", v)
-	}
-	if !math.IsNaN(halfValue(0x7c01)) {
-		t.Error("0x7c01 is a number")
-	}
-	last := math.Inf(-1)
-	for b := range uint16(0x7c01) {
-		if v := halfValue(b); v <= last {
-			t.Fatalf("%#04x is %v, no more than the one before", b, v)
-		} else {
-			last = v
 		}
 	}
 }

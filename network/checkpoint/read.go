@@ -18,6 +18,7 @@ import (
 	"strings"
 
 	"clgrad/network"
+	"clgrad/network/dataset"
 )
 
 // maxHeader bounds the header as the format's own library does.
@@ -303,7 +304,7 @@ func readTensors(r io.Reader, h fileHeader, all []tensor) error {
 func (p Precision) value(b []byte) float64 {
 	switch p {
 	case f16:
-		return halfValue(binary.LittleEndian.Uint16(b))
+		return dataset.Float16(binary.LittleEndian.Uint16(b))
 	case bf16:
 		return float64(math.Float32frombits(uint32(binary.LittleEndian.Uint16(b)) << 16))
 	case F32:

@@ -58,20 +58,9 @@ type entry struct {
 // Nothing is written of a model that is inconsistent, has a value that is not
 // finite, or has one that is no float32 where the precision is F32.
 func Write(w io.Writer, m Model) error {
-	layout, err := m.check()
+	all, err := m.toWrite()
 	if err != nil {
-		return fmt.Errorf("model cannot be written: %w", err)
-	}
-	all := m.tensors(layout)
-	for _, t := range all {
-		for k := range t.size() {
-			switch v := (*t.values)[t.place(k)]; {
-			case !finite(v):
-				return fmt.Errorf("model cannot be written: %s is %v where a finite number is expected", t.position(k), v)
-			case t.precision == F32 && float64(float32(v)) != v:
-				return fmt.Errorf("model cannot be written: %s is %v, which is no float32: precision %s is needed", t.position(k), v, F64)
-			}
-		}
+		return err
 	}
 	head, err := header(m, all)
 	if err != nil {
@@ -85,24 +74,49 @@ func Write(w io.Writer, m Model) error {
 	return writeFile(w, all, bytes.Replace(head, []byte(noSum), []byte(hex.EncodeToString(sum.Sum(nil))), 1))
 }
 
+// toWrite returns the tensors of a model, or why it cannot be written.
+func (m *Model) toWrite() ([]tensor, error) {
+	layout, err := m.check()
+	if err != nil {
+		return nil, fmt.Errorf("model cannot be written: %w", err)
+	}
+	all := m.tensors(layout)
+	for _, t := range all {
+		for k := range t.size() {
+			switch v := (*t.values)[t.place(k)]; {
+			case !finite(v):
+				return nil, fmt.Errorf("model cannot be written: %s is %v where a finite number is expected", t.position(k), v)
+			case t.precision == F32 && float64(float32(v)) != v:
+				return nil, fmt.Errorf("model cannot be written: %s is %v, which is no float32: precision %s is needed", t.position(k), v, F64)
+			}
+		}
+	}
+	return all, nil
+}
+
 // writeFile writes the header and the tensors.
 func writeFile(w io.Writer, all []tensor, head []byte) error {
 	out := bufio.NewWriterSize(w, 1<<16)
 	out.Write(binary.LittleEndian.AppendUint64(nil, uint64(len(head)))) // errors stay until Flush
 	out.Write(head)
-	var value [8]byte
 	for _, t := range all {
-		for k := range t.size() {
-			v := (*t.values)[t.place(k)]
-			if t.precision == F32 {
-				binary.LittleEndian.PutUint32(value[:], math.Float32bits(float32(v)))
-			} else {
-				binary.LittleEndian.PutUint64(value[:], math.Float64bits(v))
-			}
-			out.Write(value[:t.precision.bytes()])
-		}
+		t.write(out)
 	}
 	return out.Flush()
+}
+
+// write writes the values in the file's order. Errors stay until Flush.
+func (t tensor) write(out *bufio.Writer) {
+	var value [8]byte
+	for k := range t.size() {
+		v := (*t.values)[t.place(k)]
+		if t.precision == F32 {
+			binary.LittleEndian.PutUint32(value[:], math.Float32bits(float32(v)))
+		} else {
+			binary.LittleEndian.PutUint64(value[:], math.Float64bits(v))
+		}
+		out.Write(value[:t.precision.bytes()])
+	}
 }
 
 // header returns the JSON header, with noSum as the sum and filled with spaces to

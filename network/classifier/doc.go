@@ -1,7 +1,7 @@
 // Package classifier trains a fully connected network and predicts with it, in a few lines:
 //
 //	ctx := context.Background()
-//	backend := cpu.New[float32]() // or the best OpenCL device: gpu.BestOr(cpu.New[float32]())
+//	backend := cpu.New[float32]() // or backend, why := gpu.BestOr(cpu.New[float32]()), the best OpenCL device
 //	defer backend.Close()
 //	set, err := dataset.Load(ctx, "mnist", dataset.Options{})
 //	c := classifier.New(backend, classifier.Options{Hidden: []int{128}, BatchSize: 100, Epochs: 5})
@@ -21,6 +21,10 @@
 //
 // [Load] reads what [Classifier.Save] or clgrad train wrote, and the commands clgrad predict, eval
 // and export read what Save wrote.
+//
+// How the backend computes is said where it is made: gpu.Open and gpu.OpenBest take options of package
+// gpu, such as Input and Files for a training set that is streamed to the device (package filecache), and a
+// Tuning.
 //
 // The parts that this package is made of have more to choose from: [network.Trainer] trains step by
 // step, on several devices and from any parameters, [network.Model] scores and predicts,

@@ -64,7 +64,7 @@ func Example_mnist() {
 	file := filepath.Join(dir, "digits.safetensors")
 
 	ctx := context.Background()
-	backend := cpu.New[float32]() // or the best OpenCL device: gpu.BestOr(cpu.New[float32]())
+	backend := cpu.New[float32]() // or backend, why := gpu.BestOr(cpu.New[float32]()), the best OpenCL device
 	defer backend.Close()
 	set, err := dataset.Load(ctx, "mnist", dataset.Options{})
 	check(err)

@@ -78,7 +78,7 @@ func (l library) cached(set namedSet, f File) (content []byte, tried []string) {
 		return nil, []string{err.Error()}
 	}
 	path := filepath.Join(dir, f.Name)
-	content, err = folder(dir)(context.Background(), f)
+	content, err = folder(dir)(context.Background(), f, nil)
 	if err == nil {
 		err = f.check(content)
 	}
@@ -111,7 +111,12 @@ func (l library) ask(ctx context.Context, set namedSet, s source, o *opening, f 
 		return nil, o.err
 	}
 	l.infof("%s: getting %s (%d bytes) from %s", set.name, f.Name, f.Size, s)
-	content, err := o.get(ctx, f)
+	var progress func(done, total int64)
+	if l.Download != nil {
+		progress = func(done, total int64) { l.Download(f.Name, done, total) }
+		defer progress(f.Size, f.Size) // whatever came
+	}
+	content, err := o.get(ctx, f, progress)
 	if err != nil {
 		return nil, err
 	}
@@ -131,8 +136,7 @@ func (f File) problem(content []byte) string {
 	if int64(len(content)) > f.Size {
 		return fmt.Sprintf("has more than the %d bytes that are expected", f.Size)
 	}
-	sum := sha256.Sum256(content)
-	found := hex.EncodeToString(sum[:])
+	found := fmt.Sprintf("%x", sha256.Sum256(content))
 	switch {
 	case found == f.SHA256 || f.Unpacked != "" && unpackedSum(content) == f.Unpacked:
 		return ""

@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -112,12 +113,7 @@ func (l library) number(labels part, n numbering) ([]int32, error) {
 
 // String lists the labels that have a class.
 func (n numbering) String() string {
-	values := make([]int64, 0, len(n.class))
-	for v := range n.class {
-		values = append(values, v)
-	}
-	slices.Sort(values)
-	return wholeNumbers(values)
+	return wholeNumbers(slices.Sorted(maps.Keys(n.class)))
 }
 
 // distinct returns the different labels in the order of their values.
@@ -132,12 +128,7 @@ func distinct(labels []int64) ([]int64, error) {
 		}
 		known[y] = true
 	}
-	values := make([]int64, 0, len(known))
-	for y := range known {
-		values = append(values, y)
-	}
-	slices.Sort(values)
-	return values, nil
+	return slices.Sorted(maps.Keys(known)), nil
 }
 
 // learnedClasses returns the numbering of sorted labels.

@@ -229,12 +229,12 @@ func (t *tableReader) findLabel(first []string, s labelSearch) error {
 		switch gap := slices.IndexFunc(first, func(field string) bool { return isGap([]byte(field)) }); {
 		case known:
 		case header && numbers > 0:
-			t.remark("%s: line 1 is taken for names, as column %d has %.40q where a row has a number: --header no takes it for a row", t.name, word+1, first[word])
+			t.remark("%s: line 1 is taken for names, as column %d has %.40q where a row has a number: Reading.Header no takes it for a row", t.name, word+1, first[word])
 		case header:
 		case countsUp(first):
-			t.remark("%s: line 1 is taken for a row, though %s could be names of columns: --header yes takes it for names", t.name, list(first))
+			t.remark("%s: line 1 is taken for a row, though %s could be names of columns: Reading.Header yes takes it for names", t.name, list(first))
 		case gap >= 0 && (t.form.missing == Drop || t.form.missing == Mean):
-			t.remark("%s: line 1 is taken for a row with a gap in column %d: --header yes takes it for names", t.name, gap+1)
+			t.remark("%s: line 1 is taken for a row with a gap in column %d: Reading.Header yes takes it for names", t.name, gap+1)
 		}
 	}
 	if header {
@@ -262,15 +262,18 @@ func (t *tableReader) findLabel(first []string, s labelSearch) error {
 		return fmt.Errorf("%s: has the %d features of the training set alone: a column of labels is expected", t.name, len(first))
 	case header:
 		expected := "a name or a number is expected"
+		if t.form.label == "" {
+			expected = "Reading.Label names another"
+		}
 		if strings.ContainsAny(strings.Join(first, ""), ";\t") {
 			expected = "columns separated by commas are expected"
 		}
 		switch {
 		case len(first) > 1:
 		case t.form.separator != 0:
-			expected = fmt.Sprintf("columns separated by %q are expected (--separator)", t.form.separator)
+			expected = fmt.Sprintf("columns separated by %q are expected (Reading.Separator)", t.form.separator)
 		default:
-			expected = "columns separated by commas, semicolons or tabs are expected (--separator names another)"
+			expected = "columns separated by commas, semicolons or tabs are expected (Reading.Separator names another)"
 		}
 		return fmt.Errorf("%s: has no column %.80q for the labels: its columns are %s: %s", t.name, shown, list(first), expected)
 	default:
@@ -308,7 +311,7 @@ func (t *tableReader) likelyLabel(names []string) int {
 		}
 	}
 	if found >= 0 {
-		t.remark("%s: column %d (%q) is taken for the labels (--label)", t.name, found+1, names[found])
+		t.remark("%s: column %d (%q) is taken for the labels (Reading.Label)", t.name, found+1, names[found])
 	}
 	return found
 }
@@ -550,7 +553,7 @@ func (t *tableReader) remarkCounters() {
 		if t.names != nil && t.names[at] == "" {
 			what = fmt.Sprintf("column %d, which has no name,", at+1)
 		}
-		t.remark("%s: %s counts up like the numbers of rows and is taken for a feature: --ignore %d leaves it out", t.name, what, at+1)
+		t.remark("%s: %s counts up like the numbers of rows and is taken for a feature: Reading.Ignore %d leaves it out", t.name, what, at+1)
 	}
 }
 
@@ -567,7 +570,7 @@ func (t *tableReader) checkClasses(counts []int) error {
 			fractions++
 		}
 		if isGap([]byte(name)) {
-			t.remark("%s: column %d%s: %.40q is a class of its own, of %s: --missing drop leaves %s out", t.name, t.label+1, t.named(t.label),
+			t.remark("%s: column %d%s: %.40q is a class of its own, of %s: Reading.Missing drop leaves %s out", t.name, t.label+1, t.named(t.label),
 				name, plural(counts[i], "row", "rows"), map[bool]string{true: "it", false: "them"}[counts[i] == 1])
 		}
 	}
@@ -576,7 +579,7 @@ func (t *tableReader) checkClasses(counts []int) error {
 		return nil
 	}
 	if fractions > different/2 {
-		return fmt.Errorf("%s: column %d%s: has %d different labels in %d rows, fractions among them: they look like numbers to be predicted, which clgrad does not do: --numbers-as-classes takes each for a class",
+		return fmt.Errorf("%s: column %d%s: has %d different labels in %d rows, fractions among them: they look like numbers to be predicted, which clgrad does not do: Reading.Numbers takes each for a class",
 			t.name, t.label+1, t.named(t.label), different, rows)
 	}
 	t.remark("%s: column %d%s: has %d different labels in %d rows, each taken for a class", t.name, t.label+1, t.named(t.label), different, rows)

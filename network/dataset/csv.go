@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"slices"
 	"strconv"
@@ -63,6 +64,9 @@ func (l library) loadTables(ctx context.Context, in *input) (Set, error) {
 			return Set{}, fmt.Errorf("%s: has no labels: a test set goes with a training set that has", train.name)
 		}
 		in, kind, err := l.open(ctx, l.Test)
+		if errors.Is(err, fs.ErrNotExist) {
+			return Set{}, fmt.Errorf("test set %q: no such file: a CSV file is expected", l.Test)
+		}
 		if err != nil {
 			return Set{}, err
 		}
@@ -111,10 +115,22 @@ func readTable(r io.Reader, name string, size int64, form tableForm) (table, err
 	}
 	t := tableReader{form: form, u: u, table: table{name: name}}
 	separator, others := byte(form.separator), []byte(nil)
+	before, head := findPreamble(head, whole, separator)
+	if separator == 0 {
+		separator = before.separator
+	}
 	if separator == 0 {
 		separator, others = findSeparator(head, whole)
 	}
 	t.records = newRecords(text, separator)
+	for range before.lines {
+		if _, err := t.records.nextLine(); err != nil {
+			return table{}, u.describe(err)
+		}
+	}
+	if before.comments > 0 {
+		t.remark("%s: %s passed over", name, plural(before.comments, "line that begins with # is", "lines that begin with # are"))
+	}
 
 	err = t.next()
 	if err == io.EOF {
@@ -124,7 +140,7 @@ func readTable(r io.Reader, name string, size int64, form tableForm) (table, err
 		return table{}, err
 	}
 	if len(others) > 0 {
-		t.remark("%s: its fields are taken to be separated by %q: by %q they could be too (--separator)", name, separator, others[0])
+		t.remark("%s: its fields are taken to be separated by %q: by %q they could be too (Reading.Separator)", name, separator, others[0])
 	}
 	if err := t.begin(); err != nil {
 		return table{}, err
@@ -185,6 +201,7 @@ type tableReader struct {
 	filled   int       // gaps that a mean is to stand for
 	firstGap int       // the line of the first
 	missing  Missing   // what may be done about gaps
+	booleans []bool    // of each column: True or False was there
 }
 
 // remark says something in one line.
@@ -231,6 +248,7 @@ func (t *tableReader) prepare() {
 		}
 	}
 	t.row = make([]float64, features)
+	t.booleans = make([]bool, t.width)
 	t.labels = newLabels(t.form.classes)
 	t.missing = t.form.missing
 	if like := t.form.columns; like != nil {
@@ -266,6 +284,8 @@ func (t *tableReader) add() error {
 			}
 			if v != v {
 				gaps++
+			} else if !ok && isBoolean(trimmed(field)) {
+				t.booleans[c] = true
 			}
 		}
 		t.row[at] = v
@@ -314,13 +334,13 @@ func (t *tableReader) hint(c int, field []byte) string {
 	gap := isGap(trimmed(field))
 	switch {
 	case gap && t.form.missing == Mean:
-		return ", if the training set was read with --missing mean too"
+		return ", if the training set was read with Reading.Missing mean too"
 	case gap && t.line == 1 && t.headerFound():
-		return ", and --header yes takes line 1 for names"
+		return ", and Reading.Header yes takes line 1 for names"
 	case !gap && t.line == 1 && t.form.header == HeaderNo:
-		return " (--header says that line 1 has no names)"
+		return " (Reading.Header says that line 1 has no names)"
 	case !gap && t.form.columns == nil && bytes.IndexFunc(trimmed(field), unicode.IsLetter) == 0: // as of names
-		return fmt.Sprintf(" (--ignore %d leaves the column out)", c+1)
+		return fmt.Sprintf(" (Reading.Ignore %d leaves the column out)", c+1)
 	}
 	return ""
 }
@@ -349,6 +369,7 @@ func (t *tableReader) finish() (table, error) {
 		return table{}, err
 	}
 	t.remarkCounters()
+	t.remarkBooleans()
 	if t.label < 0 {
 		t.classes = t.form.classes
 		return t.table, nil
@@ -391,6 +412,19 @@ func (t *tableReader) subtract() {
 	}
 	if names != nil {
 		t.remark("%s: %s: the values are too large for float32 beside their differences: the first one is subtracted from all, here and in later files", t.name, some(names))
+	}
+}
+
+// remarkBooleans says which columns have True and False.
+func (t *tableReader) remarkBooleans() {
+	var names []string
+	for c, there := range t.booleans {
+		if there {
+			names = append(names, fmt.Sprintf("column %d%s", c+1, t.named(c)))
+		}
+	}
+	if names != nil && t.form.columns == nil { // a model's columns are known
+		t.remark("%s: %s: True and False are taken for 1 and 0", t.name, some(names))
 	}
 }
 

@@ -148,7 +148,7 @@ func (l library) loadDir(ctx context.Context, dir, prefix string) (Set, error) {
 		all[i] = makePart(i, path, array)
 	}
 	if !l.Transpose && strings.Contains(strings.ToLower(filepath.Base(name)+prefix), "emnist") {
-		l.logf("%s: EMNIST's files have rows and columns of the images exchanged: --transpose puts them upright", name)
+		l.logf("%s: EMNIST's files have rows and columns of the images exchanged: Reading.Transpose puts them upright", name)
 	}
 	return l.assemble(baseName(name), all)
 }

@@ -9,19 +9,16 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // Opening a pipe for reading would wait for a writer for ever.
 func TestLoadDirPipe(t *testing.T) {
-	files := map[string][]byte{}
-	for i, content := range toyFiles() {
-		files[partNames[i]] = content
-	}
+	files := toyDir()
 	dir := writeDir(t, files)
 	path := filepath.Join(dir, partNames[testImages])
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Remove(path))
 	if err := syscall.Mkfifo(path, 0o644); err != nil {
 		t.Skip(err)
 	}

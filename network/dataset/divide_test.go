@@ -6,6 +6,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"clgrad/network/must"
 )
 
 // Every row of a divided set is one of the whole, with its label, and none comes
@@ -29,9 +31,7 @@ func TestDivide(t *testing.T) {
 		return slices.SortedFunc(slices.Values(all), func(a, b row) int { return strings.Compare(a.pixels, b.pixels) })
 	}
 	divided, err := whole.Divide(1, 4, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if divided.Train.Rows != 1 || divided.Test.Rows != 4 || divided.Train.Check(3) != nil || divided.Test.Check(3) != nil ||
 		divided.Digest != whole.Digest {
 		t.Errorf("%+v", divided)
@@ -46,9 +46,7 @@ func TestDivide(t *testing.T) {
 	differs := false
 	for seed := range uint64(9) {
 		other, err := whole.Divide(1, 4, seed)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		differs = differs || !cmp.Equal(divided, other)
 	}
 	if !differs {

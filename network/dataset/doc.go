@@ -24,12 +24,14 @@
 // or standard input ([StandardInput]), has a sample a line, with fields quoted as RFC 4180
 // has it; spaces around a field are no part of it. It is UTF-8, or UTF-16 with a byte order
 // mark, and lines end with LF, CRLF or CR. Fields are separated by [Reading].Separator, or
-// by the one of comma, semicolon and tab that stands equally often in the first lines.
+// by the one of comma, semicolon and tab that stands equally often in the first lines. In front of
+// the table may stand Excel's line sep=; which names the separator, and comments: lines that begin with #
+// and have not as many fields as the table.
 //
 // One column holds the labels ([Reading].Label, or the column named label, otherwise the
 // only one named labels, class or target), every other one a feature, but for
 // [Reading].Ignore and Features. A number is a plain decimal one, as -1.5e3: 1_0, 0x10
-// and whole numbers of more than 21 digits are text. A field that is empty, NA, N/A, NaN,
+// and whole numbers of more than 21 digits are text. True and False are 1 and 0. A field that is empty, NA, N/A, NaN,
 // null or ? has no value, see [Missing] and [Set.FillGaps]. Features are held as
 // bytes if all are whole numbers of 0 to 255, which preprocessing then takes for
 // 8-bit data, and as float32 otherwise; see [Columns].Offsets for values of which float32

@@ -145,7 +145,7 @@ func (s Set) writeCopies(w io.Writer, times int, seed uint64) error {
 					pcg.Seed(seed, uint64(k)*uint64(rows)+uint64(first+i))
 					dy, dx := random.IntN(2*enlargeMove+1)-enlargeMove, random.IntN(2*enlargeMove+1)-enlargeMove
 					clear(to)
-					moveImage(to, from, h, width, dy, dx)
+					shiftImage(to, from, h, width, 1, dy, dx)
 					for j, v := range to {
 						if v != 0 {
 							to[j] = uint8(max(1, min(byteMax, int(v)+random.IntN(2*enlargeChange+1)-enlargeChange)))
@@ -159,17 +159,4 @@ func (s Set) writeCopies(w io.Writer, times int, seed uint64) error {
 		}
 	}
 	return nil
-}
-
-// moveImage copies an image into one of zeros, moved by dy rows down and dx columns to the
-// right; what is moved out of it is lost.
-func moveImage(to, from []uint8, h, w, dy, dx int) {
-	for y := max(0, dy); y < min(h, h+dy); y++ {
-		x := max(0, dx)
-		n := w - max(dx, -dx)
-		if n < 1 {
-			return
-		}
-		copy(to[y*w+x:y*w+x+n], from[(y-dy)*w+x-dx:])
-	}
 }

@@ -11,6 +11,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // images returns the set of a directory of small images.
@@ -25,9 +27,7 @@ func images(t *testing.T) Set {
 		partNames[testImages]: idx([]int{1, 4, 3}, pixels[:12]...), partNames[testLabels]: idx([]int{1}, 2),
 	})
 	s, err := Load(context.Background(), dir, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return s
 }
 
@@ -37,13 +37,9 @@ func TestEnlarge(t *testing.T) {
 	s := images(t)
 	for range 2 {
 		dir := filepath.Join(t.TempDir(), "large")
-		if err := s.Enlarge(t.Context(), dir, 4, 7); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, s.Enlarge(t.Context(), dir, 4, 7))
 		got, err := Load(context.Background(), dir, Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if got.Train.Rows != 20 || !bytes.Equal(got.Train.Bytes[:60], s.Train.Bytes) || bytes.Equal(got.Train.Bytes[60:120], s.Train.Bytes) {
 			t.Errorf("%d rows, %v", got.Train.Rows, got.Train.Bytes)
 		}
@@ -68,9 +64,7 @@ func TestEnlarge(t *testing.T) {
 	// What is there stays, and what is not whole goes.
 	dir := t.TempDir()
 	path := filepath.Join(dir, partNames[testLabels])
-	if err := os.WriteFile(path, []byte("mine"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "mine", path)
 	err := s.Enlarge(t.Context(), dir, 2, 1)
 	if content, _ := os.ReadFile(path); err == nil || !strings.Contains(err.Error(), "is there already") || string(content) != "mine" {
 		t.Errorf("error %v, the file that was there holds %q", err, content)
@@ -92,19 +86,13 @@ func TestEnlarge(t *testing.T) {
 // short while it is in use is an error that names it.
 func TestMapped(t *testing.T) {
 	dir := t.TempDir()
-	if err := images(t).Enlarge(t.Context(), dir, 200, 3); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, images(t).Enlarge(t.Context(), dir, 200, 3))
 	read, err := Load(context.Background(), dir, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer func(n int64) { mapFrom = n }(mapFrom)
 	mapFrom = 5000
 	set, err := Load(context.Background(), dir, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if set.Digest != read.Digest || !bytes.Equal(set.Train.Bytes, read.Train.Bytes) {
 		t.Error("mapped, the set is another one")
 	}
@@ -114,9 +102,7 @@ func TestMapped(t *testing.T) {
 	}
 	path := filepath.Join(dir, partNames[trainImages])
 	content, err := os.ReadFile(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for name, c := range map[string]struct {
 		content []byte
 		want    string

@@ -13,6 +13,7 @@ import (
 	"math"
 	"os"
 	"path"
+	"slices"
 	"strings"
 
 	"github.com/sbinet/npyio/npy"
@@ -109,6 +110,8 @@ func (l library) open(ctx context.Context, name string) (in *input, kind format,
 		err = fmt.Errorf("%s: %w", in.name, err)
 	} else if i := sniffPicture(start); i >= 0 && formats[i].decode != nil {
 		err = fmt.Errorf("%s: is a %s picture: a data set is a folder that has a folder of pictures for each class", in.name, formats[i].name)
+	} else if what := otherTable(start); what != "" {
+		err = notRead(in.name, what)
 	} else if kind, err = sniff(start), nil; kind == npzFormat {
 		kind, err = in.openZip()
 	}
@@ -183,6 +186,22 @@ func (in *input) whole() (io.ReaderAt, int64, error) {
 	return in.file, in.size, nil
 }
 
+// otherTable names what programs keep tables in and is not read, by its beginning, "" for others.
+func otherTable(start []byte) string {
+	for _, t := range []struct{ magic, name string }{
+		{"\xd0\xcf\x11\xe0", "an Excel workbook"}, {"PAR1", "a Parquet file"}, {"\x89HDF", "an HDF5 file"}, {"ARROW1", "an Arrow file"}, {"SQLite format 3\x00", "an SQLite database"},
+	} {
+		if bytes.HasPrefix(start, []byte(t.magic)) {
+			return t.name
+		}
+	}
+	return ""
+}
+
+func notRead(name, what string) error {
+	return fmt.Errorf("%s: is %s, which is not read: save the table as CSV", name, what)
+}
+
 // openZip makes a ZIP file with one member that is no array the content of that member.
 func (in *input) openZip() (format, error) {
 	file, size, err := in.whole()
@@ -204,7 +223,12 @@ func (in *input) openZip() (format, error) {
 			members, names = append(members, f), append(names, f.Name)
 		}
 	}
+	has := func(name string) bool { return slices.Contains(names, name) }
 	switch {
+	case has("[Content_Types].xml") && has("xl/workbook.xml"):
+		return 0, notRead(in.name, "an Excel workbook")
+	case has("mimetype") && has("content.xml"):
+		return 0, notRead(in.name, "an OpenDocument file")
 	case len(archive.File) == 0:
 		return npzFormat, nil
 	case len(members) == 0:
@@ -363,10 +387,7 @@ const (
 // maxUnpacked returns the most bytes that a compressed file of size bytes may
 // hold: 200 for each of its own, or 64 MiB where that is more.
 func maxUnpacked(size int64) int64 {
-	if size >= math.MaxInt64/maxDeflate {
-		return math.MaxInt64
-	}
-	return min(mostInflated(size), max(freeBytes, size*maxRatio))
+	return min(mostInflated(size), max(freeBytes, min(size, math.MaxInt64/maxRatio)*maxRatio))
 }
 
 // mostInflated returns the most bytes that size bytes of deflate can hold.

@@ -57,7 +57,7 @@ func (c Columns) means(s network.Samples) ([]float64, error) {
 	}
 	for j, n := range counts {
 		if n == 0 {
-			return nil, fmt.Errorf("%s: has no value in any row of the training set, and so no mean: --ignore leaves it out", c.columnOf(j))
+			return nil, fmt.Errorf("%s: has no value in any row of the training set, and so no mean: Reading.Ignore leaves it out", c.columnOf(j))
 		}
 		sums[j] = sums[j]/float64(n) + c.Offset(j)
 	}

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"slices"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // The means that stand for gaps are those of the rows to train on: rows that are held back and
@@ -13,22 +15,17 @@ func TestFillGaps(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, content string) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, os.WriteFile(path, []byte(content), 0o600))
 		return path
 	}
 	train := file("train.csv", "label,a,b\n0,1,7\n0,?,7\n0,3,7\n1,100,7\n1,200,7\n1,?,7\n")
 	test := file("test.csv", "label,a,b\n0,?,1\n1,5000,2\n")
 	o := Options{Test: test, Reading: Reading{Missing: Mean}}
 	set, err := Load(t.Context(), train, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	digest := set.Digest
-	if set, err = set.Split(0.34, 1); err != nil {
-		t.Fatal(err)
-	}
+	set, err = set.Split(0.34, 1)
+	must.OK(t, err)
 	sum, n := 0., 0
 	for i := range set.Train.Rows {
 		if v := float64(set.Train.FloatRow(i)[0]); v == v {
@@ -36,9 +33,8 @@ func TestFillGaps(t *testing.T) {
 		}
 	}
 	mean := sum / float64(n)
-	if set, err = set.FillGaps(); err != nil {
-		t.Fatal(err)
-	}
+	set, err = set.FillGaps()
+	must.OK(t, err)
 	if want := []float64{mean, 7}; n == 4 || !slices.Equal(set.Columns.Means, want) {
 		t.Errorf("means of %d values %v, want %v of fewer than 4", n, set.Columns.Means, want)
 	}
@@ -67,7 +63,7 @@ func TestFillGaps(t *testing.T) {
 	if err == nil {
 		_, err = set.FillGaps()
 	}
-	if want := `none.csv: column 2 ("a"): has no value in any row of the training set, and so no mean: --ignore leaves it out`; err == nil || err.Error() != want {
+	if want := `none.csv: column 2 ("a"): has no value in any row of the training set, and so no mean: Reading.Ignore leaves it out`; err == nil || err.Error() != want {
 		t.Errorf("%v, want %s", err, want)
 	}
 }

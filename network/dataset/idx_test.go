@@ -5,7 +5,6 @@ import (
 	"compress/gzip"
 	"encoding/binary"
 	"io"
-	"runtime"
 	"slices"
 	"strings"
 	"testing"
@@ -34,6 +33,14 @@ func gzipped(content []byte) []byte {
 
 func readIDX(file []byte) (Array, error) {
 	return ReadIDX(bytes.NewReader(file), "file", int64(len(file)))
+}
+
+// checkOneLine reports an error that is not one line that names the file.
+func checkOneLine(t *testing.T, err error) {
+	t.Helper()
+	if s := err.Error(); !strings.HasPrefix(s, "file: ") || strings.Contains(s, "\n") {
+		t.Errorf("error %q is not one line that begins with the file's name", s)
+	}
 }
 
 func TestReadIDX(t *testing.T) {
@@ -129,14 +136,12 @@ func TestReadIDXMemory(t *testing.T) {
 	const size = 1 << 20
 	file := gzipped(idx([]int{200, 1000, 1000}, make([]uint8, 4096)...))
 	file = append(file, make([]byte, size-len(file))...) // zeros are no gzip member
-	var before, after runtime.MemStats
-	runtime.ReadMemStats(&before)
-	_, err := readIDX(file)
-	runtime.ReadMemStats(&after)
+	var err error
+	used := allocated(func() { _, err = readIDX(file) })
 	if err == nil {
 		t.Fatal("2·10⁸ elements were read from a file that has 4096")
 	}
-	if used := after.TotalAlloc - before.TotalAlloc; used > 16*size {
+	if used > 16*size {
 		t.Errorf("%d bytes were allocated for a file of %d", used, size)
 	}
 }
@@ -197,16 +202,10 @@ func FuzzIDX(f *testing.F) {
 	f.Fuzz(func(t *testing.T, file []byte) {
 		got, err := readIDX(file)
 		if err != nil {
-			if s := err.Error(); !strings.HasPrefix(s, "file: ") || strings.Contains(s, "\n") {
-				t.Errorf("error %q is not one line that begins with the file's name", s)
-			}
+			checkOneLine(t, err)
 			return
 		}
-		n := 1
-		for _, d := range got.Shape {
-			n *= d
-		}
-		if len(got.Shape) < 1 || len(got.Shape) > maxRank || n < 1 || n != len(got.Data) {
+		if len(got.Shape) < 1 || len(got.Shape) > maxRank || !ShapeHolds(got.Shape, len(got.Data)) {
 			t.Errorf("shape %v with %d elements", got.Shape, len(got.Data))
 		}
 		again, err := readIDX(idx(got.Shape, got.Data...))

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // A pipe is read to its end, and a context ends the wait for its writer and for more.
@@ -35,9 +36,7 @@ func TestLoadPipe(t *testing.T) {
 		t.Errorf("without a writer: %v", err)
 	}
 	w, err := os.OpenFile(path, os.O_RDWR, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer w.Close()
 	ctx, cancel = context.WithTimeout(t.Context(), 20*time.Millisecond)
 	defer cancel()
@@ -63,9 +62,7 @@ func TestLoadZip(t *testing.T) {
 		w := zip.NewWriter(&b)
 		for name, content := range test.members {
 			f, err := w.Create(name)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			f.Write([]byte(content))
 		}
 		w.Close()
@@ -83,9 +80,7 @@ func TestLoadZip(t *testing.T) {
 func TestFitSmall(t *testing.T) {
 	small := Set{Name: "small", Train: network.Samples{Rows: 2, Features: 2, Floats: []float32{1e-9, 1, 3e-9, 2}}, Shape: []int{2}}
 	got, err := small.Preprocess(Feature)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if x := got.Train.Scaling.Apply(float64(small.Train.Floats[0]), 0); x > -0.9999 || x < -1 {
 		t.Errorf("the smaller value is scaled to %v, -1 is expected", x)
 	}

@@ -16,6 +16,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"clgrad/network/must"
 )
 
 // A fake is a source that gives what a test wants and counts how it was asked.
@@ -38,7 +40,7 @@ func (f *fake) open(_ context.Context, offline bool) (getter, error) {
 	if f.remote && offline {
 		return nil, errOffline
 	}
-	return func(ctx context.Context, file File) ([]byte, error) {
+	return func(ctx context.Context, file File, _ func(done, total int64)) ([]byte, error) {
 		f.got = append(f.got, file.Name)
 		content, ok := f.content[file.Name]
 		if !ok {
@@ -75,9 +77,7 @@ func toyLibrary(t *testing.T, sources ...source) (l library, lines *[]string) {
 func checkToy(t *testing.T, l library) {
 	t.Helper()
 	got, err := l.load(context.Background(), "toy")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	want := toySet("toy")
 	want.Named, want.ClassNames = true, []string{"a", "b", "c"}
 	if d := cmp.Diff(want, got); d != "" {
@@ -131,9 +131,7 @@ func TestDamagedCacheIsReplaced(t *testing.T) {
 			l, lines := toyLibrary(t, s)
 			checkToy(t, l)
 			path := filepath.Join(l.CacheDir, "toy", partNames[testImages]+".gz")
-			if err := os.WriteFile(path, bad, 0o644); err != nil {
-				t.Fatal(err)
-			}
+			must.Write(t, bad, path)
 			*lines, s.got = nil, nil
 			checkToy(t, l)
 			if want := []string{partNames[testImages] + ".gz"}; !slices.Equal(s.got, want) {
@@ -156,9 +154,7 @@ func TestDamagedCacheIsNeverUsed(t *testing.T) {
 	checkToy(t, l)
 	dir := filepath.Join(l.CacheDir, "toy")
 	other := gzipped(idx([]int{2}, 0, 1)) // a sound file, but another one
-	if err := os.WriteFile(filepath.Join(dir, partNames[testLabels]+".gz"), other, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, other, dir, partNames[testLabels]+".gz")
 	s.err = errors.New("gone")
 	_, err := l.load(context.Background(), "toy")
 	if err == nil || !strings.HasPrefix(err.Error(), "toy: t10k-labels-idx1-ubyte.gz could not be had: cache "+dir+": t10k-labels-idx1-ubyte.gz has ") ||
@@ -220,9 +216,7 @@ func TestAllSourcesFail(t *testing.T) {
 // blocked makes the cache unwritable, for root too: a file stands in its place.
 func blocked(t *testing.T, l library) {
 	t.Helper()
-	if err := os.WriteFile(l.CacheDir, nil, 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "", l.CacheDir)
 }
 
 func TestUnwritableCache(t *testing.T) {
@@ -327,16 +321,10 @@ func TestFetchAndVerify(t *testing.T) {
 	bad := slices.Clone(s.content[partNames[1]+".gz"])
 	bad[3] ^= 1
 	for name, content := range map[string][]byte{want.Files[0].Path: []byte("short"), want.Files[1].Path: bad} {
-		if err := os.WriteFile(name, content, 0o644); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, content, name)
 	}
-	if err := os.Remove(want.Files[2].Path); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.Mkdir(want.Files[2].Path, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Remove(want.Files[2].Path))
+	must.OK(t, os.Mkdir(want.Files[2].Path, 0o755))
 	if status, err = l.verify(ctx, "toy"); err != nil || status.OK {
 		t.Errorf("a damaged cache is %+v, %v", status, err)
 	}
@@ -345,9 +333,7 @@ func TestFetchAndVerify(t *testing.T) {
 			t.Errorf("file %d is %+v, want the problem %q", i, f, problem)
 		}
 	}
-	if err := os.Remove(want.Files[2].Path); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Remove(want.Files[2].Path))
 	if status, err = l.fetch(ctx, "toy"); err != nil || !status.OK {
 		t.Errorf("fetched again: %+v, %v", status, err)
 	}
@@ -376,9 +362,7 @@ func TestRepacked(t *testing.T) {
 	again := func(raw []byte, level int) []byte {
 		var b bytes.Buffer
 		w, err := gzip.NewWriterLevel(&b, level)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		w.Write(raw)
 		w.Close()
 		return b.Bytes()

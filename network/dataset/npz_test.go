@@ -9,12 +9,12 @@ import (
 	"fmt"
 	"hash/crc32"
 	"math"
-	"os"
 	"path/filepath"
 	"strings"
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
@@ -119,9 +119,7 @@ func TestLoadNPZ(t *testing.T) {
 	for _, method := range []uint16{zip.Store, zip.Deflate} {
 		dir := writeDir(t, map[string][]byte{"toy.npz": archive(method, entries...)})
 		got, err := Load(t.Context(), filepath.Join(dir, "toy.npz"), Options{})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if d := cmp.Diff(want, got); d != "" {
 			t.Error(d)
 		}
@@ -132,24 +130,16 @@ func TestLoadNPZ(t *testing.T) {
 func TestNPZOfNpyio(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "set.npz")
 	w, err := npz.Create(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, array := range []struct {
 		name  string
 		value any
 	}{{"x_train", [2][2]float64{{0.5, -1}, {2, 1e-3}}}, {"y_train", []int64{1, 0}}} {
-		if err := w.Write(array.name+".npy", array.value); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, w.Write(array.name+".npy", array.value))
 	}
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, w.Close())
 	got, err := Load(t.Context(), path, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	want := network.Samples{Rows: 2, Features: 2, Floats: []float32{0.5, -1, 2, 1e-3}, Labels: []int32{1, 0}}
 	if d := cmp.Diff(want, got.Train); d != "" || got.Test.Rows != 0 || got.Classes != 2 {
 		t.Errorf("%s%+v", d, got)
@@ -245,10 +235,10 @@ func TestNPZDamage(t *testing.T) {
 		{"empty", nil, "file: is no readable NPZ file: zip: not a valid zip file"},
 		{"cut short", stored[:len(stored)-30], "file: is no readable NPZ file: zip: not a valid zip file"},
 		{"nothing in it", archive(zip.Store), "file: has no array: x_train and y_train are expected"},
-		{"others in it", archive(zip.Store, entry{"a.npy", nil}, entry{"b", nil}), `file: has no array x_train: there are "a" (no array that can be read), "b" (no array that can be read): --arrays says which are which, as in --arrays x=NAME,y=NAME`},
-		{"no labels", archive(zip.Store, toy[0], toy[2], toy[3]), `file: has no array y_train: there are "x_train" (3×2×3, uint8), "x_test" (2×2×3, uint8), "y_test" (2, uint8): --arrays says which are which, as in --arrays x=x_train,y=NAME`},
-		{"no test labels", archive(zip.Store, toy[:3]...), `file: has no array y_test: there are "x_train" (3×2×3, uint8), "y_train" (3, uint8), "x_test" (2×2×3, uint8): --arrays x=x_train,y=y_train does without`},
-		{"no test images", archive(zip.Store, toy[0], toy[1], toy[3]), `file: has no array x_test: there are "x_train" (3×2×3, uint8), "y_train" (3, uint8), "y_test" (2, uint8): --arrays x=x_train,y=y_train does without`},
+		{"others in it", archive(zip.Store, entry{"a.npy", nil}, entry{"b", nil}), `file: has no array x_train: there are "a" (no array that can be read), "b" (no array that can be read): Reading.Arrays says which are which, as in Reading.Arrays x=NAME,y=NAME`},
+		{"no labels", archive(zip.Store, toy[0], toy[2], toy[3]), `file: has no array y_train: there are "x_train" (3×2×3, uint8), "x_test" (2×2×3, uint8), "y_test" (2, uint8): Reading.Arrays says which are which, as in Reading.Arrays x=x_train,y=NAME`},
+		{"no test labels", archive(zip.Store, toy[:3]...), `file: has no array y_test: there are "x_train" (3×2×3, uint8), "y_train" (3, uint8), "x_test" (2×2×3, uint8): Reading.Arrays x=x_train,y=y_train does without`},
+		{"no test images", archive(zip.Store, toy[0], toy[1], toy[3]), `file: has no array x_test: there are "x_train" (3×2×3, uint8), "y_train" (3, uint8), "y_test" (2, uint8): Reading.Arrays x=x_train,y=y_train does without`},
 		{"twice", archive(zip.Store, toy[0], toy[0]), "file: holds x_train twice"},
 		{"other bytes", flipped, "file: x_train: has another checksum than the archive says: the file is damaged"},
 		{"no header", x(nil), "file: x_train: ends within its header: an NPY array is expected"},
@@ -263,9 +253,9 @@ func TestNPZDamage(t *testing.T) {
 		{"no shape", x(raw("{'descr': '<f4', 'fortran_order': False, }\n")), "file: x_train: has a header that cannot be read: npy: invalid dictionary format"},
 		{"words in the shape", x(raw("{'descr': '<f4', 'fortran_order': False, 'shape': (a, b), }\n")), "file: x_train: has a header that cannot be read: "},
 		{"other names", archive(zip.Store, entry{"digits.npy", good}, entry{"sizes.npy", npyFile("<f2", []int{2}, []uint16{1, 2})}, entry{"kinds.npy", npyFile("|b1", []int{3}, []uint8{1, 0, 1})}),
-			`file: has no array x_train: there are "digits" (3×2×3, uint8), "sizes" (2, float16), "kinds" (3, bool): --arrays says which are which, as in --arrays x=digits,y=kinds`},
+			`file: has no array x_train: there are "digits" (3×2×3, uint8), "sizes" (2, float16), "kinds" (3, bool): Reading.Arrays says which are which, as in Reading.Arrays x=digits,y=kinds`},
 		{"names that cannot be typed", archive(zip.Store, entry{"a\nb.npy", good}, entry{"k.npy", npyFile("|b1", []int{3}, []uint8{1, 0, 1})}),
-			`file: has no array x_train: there are "a\nb" (3×2×3, uint8), "k" (3, bool): --arrays says which are which, as in --arrays x=NAME,y=NAME`},
+			`file: has no array x_train: there are "a\nb" (3×2×3, uint8), "k" (3, bool): Reading.Arrays says which are which, as in Reading.Arrays x=NAME,y=NAME`},
 		{"twice in folders", archive(zip.Store, entry{"a/x_train.npy", good}, entry{"b/x_train.npy", good}), "file: holds x_train twice"},
 		{"complex elements", x(npyHeader("<c8", false, 3, 2)), `file: x_train: has elements of type "<c8" where bool, integers of 8 to 64 bits or floats of 16 to 64 are expected`},
 		{"text elements", x(npyHeader("<U5", false, 3, 2)), `file: x_train: has elements of type "<U5" where`},
@@ -329,9 +319,7 @@ func TestNPZMemory(t *testing.T) {
 // The cases of files that people have, each of which has one meaning.
 func TestNPZCases(t *testing.T) {
 	plain, err := Load(t.Context(), "testdata/arrays/chan.npz", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, test := range []struct {
 		name   string
 		o      Options
@@ -344,7 +332,7 @@ func TestNPZCases(t *testing.T) {
 		{name: "folder.npz"},
 		{name: "fortran.npz"},
 		{name: "arr0.npz", change: func(s *Set) { s.Test = network.Samples{} },
-			log: "testdata/arrays/arr0.npz: arr_0 is taken for the features and arr_1 for the labels: --arrays x=arr_1,y=arr_0 exchanges them"},
+			log: "testdata/arrays/arr0.npz: arr_0 is taken for the features and arr_1 for the labels: Reading.Arrays x=arr_1,y=arr_0 exchanges them"},
 		{name: "arr0.npz", o: Options{Reading: Reading{Arrays: map[string]string{"x": "arr_0", "y": "arr_1"}}}, change: func(s *Set) { s.Test = network.Samples{} }},
 		{name: "medmnist.npz", change: func(s *Set) { s.Validation = s.Test }},
 		{name: "gap.npz", change: func(s *Set) { s.ClassNames = []string{"3", "8"} },
@@ -391,13 +379,9 @@ func TestNPZCases(t *testing.T) {
 // The same rows are the same set, whether they stand in a table or in arrays.
 func TestGapsOfTablesAndArrays(t *testing.T) {
 	table, err := Load(t.Context(), "testdata/arrays/gap.csv", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	arrays, err := Load(t.Context(), "testdata/arrays/gap.npz", Options{Reading: Reading{Arrays: map[string]string{"x": "x_train", "y": "y_train"}}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	arrays.Name, arrays.Columns = table.Name, table.Columns
 	if d := cmp.Diff(table, arrays); d != "" {
 		t.Error(d)
@@ -407,16 +391,12 @@ func TestGapsOfTablesAndArrays(t *testing.T) {
 // Values of half precision and truth values are what they are.
 func TestNPZValues(t *testing.T) {
 	half, err := Load(t.Context(), "testdata/arrays/f16.npz", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if got, want := half.Train.Floats[:3], []float32{0.0353088379, 0.313720703125, 0.39990234375}; !cmp.Equal(got, want, cmpopts.EquateApprox(0, 1e-9)) {
 		t.Errorf("half precision is %v, want %v", got, want)
 	}
 	truth, err := Load(t.Context(), "testdata/arrays/bool.npz", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if got, want := truth.Train.Bytes[:8], []uint8{1, 0, 0, 1, 1, 1, 1, 1}; !bytes.Equal(got, want) || truth.Classes != 2 {
 		t.Errorf("truth values are %v of %d classes, want %v", got, truth.Classes, want)
 	}
@@ -486,9 +466,7 @@ func TestImageShapes(t *testing.T) {
 // A set whose arrays were in one order of dimensions has the digest that it always had.
 func TestDigestOfOneChannel(t *testing.T) {
 	got, err := Load(t.Context(), "testdata/arrays/chan.npz", Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if want := Digest([]int{4, 4, 1}, got.Train, got.Test); got.Digest != want {
 		t.Errorf("the digest is %s, want %s", got.Digest, want)
 	}
@@ -506,10 +484,7 @@ func TestMaxBytes(t *testing.T) {
 			t.Errorf("with %d bytes: %v", most, err)
 		}
 	}
-	files := map[string][]byte{}
-	for i, content := range toyFiles() {
-		files[partNames[i]] = content
-	}
+	files := toyDir()
 	_, err := Load(t.Context(), writeDir(t, files), Options{MaxBytes: 20})
 	if err == nil || !strings.HasSuffix(err.Error(), "train-labels-idx1-ubyte: dimensions 3 are more than the memory has room for, 2 bytes") {
 		t.Errorf("IDX files: %v", err)
@@ -563,9 +538,7 @@ func TestNamedArrays(t *testing.T) {
 // An array without an archive has rows to be predicted and nothing else.
 func TestNPY(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "rows.npy")
-	if err := os.WriteFile(path, npyFile("<f4", []int{2, 1}, []float32{0.5, 2}), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, npyFile("<f4", []int{2, 1}, []float32{0.5, 2}), path)
 	got, err := Load(t.Context(), path, Options{Unlabelled: true, Classes: []string{"a", "b"}})
 	if err != nil || !cmp.Equal(got.Train, network.Samples{Rows: 2, Features: 1, Floats: []float32{0.5, 2}}) || got.Name != "rows.npy" {
 		t.Errorf("%+v, %v", got, err)
@@ -615,9 +588,7 @@ func FuzzNPZ(f *testing.F) {
 				t.Errorf("%d bytes were allocated for a file of %d", used, len(file))
 			}
 			if err != nil {
-				if s := err.Error(); !strings.HasPrefix(s, "file: ") || strings.Contains(s, "\n") {
-					t.Errorf("error %q is not one line that begins with the file's name", s)
-				}
+				checkOneLine(t, err)
 				continue
 			}
 			if err := got.Train.Check(got.Classes); err != nil {
@@ -626,11 +597,8 @@ func FuzzNPZ(f *testing.F) {
 			if err := checkFinite(got.Train); err != nil {
 				t.Error(err)
 			}
-			n := 1
-			for _, d := range got.Shape {
-				n *= d
-			}
-			if n != got.Train.Features || got.Test.Rows > 0 && got.Test.Features != n || got.Classes < 2 || len(classNames(got)) != got.Classes {
+			n := got.Train.Features
+			if !ShapeHolds(got.Shape, n) || got.Test.Rows > 0 && got.Test.Features != n || got.Classes < 2 || len(classNames(got)) != got.Classes {
 				t.Errorf("shape %v, %d classes, %+v", got.Shape, got.Classes, got)
 			}
 		}
@@ -640,9 +608,7 @@ func FuzzNPZ(f *testing.F) {
 // An archive has no columns to choose from, and a cancelled load of it ends.
 func TestLoadNPZOptions(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "set.npz")
-	if err := os.WriteFile(path, archive(zip.Store, toyArrays()...), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, archive(zip.Store, toyArrays()...), path)
 	want := path + ": is an NPZ file, which has no use for a label column"
 	if _, err := Load(t.Context(), path, Options{Reading: Reading{Label: "1"}}); err == nil || err.Error() != want {
 		t.Errorf("got %v\nwant %s", err, want)
@@ -659,15 +625,40 @@ func TestNPZInGzip(t *testing.T) {
 	var b bytes.Buffer
 	w := gzip.NewWriter(&b)
 	w.Write(archive(zip.Store, entry{"x_train.npy", npyFile("|u1", []int{1, 1}, []uint8{1})}))
-	if err := w.Close(); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, w.Close())
 	file := filepath.Join(t.TempDir(), "set.npz.gz")
-	if err := os.WriteFile(file, b.Bytes(), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, b.Bytes(), file)
 	_, err := Load(context.Background(), file, Options{})
 	if want := file + ": holds an NPZ file compressed once more by gzip: unpack it (gunzip)"; err == nil || err.Error() != want {
 		t.Errorf("error %v, want %s", err, want)
+	}
+}
+
+// Every number of binary16, by the definition of IEEE 754.
+func TestFloat16(t *testing.T) {
+	for _, test := range []struct {
+		bits uint16
+		want float64
+	}{
+		{0, 0}, {1, 0x1p-24}, {0x03ff, 0x3ffp-24}, {0x0400, 0x1p-14}, {0x3c00, 1}, {0x3c01, 1 + 0x1p-10}, {0x7bff, 65504},
+		{0xc000, -2}, {0x3555, 0x1.554p-2}, {0x7c00, math.Inf(1)}, {0xfc00, math.Inf(-1)},
+	} {
+		if got := Float16(test.bits); got != test.want {
+			t.Errorf("%#04x is %v, want %v", test.bits, got, test.want)
+		}
+	}
+	if v := Float16(0x8000); v != 0 || !math.Signbit(v) {
+		t.Errorf("negative zero is %v", v)
+	}
+	if !math.IsNaN(Float16(0x7c01)) {
+		t.Error("0x7c01 is a number")
+	}
+	last := math.Inf(-1)
+	for b := range uint16(0x7c01) {
+		if v := Float16(b); v <= last {
+			t.Fatalf("%#04x is %v, no more than the one before", b, v)
+		} else {
+			last = v
+		}
 	}
 }

@@ -1,7 +1,6 @@
 package dataset
 
 import (
-	"errors"
 	"fmt"
 	"path/filepath"
 	"slices"
@@ -118,7 +117,7 @@ func (l library) assemble(name string, all parts) (Set, error) {
 	}
 	if l.Shape != nil {
 		shape, set.Shape = l.Shape, l.Shape
-		if !holds(shape, set.Train.Features) {
+		if !ShapeHolds(shape, set.Train.Features) {
 			return Set{}, fmt.Errorf("%s: has samples of %d features, which are not those of shape %s", first.file, set.Train.Features, times(shape))
 		}
 	}
@@ -157,8 +156,9 @@ func oneChannel(shape []int) []int {
 	return shape
 }
 
-// holds reports whether a shape is one of so many features.
-func holds(shape []int, features int) bool {
+// ShapeHolds reports whether a shape is one of so many features. It divides, as a product might
+// overflow.
+func ShapeHolds(shape []int, features int) bool {
 	for _, d := range shape {
 		if d < 1 || features%d != 0 {
 			return false
@@ -171,15 +171,9 @@ func holds(shape []int, features int) bool {
 // transposed returns the set with rows and columns of each image exchanged, in the
 // memory of the images.
 func (s Set) transposed() (Set, error) {
-	if len(s.Shape) != 2 && len(s.Shape) != 3 {
+	h, w, c, ok := imageSides(s.Shape, s.Train.Features)
+	if !ok {
 		return Set{}, fmt.Errorf("has samples of shape %s: only images of rows and columns can be transposed", times(s.Shape))
-	}
-	h, w, c := s.Shape[0], s.Shape[1], 1
-	if len(s.Shape) == 3 {
-		c = s.Shape[2]
-	}
-	if !holds(s.Shape, s.Train.Features) {
-		return Set{}, errors.New("has samples of another shape than its images")
 	}
 	for _, samples := range []network.Samples{s.Train, s.Validation, s.Test} {
 		transposeAll(samples.Bytes, h, w, c)

@@ -190,7 +190,7 @@ func (r *pictureReader) give(pixels int) {
 
 // openPicture opens a picture's file. Standard input is read to its end.
 func openPicture(path string) (io.ReadSeekCloser, int64, error) {
-	if path != "-" {
+	if path != StandardInput {
 		f, size, err := openRegular(path)
 		if err != nil {
 			return nil, 0, reason(err, path)
@@ -286,18 +286,11 @@ func broken(pictures []Picture, failed, first int, err error) error {
 	if failed == 0 {
 		return err // loading was stopped
 	}
-	if name := pictures[first].Path; len(pictures) == 1 {
-		return fmt.Errorf("%s: %w", printed(name), err)
+	name := InputName(pictures[first].Path)
+	if len(pictures) == 1 {
+		return fmt.Errorf("%s: %w", name, err)
 	}
-	return fmt.Errorf("%s: %w (%d of %d pictures cannot be read, this is the first)", printed(pictures[first].Path), err, failed, len(pictures))
-}
-
-// printed returns what a file is called in messages.
-func printed(path string) string {
-	if path == "-" {
-		return "standard input"
-	}
-	return path
+	return fmt.Errorf("%s: %w (%d of %d pictures cannot be read, this is the first)", name, err, failed, len(pictures))
 }
 
 // headers reads the headers of all pictures.
@@ -407,12 +400,12 @@ func (l library) readPictures(ctx context.Context, pictures []Picture, c Convers
 	}
 	switch {
 	case c.Method == Digits:
-		l.logf("pictures are converted as MNIST's digits were, %d of %d with dark and light exchanged (predict --raw only resizes them)", inverted, len(pictures))
+		l.logf("pictures are converted as MNIST's digits were, %d of %d with dark and light exchanged (Conversion.Method Resize only resizes them)", inverted, len(pictures))
 	case inverted > 0:
-		l.logf("%d of %d pictures have dark and light exchanged, to be as the training set is (predict --raw only resizes them)", inverted, len(pictures))
+		l.logf("%d of %d pictures have dark and light exchanged, to be as the training set is (Conversion.Method Resize only resizes them)", inverted, len(pictures))
 	}
 	if blank > 0 {
-		l.logf("%s: all pixels are alike, nothing is seen on it (%d of %d pictures are so)", printed(pictures[firstBlank].Path), blank, len(pictures))
+		l.logf("%s: all pixels are alike, nothing is seen on it (%d of %d pictures are so)", InputName(pictures[firstBlank].Path), blank, len(pictures))
 	}
 	labels := make([]int32, len(pictures))
 	for i, p := range pictures {

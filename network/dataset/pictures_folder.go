@@ -61,11 +61,7 @@ func readFolder(ctx context.Context, path string, depth int) (f pictureFolder, e
 	for _, e := range entries {
 		at := filepath.Join(path, e.Name())
 		hidden := strings.HasPrefix(e.Name(), ".")
-		directory := e.IsDir()
-		if e.Type()&fs.ModeSymlink != 0 {
-			info, err := os.Stat(at)
-			directory = err == nil && info.IsDir() // where a link leads nowhere, reading says so
-		}
+		directory := isDirectory(e, at)
 		switch {
 		case directory && (hidden || e.Name() == "__MACOSX"):
 		case directory:
@@ -81,6 +77,16 @@ func readFolder(ctx context.Context, path string, depth int) (f pictureFolder, e
 		}
 	}
 	return f, nil
+}
+
+// isDirectory reports a directory, or a link to one, at a path. Where a link leads nowhere,
+// reading says so.
+func isDirectory(e fs.DirEntry, path string) bool {
+	if e.Type()&fs.ModeSymlink == 0 {
+		return e.IsDir()
+	}
+	info, err := os.Stat(path)
+	return err == nil && info.IsDir()
 }
 
 // picturesKind is what a folder of pictures is called.
@@ -115,12 +121,7 @@ func hasPicture(path string, depth int) bool {
 		if strings.HasPrefix(e.Name(), ".") {
 			continue
 		}
-		directory := e.IsDir()
-		if e.Type()&fs.ModeSymlink != 0 {
-			info, err := os.Stat(at)
-			directory = err == nil && info.IsDir()
-		}
-		if directory {
+		if isDirectory(e, at) {
 			folders = append(folders, at)
 		} else if namedPicture(e.Name()) {
 			return true
@@ -246,7 +247,7 @@ func (l library) loadPictures(ctx context.Context, dir string) (Set, error) {
 		}
 		samples.Bytes, samples.Features = grey, samples.Features/3
 	} else if narrow {
-		l.logf("%s: %d of %d pictures have colours: samples are %s (--shape %dx%d takes them grey)", dir, coloured, len(all), times(c.Shape), c.Shape[0], c.Shape[1])
+		l.logf("%s: %d of %d pictures have colours: samples are %s (Reading.Shape %dx%d takes them grey)", dir, coloured, len(all), times(c.Shape), c.Shape[0], c.Shape[1])
 	}
 	samples = c.inUnits(samples)
 	at := 0
@@ -375,13 +376,13 @@ func commonShape(ctx context.Context, dir string, pictures []Picture) ([]int, er
 	coloured := false
 	for i, header := range all {
 		if h2, w2 := header.upright(); h2 != h || w2 != w {
-			return nil, fmt.Errorf("%s: pictures have different sizes, as %s with %d rows and %d columns and %s with %d and %d: --shape brings all to one, as in --shape 28x28 for grey or 32x32x3 for colour",
+			return nil, fmt.Errorf("%s: pictures have different sizes, as %s with %d rows and %d columns and %s with %d and %d: Reading.Shape brings all to one, as in Reading.Shape 28x28 for grey or 32x32x3 for colour",
 				dir, pictures[0].Path, h, w, pictures[i].Path, h2, w2)
 		}
 		coloured = coloured || header.coloured
 	}
 	if max(h, w) > maxSide {
-		return nil, fmt.Errorf("%s: pictures have %d rows and %d columns, and each pixel would be an input: --shape makes them smaller, as in --shape 64x64 for grey or 64x64x3 for colour", dir, h, w)
+		return nil, fmt.Errorf("%s: pictures have %d rows and %d columns, and each pixel would be an input: Reading.Shape makes them smaller, as in Reading.Shape 64x64 for grey or 64x64x3 for colour", dir, h, w)
 	}
 	if coloured {
 		return []int{h, w, 3}, nil
@@ -399,7 +400,7 @@ func FindPictures(ctx context.Context, path string, o Options) ([]Picture, error
 	if err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(path); path == "-" || err == nil && !info.IsDir() {
+	if info, err := os.Stat(path); path == StandardInput || err == nil && !info.IsDir() {
 		return []Picture{{path, -1}}, nil
 	} else if err != nil {
 		return nil, err

@@ -10,7 +10,6 @@ import (
 	"image/jpeg"
 	"image/png"
 	"math"
-	"os"
 	"path/filepath"
 	"runtime"
 	"slices"
@@ -18,6 +17,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // plain returns a grey picture of one value.
@@ -41,41 +41,15 @@ func two(h, w int, v uint8) *image.Gray {
 func encoded(t testing.TB, p image.Image) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := png.Encode(&b, p); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, png.Encode(&b, p))
 	return b.Bytes()
 }
 
 func encodedJPEG(t testing.TB, p image.Image) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := jpeg.Encode(&b, p, &jpeg.Options{Quality: 95}); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, jpeg.Encode(&b, p, &jpeg.Options{Quality: 95}))
 	return b.Bytes()
-}
-
-// tree writes files into a new directory.
-func tree(t *testing.T, files map[string][]byte) string {
-	t.Helper()
-	dir := t.TempDir()
-	for name, content := range files {
-		path := filepath.Join(dir, filepath.FromSlash(name))
-		if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
-			t.Fatal(err)
-		}
-		if strings.HasSuffix(name, "/") {
-			if err := os.MkdirAll(path, 0o777); err != nil {
-				t.Fatal(err)
-			}
-			continue
-		}
-		if err := os.WriteFile(path, content, 0o666); err != nil {
-			t.Fatal(err)
-		}
-	}
-	return dir
 }
 
 // loadLogged loads a folder and returns what was said, with DIR in place of its path.
@@ -94,15 +68,13 @@ func loadLogged(t *testing.T, dir string, o Options) (set Set, said string, err 
 // each class before the second of any.
 func TestPictureFolders(t *testing.T) {
 	g := func(v uint8) []byte { return encoded(t, two(2, 4, v)) }
-	dir := tree(t, map[string][]byte{
+	dir := writeDir(t, map[string][]byte{
 		"train/cat/1.png": g(11), "train/cat/2.PNG": g(12), "train/cat/more/3": g(13), "train/dog/a.png": g(21),
 		"valid/dog/a.png": g(31), "test/cat/a.png": g(41), "test/dog/b.png": g(42), "test/dog/.hidden.png": []byte("x"),
 		"train/.DS_Store": nil, "train/cat/Thumbs.db": []byte("no picture"), "README.txt": []byte("text"), "__MACOSX/x": nil,
 	})
 	set, said, err := loadLogged(t, dir, Options{})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	row := func(v uint8) []uint8 { return []uint8{0, 0, v, v, 0, 0, v, v} }
 	rows := func(values ...uint8) (all []uint8) {
 		for _, v := range values {
@@ -127,7 +99,7 @@ func TestPictureFolders(t *testing.T) {
 	}
 
 	// One level, numbers in their order, and an empty class.
-	one := tree(t, map[string][]byte{"10/a.png": g(1), "9/a.png": g(2), "8/": nil})
+	one := writeDir(t, map[string][]byte{"10/a.png": g(1), "9/a.png": g(2), "8/": nil})
 	if set, said, err = loadLogged(t, one, Options{}); err != nil || !slices.Equal(set.ClassNames, []string{"9", "10"}) || set.Test.Rows != 0 ||
 		said != "DIR/8: has no picture, so that no row has this class\n" {
 		t.Errorf("%v %v %q", set.ClassNames, err, said)
@@ -137,11 +109,11 @@ func TestPictureFolders(t *testing.T) {
 		t.Errorf("%v %v", set, err)
 	}
 	// A class may be called train.
-	if set, _, err = loadLogged(t, tree(t, map[string][]byte{"train/a.png": g(1), "bus/a.png": g(2)}), Options{}); err != nil || !slices.Equal(set.ClassNames, []string{"bus", "train"}) {
+	if set, _, err = loadLogged(t, writeDir(t, map[string][]byte{"train/a.png": g(1), "bus/a.png": g(2)}), Options{}); err != nil || !slices.Equal(set.ClassNames, []string{"bus", "train"}) {
 		t.Errorf("%v %v", set.ClassNames, err)
 	}
 	// Pictures for a competition have no labels.
-	flat := tree(t, map[string][]byte{"train/a/1.png": g(1), "train/b/1.png": g(2), "test/1.png": g(3)})
+	flat := writeDir(t, map[string][]byte{"train/a/1.png": g(1), "train/b/1.png": g(2), "test/1.png": g(3)})
 	if set, said, err = loadLogged(t, flat, Options{}); err != nil || set.Test.Rows != 0 || !strings.Contains(said, "DIR/test: its 1 pictures are in no folder of a class") {
 		t.Errorf("%v %q", err, said)
 	}
@@ -170,7 +142,7 @@ func TestPictureColours(t *testing.T) {
 	}
 	greyRGB.SetNRGBA(2, 0, color.NRGBA{0, 0, 0, 128}) // over white
 	all := map[string][]byte{"a/1.png": grey, "b/1.png": encoded(t, palette), "b/2.png": encoded(t, deep), "a/2.png": encoded(t, greyRGB), "a/3.jpg": encodedJPEG(t, plain(3, 4, 77))}
-	set, said, err := loadLogged(t, tree(t, all), Options{})
+	set, said, err := loadLogged(t, writeDir(t, all), Options{})
 	if err != nil || said != "DIR/a/3.jpg: all pixels are alike, nothing is seen on it (1 of 5 pictures are so)\n" || !slices.Equal(set.Shape, []int{3, 4}) {
 		t.Fatalf("%v %q %v", set.Shape, said, err)
 	}
@@ -178,9 +150,9 @@ func TestPictureColours(t *testing.T) {
 		t.Errorf("%v", b)
 	}
 	all["a/4.png"] = encoded(t, red)
-	dir := tree(t, all)
+	dir := writeDir(t, all)
 	set, said, err = loadLogged(t, dir, Options{})
-	if err != nil || !slices.Equal(set.Shape, []int{3, 4, 3}) || set.Train.Features != 36 || !strings.Contains(said, "DIR: 1 of 6 pictures have colours: samples are 3×4×3 (--shape 3x4 takes them grey)") {
+	if err != nil || !slices.Equal(set.Shape, []int{3, 4, 3}) || set.Train.Features != 36 || !strings.Contains(said, "DIR: 1 of 6 pictures have colours: samples are 3×4×3 (Reading.Shape 3x4 takes them grey)") {
 		t.Errorf("%v %q %v", set.Shape, said, err)
 	}
 	if last := set.Train.Slice(5, 1).Bytes; !slices.Equal(last[:6], []uint8{200, 10, 20, 200, 10, 20}) {
@@ -225,8 +197,8 @@ func TestPictureErrors(t *testing.T) {
 		{with(map[string][]byte{"a/1.jpg": []byte("RIFF....WEBPVP8 ....")}), Options{}, "DIR/a/1.jpg: is a WebP picture where PNG or JPEG is expected: convert it (1 of 3"},
 		{with(map[string][]byte{"a/1.png": hugePNG(60000, 60000)}), Options{}, "DIR/a/1.png: has 60000 × 60000 pixels where 67 million are possible: make it smaller"},
 		{with(map[string][]byte{"a/1.png": hugePNG(8000, 8000)}), Options{}, "DIR/a/1.png: says that it has 8000 × 8000 pixels, which its "},
-		{with(map[string][]byte{"a/1.png": encoded(t, plain(4, 2, 1))}), Options{}, "DIR: pictures have different sizes, as DIR/a/0.png with 2 rows and 4 columns and DIR/a/1.png with 4 and 2: --shape brings all to one, as in --shape 28x28"},
-		{map[string][]byte{"a/1.png": encoded(t, plain(300, 2, 1)), "b/1.png": encoded(t, plain(300, 2, 1))}, Options{}, "DIR: pictures have 300 rows and 2 columns, and each pixel would be an input: --shape makes them smaller"},
+		{with(map[string][]byte{"a/1.png": encoded(t, plain(4, 2, 1))}), Options{}, "DIR: pictures have different sizes, as DIR/a/0.png with 2 rows and 4 columns and DIR/a/1.png with 4 and 2: Reading.Shape brings all to one, as in Reading.Shape 28x28"},
+		{map[string][]byte{"a/1.png": encoded(t, plain(300, 2, 1)), "b/1.png": encoded(t, plain(300, 2, 1))}, Options{}, "DIR: pictures have 300 rows and 2 columns, and each pixel would be an input: Reading.Shape makes them smaller"},
 		{map[string][]byte{"a/1.png": good}, Options{}, "DIR: has pictures in one folder, a: a folder for each of at least two classes is expected"},
 		{map[string][]byte{"a/b/1.png": good, "a/c/1.png": good}, Options{}, "DIR: has pictures in one folder, a: a folder for each of at least two classes is expected: is DIR/a the data set?"},
 		{with(map[string][]byte{"1.png": good}), Options{}, "DIR/1.png: stands in no folder of a class: DIR has a folder for each class"},
@@ -239,7 +211,7 @@ func TestPictureErrors(t *testing.T) {
 		{with(map[string][]byte{}), Options{Reading: Reading{Label: "x"}}, "DIR: is a folder of pictures, which has no use for a label column"},
 		{with(map[string][]byte{}), Options{Test: "x.csv"}, "DIR: is a folder of pictures, which has no use for a test file"},
 	} {
-		_, _, err := loadLogged(t, tree(t, c.files), c.o)
+		_, _, err := loadLogged(t, writeDir(t, c.files), c.o)
 		if err == nil || !strings.HasPrefix(err.Error(), c.want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("got  %v\nwant %s", err, c.want)
 		}
@@ -261,11 +233,9 @@ func TestPicturesInOrder(t *testing.T) {
 	for i := range 64 {
 		files[fmt.Sprintf("%d/%02d.png", i%4, i)] = encoded(t, two(5+i%3, 9+i%5, uint8(100+i)))
 	}
-	dir, o := tree(t, files), Options{Reading: Reading{Shape: []int{6, 7}}}
+	dir, o := writeDir(t, files), Options{Reading: Reading{Shape: []int{6, 7}}}
 	set, _, err := loadLogged(t, dir, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
 	if alone, _, err := loadLogged(t, dir, o); err != nil || alone.Digest != set.Digest {
 		t.Error("the rows depend on the number of cores", err)
@@ -313,7 +283,7 @@ func TestOrientation(t *testing.T) {
 				t.Errorf("orientation %d is read as %d", o, got)
 			}
 			if o == 6 && big {
-				dir := tree(t, map[string][]byte{"a/1.jpg": file, "b/1.jpg": file})
+				dir := writeDir(t, map[string][]byte{"a/1.jpg": file, "b/1.jpg": file})
 				set, _, err := loadLogged(t, dir, Options{})
 				if err != nil || !slices.Equal(set.Shape, []int{32, 16}) || set.Train.Bytes[0] > 5 || set.Train.Bytes[32*16-1] < 245 {
 					t.Errorf("%v %v", set.Shape, err)
@@ -362,7 +332,7 @@ func TestDigitsConversion(t *testing.T) {
 	if m := MethodFor([]int{28, 28}, &Profile{Highest: Range{1, 1, 1}, Magnitude: Range{1, 1, 1}}); m != Digits {
 		t.Errorf("of a model of rows: method %v", m)
 	}
-	path := filepath.Join(tree(t, map[string][]byte{"x.png": encoded(t, plainWith(100, 100, 255, image.Rect(30, 20, 50, 90), 0))}), "x.png")
+	path := filepath.Join(writeDir(t, map[string][]byte{"x.png": encoded(t, plainWith(100, 100, 255, image.Rect(30, 20, 50, 90), 0))}), "x.png")
 	s, err := ReadPictures(t.Context(), []Picture{{path, -1}}, Conversion{c.Shape, like, Digits}, Options{})
 	if err != nil || s.Floats == nil || s.Floats[0] != 1 || s.Floats[14*28+13] != 0 || s.Labels != nil {
 		t.Errorf("%v %v", s, err)
@@ -460,12 +430,10 @@ func TestMisfitOfImages(t *testing.T) {
 func TestReadPicture(t *testing.T) {
 	wide := two(90, 120, 200)
 	for _, file := range [][]byte{encoded(t, wide), encodedJPEG(t, wide)} {
-		dir := tree(t, map[string][]byte{"a.png": file})
+		dir := writeDir(t, map[string][]byte{"a.png": file})
 		for _, c := range []Conversion{{Shape: []int{28, 28}, Method: Digits}, {Shape: []int{8, 9, 3}}} {
 			want, err := ReadPictures(t.Context(), []Picture{{Path: filepath.Join(dir, "a.png"), Class: -1}}, c, Options{})
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			got, seen, err := ReadPicture(file, 90*120, c)
 			if err != nil || got.Rows != 1 || got.Features != want.Features || !slices.Equal(got.Bytes, want.Bytes) || seen.Blank || seen.Coloured {
 				t.Errorf("%v: got %+v, %+v, %v\nwant %+v", c, got, seen, err, want)

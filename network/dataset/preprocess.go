@@ -131,8 +131,7 @@ func Fit(method Preprocess, train network.Samples, shape []int) (network.Scaling
 			return network.Scaling{}, fmt.Errorf("preprocessing %s needs images of rows and columns, the samples' shape is %s",
 				method, times(shape))
 		}
-		// Divided and not multiplied: a product might overflow.
-		if h, w := shape[0], shape[1]; h < 1 || w < 1 || train.Features%w != 0 || train.Features/w != h {
+		if !ShapeHolds(shape, train.Features) {
 			return network.Scaling{}, fmt.Errorf("shape %s does not fit samples of %d features", times(shape), train.Features)
 		}
 		return standardise(train, shape[1]), nil

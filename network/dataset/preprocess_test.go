@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"pgregory.net/rapid"
 )
@@ -80,9 +81,7 @@ func TestFitConstant(t *testing.T) {
 		for _, s := range []network.Samples{train, floats} {
 			for _, m := range []Preprocess{Standard, Feature, Column} {
 				scaling, err := Fit(m, s, []int{1, 2})
-				if err != nil {
-					t.Fatal(err)
-				}
+				must.OK(t, err)
 				for _, v := range []float64{0, 7, 255, 1e6} {
 					if x := scaling.Apply(v, 1); x != 0 {
 						t.Errorf("%s of constant %d: %v becomes %v", m, value, v, x)
@@ -100,17 +99,14 @@ func TestFitConstant(t *testing.T) {
 func TestFitFloats(t *testing.T) {
 	train := network.Samples{Rows: 2, Features: 2, Floats: []float32{-4, 1e6, 2, 1e6 + 1}}
 	got, err := Fit(Max, train, []int{2})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	compare(t, "max", got, network.Scaling{Shift: []float64{0}, Factor: []float64{1 / (1e6 + 1)}})
 	if got, err = Fit(Max, network.Samples{Rows: 1, Features: 2, Floats: []float32{-4, 2}}, nil); err != nil || got.Factor[0] != 0.25 {
 		t.Errorf("max of −4 and 2 is %v, %v: the absolute value counts", got, err)
 	}
 	// A sum of squares less the square of the sum would lose 10⁶ ± ½.
-	if got, err = Fit(Feature, train, []int{2}); err != nil {
-		t.Fatal(err)
-	}
+	got, err = Fit(Feature, train, []int{2})
+	must.OK(t, err)
 	compare(t, "feature", got, network.Scaling{
 		Shift: []float64{-1, 1e6 + 0.5}, Factor: []float64{1 / (3 + Epsilon), 1 / (0.5 + Epsilon)}})
 }
@@ -133,9 +129,7 @@ func TestFitStandardises(t *testing.T) {
 					unit = 255
 				}
 				scaling, err := Fit(method, s, []int{h, w})
-				if err != nil {
-					t.Fatal(err)
-				}
+				must.OK(t, err)
 				for g := range groups {
 					var raw, scaled []float64
 					for i := range rows {
@@ -182,9 +176,7 @@ func TestFitLarge(t *testing.T) {
 	const n = 3 << 23
 	data := bytes.Repeat([]uint8{255, 254, 254, 255}, n/4)
 	got, err := Fit(Standard, network.Samples{Rows: n / 4, Features: 4, Bytes: data}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	compare(t, "standard", got, network.Scaling{Shift: []float64{254.5}, Factor: []float64{1 / (0.5 + 255*Epsilon)}})
 }
 
@@ -224,9 +216,7 @@ func TestFitErrors(t *testing.T) {
 func TestSetPreprocess(t *testing.T) {
 	raw := toySet("toy")
 	s, err := raw.Preprocess(Max)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	// The largest training value is 255; the test set has no part in it.
 	if got, want := s.Test.Scaling.Apply(6, 5), float32(6./255); got != want {
 		t.Errorf("a test value of 6 becomes %v, want %v", got, want)

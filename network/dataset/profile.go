@@ -98,9 +98,7 @@ func imageSides(shape []int, features int) (h, w, c int, ok bool) {
 	default:
 		return 0, 0, 0, false
 	}
-	// Divided and not multiplied: a product might overflow.
-	ok = h > 0 && w > 0 && c > 0 && features%c == 0 && features/c%w == 0 && features/c/w == h
-	return h, w, c, ok
+	return h, w, c, ShapeHolds(shape, features)
 }
 
 // describe describes all rows whose values are not all equal.

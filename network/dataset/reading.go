@@ -87,7 +87,7 @@ func (h *Header) UnmarshalText(text []byte) error {
 	case HeaderAuto, HeaderYes, HeaderNo:
 		return nil
 	}
-	return fmt.Errorf("header %.40q: one of %s, %s, %s is expected", text, HeaderAuto, HeaderYes, HeaderNo)
+	return fmt.Errorf("%.40q: one of %s, %s, %s is expected", text, HeaderAuto, HeaderYes, HeaderNo)
 }
 
 // UnmarshalText parses refuse, drop or mean.
@@ -96,5 +96,5 @@ func (m *Missing) UnmarshalText(text []byte) error {
 	case Refuse, Drop, Mean:
 		return nil
 	}
-	return fmt.Errorf("missing values %.40q: one of %s, %s, %s is expected", text, Refuse, Drop, Mean)
+	return fmt.Errorf("%.40q: one of %s, %s, %s is expected", text, Refuse, Drop, Mean)
 }

@@ -84,6 +84,10 @@ type Options struct {
 	// it has, -1 where that is not known.
 	Progress func(done, total int64)
 
+	// Download, where not nil, is told in the same way of a file of a named set that is downloaded.
+	// Where it ends, whole or not, done is total.
+	Download func(file string, done, total int64)
+
 	// Input is what the name [StandardInput] stands for; nil is os.Stdin.
 	Input io.Reader
 

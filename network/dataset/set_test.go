@@ -9,10 +9,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -51,16 +53,26 @@ func toySet(name string) Set {
 	return s
 }
 
-// writeDir writes files by name into a new directory named toy.
+// toyDir has the toy set's files by their names.
+func toyDir() map[string][]byte {
+	files := map[string][]byte{}
+	for i, content := range toyFiles() {
+		files[partNames[i]] = content
+	}
+	return files
+}
+
+// writeDir writes files by name into a new directory named toy, and folders where a name ends
+// with a slash.
 func writeDir(t *testing.T, files map[string][]byte) string {
 	t.Helper()
 	dir := filepath.Join(t.TempDir(), "toy")
-	if err := os.Mkdir(dir, 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Mkdir(dir, 0o777))
 	for name, content := range files {
-		if err := os.WriteFile(filepath.Join(dir, name), content, 0o644); err != nil {
-			t.Fatal(err)
+		if path := filepath.Join(dir, filepath.FromSlash(name)); strings.HasSuffix(name, "/") {
+			must.OK(t, os.MkdirAll(path, 0o777))
+		} else {
+			must.Write(t, content, path)
 		}
 	}
 	return dir
@@ -84,28 +96,19 @@ func TestLoadDirSpellings(t *testing.T) {
 		}
 		got, err := Load(context.Background(), writeDir(t, files), Options{})
 		if err != nil {
-			t.Errorf("%v: %v", slicesOf(files), err)
+			t.Errorf("%v: %v", slices.Sorted(maps.Keys(files)), err)
 		} else if d := cmp.Diff(toySet("toy"), got); d != "" {
-			t.Errorf("%v: %s", slicesOf(files), d)
+			t.Errorf("%v: %s", slices.Sorted(maps.Keys(files)), d)
 		} else if err := got.Train.Check(got.Classes); err != nil {
-			t.Errorf("%v: %v", slicesOf(files), err)
+			t.Errorf("%v: %v", slices.Sorted(maps.Keys(files)), err)
 		}
 	}
 }
 
-func slicesOf(files map[string][]byte) (names []string) {
-	for name := range maps.Keys(files) {
-		names = append(names, name)
-	}
-	return names
-}
-
 // A raw file wins over a compressed one, which may be what it was made from.
 func TestLoadDirPrefersRaw(t *testing.T) {
-	files := map[string][]byte{partNames[trainImages] + ".gz": []byte("no gzip")}
-	for i, content := range toyFiles() {
-		files[partNames[i]] = content
-	}
+	files := toyDir()
+	files[partNames[trainImages]+".gz"] = []byte("no gzip")
 	if _, err := Load(context.Background(), writeDir(t, files), Options{}); err != nil {
 		t.Error(err)
 	}
@@ -139,10 +142,7 @@ func TestLoadDirErrors(t *testing.T) {
 		}, "/train-labels-idx1-ubyte: has no label but 0, nor has the test set: at least two classes are expected"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			files := map[string][]byte{}
-			for i, content := range toyFiles() {
-				files[partNames[i]] = content
-			}
+			files := toyDir()
 			test.damage(files)
 			dir := writeDir(t, files)
 			_, err := Load(context.Background(), dir, Options{})
@@ -156,10 +156,7 @@ func TestLoadDirErrors(t *testing.T) {
 // Labels of files are read as those of tables are: the classes are those of the training
 // set, and another label of the test set is named.
 func TestClassesOfBothSets(t *testing.T) {
-	files := map[string][]byte{}
-	for i, content := range toyFiles() {
-		files[partNames[i]] = content
-	}
+	files := toyDir()
 	files[partNames[testLabels]] = idx([]int{2}, 0, 255)
 	dir := writeDir(t, files)
 	_, err := Load(context.Background(), dir, Options{})
@@ -190,7 +187,7 @@ func TestLoadDirCases(t *testing.T) {
 	}{
 		{dir: "kaggle-archive", shape: []int{4, 4}, labels: []int32{0, 1, 0, 1}, first: []uint8{58, 12, 159, 197}},
 		{dir: "emnist-names", shape: []int{4, 4}, names: []string{"1", "2", "3", "4", "5", "6", "7", "26"}, labels: []int32{0, 1, 2, 7}, first: []uint8{58, 12, 159, 197},
-			log: "testdata/arrays/emnist-names: EMNIST's files have rows and columns of the images exchanged: --transpose puts them upright\n" +
+			log: "testdata/arrays/emnist-names: EMNIST's files have rows and columns of the images exchanged: Reading.Transpose puts them upright\n" +
 				"testdata/arrays/emnist-names/emnist-letters-train-labels-idx1-ubyte.gz: no row has label 0, 8 to 25: the 8 classes are the labels that occur, 1 to 7, 26"},
 		{dir: "emnist-names/emnist-letters", o: Options{Reading: Reading{Transpose: true}}, shape: []int{4, 4}, names: []string{"1", "2", "3", "4", "5", "6", "7", "26"},
 			labels: []int32{0, 1, 2, 7}, first: []uint8{58, 175, 55, 10},
@@ -223,9 +220,7 @@ func TestLoadDirOfSeveralSets(t *testing.T) {
 	}
 	delete(files, "emnist-letters-test-labels-idx1-ubyte")
 	dir := writeDir(t, files)
-	if err := os.Mkdir(filepath.Join(dir, "emnist-letters-test-labels-idx1-ubyte"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Mkdir(filepath.Join(dir, "emnist-letters-test-labels-idx1-ubyte"), 0o755))
 	_, err := Load(t.Context(), dir, Options{})
 	if want := dir + `: holds the sets "emnist-digits", "emnist-letters": one of them is expected, as in ` + filepath.Join(dir, "emnist-digits"); err == nil || err.Error() != want {
 		t.Errorf("got %v, want %s", err, want)
@@ -258,10 +253,7 @@ func TestLoadNoSuchSet(t *testing.T) {
 }
 
 func TestLoadDirStops(t *testing.T) {
-	files := map[string][]byte{}
-	for i, content := range toyFiles() {
-		files[partNames[i]] = content
-	}
+	files := toyDir()
 	ctx, cancel := context.WithCancel(context.Background())
 	cancel()
 	dir := writeDir(t, files)
@@ -272,10 +264,7 @@ func TestLoadDirStops(t *testing.T) {
 
 // The name stands in configurations and models, which hold no paths.
 func TestDirNameHoldsNoPath(t *testing.T) {
-	files := map[string][]byte{}
-	for i, content := range toyFiles() {
-		files[partNames[i]] = content
-	}
+	files := toyDir()
 	t.Chdir(writeDir(t, files))
 	for _, dir := range []string{".", "../toy", "../toy/"} {
 		s, err := Load(context.Background(), dir, Options{})

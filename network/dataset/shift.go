@@ -33,16 +33,12 @@ func (s Set) Shift(pixels int) (Set, error) {
 	if len(s.Shape) != 2 && len(s.Shape) != 3 {
 		return Set{}, fmt.Errorf("%s: images of rows and columns are expected, the samples' shape is %s", s.Name, times(s.Shape))
 	}
-	h, w, c := s.Shape[0], s.Shape[1], 1
-	if len(s.Shape) == 3 {
-		c = s.Shape[2]
-	}
 	all := s.Train
 	if err := all.Check(0); err != nil {
 		return Set{}, fmt.Errorf("training set of %s: %w", s.Name, err)
 	}
-	// Divided and not multiplied: a product might overflow.
-	if h < 1 || w < 1 || c < 1 || all.Features%c != 0 || all.Features/c%w != 0 || all.Features/c/w != h {
+	h, w, c, ok := imageSides(s.Shape, all.Features)
+	if !ok {
 		return Set{}, fmt.Errorf("%s: shape %s does not fit samples of %d features", s.Name, times(s.Shape), all.Features)
 	}
 	if pixels >= min(h, w) {
@@ -90,9 +86,12 @@ func shiftAll[T uint8 | float32](images []T, h, w, c, pixels int) []T {
 }
 
 // shiftImage copies an image into one of zeros, moved by so many rows down and columns to
-// the right.
+// the right; what is moved out of it is lost.
 func shiftImage[T any](to, from []T, h, w, c, down, right int) {
 	width := w - max(right, -right)
+	if width < 1 {
+		return
+	}
 	for i := max(0, down); i < min(h, h+down); i++ {
 		line := (i*w + max(0, right)) * c
 		copy(to[line:line+width*c], from[((i-down)*w+max(0, -right))*c:])

@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -17,9 +18,7 @@ func TestShiftByHand(t *testing.T) {
 	s.Train = network.Samples{Rows: 2, Features: 6, Labels: []int32{1, 0}, Bytes: []uint8{1, 2, 3, 4, 5, 6, 11, 12, 13, 14, 15, 16}}
 	s.Test, s.Validation = s.Train, s.Train
 	got, err := s.Shift(1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	want := s
 	want.Train = network.Samples{
 		Rows: 10, Features: 6, Labels: []int32{1, 0, 1, 0, 1, 0, 1, 0, 1, 0},
@@ -62,9 +61,7 @@ func TestShift(t *testing.T) {
 			}
 		}
 		got, err := s.Shift(pixels)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if err := got.Train.Check(s.Classes); err != nil || got.Train.Rows != (1+4*pixels)*rows || (got.Train.Labels == nil) != (s.Train.Labels == nil) {
 			t.Fatalf("%d rows of %d, %v", got.Train.Rows, rows, err)
 		}
@@ -109,20 +106,14 @@ func TestShiftAfterSplit(t *testing.T) {
 		s.Train.Bytes[i] = uint8(100 + i)
 	}
 	split, err := s.Split(0.25, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	got, err := split.Shift(1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if got.Train.Rows != 30 || !cmp.Equal(got.Validation, split.Validation) || got.Digest != "d" {
 		t.Errorf("%d rows, validation set %+v, digest %s", got.Train.Rows, got.Validation, got.Digest)
 	}
 	want, err := Fit(Standard, got.Train, got.Shape)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if scaled, err := got.Preprocess(Standard); err != nil || !cmp.Equal(scaled.Validation.Scaling, want) {
 		t.Errorf("scaling %v, want %v: %v", scaled.Validation.Scaling, want, err)
 	}

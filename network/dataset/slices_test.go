@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 )
@@ -12,9 +13,7 @@ import (
 // Slices of every type are their values and their classes, by the rules of files.
 func TestFromRows(t *testing.T) {
 	set, err := FromRows([][]float64{{0.5, -1}, {2, 1e-3}, {3, 4}}, []string{"10", "9", "10"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	want := Set{
 		Name: "rows", Shape: []int{2}, Classes: 2, ClassNames: []string{"9", "10"},
 		Train: network.Samples{Rows: 3, Features: 2, Floats: []float32{0.5, -1, 2, 1e-3, 3, 4}, Labels: []int32{1, 0, 1}},
@@ -73,17 +72,13 @@ func upTo(n int) []int {
 // A test set of rows has the classes of the training set by their names, whatever its own labels are.
 func TestWithTest(t *testing.T) {
 	set, err := FromRows([][]float64{{1}, {2}, {3}}, []string{"cat", "ant", "bee"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	with, err := WithTest(set, [][]float64{{4}, {5}}, []string{"cat", "cat"})
 	if err != nil || !cmp.Equal(with.Test.Labels, []int32{2, 2}) || !cmp.Equal(with.Test.Floats, []float32{4, 5}) || with.Digest == set.Digest {
 		t.Errorf("%v, labels %v, %v", with, with.Test.Labels, err)
 	}
 	numbered, err := FromRows([][]uint8{{1}, {2}, {3}}, []int{0, 1, 2})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if with, err = WithTest(numbered, [][]uint8{{4}}, []uint8{2}); err != nil || !cmp.Equal(with.Test.Labels, []int32{2}) || with.Test.Bytes == nil {
 		t.Errorf("%v, labels %v, %v", with, with.Test.Labels, err)
 	}

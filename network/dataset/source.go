@@ -26,8 +26,8 @@ type source interface {
 }
 
 // A getter returns the content of a file, at most one byte more than the file
-// should have.
-type getter func(ctx context.Context, f File) ([]byte, error)
+// should have. A download tells progress, if it is not nil, how many bytes of how many have come.
+type getter func(ctx context.Context, f File, progress func(done, total int64)) ([]byte, error)
 
 // errOffline is why a source that needs a network is not asked.
 var errOffline = errors.New("not asked while offline")
@@ -107,7 +107,7 @@ func (d directory) open(context.Context, bool) (getter, error) {
 
 // folder returns the getter of the files of a directory.
 func folder(dir string) getter {
-	return func(_ context.Context, f File) ([]byte, error) {
+	return func(_ context.Context, f File, _ func(done, total int64)) ([]byte, error) {
 		file, _, err := openRegular(filepath.Join(dir, f.Name))
 		if err != nil {
 			return nil, err
@@ -132,17 +132,17 @@ func (m mirror) open(_ context.Context, offline bool) (getter, error) {
 	return m.get, nil
 }
 
-func (m mirror) get(ctx context.Context, f File) ([]byte, error) {
+func (m mirror) get(ctx context.Context, f File, progress func(done, total int64)) ([]byte, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, m.limit, fmt.Errorf("no complete answer within %v", m.limit))
 	defer cancel()
-	content, err := m.download(ctx, f)
+	content, err := m.download(ctx, f, progress)
 	if ctx.Err() != nil {
 		return nil, context.Cause(ctx)
 	}
 	return content, err
 }
 
-func (m mirror) download(ctx context.Context, f File) ([]byte, error) {
+func (m mirror) download(ctx context.Context, f File, progress func(done, total int64)) ([]byte, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, m.url+f.Name, nil)
 	if err != nil {
 		return nil, err
@@ -162,5 +162,6 @@ func (m mirror) download(ctx context.Context, f File) ([]byte, error) {
 	if n := response.ContentLength; n >= 0 && n != f.Size {
 		return nil, fmt.Errorf("%s: the server has %d bytes where %d are expected", f.Name, n, f.Size)
 	}
-	return io.ReadAll(io.LimitReader(response.Body, f.Size+1))
+	body := &counted{r: response.Body, total: f.Size, progress: progress}
+	return io.ReadAll(io.LimitReader(body, f.Size+1))
 }

@@ -12,6 +12,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"clgrad/network/must"
 )
 
 var hello = File{Name: "hello.gz", Size: 5}
@@ -22,10 +24,8 @@ func getFrom(t *testing.T, ctx context.Context, limit time.Duration, handler htt
 	server := httptest.NewServer(handler)
 	t.Cleanup(server.Close)
 	get, err := mirror{url: server.URL + "/set/", limit: limit}.open(ctx, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return get(ctx, hello)
+	must.OK(t, err)
+	return get(ctx, hello, nil)
 }
 
 func TestMirror(t *testing.T) {
@@ -37,6 +37,41 @@ func TestMirror(t *testing.T) {
 	})
 	if string(content) != "hello" || err != nil {
 		t.Errorf("got %q, %v", content, err)
+	}
+}
+
+// A download tells how far it is, and that it has ended, also where it is cut short.
+func TestDownloadProgress(t *testing.T) {
+	content := toyContent()
+	whole, cut := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		w.Write(content[strings.TrimPrefix(r.URL.Path, "/")])
+	})), httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		file := content[strings.TrimPrefix(r.URL.Path, "/")]
+		w.Header().Set("Content-Length", fmt.Sprint(len(file)))
+		w.Write(file[:7])
+	}))
+	t.Cleanup(whole.Close)
+	t.Cleanup(cut.Close)
+	for _, c := range []struct {
+		url string
+		ok  bool
+	}{{whole.URL, true}, {cut.URL, false}} {
+		l, _ := toyLibrary(t, mirror{url: c.url + "/", limit: time.Minute})
+		on, ended, most := "", 0, map[string]int64{}
+		l.Download = func(file string, done, total int64) {
+			if on != "" && on != file || total != int64(len(content[file])) {
+				t.Errorf("%s: %d of %d bytes, after %s", file, done, total, on)
+			}
+			if on = file; done == total {
+				on, ended = "", ended+1
+				return
+			}
+			most[file] = max(most[file], done)
+		}
+		_, err := l.load(t.Context(), "toy")
+		if ok := err == nil; ok != c.ok || on != "" || ended < 1 || ok && ended < 4 || !ok && most[partNames[trainImages]+".gz"] != 7 {
+			t.Errorf("%v: %q has not ended, %d times something did, %v", err, on, ended, most)
+		}
 	}
 }
 
@@ -104,10 +139,8 @@ func TestMirrorUnreachable(t *testing.T) {
 	server := httptest.NewServer(http.NotFoundHandler())
 	server.Close()
 	get, err := mirror{url: server.URL + "/", limit: time.Minute}.open(t.Context(), false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if _, err := get(t.Context(), hello); err == nil {
+	must.OK(t, err)
+	if _, err := get(t.Context(), hello, nil); err == nil {
 		t.Error("a server that is down gave a file")
 	}
 	if _, err := (mirror{url: server.URL + "/"}).open(t.Context(), true); err != errOffline {
@@ -122,21 +155,15 @@ func fakeGo(t *testing.T, script string) goModule {
 		t.Skip("needs a shell")
 	}
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, "fakego"), []byte("#!/bin/sh\n"+script+"\n"), 0o755); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.WriteFile(filepath.Join(dir, "fakego"), []byte("#!/bin/sh\n"+script+"\n"), 0o755))
 	t.Setenv("PATH", dir+string(os.PathListSeparator)+os.Getenv("PATH"))
 	return goModule{module: "example.org/data@v1.0.0", folder: "data", command: "fakego", limit: time.Minute}
 }
 
 func TestGoModule(t *testing.T) {
 	module := t.TempDir()
-	if err := os.MkdirAll(filepath.Join(module, "data"), 0o755); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(module, "data", "hello.gz"), []byte("hello, world"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.MkdirAll(filepath.Join(module, "data"), 0o755))
+	must.Write(t, "hello, world", module, "data", "hello.gz")
 	// The script answers only where it is asked as it should be.
 	m := fakeGo(t, fmt.Sprintf(`
 		[ "$*" = "mod download -json example.org/data@v1.0.0" ] || { echo "asked $*" >&2; exit 3; }
@@ -152,13 +179,11 @@ func TestGoModule(t *testing.T) {
 		}
 		t.Setenv("WANT_PROXY", proxy)
 		get, err := m.open(t.Context(), offline)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if content, err := get(t.Context(), hello); string(content) != "hello," || err != nil {
+		must.OK(t, err)
+		if content, err := get(t.Context(), hello, nil); string(content) != "hello," || err != nil {
 			t.Errorf("got %q, %v, want one byte more than the file's size", content, err)
 		}
-		if _, err := get(t.Context(), File{Name: "other.gz"}); !os.IsNotExist(err) {
+		if _, err := get(t.Context(), File{Name: "other.gz"}, nil); !os.IsNotExist(err) {
 			t.Errorf("a file that is not there: got %v", err)
 		}
 	}
@@ -213,9 +238,7 @@ func TestMNIST(t *testing.T) {
 	set.sources = set.sources[:1]
 	l := library{[]namedSet{set}, Options{CacheDir: t.TempDir(), Log: func(line string) { t.Log(line) }}}
 	s, err := l.load(t.Context(), "mnist")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if s.Train.Rows != 60000 || s.Test.Rows != 10000 || s.Train.Features != 784 || s.Test.Features != 784 ||
 		s.Classes != 10 || len(s.Shape) != 2 || s.Shape[0] != 28 || s.Shape[1] != 28 || s.Name != "mnist" {
 		t.Errorf("got %d + %d samples of %v in %d classes", s.Train.Rows, s.Test.Rows, s.Shape, s.Classes)
@@ -239,9 +262,7 @@ func TestMNIST(t *testing.T) {
 	// The sums of all training pixels and of their squares, from that program too.
 	const n, sum, squares = 47040000, 1567298545.0, 342590800147.0
 	scaled, err := s.Preprocess(Standard)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	near(t, "mean", scaled.Train.Scaling.Shift[0], sum/n)
 	near(t, "factor", scaled.Train.Scaling.Factor[0], 1/(78.56748998339799+255e-5))
 }
@@ -258,9 +279,7 @@ func TestFashionMNIST(t *testing.T) {
 	}
 	l := library{[]namedSet{set}, Options{CacheDir: t.TempDir(), Offline: true}}
 	s, err := l.load(t.Context(), "fashion-mnist")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if got := []int{s.Train.Rows, s.Test.Rows, s.Train.Features, s.Classes}; !slices.Equal(got, []int{60000, 10000, 784, 10}) {
 		t.Errorf("rows, test rows, features and classes are %v", got)
 	}
@@ -281,14 +300,10 @@ func TestDirectory(t *testing.T) {
 	if _, err := (directory{path: filepath.Join(dir, "none")}).open(t.Context(), false); err == nil || err.Error() != "not installed" {
 		t.Errorf("got %v", err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, hello.Name), []byte("hello, world"), 0o644); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "hello, world", dir, hello.Name)
 	get, err := directory{path: dir}.open(t.Context(), true)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if content, err := get(t.Context(), hello); string(content) != "hello," || err != nil {
+	must.OK(t, err)
+	if content, err := get(t.Context(), hello, nil); string(content) != "hello," || err != nil {
 		t.Errorf("got %q, %v, want one byte more than the file's size", content, err)
 	}
 }

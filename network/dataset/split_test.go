@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
@@ -35,9 +36,7 @@ func TestSplitIsFixed(t *testing.T) {
 		20260101000000: "[3 4 7 8 12 15 23]",
 	} {
 		s, err := splitSet(labels...).Split(0.2, seed)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if got := fmt.Sprint(s.Validation.Flat().Floats); got != want {
 			t.Errorf("seed %d: rows %s, want %s", seed, got, want)
 		}
@@ -60,9 +59,7 @@ func TestSplit(t *testing.T) {
 		}
 		before := slices.Clone(labels)
 		s, err := whole.Split(fraction, rapid.Uint64().Draw(t, "seed"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if !slices.Equal(before, whole.Train.Labels) || s.Digest != whole.Digest {
 			t.Error("the set before was changed, or its digest")
 		}
@@ -75,9 +72,7 @@ func TestSplit(t *testing.T) {
 		seen := make([]bool, len(labels))
 		count := [2][5]int{}
 		for k, part := range []network.Samples{s.Train, s.Validation} {
-			if err := part.Check(s.Classes); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, part.Check(s.Classes))
 			last := -1
 			for i, y := range part.Labels {
 				row := number(part, i)
@@ -108,9 +103,7 @@ func TestSplit(t *testing.T) {
 func TestSplitClassesApart(t *testing.T) {
 	rows := func(labels ...int32) (first []float32) {
 		s, err := splitSet(labels...).Split(0.4, 7)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		for i, y := range s.Validation.Labels {
 			if y == 0 {
 				first = append(first, s.Validation.FloatRow(i)[0])
@@ -126,9 +119,7 @@ func TestSplitClassesApart(t *testing.T) {
 func TestSplitErrors(t *testing.T) {
 	good := splitSet(0, 0, 1, 1)
 	split, err := good.Split(0.5, 1)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	unlabelled, damaged := good, good
 	unlabelled.Train.Labels = nil
 	damaged.Train.Labels = []int32{0, 0, 1, 2}
@@ -157,16 +148,11 @@ func TestSplitErrors(t *testing.T) {
 // The scaling is fitted on what is left for training alone, and is that of all.
 func TestSplitPreprocess(t *testing.T) {
 	s, err := splitSet(0, 0, 0, 0, 1, 1, 1, 1).Split(0.25, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	want, err := Fit(Standard, s.Train, s.Shape)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if s, err = s.Preprocess(Standard); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
+	s, err = s.Preprocess(Standard)
+	must.OK(t, err)
 	for name, part := range map[string]network.Samples{"training": s.Train, "validation": s.Validation} {
 		if d := cmp.Diff(want, part.Scaling); d != "" {
 			t.Errorf("%s set: %s", name, d)

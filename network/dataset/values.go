@@ -153,7 +153,16 @@ func isGap(field []byte) bool {
 	return false
 }
 
-// parseNumber parses a feature. It returns NaN for a gap, which missing may allow, and
+// isBoolean reports True or False, in small letters or capitals too.
+func isBoolean(field []byte) bool {
+	switch string(field) {
+	case "True", "true", "TRUE", "False", "false", "FALSE":
+		return true
+	}
+	return false
+}
+
+// parseNumber parses a feature. True is 1 and False 0. It returns NaN for a gap, which missing may allow, and
 // otherwise a number in the range of float32, or says what is wrong with the field.
 func parseNumber(field []byte, missing Missing) (v float64, problem string) {
 	v, ok := parseDecimal(field)
@@ -168,6 +177,11 @@ func parseNumber(field []byte, missing Missing) (v float64, problem string) {
 		return 0, fmt.Sprintf("%.40q is beyond the numbers of float32", field)
 	case ok:
 		return v, ""
+	case isBoolean(field):
+		if field[0]|0x20 == 't' {
+			return 1, ""
+		}
+		return 0, ""
 	case isGap(field) && (missing == Drop || missing == Mean):
 		return math.NaN(), ""
 	case len(field) == 0:
@@ -177,7 +191,7 @@ func parseNumber(field []byte, missing Missing) (v float64, problem string) {
 	case isGap(field):
 		return 0, fmt.Sprintf("%.40q where a number is expected%s", field, missingHint)
 	case significantDigits(field) > longestWhole && len(bytes.Trim(field, "+-0123456789")) == 0:
-		return 0, fmt.Sprintf("%.40q where a number is expected: so many digits are an identifier (--ignore leaves its column out)", field)
+		return 0, fmt.Sprintf("%.40q where a number is expected: so many digits are an identifier (Reading.Ignore leaves its column out)", field)
 	}
 	if v, err := strconv.ParseFloat(string(field), 64); err == nil && v-v != 0 {
 		return 0, fmt.Sprintf("%.40q where a finite number is expected", field)
@@ -185,12 +199,12 @@ func parseNumber(field []byte, missing Missing) (v float64, problem string) {
 	return 0, fmt.Sprintf("%.40q where a number is expected", field)
 }
 
-const missingHint = ": --missing drop or mean reads it"
+const missingHint = ": Reading.Missing drop or mean reads it"
 
-// nameLike reports a field that is neither a number nor a gap, as names are.
+// nameLike reports a field that is neither a number nor a gap nor a boolean, as names are.
 func nameLike(field string) bool {
 	_, ok := parseDecimal([]byte(field))
-	return !ok && !isGap([]byte(field))
+	return !ok && !isGap([]byte(field)) && !isBoolean([]byte(field))
 }
 
 // features are rows of values: bytes as long as all are whole numbers of 0 to

@@ -11,6 +11,8 @@ import (
 	"unicode/utf16"
 
 	"pgregory.net/rapid"
+
+	"clgrad/network/must"
 )
 
 func utf16Of(text string, big bool) string {
@@ -84,9 +86,7 @@ func TestNarrowColumns(t *testing.T) {
 	if err == nil {
 		got, err = fill(got)
 	}
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	mean := float32(2000001. / 3)
 	want := []float32{0, 5, .1, 1000000, 5, .2, mean, 5, .3, 1000001, 5, .4}
 	if !slices.Equal(got.samples.Floats, want) || !slices.Equal(got.columns.Offsets, []float64{1550083467346370, 0, 0}) {

@@ -3,7 +3,6 @@ package dataset
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -87,8 +86,7 @@ func inspect(path string, f File) FileStatus {
 		return s
 	}
 	if int64(len(content)) == size {
-		sum := sha256.Sum256(content)
-		s.SHA256 = hex.EncodeToString(sum[:])
+		s.SHA256 = fmt.Sprintf("%x", sha256.Sum256(content))
 	}
 	s.Problem = f.problem(content)
 	s.OK = s.Problem == ""

@@ -9,6 +9,8 @@ import (
 	"testing"
 
 	"github.com/google/go-cmp/cmp"
+
+	"clgrad/network/must"
 )
 
 // Directories are made with those above them, whether some are there or not; a file in
@@ -17,17 +19,13 @@ func TestMkdirAll(t *testing.T) {
 	base := t.TempDir()
 	deep := filepath.Join(base, "a", "b", "c")
 	for _, dir := range []string{deep + "/", deep, filepath.Join(base, "a", "other"), base, "."} {
-		if err := MkdirAll(dir); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, MkdirAll(dir))
 		if info, err := os.Stat(dir); err != nil || !info.IsDir() {
 			t.Errorf("%s: %v, %v", dir, info, err)
 		}
 	}
 	file := filepath.Join(base, "file")
-	if err := WriteFile(file, nil); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, WriteFile(file, nil))
 	for _, dir := range []string{file, filepath.Join(file, "below")} {
 		if err := MkdirAll(dir); err == nil || !strings.Contains(err.Error(), file) {
 			t.Errorf("%s: %v", dir, err)
@@ -38,9 +36,7 @@ func TestMkdirAll(t *testing.T) {
 func names(t *testing.T, dir string) (all []string) {
 	t.Helper()
 	entries, err := os.ReadDir(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, e := range entries {
 		all = append(all, e.Name())
 	}
@@ -52,9 +48,7 @@ func TestWrite(t *testing.T) {
 	dir := t.TempDir()
 	file := filepath.Join(dir, "file")
 	for _, content := range []string{"first", "the second", ""} {
-		if err := WriteFile(file, []byte(content)); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, WriteFile(file, []byte(content)))
 		if got, err := os.ReadFile(file); err != nil || string(got) != content {
 			t.Errorf("%q, %v where %q was written", got, err, content)
 		}
@@ -90,13 +84,9 @@ func TestWriteErrors(t *testing.T) {
 func TestSweep(t *testing.T) {
 	dir := t.TempDir()
 	for _, name := range []string{"a.txt", ".a.txt1", ".a.txt87123", ".a.txt", ".b.txt5", ".c.bin7", ".c.binary", "a.txt5"} {
-		if err := os.WriteFile(filepath.Join(dir, name), nil, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, "", dir, name)
 	}
-	if err := Sweep(dir, "a.txt", "*.bin"); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, Sweep(dir, "a.txt", "*.bin"))
 	if d := cmp.Diff([]string{".a.txt", ".b.txt5", ".c.binary", "a.txt", "a.txt5"}, names(t, dir)); d != "" {
 		t.Error(d)
 	}

@@ -9,23 +9,20 @@ import (
 	"time"
 
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // put keeps a file.
 func put(t *testing.T, d Dir, key, content string) network.File {
 	t.Helper()
 	n, err := d.Create(key)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer n.Close()
 	if _, err := io.WriteString(n, content); err != nil {
 		t.Fatal(err)
 	}
 	f, err := n.Commit()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	t.Cleanup(func() { f.Close() })
 	return f
 }
@@ -33,9 +30,7 @@ func put(t *testing.T, d Dir, key, content string) network.File {
 func names(t *testing.T, d Dir) string {
 	t.Helper()
 	entries, err := os.ReadDir(d.Path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	var all []string
 	for _, e := range entries {
 		all = append(all, e.Name())
@@ -60,9 +55,7 @@ func TestFiles(t *testing.T) {
 		t.Errorf("%q, %v", content, err)
 	}
 	n, err := d.Create("b")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if err := n.Close(); err != nil {
 		t.Error(err)
 	}
@@ -78,18 +71,12 @@ func TestLimit(t *testing.T) {
 	for i, key := range []string{"a", "b", "c"} {
 		put(t, d, key, strings.Repeat("x", 10))
 		then := time.Now().Add(time.Duration(i-10) * time.Hour)
-		if err := os.Chtimes(d.name(key), then, then); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, os.Chtimes(d.name(key), then, then))
 	}
 	left := filepath.Join(d.Path, "e.1.part")
-	if err := os.WriteFile(left, nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "", left)
 	then := time.Now().Add(-2 * staleAfter)
-	if err := os.Chtimes(left, then, then); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Chtimes(left, then, then))
 	put(t, d, "d", strings.Repeat("x", 1000))
 	if got := names(t, d); got != "b.blocks c.blocks d.blocks" {
 		t.Errorf("files %s", got)
@@ -104,9 +91,7 @@ func TestCheck(t *testing.T) {
 	if err := f.Check(); err != nil {
 		t.Error(err)
 	}
-	if err := os.Truncate(d.name("a"), 3); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Truncate(d.name("a"), 3))
 	if err := f.Check(); err == nil || !strings.Contains(err.Error(), "a.blocks: was changed") {
 		t.Errorf("cut: %v", err)
 	}

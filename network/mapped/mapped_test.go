@@ -11,23 +11,20 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"clgrad/network/must"
 )
 
 // open maps a new file of n bytes.
 func open(t *testing.T, n int) (m *File, path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(path, bytes.Repeat([]byte{7}, n), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, bytes.Repeat([]byte{7}, n), path)
 	f, err := os.Open(path)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer f.Close()
-	if m, err = Map(f, path); err != nil {
-		t.Fatal(err)
-	}
+	m, err = Map(f, path)
+	must.OK(t, err)
 	return m, path
 }
 
@@ -63,9 +60,7 @@ func TestReleased(t *testing.T) {
 func resident(t *testing.T, path string) (kb int) {
 	t.Helper()
 	text, err := os.ReadFile("/proc/self/smaps")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	inside := false
 	for line := range strings.Lines(string(text)) {
 		switch {
@@ -86,9 +81,7 @@ func resident(t *testing.T, path string) (kb int) {
 // waits for; other panics stay.
 func TestCutShort(t *testing.T) {
 	m, path := open(t, 1<<20)
-	if err := os.Truncate(path, 4096); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Truncate(path, 4096))
 	for name, f := range map[string]func() error{
 		"here": func() error { sum(m.Data); return nil },
 		"copy": func() error { copy(make([]byte, len(m.Data)), m.Data); return nil },
@@ -122,15 +115,11 @@ func TestChanged(t *testing.T) {
 		t.Errorf("unchanged: %v", err)
 	}
 	later := time.Now().Add(time.Second)
-	if err := os.Chtimes(path, later, later); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Chtimes(path, later, later))
 	if err := CheckUnchanged(m.Data[17:]); !errors.Is(err, ErrChanged) || !strings.HasPrefix(err.Error(), path) {
 		t.Errorf("changed: %v", err)
 	}
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Remove(path))
 	if err := CheckUnchanged(make([]byte, 3)); err != nil {
 		t.Errorf("other memory: %v", err)
 	}

@@ -35,7 +35,7 @@
 //
 //	T(N, B) = f + r·B/N + [ 2·(N−1)·α + 8·P·(N−1)/(N·β) + h·P ]      [ ] is 0 for N = 1
 //
-// ([Model]): f is what a step costs whatever its rows, r a row, α a message, β the bytes a second
+// (model_test.go): f is what a step costs whatever its rows, r a row, α a message, β the bytes a second
 // each way, h what the host does with an element (it is read from the device, converted,
 // added and written back). 8·P is the gradient once and the parameters once.
 //

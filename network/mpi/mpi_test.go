@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"clgrad/network/mpi"
+	"clgrad/network/must"
 )
 
 // roleOf names what a process that mpirun started does in place of the tests.
@@ -166,9 +167,7 @@ func BenchmarkExchange(b *testing.B) {
 				var all []exchanged
 				for line := range strings.Lines(startedAs(b, ranks, "exchange")) {
 					var x exchanged
-					if err := json.Unmarshal([]byte(line), &x); err != nil {
-						b.Fatal(err)
-					}
+					must.OK(b, json.Unmarshal([]byte(line), &x))
 					b.Logf("%d ranks, %d elements: %.1f µs", ranks, x.Elements, 1e6*x.Seconds)
 					all = append(all, x)
 				}
@@ -184,8 +183,8 @@ func BenchmarkExchange(b *testing.B) {
 
 // fit returns the model that two measurements come to. What the host does with an element counts
 // to the bandwidth.
-func fit(ranks int, small, large exchanged) mpi.Model {
-	m := mpi.Model{Parameters: large.Elements - small.Elements, Bytes: 4}
+func fit(ranks int, small, large exchanged) model {
+	m := model{Parameters: large.Elements - small.Elements, Bytes: 4}
 	m.Bandwidth = m.Traffic(ranks) / math.Max(large.Seconds-small.Seconds, 1e-9)
 	m.Parameters = small.Elements
 	m.Latency = math.Max(0, small.Seconds-m.Traffic(ranks)/m.Bandwidth) / float64(2*(ranks-1))

@@ -10,6 +10,7 @@ import (
 	"github.com/chromedp/chromedp"
 
 	"clgrad/cmd/clgrad/browser"
+	"clgrad/network/must"
 )
 
 func TestBrowser(t *testing.T) {
@@ -20,9 +21,7 @@ func TestBrowser(t *testing.T) {
 	for _, v := range browser.Views {
 		ctx := browser.Open(t, v, time.Minute)
 		err := chromedp.Do(ctx, chromedp.Navigate(server.URL))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		is, err := chromedp.Run(ctx, chromedp.Evaluate[[2]bool](`[matchMedia("(prefers-color-scheme: dark)").matches, navigator.maxTouchPoints > 0]`))
 		if err != nil || is != [2]bool{v.Dark, v.Touch} {
 			t.Errorf("%s: dark and touch are %v, error %v", v.Name, is, err)

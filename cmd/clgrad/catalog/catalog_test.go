@@ -19,6 +19,7 @@ import (
 	"clgrad/cmd/clgrad/run"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // A made is a run that makeRun makes: of iterations and sizes, finished.
@@ -35,25 +36,17 @@ type made struct {
 func makeRun(t testing.TB, dir string, m made) {
 	t.Helper()
 	l, err := network.NewLayout(m.sizes)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(dir, 0o777); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
+	must.OK(t, os.MkdirAll(dir, 0o777))
 	validation, inLine := "null", ""
 	if m.validation > 0 {
 		validation, inLine = fmt.Sprint(m.validation), fmt.Sprintf(`,"validation_loss":1,"validation_accuracy":%g`, m.validation+0.01)
 	}
 	write := func(name, content string) {
 		file := filepath.Join(dir, name)
-		if err := os.WriteFile(file, []byte(content), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, content, file)
 		if !m.began.IsZero() {
-			if err := os.Chtimes(file, m.began, m.began); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, os.Chtimes(file, m.began, m.began))
 		}
 	}
 	write(recipe.FileName, fmt.Sprintf(`{"version":1,"iterations":%d,"layers":[%s]%s}`, m.iterations,
@@ -92,12 +85,8 @@ func TestFind(t *testing.T) {
 	for _, path := range []string{"b", "a/b/c/d", "a/inside", ".hidden/run", "b/more", "b/checkpoints/run"} {
 		makeRun(t, path, m)
 	}
-	if err := os.MkdirAll("other", 0o777); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile("other/config.json", []byte(`{"hidden_size":1}`), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.MkdirAll("other", 0o777))
+	must.Write(t, `{"hidden_size":1}`, "other/config.json")
 	want := []string{"a/b/c/d", "a/inside", "b", "b/more"}
 	if runtime.GOOS != "windows" { // where links need a right
 		outside := t.TempDir()
@@ -106,9 +95,7 @@ func TestFind(t *testing.T) {
 			if to == "." || to == "a/b" {
 				to = filepath.Join(dir, to)
 			}
-			if err := os.Symlink(to, link); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, os.Symlink(to, link))
 		}
 		want = append(want, "c/far")
 	}
@@ -144,9 +131,7 @@ func TestFindUnreadable(t *testing.T) {
 	m := made{iterations: 2, sizes: []int{2, 3, 2}, test: 0.5}
 	makeRun(t, filepath.Join(dir, "a"), m)
 	makeRun(t, filepath.Join(dir, "closed", "b"), m)
-	if err := os.Chmod(filepath.Join(dir, "closed"), 0); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Chmod(filepath.Join(dir, "closed"), 0))
 	defer os.Chmod(filepath.Join(dir, "closed"), 0o777)
 	if _, err := os.ReadDir(filepath.Join(dir, "closed")); err == nil {
 		t.Skip("this user can read any folder")
@@ -176,9 +161,7 @@ func some(t *testing.T) []Run {
 func TestRead(t *testing.T) {
 	r := some(t)[1]
 	text, err := json.Marshal(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	want := `{"run":"b","began":"` + r.Began.UTC().Format(time.RFC3339Nano) + `","state":"finished","problem":"","recipe":"","data":"mnist","data_path":"","digest":"d1",` +
 		`"network":[4,3],"optimizer":"gd","lr":0.5,"batch_size":10,"iterations":100,"iterations_asked":100,"epochs":100,"loss":0.125,"train_accuracy":0.9,` +
 		`"validation_loss":0.5,"validation_accuracy":0.5,"best_validation_accuracy":0.51,"test_loss":0.25,"test_accuracy":0.97,"seconds":50,"median_iteration_seconds":0.5,` +
@@ -193,18 +176,14 @@ func TestRead(t *testing.T) {
 func TestReadEarlyVersion(t *testing.T) {
 	dir := t.TempDir()
 	model, err := os.ReadFile(filepath.Join("..", "..", "..", "network", "checkpoint", "testdata", "version1.safetensors"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for name, content := range map[string]string{
 		recipe.FileName: `{"version":1,"data":"mnist","layers":[3],"preprocess":"max","init":"he","seed":1,"lr":0.1,"iterations":100,"backend":"cpu","log_every":10}`,
 		run.LinesFile: `{"iteration":100,"loss":2.5,"train_accuracy":0.5,"seconds":1}` + "\n" +
 			`{"summary":true,"backend":"cpu","device":"a","layers":[2,3,2],"iterations":100,"loss":2.25,"train_accuracy":0.5,"test_loss":2.25,"test_accuracy":0.5,"seconds":1}` + "\n",
 		checkpoint.FileName: string(model),
 	} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, content, dir, name)
 	}
 	r, ok := Read(dir)
 	if !ok || r.State != run.Finished || r.networkText() != "2-3-2" || r.Optimizer != "gd" || r.LR != 0.1 || r.Iterations != 100 || r.Epochs != 100 || r.TestAccuracy != 0.5 ||
@@ -250,9 +229,7 @@ func TestSort(t *testing.T) {
 		{"validation", false, "c b a"}, {"validation", true, "b c a"}, // a has none: it comes last either way
 	} {
 		column, err := FindColumn(c.by)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		sorted := slices.Clone(runs)
 		Sort(sorted, column, c.reverse)
 		if got := strings.Join(paths(sorted), " "); got != c.want {
@@ -303,9 +280,7 @@ func TestShow(t *testing.T) {
 	for _, width := range []int{30, 40, 60, 80, 120, 200, 400} {
 		var b strings.Builder
 		left, err := Show(&b, runs, width)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		lines := strings.Split(strings.TrimSuffix(b.String(), "\n"), "\n")
 		if len(lines) != 4 {
 			t.Errorf("%d columns: %d lines", width, len(lines))

@@ -44,18 +44,17 @@ var Columns = []Column{
 	{Name: "data", Help: "the data set", text: func(r Run) string { return r.Data }},
 	{Name: "network", Help: "inputs, hidden layers and classes, as in 784-128-10", text: Run.networkText},
 	{Name: "optimizer", Help: "the optimizer", text: func(r Run) string { return r.Optimizer }},
-	{Name: "lr", Help: "the learning rate", number: of(func(r Run) network.Number { return r.LR }), show: shown(func(r Run) network.Number { return r.LR }, shortest)},
+	figure("lr", "the learning rate", false, func(r Run) network.Number { return r.LR }, shortest),
 	{Name: "batch", Help: "rows of a batch, empty for all", number: func(r Run) float64 { return count(r.BatchSize) },
 		show: func(r Run) string { return countText(r.BatchSize) }},
 	{Name: "iterations", Help: "iterations that are done", number: func(r Run) float64 { return float64(r.Iterations) },
 		show: func(r Run) string { return strconv.Itoa(r.Iterations) }, highest: true},
-	{Name: "epochs", Help: "epochs that are done", number: of(func(r Run) network.Number { return r.Epochs }),
-		show: shown(func(r Run) network.Number { return r.Epochs }, twoDecimals), highest: true},
-	accuracyColumn("test", "accuracy on the test set", func(r Run) network.Number { return r.TestAccuracy }),
-	accuracyColumn("validation", "the best accuracy on the validation set", func(r Run) network.Number { return r.BestValidation }),
-	accuracyColumn("train", "accuracy on the training set", func(r Run) network.Number { return r.TrainAccuracy }),
-	{Name: "loss", Help: "loss on the training set", number: of(func(r Run) network.Number { return r.Loss }), show: shown(func(r Run) network.Number { return r.Loss }, fourDecimals)},
-	{Name: "seconds", Help: "time of the descent, in seconds", number: of(func(r Run) network.Number { return r.Seconds }), show: shown(func(r Run) network.Number { return r.Seconds }, threeDigits)},
+	figure("epochs", "epochs that are done", true, func(r Run) network.Number { return r.Epochs }, twoDecimals),
+	figure("test", "accuracy on the test set", true, func(r Run) network.Number { return r.TestAccuracy }, text.Percent),
+	figure("validation", "the best accuracy on the validation set", true, func(r Run) network.Number { return r.BestValidation }, text.Percent),
+	figure("train", "accuracy on the training set", true, func(r Run) network.Number { return r.TrainAccuracy }, text.Percent),
+	figure("loss", "loss on the training set", false, func(r Run) network.Number { return r.Loss }, fourDecimals),
+	figure("seconds", "time of the descent, in seconds", false, func(r Run) network.Number { return r.Seconds }, threeDigits),
 	{Name: "backend", Help: "what computed, as --backend names it", text: Run.backendText},
 	{Name: "device", Help: "its name", text: func(r Run) string { return r.Device }},
 	{Name: "recipe", Help: "the recipe", text: func(r Run) string { return r.Recipe }},
@@ -65,18 +64,15 @@ var Columns = []Column{
 var importance = []string{pathColumn, "state", "test", "data", "network", "optimizer", "began", "validation", "iterations", "loss",
 	"lr", "batch", "seconds", "train", "backend", "epochs", "device", "recipe"}
 
-func accuracyColumn(name, help string, value func(r Run) network.Number) Column {
-	return Column{Name: name, Help: help, number: of(value), show: shown(value, text.Percent), highest: true}
+// figure returns a column of numbers, some of which are not known.
+func figure(name, help string, highest bool, value func(r Run) network.Number, write func(float64) string) Column {
+	show := func(r Run) string { return written(float64(value(r)), write) }
+	return Column{Name: name, Help: help, number: of(value), show: show, highest: highest}
 }
 
 // of returns the value of a column of numbers.
 func of(value func(r Run) network.Number) func(Run) float64 {
 	return func(r Run) float64 { return float64(value(r)) }
-}
-
-// shown returns what a table has for a number, "" where it is not known.
-func shown(value func(r Run) network.Number, write func(float64) string) func(Run) string {
-	return func(r Run) string { return written(float64(value(r)), write) }
 }
 
 // written writes a number, "" where it is not known.
@@ -125,18 +121,14 @@ func (r Run) stateWords() string {
 // networkText writes the sizes of the layers. Before there is a checkpoint only those of hidden
 // layers are known.
 func (r Run) networkText() string {
-	sizes := []string{}
-	for _, n := range r.Network {
-		sizes = append(sizes, strconv.Itoa(n))
+	c := r.inspection.Recipe
+	switch {
+	case r.Network != nil || c == nil:
+		return text.Sizes(r.Network)
+	case len(c.Layers) == 0:
+		return "?-?"
 	}
-	if c := r.inspection.Recipe; len(sizes) == 0 && c != nil {
-		sizes = append(sizes, "?")
-		for _, n := range c.Layers {
-			sizes = append(sizes, strconv.Itoa(n))
-		}
-		sizes = append(sizes, "?")
-	}
-	return strings.Join(sizes, "-")
+	return "?-" + text.Sizes(c.Layers) + "-?"
 }
 
 // backendText names the backend, and the number of processes that have one each.
@@ -197,8 +189,12 @@ func (c Column) known(r Run) bool {
 func Sort(runs []Run, by Column, reverse bool) {
 	slices.SortStableFunc(runs, func(a, b Run) int {
 		switch knownA, knownB := by.known(a), by.known(b); {
-		case !knownA || !knownB:
-			return cmp.Compare(rank(!knownA), rank(!knownB))
+		case !knownA && !knownB:
+			return 0
+		case !knownA:
+			return 1
+		case !knownB:
+			return -1
 		}
 		order := 0
 		if by.number != nil {
@@ -211,11 +207,4 @@ func Sort(runs []Run, by Column, reverse bool) {
 		}
 		return order
 	})
-}
-
-func rank(last bool) int {
-	if last {
-		return 1
-	}
-	return 0
 }

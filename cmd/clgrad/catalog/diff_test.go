@@ -4,13 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"math"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
 	"clgrad/cmd/clgrad/run"
+	"clgrad/network/must"
 )
 
 func readAll(t *testing.T, paths ...string) (runs []Run) {
@@ -30,9 +30,7 @@ func readAll(t *testing.T, paths ...string) (runs []Run) {
 func TestCompare(t *testing.T) {
 	some(t)
 	d, err := Compare(readAll(t, "a", "b", "c"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	var names []string
 	for _, s := range d.Settings {
 		names = append(names, s.Name)
@@ -45,9 +43,7 @@ func TestCompare(t *testing.T) {
 		t.Errorf("settings %q, want %q", names, want)
 	}
 	all, err := d.Runs[0].settings()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for _, name := range []string{"--seed", "data: digest", "data: features", "plan: device", "plan: settings.tile"} {
 		if all[name] == nil {
 			t.Errorf("no setting %s in %v", name, all)
@@ -111,13 +107,9 @@ func TestDiffNames(t *testing.T) {
 // damaged is said in it.
 func TestDiffPage(t *testing.T) {
 	some(t)
-	if err := os.WriteFile(filepath.Join("c", run.IterationsFile), []byte("damaged\n"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "damaged\n", "c", run.IterationsFile)
 	d, err := Compare(readAll(t, "a", "b", "c"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	var b bytes.Buffer
 	problems, err := d.WritePage(&b, "clgrad runs diff a b <c>")
 	if err != nil || len(problems) != 1 {
@@ -138,18 +130,14 @@ func TestDiffPage(t *testing.T) {
 		t.Errorf("nothing is there: %v", err)
 	}
 	for content, ok := range map[string]bool{page: true, "": true, "<!DOCTYPE html>\n": false, "notes": false} {
-		if err := os.WriteFile(file, []byte(content), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, content, file)
 		if err := CheckPage(file); (err == nil) != ok {
 			t.Errorf("%.20q: %v", content, err)
 		}
 	}
 	// More runs than there are colours have a curve each, of what the network was not trained on.
 	d, err = Compare(readAll(t, "a", "b", "c", "a", "b", "c"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	report, _ := d.page("")
 	if n := len(report.Panels[0].Lines); n != 6 || report.Panels[0].Lines[1].Name != "b, test" {
 		t.Errorf("%d lines, %q", n, report.Panels[0].Lines[1].Name)

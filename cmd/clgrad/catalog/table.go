@@ -34,12 +34,7 @@ const narrowest = 6
 func (t table) fit(width int) {
 	widths := t.Widths()
 	for width > 0 && total(widths) > width {
-		widest := 0
-		for i, w := range widths {
-			if w > widths[widest] {
-				widest = i
-			}
-		}
+		widest := slices.Index(widths, slices.Max(widths))
 		if widths[widest] <= narrowest {
 			break
 		}

@@ -15,6 +15,7 @@ import (
 	"clgrad/cpu"
 	"clgrad/network"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 )
 
 // small returns options for settings of two classes of two features.
@@ -27,9 +28,7 @@ func small(t *testing.T, settings ...Setting) Options {
 		s.Floats = append(s.Floats, float32(y)+float32(i%5)/10, float32(i%7)/7)
 	}
 	l, err := network.NewLayout([]int{2, 3, 2})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return Options{
 		Setup: recipe.Setup{Init: network.He, Seed: 7}, Set: dataset.Set{Name: "small", Train: s, Test: s.Slice(0, 10), Classes: 2}, Layout: l,
 		Settings: settings, Epochs: 3, Seeds: 1,
@@ -79,39 +78,25 @@ func TestStopped(t *testing.T) {
 func TestWarmup(t *testing.T) {
 	warm := small(t, Setting{network.Nesterov, 7, 0.1, "cpu64"})
 	r, err := Compare(t.Context(), warm)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	warm.Cold = true
 	cold, err := Compare(t.Context(), warm)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if x, y := r.Entries[0].Runs[0], cold.Entries[0].Runs[0]; x.Warmup <= 0 || y.Warmup != 0 || x.Epochs[2].Loss != y.Epochs[2].Loss || r.excluded() == cold.excluded() {
 		t.Errorf("warm %+v, cold %+v", x, y)
 	}
 	o := small(t)
 	b := cpu.New[float64]()
 	plan, err := network.NewOrderedPlan(o.Layout.Sizes, o.Set.Train, 7, network.Random, 7, b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	plan.Shuffle = true
 	trainer, err := network.NewTrainer(o.Layout, o.Set.Train, plan, []network.Backend{b}, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer trainer.Close()
 	theta, err := o.Layout.Initial(network.He, 7)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := trainer.SetParameters(theta, 0); err != nil {
-		t.Fatal(err)
-	}
-	if err := trainer.Descend(t.Context(), network.Descent{Iterations: 18, Rule: network.NewRule(network.Nesterov), LearningRate: 0.1}, nil); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
+	must.OK(t, trainer.SetParameters(theta, 0))
+	must.OK(t, trainer.Descend(t.Context(), network.Descent{Iterations: 18, Rule: network.NewRule(network.Nesterov), LearningRate: 0.1}, nil))
 	loss, accuracy, err := trainer.Score(o.Set.Test)
 	last := r.Entries[0].Runs[0].Epochs[2]
 	if err != nil || float64(last.HeldOutLoss) != loss || float64(last.Accuracy) != accuracy {
@@ -157,9 +142,7 @@ func TestMedian(t *testing.T) {
 func TestNames(t *testing.T) {
 	cross := func(o []network.Optimizer, sizes []int, rates []float64, backends []string) []string {
 		all, err := Cross(o, sizes, rates, backends, 60)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		return names(all, 60)
 	}
 	both := []network.Optimizer{network.GD, network.Adam}

@@ -10,6 +10,8 @@ import (
 	"strings"
 	"testing"
 	"time"
+
+	"clgrad/network/must"
 )
 
 // register makes a folder with a file for each library and points the loader to
@@ -18,9 +20,7 @@ func register(t *testing.T, libraries ...string) {
 	t.Helper()
 	dir := t.TempDir()
 	for i, l := range libraries {
-		if err := os.WriteFile(filepath.Join(dir, string(rune('a'+i))+".icd"), []byte(l+"\n"), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, l+"\n", dir, string(rune('a'+i))+".icd")
 	}
 	t.Setenv("OCL_ICD_VENDORS", dir)
 	t.Setenv("OCL_ICD_FILENAMES", "")
@@ -29,9 +29,7 @@ func register(t *testing.T, libraries ...string) {
 func TestInstalled(t *testing.T) {
 	register(t, "libpocl.so.2.10.0", "/opt/libother.so.1")
 	dir := os.Getenv("OCL_ICD_VENDORS")
-	if err := os.WriteFile(filepath.Join(dir, "no driver.txt"), []byte("libnone.so"), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "libnone.so", dir, "no driver.txt")
 	for place, want := range map[string]string{
 		dir:                             "libpocl.so.2.10.0 /opt/libother.so.1",
 		filepath.Join(dir, "b.icd"):     "/opt/libother.so.1",
@@ -57,9 +55,7 @@ func TestCheck(t *testing.T) {
 		t.Skip("PoCL's rules on Linux")
 	}
 	bin := t.TempDir()
-	if err := os.WriteFile(filepath.Join(bin, "ld"), []byte("#!/bin/sh\n"), 0o777); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.WriteFile(filepath.Join(bin, "ld"), []byte("#!/bin/sh\n"), 0o777))
 	file := filepath.Join(bin, "ld")
 	good := filepath.Join(t.TempDir(), "deep", "cache")
 	for _, c := range []struct {
@@ -123,17 +119,13 @@ func TestFingerprint(t *testing.T) {
 // die is what a death of the process leaves: its files, without its lock.
 func die(t *testing.T, m *Mark) {
 	t.Helper()
-	if err := m.lock.Unlock(); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, m.lock.Unlock())
 }
 
 func enter(t *testing.T, dir string) *Mark {
 	t.Helper()
 	m, err := Enter(dir)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return m
 }
 
@@ -144,17 +136,11 @@ func TestMarks(t *testing.T) {
 	lives, left, died := enter(t, dir), enter(t, dir), enter(t, dir)
 	for name, m := range map[string]*Mark{"a": lives, "b": left, "c": died} {
 		for range 2 {
-			if err := m.Use(name); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, m.Use(name))
 		}
 	}
-	if err := died.Use("list"); err != nil {
-		t.Fatal(err)
-	}
-	if err := left.Leave(); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, died.Use("list"))
+	must.OK(t, left.Leave())
 	die(t, died)
 	for range 2 {
 		m := enter(t, dir)
@@ -163,19 +149,13 @@ func TestMarks(t *testing.T) {
 				t.Errorf("%s: suspect is %v", name, !want)
 			}
 		}
-		if err := m.Leave(); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, m.Leave())
 	}
-	if err := lives.Clear("c"); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, lives.Clear("c"))
 	if err := lives.Clear("c"); err != nil || lives.Suspect("c") || !lives.Suspect("list") {
 		t.Errorf("cleared: %v", err)
 	}
-	if err := errors.Join(lives.Clear("list"), lives.Leave()); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, errors.Join(lives.Clear("list"), lives.Leave()))
 	if all, err := os.ReadDir(dir); err != nil || len(all) > 0 {
 		t.Errorf("left: %v, %v", all, err)
 	}
@@ -193,9 +173,7 @@ func TestMarkBegins(t *testing.T) {
 		t.Error(err)
 	}
 	old := time.Now().Add(-time.Hour)
-	if err := os.Chtimes(file, old, old); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Chtimes(file, old, old))
 	enter(t, dir)
 	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
 		t.Errorf("%v", err)

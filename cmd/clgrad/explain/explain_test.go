@@ -11,19 +11,16 @@ import (
 	"clgrad/cmd/clgrad/explain"
 	"clgrad/cpu"
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // trained returns parameters as large as those of a trained network, and rows for it.
 func trained(t testing.TB, sizes []int, rows int) (network.Layout, []float64, network.Samples) {
 	t.Helper()
 	l, err := network.NewLayout(sizes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	theta, err := l.Initial(network.He, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	random := rand.New(rand.NewPCG(1, 2))
 	for i := range l.Layers() {
 		_, b := l.Layer(i)
@@ -46,21 +43,13 @@ func TestLogits(t *testing.T) {
 	for _, sizes := range networks {
 		l, theta, s := trained(t, sizes, 20)
 		plan, err := b.Propose(sizes, s, s.Rows)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		m, err := network.NewModel(b, l, theta, plan)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		want, err := m.Logits(s)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		n, err := explain.New(sizes, theta)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		most := 0.0
 		for _, v := range want {
 			most = max(most, math.Abs(v))
@@ -75,9 +64,7 @@ func TestLogits(t *testing.T) {
 				}
 			}
 		}
-		if err := m.Close(); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, m.Close())
 	}
 }
 
@@ -86,9 +73,7 @@ func TestContributions(t *testing.T) {
 	for _, sizes := range networks {
 		_, theta, s := trained(t, sizes, 3)
 		n, err := explain.New(sizes, theta)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		rows, x := s.ScaledRows(), make([]float32, s.Features)
 		for i := range s.Rows {
 			rows(i, x)
@@ -160,9 +145,7 @@ func TestAnswer(t *testing.T) {
 	}{{[]int{784, 128, 10}, []int{28, 28}}, {[]int{12, 9, 2}, nil}, {[]int{20, 30, 25, 12, 4}, []int{4, 5}}, {[]int{9, 3}, []int{3, 3}}} {
 		_, theta, s := trained(t, test.sizes, 1)
 		n, err := explain.New(test.sizes, theta)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		x := make([]float32, s.Features)
 		s.ScaledRows()(0, x)
 		p := n.Forward(x)
@@ -214,9 +197,7 @@ func BenchmarkExplain(b *testing.B) {
 		b.Run(fmt.Sprint(sizes), func(b *testing.B) {
 			_, theta, s := trained(b, sizes, 1)
 			n, err := explain.New(sizes, theta)
-			if err != nil {
-				b.Fatal(err)
-			}
+			must.OK(b, err)
 			x := make([]float32, s.Features)
 			s.ScaledRows()(0, x)
 			for b.Loop() {

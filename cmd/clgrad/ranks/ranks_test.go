@@ -16,6 +16,7 @@ import (
 	"clgrad/network"
 	"clgrad/network/mpi"
 	"clgrad/network/mpi/mpitest"
+	"clgrad/network/must"
 )
 
 // points returns samples of three classes.
@@ -113,9 +114,7 @@ func (r *result) follow(t *testing.T, tr trainer, to int) {
 		r.iterations = append(r.iterations, i)
 		return nil
 	})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if r.theta, err = tr.Parameters(); err != nil {
 		t.Error(err)
 	}
@@ -137,19 +136,13 @@ func TestTrains(t *testing.T) {
 	for _, floats := range []bool{false, true} {
 		s := points(107, floats)
 		l, err := network.NewLayout([]int{5, 6, 3})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		theta, err := l.Initial(network.He, 1)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		for _, c := range []struct{ ranks, shards int }{{1, 1}, {1, 2}, {2, 1}, {3, 1}, {2, 2}} {
 			for _, batchRows := range []int{20, s.Rows} {
 				outline, err := network.NewOutline(l.Sizes, s, batchRows, network.Random, 3, c.ranks)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must.OK(t, err)
 				outline.Shuffle = true
 				var got, again result
 				var plan network.Plan
@@ -190,12 +183,8 @@ func TestTrains(t *testing.T) {
 					plan.Shards[i].Rank = 0
 				}
 				tr, err := network.NewTrainer(l, s, plan, backends, nil)
-				if err != nil {
-					t.Fatal(err)
-				}
-				if err := tr.SetParameters(theta, 0); err != nil {
-					t.Fatal(err)
-				}
+				must.OK(t, err)
+				must.OK(t, tr.SetParameters(theta, 0))
 				var want result
 				want.follow(t, tr, 17)
 				want.follow(t, tr, 40)
@@ -273,9 +262,7 @@ func TestFits(t *testing.T) {
 func TestPrepareFails(t *testing.T) {
 	s := points(40, false)
 	outline, err := network.NewOutline([]int{5, 3}, s, 40, network.Given, 0, 3)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	var all sync.WaitGroup
 	for _, w := range mpitest.Worlds(3) {
 		all.Go(func() {
@@ -312,9 +299,7 @@ func TestPrepareFails(t *testing.T) {
 func TestNoAnswer(t *testing.T) {
 	s := points(40, false)
 	outline, err := network.NewOutline([]int{5, 3}, s, 40, network.Given, 0, 2)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	worlds := mpitest.Worlds(2)
 	ctx, stop := context.WithCancelCause(context.Background())
 	dead := make(chan struct{})
@@ -335,16 +320,10 @@ func TestNoAnswer(t *testing.T) {
 		g.Follow(context.Background())
 	}()
 	g, err := Join(worlds[0], Hello{}, options(1, t.Logf))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	_, tr, _, err := g.Prepare(ctx, s, outline, Device{})
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := tr.SetParameters(make([]float64, tr.Layout().Len), 0); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
+	must.OK(t, tr.SetParameters(make([]float64, tr.Layout().Len), 0))
 	n := 0
 	err = tr.Descend(ctx, network.Descent{Iterations: 1000, LearningRate: 0.1}, func(network.Iteration) error { n++; return nil })
 	if !errors.Is(err, ErrNoAnswer) || tr.Settled() || tr.Done() != 0 {

@@ -1,8 +1,11 @@
 package recipe
 
 import (
+	"cmp"
 	"encoding/csv"
 	"fmt"
+	"reflect"
+	"regexp"
 	"slices"
 	"strings"
 	"unicode/utf8"
@@ -20,12 +23,13 @@ type Reading struct {
 	Features  ColumnList      `json:"features,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are features, by name or number. Default: all others."`
 	Missing   dataset.Missing `json:"missing,omitempty" placeholder:"refuse|drop|mean" of:"data" help:"How to treat missing values (an empty field, NA, NaN, null or ?). drop leaves out the row. mean fills in the mean of the column in the training set. Default: an error that says where the value is missing."`
 	Shape     Dimensions      `json:"shape,omitempty" placeholder:"HxWxC" of:"data" help:"Shape of a sample, as in 28x28 or 32x32x3: that of an image in a table or an array, and that to which pictures are brought."`
-	Arrays    ArrayNames      `json:"arrays,omitempty" placeholder:"x=NAME,y=NAME" of:"data" help:"Which arrays of an NPZ file hold the features x and the labels y of the training set, x_val and y_val of the validation set, x_test and y_test of the test set. No others are read. Without it: those with names as x_train (Keras), train_images (MedMNIST), x, or arr_0 and arr_1."`
+	Arrays    ArrayNames      `json:"arrays,omitempty" placeholder:"x=NAME,y=NAME" of:"data" help:"Which arrays of an NPZ file hold the features x and the labels y of the training set, x_val and y_val of the validation set, x_test and y_test of the test set. No others are read. Default: those with names as x_train (Keras), train_images (MedMNIST), x, or arr_0 and arr_1."`
 	Transpose bool            `json:"transpose,omitempty" of:"data" help:"Transpose each image, which EMNIST's files need. --shape is the shape in the file."`
 	Numbers   bool            `json:"numbers_as_classes,omitempty" name:"numbers-as-classes" of:"data" help:"Treat labels as classes even if they look like measurements, that is, fractions that nearly all differ."`
 }
 
-// Options says the same to package dataset.
+// Options says the same to package dataset. What is not given is no list, shape and so on,
+// which is an error of a flag and nothing here.
 func (r Reading) Options() dataset.Reading {
 	columns := func(l ColumnList) []string { names, _ := l.names(); return names }
 	shape, _ := r.Shape.sizes()
@@ -35,6 +39,23 @@ func (r Reading) Options() dataset.Reading {
 		Label: string(r.Label), Header: r.Header, Separator: separator, Ignore: columns(r.Ignore), Features: columns(r.Features),
 		Missing: r.Missing, Shape: shape, Arrays: arrays, Transpose: r.Transpose, Numbers: r.Numbers,
 	}
+}
+
+// flagOf has the flags by the names that packages dataset and gpu call them by.
+var flagOf = func() map[string]string {
+	names := map[string]string{"Conversion.Method Resize": "predict --raw", "Options.Input": "--input"}
+	for _, f := range fields(reflect.TypeFor[Reading]()) {
+		names["Reading."+f.Name] = "--" + strings.ReplaceAll(f.key, "_", "-")
+	}
+	return names
+}()
+
+var goName = regexp.MustCompile(`\b(Reading\.[A-Z][a-z]+|Conversion\.Method Resize|Options\.Input)\b`)
+
+// WithFlags returns a message of packages dataset or gpu with flags in the place of the Go names of
+// what was or may be set: --header yes for Reading.Header yes.
+func WithFlags(message string) string {
+	return goName.ReplaceAllStringFunc(message, func(name string) string { return cmp.Or(flagOf[name], name) })
 }
 
 // WithoutColumns returns the reading of other files than those of a training set, whose
@@ -49,16 +70,14 @@ type Separator string
 
 func (s Separator) rune() (rune, error) {
 	switch s {
-	case "":
-		return 0, nil
 	case "tab", `\t`:
 		return '\t', nil
 	case "space":
 		return ' ', nil
 	}
 	r, size := utf8.DecodeRuneInString(string(s))
-	if r == utf8.RuneError || size < len(s) || strings.ContainsRune("\"\r\n+-.0123456789", r) {
-		return 0, fmt.Errorf("separator %.20q: one character that is no part of a number, tab or space is expected", string(s))
+	if r >= utf8.RuneSelf || size < len(s) || strings.ContainsRune("\"\r\n+-.0123456789", r) {
+		return 0, fmt.Errorf("%.20q: one ASCII character that is no part of a number, tab or space is expected", string(s))
 	}
 	return r, nil
 }
@@ -66,9 +85,6 @@ func (s Separator) rune() (rune, error) {
 // UnmarshalText refuses what separates nothing.
 func (s *Separator) UnmarshalText(text []byte) (err error) {
 	*s = Separator(text)
-	if len(text) == 0 {
-		return fmt.Errorf("separator %q: one character, tab or space is expected", text)
-	}
 	_, err = s.rune()
 	return err
 }
@@ -77,14 +93,11 @@ func (s *Separator) UnmarshalText(text []byte) (err error) {
 type ColumnList string
 
 func (l ColumnList) names() ([]string, error) {
-	if l == "" {
-		return nil, nil
-	}
 	r := csv.NewReader(strings.NewReader(string(l)))
 	r.TrimLeadingSpace = true
 	names, err := r.Read()
 	if err != nil || r.InputOffset() < int64(len(l)) || slices.Contains(names, "") {
-		return nil, fmt.Errorf("columns %.80q: names or numbers separated by commas are expected, a name with a comma in double quotes", string(l))
+		return nil, fmt.Errorf("%.80q: names or numbers separated by commas are expected, a name with a comma in double quotes", string(l))
 	}
 	return names, nil
 }
@@ -92,9 +105,6 @@ func (l ColumnList) names() ([]string, error) {
 // UnmarshalText parses such a list.
 func (l *ColumnList) UnmarshalText(text []byte) (err error) {
 	*l = ColumnList(text)
-	if len(text) == 0 {
-		return fmt.Errorf("columns %q: names or numbers separated by commas are expected", text)
-	}
 	_, err = l.names()
 	return err
 }
@@ -103,13 +113,10 @@ func (l *ColumnList) UnmarshalText(text []byte) (err error) {
 type Dimensions string
 
 func (d Dimensions) sizes() (sizes []int, err error) {
-	if d == "" {
-		return nil, nil
-	}
 	for _, part := range strings.Split(strings.ReplaceAll(string(d), "×", "x"), "x") {
 		n, err := count(part, 1)
 		if err != nil || len(sizes) == 3 {
-			return nil, fmt.Errorf("shape %.40q: up to three sizes are expected, as in 28x28 or 32x32x3", string(d))
+			return nil, fmt.Errorf("%.40q: up to three sizes are expected, as in 28x28 or 32x32x3", string(d))
 		}
 		sizes = append(sizes, n)
 	}
@@ -119,9 +126,6 @@ func (d Dimensions) sizes() (sizes []int, err error) {
 // UnmarshalText parses up to three sizes.
 func (d *Dimensions) UnmarshalText(text []byte) (err error) {
 	*d = Dimensions(text)
-	if len(text) == 0 {
-		return fmt.Errorf("shape %q: up to three sizes are expected, as in 28x28 or 32x32x3", text)
-	}
 	_, err = d.sizes()
 	return err
 }
@@ -130,16 +134,13 @@ func (d *Dimensions) UnmarshalText(text []byte) (err error) {
 type ArrayNames string
 
 func (a ArrayNames) names() (map[string]string, error) {
-	if a == "" {
-		return nil, nil
-	}
 	known := []string{"x", "y", "x_val", "y_val", "x_test", "y_test"}
 	names := map[string]string{}
 	for _, part := range strings.Split(string(a), ",") {
 		role, name, _ := strings.Cut(part, "=")
 		role, name = strings.TrimSpace(role), strings.TrimSpace(name)
 		if _, twice := names[role]; twice || name == "" || !slices.Contains(known, role) {
-			return nil, fmt.Errorf("arrays %.80q: what they hold and their names are expected, as in x=images,y=labels: %s are possible, each once",
+			return nil, fmt.Errorf("%.80q: what they hold and their names are expected, as in x=images,y=labels: %s are possible, each once",
 				string(a), strings.Join(known, ", "))
 		}
 		names[role] = name
@@ -150,9 +151,6 @@ func (a ArrayNames) names() (map[string]string, error) {
 // UnmarshalText parses such names.
 func (a *ArrayNames) UnmarshalText(text []byte) (err error) {
 	*a = ArrayNames(text)
-	if len(text) == 0 {
-		return fmt.Errorf("arrays %q: names are expected, as in x=images,y=labels", text)
-	}
 	_, err = a.names()
 	return err
 }

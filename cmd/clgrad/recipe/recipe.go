@@ -54,11 +54,11 @@ type Recipe struct {
 	Shares          Shares            `json:"shares,omitempty" placeholder:"N,N" of:"backend" help:"How several backends share the rows of each batch: a number for each, as in 9,7. Default: sixteenths in proportion to their speeds, which are measured once and remembered."`
 	Input           network.InputMode `json:"input,omitempty" default:"auto" enum:"auto, resident, stream" help:"Where the training set is kept: ${enum}. resident: in the device's memory. stream: blocks are copied to the device when they are used, from a file in the cache directory, so the set may be larger than the memory of the device and of the machine. auto decides by size. The results are bit for bit the same."`
 	LogEvery        Count             `json:"log_every,omitempty" placeholder:"N" of:"batch-size" help:"Report every N-th iteration, and the last. Default: 10, or with --batch-size one epoch."`
-	CheckpointEvery Period            `json:"checkpoint_every,omitempty" default:"0" placeholder:"N" help:"Save a checkpoint every N iterations, from which --resume can continue. With 0, only the last one is saved, also when a signal stops the run."`
+	CheckpointEvery CountOrNone       `json:"checkpoint_every,omitempty" default:"0" placeholder:"N" help:"Save a checkpoint every N iterations, from which --resume can continue. With 0, only the last one is saved, also when a signal stops the run."`
 	KeepCheckpoints Count             `json:"keep_checkpoints" default:"3" help:"Number of checkpoints to keep; older ones are deleted."`
 	Passes          Share             `json:"passes,omitempty" placeholder:"SHARE" help:"Report the iteration at which the training accuracy first reaches this value, as in 0.85."`
 	Predict         Form              `json:"predictions,omitempty" name:"predictions" placeholder:"FORM" help:"Predict the test set at the end: table (row, predicted and actual label in predictions.csv) or kaggle (ImageId,Label in submission.csv)."`
-	Rows            Path              `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set instead of those of the test set. Labels are not needed."`
+	Rows            Path              `json:"predict,omitempty" name:"predict" placeholder:"DATA" of:"data" help:"Predict the rows of this data set, or the pictures of this folder, instead of the rows of the test set. Labels are not needed."`
 }
 
 // A Setup says what is trained on what. Keys of what belongs to one data set
@@ -70,7 +70,7 @@ type Setup struct {
 	Divide     Division           `json:"divide,omitempty" placeholder:"TRAIN,TEST" of:"data" help:"Shuffle all rows of the data set by --seed, and use these numbers of rows for training and testing, as in 42000,28000."`
 	Samples    Count              `json:"samples,omitempty" placeholder:"N" help:"Use only the first N rows of the training set and of the test set."`
 	Validation Fraction           `json:"validation,omitempty" placeholder:"FRACTION" help:"Fraction of the training set to hold out for validation, as in 0.1. The same fraction of each class is drawn, by --seed."`
-	Shifts     Pixels             `json:"shifts,omitempty" default:"0" placeholder:"N" help:"Also train on copies of each training image, shifted by 1 to N pixels up, down, left and right, with 0 in empty pixels. The training set then has 1 + 4·N times as many rows, and takes as much more memory. Validation rows are not shifted."`
+	Shifts     CountOrNone        `json:"shifts,omitempty" default:"0" placeholder:"N" help:"Also train on copies of each training image, shifted by 1 to N pixels up, down, left and right, with 0 in empty pixels. The training set then has 1 + 4·N times as many rows, and takes as much more memory. Validation rows are not shifted."`
 	Layers     Layers             `json:"layers" default:"128" help:"Sizes of the hidden layers, as in 500,150, or none."`
 	Preprocess dataset.Preprocess `json:"preprocess" default:"max" enum:"max, standard, feature, column, none" help:"Scaling of the features, fitted on the training set: ${enum}. max divides by the largest value. standard subtracts the mean and divides by the standard deviation of all values, feature by those of each feature, column by those of each column of an image. none leaves the values as they are."`
 	Scaling

@@ -29,7 +29,7 @@ type Training struct {
 	ScheduleSteps Count         `json:"schedule_steps,omitempty" placeholder:"N" of:"schedule,iterations,epochs,batch-size,data,samples,validation,divide,shifts" help:"Iteration at which the cosine schedule ends. Default: the last."`
 	StepSize      Count         `json:"step_size,omitempty" placeholder:"N" of:"schedule" help:"Number of iterations between the steps of the step schedule."`
 	Gamma         Share         `json:"gamma,omitempty" placeholder:"GAMMA" of:"schedule" help:"Factor of each step of the step schedule. Default: 0.1."`
-	Warmup        Period        `json:"warmup,omitempty" default:"0" placeholder:"N" help:"Increase the learning rate linearly over the first N iterations."`
+	Warmup        CountOrNone   `json:"warmup,omitempty" default:"0" placeholder:"N" help:"Increase the learning rate linearly over the first N iterations."`
 
 	EarlyStopping bool  `json:"early_stopping,omitempty" help:"Evaluate the validation set every --log-every iterations, stop after --patience evaluations without a lower loss, and keep the parameters with the lowest validation loss."`
 	Patience      Count `json:"patience,omitempty" placeholder:"N" of:"early-stopping" help:"Number of evaluations without a lower loss after which --early-stopping stops. Default: 10."`

@@ -1,6 +1,7 @@
 package recipe
 
 import (
+	"errors"
 	"fmt"
 	"math"
 	"slices"
@@ -18,7 +19,10 @@ type Path string
 // UnmarshalText refuses what is more likely a flag than a name. A dash alone is standard
 // input.
 func (p *Path) UnmarshalText(text []byte) error {
-	if s := string(text); s == "" || s[0] == '-' && s != dataset.StandardInput {
+	switch s := string(text); {
+	case s == "":
+		return errors.New(`"": a name is expected`)
+	case s[0] == '-' && s != dataset.StandardInput:
 		return fmt.Errorf("%q: a name is expected (./%s for one that begins with a dash)", s, s)
 	}
 	*p = Path(text)
@@ -52,23 +56,32 @@ func count(text string, least int) (int, error) {
 	return n, nil
 }
 
+// counts parses positive numbers separated by commas, nil for "none".
+func counts(text []byte) (all []int, err error) {
+	s := strings.TrimSpace(string(text))
+	if s == "none" {
+		return nil, nil
+	}
+	for part := range strings.SplitSeq(s, ",") {
+		n, err := count(strings.TrimSpace(part), 1)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, n)
+	}
+	return all, nil
+}
+
 // Layers is a list of the hidden layers' sizes, as in "500,150"; "none" is empty.
 type Layers []int
 
 // UnmarshalText parses a list of positive sizes.
 func (h *Layers) UnmarshalText(text []byte) error {
-	*h = nil
-	s := strings.TrimSpace(string(text))
-	if s == "none" {
-		return nil
+	all, err := counts(text)
+	if err != nil {
+		return fmt.Errorf("%.80q: sizes of hidden layers separated by commas are expected, as in 500,150, or none", text)
 	}
-	for _, part := range strings.Split(s, ",") {
-		n, err := count(strings.TrimSpace(part), 1)
-		if err != nil {
-			return fmt.Errorf("layers %.80q: sizes of hidden layers separated by commas are expected, as in 500,150, or none", s)
-		}
-		*h = append(*h, n)
-	}
+	*h = all
 	return nil
 }
 
@@ -78,18 +91,11 @@ type Division []int
 
 // UnmarshalText parses two positive numbers.
 func (d *Division) UnmarshalText(text []byte) error {
-	*d = nil
-	s := strings.TrimSpace(string(text))
-	if s == "none" {
-		return nil
+	all, err := counts(text)
+	if err != nil || all != nil && len(all) != 2 {
+		return fmt.Errorf("%.80q: rows for training and for testing are expected, as in 42000,28000, or none", text)
 	}
-	train, test, _ := strings.Cut(s, ",")
-	n, err1 := count(strings.TrimSpace(train), 1)
-	m, err2 := count(strings.TrimSpace(test), 1)
-	if err1 != nil || err2 != nil {
-		return fmt.Errorf("%.80q: rows for training and for testing are expected, as in 42000,28000, or none", s)
-	}
-	*d = Division{n, m}
+	*d = all
 	return nil
 }
 
@@ -103,23 +109,13 @@ func (c *Count) UnmarshalText(text []byte) error {
 	return err
 }
 
-// Period is a number of iterations up to Most, 0 for none.
-type Period int
+// CountOrNone is a number up to Most, 0 for none.
+type CountOrNone int
 
 // UnmarshalText parses such a number.
-func (p *Period) UnmarshalText(text []byte) error {
+func (c *CountOrNone) UnmarshalText(text []byte) error {
 	n, err := count(string(text), 0)
-	*p = Period(n)
-	return err
-}
-
-// Pixels is a number of pixels up to Most, 0 for none.
-type Pixels int
-
-// UnmarshalText parses such a number.
-func (p *Pixels) UnmarshalText(text []byte) error {
-	n, err := count(string(text), 0)
-	*p = Pixels(n)
+	*c = CountOrNone(n)
 	return err
 }
 
@@ -137,44 +133,41 @@ func (s *Seconds) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// Rate is a learning rate: a positive finite float32.
+// number parses a number that is right, or says what is expected.
+func number[T ~float64](to *T, text []byte, right func(v float64) bool, expected string) error {
+	v, err := strconv.ParseFloat(string(text), 64)
+	if err != nil || !right(v) {
+		return fmt.Errorf("%q: %s", text, expected)
+	}
+	*to = T(v)
+	return nil
+}
+
+// Rate is a learning rate: positive and finite in the precision of every backend.
 type Rate float64
 
-// UnmarshalText parses a number that is positive and finite in the precision of
-// every backend.
+// UnmarshalText parses such a number.
 func (l *Rate) UnmarshalText(text []byte) error {
-	v, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || !(float32(v) > 0) || v > math.MaxFloat32 {
-		return fmt.Errorf("%q: a learning rate above 0 is expected, from %.2g to %.2g", text, math.SmallestNonzeroFloat32, math.MaxFloat32)
+	if v, err := strconv.ParseFloat(string(text), 64); err == nil && v > 0 && (float32(v) == 0 || v > math.MaxFloat32) {
+		return fmt.Errorf("%q: a learning rate from %.2g to %.2g is expected", text, math.SmallestNonzeroFloat32, math.MaxFloat32)
 	}
-	*l = Rate(v)
-	return nil
+	return number(l, text, func(v float64) bool { return v > 0 }, "a learning rate above 0 is expected, as in 0.1")
 }
 
 // Share is a part of a whole, above 0 and at most 1.
 type Share float64
 
-// UnmarshalText parses a share.
+// UnmarshalText parses such a number.
 func (s *Share) UnmarshalText(text []byte) error {
-	v, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || !(v > 0 && v <= 1) {
-		return fmt.Errorf("%q: a share above 0 and at most 1 is expected", text)
-	}
-	*s = Share(v)
-	return nil
+	return number(s, text, func(v float64) bool { return v > 0 && v <= 1 }, "a share above 0 and at most 1 is expected")
 }
 
-// Fraction is a number from 0 up to, but not, 1.
+// Fraction is a number of at least 0 and less than 1.
 type Fraction float64
 
-// UnmarshalText parses a number that is 0 or more and less than 1.
+// UnmarshalText parses such a number.
 func (f *Fraction) UnmarshalText(text []byte) error {
-	v, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || !(v >= 0 && v < 1) {
-		return fmt.Errorf("%q: a fraction of 0 or more and less than 1 is expected", text)
-	}
-	*f = Fraction(v)
-	return nil
+	return number(f, text, func(v float64) bool { return v >= 0 && v < 1 }, "a fraction of 0 or more and less than 1 is expected")
 }
 
 // Decimal is a finite number of at least 0.
@@ -182,12 +175,7 @@ type Decimal float64
 
 // UnmarshalText parses such a number.
 func (d *Decimal) UnmarshalText(text []byte) error {
-	v, err := strconv.ParseFloat(string(text), 64)
-	if err != nil || !(v >= 0) || math.IsInf(v, 0) {
-		return fmt.Errorf("%q: a number of at least 0 is expected", text)
-	}
-	*d = Decimal(v)
-	return nil
+	return number(d, text, func(v float64) bool { return v >= 0 && !math.IsInf(v, 0) }, "a number of at least 0 is expected")
 }
 
 // Optimizer names one of [network.Optimizers].
@@ -249,11 +237,11 @@ func (n *Backend) UnmarshalText(list []byte) error {
 		kind, which, colon := strings.Cut(name, ":")
 		switch {
 		case kind == "auto" && !colon && len(names) > 1:
-			return fmt.Errorf("backend %q: auto stands alone, it takes the best device", s)
+			return fmt.Errorf("%q: auto stands alone, it takes the best device", s)
 		case (kind == "auto" || kind == "cpu" || kind == "cpu64") && !colon:
 		case kind == "opencl" && (!colon || which != ""):
 		default:
-			return fmt.Errorf("backend %q is unknown: auto, cpu, cpu64, opencl, opencl:P.D (platform and device), opencl:NAME or opencl:all is expected%s", name, suggestBackend(name))
+			return fmt.Errorf("%q: auto, cpu, cpu64, opencl, opencl:P.D (platform and device), opencl:NAME or opencl:all is expected%s", name, suggestBackend(name))
 		}
 		if slices.Contains(names[:i], name) {
 			return fmt.Errorf("backend %s is named twice", name)
@@ -296,17 +284,10 @@ type Shares []int
 
 // UnmarshalText parses a list of positive numbers.
 func (h *Shares) UnmarshalText(text []byte) error {
-	*h = nil
-	s := strings.TrimSpace(string(text))
-	if s == "none" {
-		return nil
+	all, err := counts(text)
+	if err != nil || slices.ContainsFunc(all, func(n int) bool { return n > 1000 }) {
+		return fmt.Errorf("%.80q: a number from 1 to 1000 for each backend is expected, as in 9,7", text)
 	}
-	for _, part := range strings.Split(s, ",") {
-		n, err := count(strings.TrimSpace(part), 1)
-		if err != nil || n > 1000 {
-			return fmt.Errorf("%.80q: a number from 1 to 1000 for each backend is expected, as in 9,7", s)
-		}
-		*h = append(*h, n)
-	}
+	*h = all
 	return nil
 }

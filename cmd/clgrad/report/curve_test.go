@@ -9,6 +9,8 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"gonum.org/v1/plot"
 	"gonum.org/v1/plot/plotter"
+
+	"clgrad/network/must"
 )
 
 // curve returns a function's values at every step-th iteration up to last.
@@ -240,9 +242,7 @@ func FuzzChart(f *testing.F) {
 			return
 		}
 		svg, err := inline(chartWidth, d.height(), d.draw)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		for _, bad := range []string{"NaN", "Inf"} {
 			if strings.Contains(svg, bad) {
 				t.Fatalf("%s in the picture of %v", bad, c.Values)

@@ -9,6 +9,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // Names in the order of text are shown in that of their numbers, other orders as they are.
@@ -108,9 +109,7 @@ func TestWritePage(t *testing.T) {
 	r := example()
 	r.Status = &Status{"running, iteration 3 of 9", "Running <b>.", "clgrad train --resume 'a <b>'", 10}
 	var page bytes.Buffer
-	if err := WritePage(&page, r); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, WritePage(&page, r))
 	for _, want := range []string{`<meta http-equiv="refresh" content="10">`, "<title>running, iteration 3 of 9 – ", "<p>Running &lt;b&gt;.</p><pre>clgrad train --resume &#39;a &lt;b&gt;&#39;</pre>"} {
 		if !strings.Contains(page.String(), want) {
 			t.Errorf("the page does not have %s", want)

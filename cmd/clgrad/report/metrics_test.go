@@ -7,6 +7,8 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
+
+	"clgrad/network/must"
 )
 
 var nan = math.NaN()
@@ -51,9 +53,7 @@ func TestConfusion(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c, err := newConfusion(test.actual, test.predicted, test.classes)
-			if err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, err)
 			var got scores
 			var counts [][]int
 			for i := range c.Classes() {

@@ -90,6 +90,7 @@ type weightsPart struct {
 	Picture      template.URL
 	Units, Shown int
 	Columns      int
+	Colours      bool // of red, green and blue weights
 }
 
 // render makes the files of a consistent run, with pictures or without.
@@ -185,20 +186,20 @@ func pngURL(content []byte) template.URL {
 
 // weights fills in the pictures of the first layer.
 func (p *page) weights(f files) error {
-	height, width, images := imageShape(p.Shape)
+	height, width, channels, images := sampleShape(p.Shape)
 	if !images || len(p.FirstLayer) == 0 {
 		return nil
 	}
-	units := len(p.FirstLayer) / (height * width)
+	units := len(p.FirstLayer) / (height * width * channels)
 	shown := min(units, mostUnits)
 	picture := func(scale int) ([]byte, error) {
-		return encode(weightsPicture(p.FirstLayer, height, width, units, shown, scale))
+		return encode(weightsPicture(p.FirstLayer, height, width, channels, units, shown, scale))
 	}
 	small, err := picture(1)
 	if err != nil {
 		return err
 	}
-	p.Weights = &weightsPart{pngURL(small), units, shown, tileColumns(shown)}
+	p.Weights = &weightsPart{pngURL(small), units, shown, tileColumns(shown), channels == 3}
 	return f.add(weightsFile, func() ([]byte, error) { return picture(max(1, 84/max(height, width))) })
 }
 

@@ -7,6 +7,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // compared returns a run with a panel of n lines and a table.
@@ -48,9 +50,7 @@ func TestPanel(t *testing.T) {
 		t.Errorf("%d pictures", len(f.pictures))
 	}
 	dir := t.TempDir()
-	if err := Write(dir, compared(2)); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, Write(dir, compared(2)))
 	if files, err := os.ReadDir(dir); err != nil || len(files) != 1 || files[0].Name() != FileName {
 		t.Errorf("files %v, %v", files, err)
 	}

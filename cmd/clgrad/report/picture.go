@@ -6,6 +6,7 @@ import (
 	"image/color"
 	"image/png"
 	"math"
+	"slices"
 	"strconv"
 
 	"gonum.org/v1/plot"
@@ -15,29 +16,18 @@ import (
 	"gonum.org/v1/plot/vg/draw"
 )
 
+// dimensions returns those of a shape that are not 1.
+func dimensions(shape []int) []int {
+	return slices.DeleteFunc(slices.Clone(shape), func(d int) bool { return d == 1 })
+}
+
 // imageShape returns the rows and columns of samples that are images: two
 // dimensions, others being 1.
 func imageShape(shape []int) (height, width int, ok bool) {
-	var dims []int
-	for _, d := range shape {
-		if d != 1 {
-			dims = append(dims, d)
-		}
+	if d := dimensions(shape); len(d) == 2 {
+		return d[0], d[1], true
 	}
-	if len(dims) != 2 {
-		return 0, 0, false
-	}
-	return dims[0], dims[1], true
-}
-
-// dimensions returns how many dimensions of a shape are not 1.
-func dimensions(shape []int) (n int) {
-	for _, d := range shape {
-		if d != 1 {
-			n++
-		}
-	}
-	return n
+	return 0, 0, false
 }
 
 // reduction returns every how many-th row and column of an image are shown, so
@@ -54,19 +44,31 @@ var diverging = func() color.Palette {
 const mostUnits = 100
 
 // weightsPicture returns the weights of units of the first layer as one picture
-// with a tile a unit, row after row; w is n×p, a tile n = height×width weights.
-// The colours of each tile span its own largest weight on either side of 0. A
-// weight that is not finite is left out. A weight takes scale×scale pixels.
-func weightsPicture(w []float64, height, width, p, units, scale int) *image.Paletted {
+// with a tile a unit, row after row; w is n×p, a tile n = height×width×channels weights.
+// The colours of each tile span its own largest weight on either side of 0: those of diverging, or
+// where there are three channels red, green and blue, grey at 0. A weight that is not finite is
+// left out. A pixel of the image takes scale×scale pixels.
+func weightsPicture(w []float64, height, width, channels, p, units, scale int) image.Image {
 	every := reduction(height, width, mostSide/2)
 	high, wide := (height+every-1)/every, (width+every-1)/every
 	columns := tileColumns(units)
 	gap := max(1, scale)
-	picture := image.NewPaletted(image.Rect(0, 0,
-		columns*(wide*scale+gap)-gap, (units+columns-1)/columns*(high*scale+gap)-gap), diverging)
+	bounds := image.Rect(0, 0, columns*(wide*scale+gap)-gap, (units+columns-1)/columns*(high*scale+gap)-gap)
+	var picture image.Image
+	var set func(x, y int, weights [3]float64) // as shares of the largest
+	if channels == 3 {
+		colours := image.NewNRGBA(bounds)
+		shade := func(v float64) uint8 { return uint8(128 + math.Round(127*v)) }
+		picture, set = colours, func(x, y int, v [3]float64) {
+			colours.SetNRGBA(x, y, color.NRGBA{shade(v[0]), shade(v[1]), shade(v[2]), 255})
+		}
+	} else {
+		paletted := image.NewPaletted(bounds, diverging)
+		picture, set = paletted, func(x, y int, v [3]float64) { paletted.SetColorIndex(x, y, uint8(128+math.Round(127*v[0]))) }
+	}
 	for u := range units {
 		most := 0.0
-		for i := range height * width {
+		for i := range height * width * channels {
 			if v := math.Abs(w[i*p+u]); drawable(v) {
 				most = max(most, v)
 			}
@@ -74,15 +76,17 @@ func weightsPicture(w []float64, height, width, p, units, scale int) *image.Pale
 		left, top := u%columns*(wide*scale+gap), u/columns*(high*scale+gap)
 		for y := range high * scale {
 			for x := range wide * scale {
-				v := w[every*(y/scale*width+x/scale)*p+u]
-				if !drawable(v) {
-					continue
+				var weights [3]float64
+				finite := true
+				for c := range channels {
+					v := w[(every*(y/scale*width+x/scale)*channels+c)*p+u]
+					if finite = finite && drawable(v); most > 0 {
+						weights[c] = v / most
+					}
 				}
-				index := uint8(128)
-				if most > 0 {
-					index = uint8(128 + math.Round(127*v/most))
+				if finite {
+					set(left+x, top+y, weights)
 				}
-				picture.SetColorIndex(left+x, top+y, index)
 			}
 		}
 	}

@@ -17,6 +17,7 @@ import (
 	"testing"
 
 	"clgrad/network"
+	"clgrad/network/must"
 
 	"github.com/google/go-cmp/cmp"
 	"gonum.org/v1/plot/cmpimg"
@@ -163,13 +164,9 @@ func parse(t *testing.T, page []byte) document {
 // rendered returns a run's files and its parsed page, which stands alone.
 func rendered(t *testing.T, r Run) (files, document) {
 	t.Helper()
-	if err := r.check(); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, r.check())
 	f, err := render(r, true)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	doc := parse(t, f.page)
 	for _, a := range doc.addresses {
 		if !strings.HasPrefix(a, "data:image/") && !slices.ContainsFunc(r.Files, func(f File) bool { return f.Path == a }) {
@@ -202,19 +199,13 @@ func TestReportPictures(t *testing.T) {
 	for _, name := range pictureNames {
 		golden := filepath.Join("testdata", name)
 		if *update {
-			if err := os.WriteFile(golden, f.pictures[name], 0o666); err != nil {
-				t.Fatal(err)
-			}
+			must.Write(t, f.pictures[name], golden)
 		}
 		want, err := os.ReadFile(golden)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		// Some processors fuse products and sums, which moves edges a little.
 		same, err := cmpimg.EqualApprox("png", f.pictures[name], want, 0.05)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		if !same {
 			got := filepath.Join(t.ArtifactDir(), name)
 			os.WriteFile(got, f.pictures[name], 0o666)
@@ -274,7 +265,7 @@ func TestParts(t *testing.T) {
 		{"markers alone", Run{Accuracy: Chart{Markers: []Marker{{3, "there"}}}}, "result setup", "", nil},
 		{"a table", Run{Shape: table.Shape, FirstLayer: table.FirstLayer, Predictions: table.Predictions}, "result confusion pairs classes columns mistakes samples setup", "confusion.png",
 			[]string{"row actual predicted probability 1 2 3", "18 more columns are not shown."}},
-		{"images in colour", Run{Shape: []int{5, 2, 3}, FirstLayer: full.FirstLayer, Predictions: unlabelled.Predictions}, "result samples setup", "samples.png", []string{"predicted 0"}},
+		{"images in colour", Run{Shape: []int{5, 2, 3}, FirstLayer: full.FirstLayer, Predictions: unlabelled.Predictions}, "result samples weights setup", "samples.png weights.png", []string{"predicted 0"}},
 		{"no labels", Run{Shape: unlabelled.Shape, Predictions: unlabelled.Predictions}, "result samples setup", "samples.png", []string{"predicted 0"}},
 		{"no labels in a table", Run{Shape: table.Shape, Predictions: unlabelled.Predictions}, "result samples setup", "", []string{"row predicted probability"}},
 		{"one row, no mistake, two classes not there", Run{Shape: full.Shape, Predictions: right.Predictions},
@@ -329,9 +320,7 @@ func TestManyClasses(t *testing.T) {
 		t.Errorf("%d pictures of the confusion matrix in the page, %d bytes in a file", doc.elements["image"], len(f.pictures[confusionFile]))
 	}
 	c, err := newConfusion(s.Labels, network.Predicted(logits, classes), classes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	picture := confusionPicture(c, displayOrder(nil, classes))
 	if picture.Rect.Dx() != mostCells {
 		t.Fatalf("a picture of %d pixels, want %d", picture.Rect.Dx(), mostCells)
@@ -427,31 +416,21 @@ func TestWriteReport(t *testing.T) {
 			all[filepath.ToSlash(name)] = string(content)
 			return err
 		})
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		return all
 	}
-	if err := Write(dir, example()); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, Write(dir, example()))
 	first := read()
 	if len(first) != 7 || len(first[FileName]) == 0 || len(first["pictures/loss.png"]) == 0 {
 		t.Errorf("%d files", len(first))
 	}
-	if err := Write(dir, example()); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, Write(dir, example()))
 	if d := cmp.Diff(first, read()); d != "" {
 		t.Errorf("the same run gave other files:\n%s", d)
 	}
 	mine := filepath.Join(dir, "pictures", "mine.png")
-	if err := os.WriteFile(mine, nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if err := Write(dir, Run{Title: "another"}); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "", mine)
+	must.OK(t, Write(dir, Run{Title: "another"}))
 	all := read()
 	if _, ok := all["pictures/mine.png"]; !ok || len(all) != 2 || !strings.Contains(all[FileName], "another") {
 		t.Errorf("%d files are left", len(all))
@@ -503,7 +482,7 @@ func TestSamplePicture(t *testing.T) {
 func TestWeightsPicture(t *testing.T) {
 	// Two inputs of two units each: (-1, 0.002), (0.5, 0) and so on.
 	w := []float64{-1, 0.002, 0.5, 0, 0, -0.001, nan, 0}
-	p := weightsPicture(w, 2, 2, 2, 2, 1)
+	p := weightsPicture(w, 2, 2, 1, 2, 2, 1).(*image.Paletted)
 	want := []uint8{
 		1, 192, 0, 255, 128,
 		128, 0, 0, 64, 128,
@@ -513,6 +492,19 @@ func TestWeightsPicture(t *testing.T) {
 	}
 	if _, _, _, a := p.At(2, 0).RGBA(); a != 0 {
 		t.Error("the gap is not transparent")
+	}
+}
+
+// Weights for red, green and blue are drawn as these colours, on one scale.
+func TestColourWeights(t *testing.T) {
+	// A picture of two pixels, and two units.
+	w := []float64{1, 0, -1, 0, 0, 0.5, 0.5, 0, 0, nan, 0, 0}
+	p := weightsPicture(w, 1, 2, 3, 2, 2, 1).(*image.NRGBA)
+	want := []uint8{
+		255, 1, 128, 255, 192, 128, 128, 255, 0, 0, 0, 0, 128, 128, 255, 255, 0, 0, 0, 0,
+	}
+	if d := cmp.Diff(want, p.Pix); d != "" {
+		t.Errorf("(−want +got):\n%s", d)
 	}
 }
 
@@ -555,9 +547,7 @@ func BenchmarkWrite(b *testing.B) {
 	r.Loss.Curves = []Curve{curve("training set", 1, 100_000, descent(200))}
 	dir := b.TempDir()
 	for b.Loop() {
-		if err := Write(dir, r); err != nil {
-			b.Fatal(err)
-		}
+		must.OK(b, Write(dir, r))
 	}
 }
 

@@ -68,7 +68,7 @@ func (p *page) predictions(f files, o Predictions) error {
 		sheet.ID, sheet.Heading = s.id, s.heading
 		p.Sheets = append(p.Sheets, sheet)
 	}
-	if dimensions(p.Shape) > 1 {
+	if len(dimensions(p.Shape)) > 1 {
 		return nil
 	}
 	return p.columns(o.Samples)

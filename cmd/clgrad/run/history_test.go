@@ -15,14 +15,13 @@ import (
 
 	"clgrad/cmd/clgrad/text"
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 func fileText(t *testing.T, name string) string {
 	t.Helper()
 	content, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return string(content)
 }
 
@@ -31,9 +30,7 @@ func TestHistory(t *testing.T) {
 	dir := t.TempDir()
 	p := pace{total: 8, every: 3, batches: 1}
 	h, _, err := openHistory(dir, 0, p, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	var want trace
 	for i := 1; i <= 8; i++ {
 		it := network.Iteration{Number: i, Loss: 1 / float64(3*i), Elapsed: time.Duration(i) * 123456789}
@@ -42,25 +39,15 @@ func TestHistory(t *testing.T) {
 		if i%3 == 0 || i == 8 {
 			line := Line{Iteration: i, Loss: network.Number(it.Loss), TestLoss: number(float64(i) / 9), Seconds: want.seconds}
 			want.lines = append(want.lines, line)
-			if err := h.line(line); err != nil {
-				t.Fatal(err)
-			}
+			must.OK(t, h.line(line))
 		}
 	}
-	if err := h.add(Summary{Summary: true}); err != nil {
-		t.Fatal(err)
-	}
-	if err := h.close(); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, h.add(Summary{Summary: true}))
+	must.OK(t, h.close())
 	for _, done := range []int{8, 7, 6, 3, 2, 0} {
 		h, got, err := openHistory(dir, done, p, nil)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := h.close(); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
+		must.OK(t, h.close())
 		n := p.logged(done)
 		cut := trace{loss: want.loss[:done], accuracy: want.accuracy[:done], times: want.times[:done], lines: want.lines[:n]}
 		for _, d := range cut.times {
@@ -113,9 +100,7 @@ func FuzzHistory(f *testing.F) {
 	f.Fuzz(func(t *testing.T, rows, table, lines string, done int) {
 		done = min(max(done, 0), 3)
 		for name, content := range map[string]string{IterationsFile: rows, MetricsFile: table, LinesFile: lines} {
-			if err := os.WriteFile(filepath.Join(dir, name), []byte(content), 0o666); err != nil {
-				t.Fatal(err)
-			}
+			must.Write(t, content, dir, name)
 		}
 		h, got, err := openHistory(dir, done, p, nil)
 		if err != nil {
@@ -124,9 +109,7 @@ func FuzzHistory(f *testing.F) {
 			}
 			return
 		}
-		if err := h.close(); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, h.close())
 		if len(got.loss) != done || len(got.times) != done || len(got.lines) != p.logged(done) {
 			t.Errorf("%d losses and %d lines after %d iterations", len(got.loss), len(got.lines), done)
 		}

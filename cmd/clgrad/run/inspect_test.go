@@ -11,6 +11,7 @@ import (
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // directoryOf makes the directory of a run with a configuration and lines.
@@ -18,9 +19,7 @@ func directoryOf(t *testing.T, config, lines string) string {
 	t.Helper()
 	dir := t.TempDir()
 	for name, text := range map[string]string{recipe.FileName: config, LinesFile: lines, IterationsFile: iterationsHeader + "\n"} {
-		if err := os.WriteFile(filepath.Join(dir, name), []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, text, dir, name)
 	}
 	return dir
 }
@@ -29,9 +28,7 @@ func directoryOf(t *testing.T, config, lines string) string {
 func modelOf(t *testing.T, iterations, batch int) checkpoint.Model {
 	t.Helper()
 	l, err := network.NewLayout([]int{2, 3, 2})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return checkpoint.Model{Sizes: l.Sizes, Parameters: make([]float64, l.Len), Precision: checkpoint.F32, Run: &checkpoint.Run{
 		Iterations: iterations, Data: "flowers", Digest: "d1", Plan: &network.Plan{Sizes: l.Sizes, Rows: 10, BatchRows: batch,
 			Shards: []network.ShardPlan{{Backend: "cpu", Device: "a device", Rows: batch}}},
@@ -86,9 +83,7 @@ func TestInspectState(t *testing.T) {
 		}, Damaged, 0, LinesFile + ": line 3: "},
 	} {
 		dir := directoryOf(t, c.config, lines)
-		if err := c.change(dir); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, c.change(dir))
 		i, ok := Inspect(dir)
 		if !ok || i.State != c.state || i.Done() != c.done {
 			t.Errorf("%s: %v, %s after %d iterations, want %s after %d (%v)", c.name, ok, i.State, i.Done(), c.state, c.done, i.Damage)
@@ -105,9 +100,7 @@ func TestInspectRunning(t *testing.T) {
 	dir := directoryOf(t, `{"version":1,"iterations":9}`, `{"iteration":2,"loss":1,"train_accuracy":0.5,"seconds":1}`+"\n"+`{"iteration":4,"lo`)
 	files := func() []string {
 		entries, err := os.ReadDir(dir)
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		var names []string
 		for _, e := range entries {
 			names = append(names, e.Name())
@@ -122,9 +115,7 @@ func TestInspectRunning(t *testing.T) {
 		t.Errorf("there were %q, there are %q", before, after)
 	}
 	lock, err := lockDir(dir, 0)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if i, ok := Inspect(dir); !ok || i.State != Running || i.Done() != 2 || i.Damage != nil {
 		t.Errorf("with a lock: %v, %s after %d, %v", ok, i.State, i.Done(), i.Damage)
 	}
@@ -147,9 +138,7 @@ func TestInspectRunning(t *testing.T) {
 // A configuration of another program is no run.
 func TestInspectOther(t *testing.T) {
 	dir := t.TempDir()
-	if err := os.WriteFile(filepath.Join(dir, recipe.FileName), []byte(`{"architectures":["LlamaForCausalLM"]}`), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, `{"architectures":["LlamaForCausalLM"]}`, dir, recipe.FileName)
 	if _, ok := Inspect(dir); ok {
 		t.Error("a configuration of another program is taken for a run")
 	}
@@ -195,16 +184,12 @@ func TestReadMetrics(t *testing.T) {
 func TestReadHistory(t *testing.T) {
 	dir := directoryOf(t, "", `{"iteration":2,"loss":3,"train_accuracy":0.5,"seconds":0.5}`+"\n"+summaryLine)
 	rows := iterationsHeader + "\n1,4,0,0.25\n2,2,1,0.25\n3,1,1,0.5\n4,7,"
-	if err := os.WriteFile(filepath.Join(dir, IterationsFile), []byte(rows), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, rows, dir, IterationsFile)
 	h, err := ReadHistory(dir, network.Plan{Rows: 10, BatchRows: 5})
 	if err != nil || len(h.Lines) != 1 || !slices.Equal(h.Loss, []float64{4, 3, 1.5}) || !slices.Equal(h.Accuracy, []float64{0, 0.5, 1}) || !slices.Equal(h.Seconds, []float64{0.25, 0.5, 1}) {
 		t.Errorf("%+v, error %v", h, err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, IterationsFile), []byte(strings.Replace(rows, "2,2,", "2,x,", 1)), 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, strings.Replace(rows, "2,2,", "2,x,", 1), dir, IterationsFile)
 	h, err = ReadHistory(dir, network.Plan{})
 	if err == nil || !strings.Contains(err.Error(), IterationsFile+": line 3: column 2") || len(h.Loss) != 1 || len(h.Lines) != 1 {
 		t.Errorf("%+v, error %v", h, err)

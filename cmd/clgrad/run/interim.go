@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"syscall"
 	"time"
 
 	"clgrad/cmd/clgrad/report"
@@ -50,7 +51,7 @@ func (r *run) endReport(err error) {
 	}
 	s := report.Status{Short: fmt.Sprintf("interrupted at iteration %d of %s", n, r.limit())}
 	s.Text = "I" + s.Short[1:] + "."
-	if r.ctx.Err() == nil {
+	if r.ctx.Err() == nil && !errors.Is(err, syscall.EPIPE) { // nobody reads the results: an interruption
 		s.Short = fmt.Sprintf("failed at iteration %d of %s", n, r.limit())
 		s.Text = fmt.Sprintf("Ended by an error at iteration %d of %s: %s.", n, r.limit(), text.OneLine(err))
 	}

@@ -277,7 +277,7 @@ func (r *run) nextCommands() []report.Figure {
 }
 
 // rowCounts says how many rows each part of a set has.
-func rowCounts(set dataset.Set, shifts recipe.Pixels) string {
+func rowCounts(set dataset.Set, shifts recipe.CountOrNone) string {
 	text := fmt.Sprintf("%d rows to train on", set.Train.Rows)
 	if shifts > 0 {
 		text += fmt.Sprintf(", with copies shifted by up to %d px", shifts)

@@ -12,7 +12,6 @@ import (
 	"path/filepath"
 	"reflect"
 	"slices"
-	"strings"
 
 	"clgrad/cmd/clgrad/recipe"
 	"clgrad/cmd/clgrad/report"
@@ -121,7 +120,11 @@ func (r *run) choose(path string, model *checkpoint.Model, damaged error) error 
 	if had := r.had; had != nil && r.Epochs == 0 && had.Epochs == 0 && r.Iterations < had.Iterations {
 		return r.tooFew() // settle looks at epochs, whose iterations follow from the data
 	}
-	r.opts.Info("%s: goes on after iteration %d of %s", path, r.from.Run.Iterations, strings.TrimSuffix(asked(r.Recipe), " iterations"))
+	of := fmt.Sprintf(" of %d", r.Iterations)
+	if r.Epochs > 0 {
+		of = ", to " + asked(r.Recipe)
+	}
+	r.opts.Info("%s: goes on after iteration %d%s", path, r.from.Run.Iterations, of)
 	return nil
 }
 

@@ -6,6 +6,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // The first shares that are kept under a key stay, whatever others find later, and a file
@@ -42,9 +44,7 @@ func TestShares(t *testing.T) {
 		strings.Repeat(" ", maxFile+1):         "has more than 1048576 bytes",
 		`[{"key": "00", "shares": [1, 1000]}]`: "shares [1 1000]: numbers",
 	} {
-		if err := os.WriteFile(file, []byte(text), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, text, file)
 		_, err := Shares(dir, one)
 		if err == nil || !strings.Contains(err.Error(), want) || !strings.Contains(err.Error(), file) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%.40s: error %v, want one line with %q", text, err, want)
@@ -54,9 +54,7 @@ func TestShares(t *testing.T) {
 		}
 	}
 	os.Remove(file)
-	if err := os.Mkdir(file, 0o777); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Mkdir(file, 0o777))
 	if got, err := KeepShares(dir, one, []int{4, 12}); err == nil || !slices.Equal(got, []int{4, 12}) {
 		t.Errorf("a directory in the file's place: %v, %v", got, err)
 	}

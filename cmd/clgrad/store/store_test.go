@@ -14,6 +14,7 @@ import (
 
 	"clgrad/gpu"
 	"clgrad/kernels"
+	"clgrad/network/must"
 )
 
 var device = gpu.Device{Name: "fake", PlatformName: "none", PlatformVersion: "1", Driver: "1", Type: "CPU", ComputeUnits: 2,
@@ -30,9 +31,7 @@ func tuning(shape string) gpu.Tuning {
 func open(t *testing.T, dir string, d gpu.Device) *Store {
 	t.Helper()
 	s, err := Open(dir, d)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return s
 }
 
@@ -45,20 +44,14 @@ func TestStore(t *testing.T) {
 	if s.Passed(one) || one == two || Key("on", "e") == one {
 		t.Error("a key is not what it stands for")
 	}
-	if err := s.Add(one, one); err != nil {
-		t.Fatal(err)
-	}
-	if err := other.Add(two); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, s.Add(one, one))
+	must.OK(t, other.Add(two))
 	forward, gradient := kernels.Key(kernels.OpForward, 784, 128), kernels.Key(kernels.OpWeightGradient, 784, 128)
 	if _, err := s.SetTuning(tuning(forward)); err != nil {
 		t.Fatal(err)
 	}
 	file, err := other.SetTuning(tuning(gradient))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	s = open(t, dir, device)
 	want := tuning(forward).Merge(tuning(gradient))
 	got, err := s.Tuning()
@@ -86,12 +79,8 @@ func TestOldKernels(t *testing.T) {
 	old.Device.Kernels = "0"
 	s := open(t, dir, device)
 	file, err := s.SetTuning(old)
-	if err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Add(Key("one")); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
+	must.OK(t, s.Add(Key("one")))
 	s = open(t, dir, device)
 	if _, err := s.Tuning(); err == nil || err.Error() != file+": tuning: was made for another version of the kernels" || !s.Passed(Key("one")) {
 		t.Errorf("%v, passed %v", err, s.passed)
@@ -110,22 +99,14 @@ func TestOldKernels(t *testing.T) {
 func TestIgnored(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir, device)
-	if err := s.Add(Key("old")); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, s.Add(Key("old")))
 	file, err := s.SetTuning(tuning(kernels.Key(kernels.OpForward, 784, 128)))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	text, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	good := string(text)
 	many, err := json.Marshal(slices.Repeat([]string{"00"}, maxKeys+1))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for want, change := range map[string][2]string{
 		"device: unexpected EOF":                       {"\n}\n", ""},
 		"device: something follows its end":            {"\n}\n", "\n} {}"},
@@ -144,9 +125,7 @@ func TestIgnored(t *testing.T) {
 		if bad == good {
 			t.Fatalf("%q is not in\n%s", change[0], good)
 		}
-		if err := os.WriteFile(file, []byte(bad), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, bad, file)
 		s, err := Open(dir, device)
 		if err == nil || !strings.HasPrefix(err.Error(), file+": ") || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "\n") {
 			t.Errorf("%q: error %v", want, err)
@@ -166,9 +145,7 @@ func TestIgnored(t *testing.T) {
 // Where nothing can be kept, a store remembers for its own life.
 func TestNowhere(t *testing.T) {
 	blocked := filepath.Join(t.TempDir(), "file")
-	if err := os.WriteFile(blocked, nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
+	must.Write(t, "", blocked)
 	s := open(t, filepath.Join(blocked, "dir"), device)
 	if err := s.Add(Key("one")); err == nil || strings.Contains(err.Error(), "\n") || !s.Passed(Key("one")) {
 		t.Errorf("%v, passed %v", err, s.passed)
@@ -182,9 +159,7 @@ func TestNowhere(t *testing.T) {
 	}
 	dir := t.TempDir()
 	file := filepath.Join(dir, Name(device)+".json")
-	if err := os.Mkdir(file, 0o777); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, os.Mkdir(file, 0o777))
 	s, err := Open(dir, device)
 	if err == nil || err.Error() != file+": a regular file is expected" {
 		t.Errorf("a directory: %v", err)
@@ -239,12 +214,8 @@ func TestFull(t *testing.T) {
 	for i := range maxKeys {
 		all = append(all, Key(fmt.Sprint(i)))
 	}
-	if err := s.Add(all...); err != nil {
-		t.Fatal(err)
-	}
-	if err := s.Add(Key("last")); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, s.Add(all...))
+	must.OK(t, s.Add(Key("last")))
 	s = open(t, dir, device)
 	if len(s.passed) != maxKeys || s.Passed(all[0]) || !s.Passed(all[1]) || !s.Passed(Key("last")) {
 		t.Errorf("%d passes", len(s.passed))
@@ -258,9 +229,7 @@ func FuzzStore(f *testing.F) {
 	t := tuning("weight_gradient 784x128")
 	t.Blocks[60] = gpu.Tiles{Steps: map[string]kernels.StepTile{"step 784x128x10": *kernels.Default(kernels.CPU, 2, 16).Step}}
 	good, err := json.Marshal(content{MadeFor: s.device.Identity(), Passed: []string{Key("one")}, Tuning: &t})
-	if err != nil {
-		f.Fatal(err)
-	}
+	must.OK(f, err)
 	f.Add(good)
 	f.Add([]byte("{}"))
 	f.Add([]byte(""))

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // A table that is too wide goes on below, with its first column again, and no line is as long as
@@ -46,9 +48,7 @@ func TestTable(t *testing.T) {
 	numbers.Row(row...)
 	for _, columns := range []int{40, 60, 200} {
 		var b strings.Builder
-		if err := numbers.Write(&b, columns); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, numbers.Write(&b, columns))
 		for i := range 20 {
 			if strings.Count(b.String(), fmt.Sprint("column ", i)) == 0 {
 				t.Errorf("%d columns: column %d is missing", columns, i)

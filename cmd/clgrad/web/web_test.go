@@ -15,6 +15,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"clgrad/network/must"
 )
 
 // start runs a server with the handlers of the tests until the test ends. stop ends it earlier
@@ -25,9 +27,7 @@ func start(t *testing.T, o Options) (s *Server, stop func() error) {
 		o.Address = "127.0.0.1:0"
 	}
 	s, err := New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	s.Handle("GET /hello", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { io.WriteString(w, "hello") }))
 	s.Handle("POST /echo", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(r.Body)
@@ -51,9 +51,7 @@ func start(t *testing.T, o Options) (s *Server, stop func() error) {
 func ask(t *testing.T, s *Server, method, path, body string, head ...string) (*http.Response, string) {
 	t.Helper()
 	r, err := http.NewRequest(method, s.URL()+path, strings.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for i := 0; i < len(head); i += 2 {
 		if head[i] == "Host" {
 			r.Host = head[i+1]
@@ -61,14 +59,10 @@ func ask(t *testing.T, s *Server, method, path, body string, head ...string) (*h
 		r.Header.Set(head[i], head[i+1])
 	}
 	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return answer, string(text)
 }
 
@@ -140,13 +134,9 @@ func TestRequests(t *testing.T) {
 func TestChunkedBody(t *testing.T) {
 	s, _ := start(t, Options{Body: 1000})
 	r, err := http.NewRequest("POST", s.URL()+"/echo", io.LimitReader(neverEnding('a'), 1e6))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	answer, err := http.DefaultClient.Do(r)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(answer.Body)
 	isProblem(t, answer, string(text), 413, "1000")
@@ -204,9 +194,7 @@ func TestHeads(t *testing.T) {
 		"GET /hello HTTP/1.1\r\nHost: localhost\r\nX: " + strings.Repeat("a", 100_000): "HTTP/1.1 431 ",
 	} {
 		conn, err := net.Dial("tcp", strings.TrimPrefix(s.URL(), "http://"))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		defer conn.Close()
 		io.WriteString(conn, head)
 		conn.SetReadDeadline(time.Now().Add(20 * time.Second))
@@ -221,18 +209,14 @@ func TestConnections(t *testing.T) {
 	s, _ := start(t, Options{Connections: 1})
 	address := strings.TrimPrefix(s.URL(), "http://")
 	first, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	get := "GET /hello HTTP/1.1\r\nHost: localhost\r\n\r\n"
 	io.WriteString(first, get)
 	if _, err := bufio.NewReader(first).ReadString('\n'); err != nil {
 		t.Fatal(err)
 	}
 	second, err := net.Dial("tcp", address)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer second.Close()
 	io.WriteString(second, get)
 	second.SetReadDeadline(time.Now().Add(100 * time.Millisecond))
@@ -299,9 +283,7 @@ func TestRatesAreBounded(t *testing.T) {
 func TestStop(t *testing.T) {
 	begun, streaming, goOn := make(chan bool, 1), make(chan bool, 1), make(chan bool)
 	s, err := New(Options{Address: "127.0.0.1:0", Limits: Limits{Stop: 500 * time.Millisecond}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	s.Handle("GET /slow", http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		begun <- true
 		<-goOn
@@ -372,9 +354,7 @@ func TestAddress(t *testing.T) {
 		}
 	}
 	all, err := New(Options{Address: "0.0.0.0:0"})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer all.Close()
 	if all.Loopback() || !strings.HasPrefix(all.URL(), "http://localhost:") {
 		t.Errorf("on all addresses: %s, loopback %v", all.URL(), all.Loopback())

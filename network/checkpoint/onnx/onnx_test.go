@@ -14,6 +14,7 @@ import (
 	"clgrad/network/checkpoint"
 	"clgrad/network/checkpoint/onnx"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 )
 
 // A fixture is a model, raw rows, and the logits that clgrad computes of them.
@@ -52,19 +53,13 @@ func fixtures(t *testing.T) (all []fixture) {
 				}
 				shape := []int{3, 4}
 				scaling, err := dataset.Fit(method, samples, shape)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must.OK(t, err)
 				samples.Scaling = scaling
 				layers := slices.Concat([]int{12}, []int{9, 5}[:hidden], []int{3})
 				layout, err := network.NewLayout(layers)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must.OK(t, err)
 				theta, err := layout.Initial(network.He, 3)
-				if err != nil {
-					t.Fatal(err)
-				}
+				must.OK(t, err)
 				for l := range layout.Layers() { // biases are 0 at first
 					_, b := layout.Layer(l)
 					for j := range b.Row(theta, 0) {
@@ -86,23 +81,15 @@ func fixtures(t *testing.T) (all []fixture) {
 func logits(t *testing.T, m checkpoint.Model, samples network.Samples) []float64 {
 	t.Helper()
 	l, err := network.NewLayout(m.Sizes)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	b := cpu.New[float64]()
 	plan, err := network.NewPlan(m.Sizes, samples, samples.Rows, b)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	model, err := network.NewModel(b, l, m.Parameters, plan.Shards[0])
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer model.Close()
 	values, err := model.Logits(samples)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return values
 }
 
@@ -139,9 +126,7 @@ func compare(t *testing.T, f fixture, logits, probabilities []float64) {
 func written(t *testing.T, m checkpoint.Model) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := onnx.Write(&b, m); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, onnx.Write(&b, m))
 	return b.Bytes()
 }
 
@@ -170,9 +155,7 @@ func TestForm(t *testing.T) {
 		t.Error("equal models give different bytes")
 	}
 	p, err := parse(file)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	var operators []string
 	for _, n := range p.nodes {
 		operators = append(operators, n.operator)

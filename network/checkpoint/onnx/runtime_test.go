@@ -8,6 +8,8 @@ import (
 	"os/exec"
 	"path/filepath"
 	"testing"
+
+	"clgrad/network/must"
 )
 
 // ONNX Runtime, as a WebAssembly module under node, computes the model's logits and
@@ -23,9 +25,7 @@ func TestRuntime(t *testing.T) {
 		folder = filepath.Join("..", "..", "..", ".build", "onnx")
 	}
 	folder, err := filepath.Abs(folder)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	module := filepath.Join(folder, "node_modules", "onnxruntime-web")
 	if _, err := os.Stat(module); err != nil {
 		skip("no ONNX Runtime in %s (make onnx)", module)
@@ -43,15 +43,11 @@ func TestRuntime(t *testing.T) {
 	var jobs []job
 	for i, f := range all {
 		name := filepath.Join(t.TempDir(), fmt.Sprintf("%d.onnx", i))
-		if err := os.WriteFile(name, written(t, f.model), 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, written(t, f.model), name)
 		jobs = append(jobs, job{name, f.model.Sizes[0], f.raw})
 	}
 	request, err := json.Marshal(jobs)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	c := exec.CommandContext(t.Context(), "node", filepath.Join("testdata", "run.cjs"), module)
 	var notes bytes.Buffer
 	c.Stdin, c.Stderr = bytes.NewReader(request), &notes

@@ -7,7 +7,6 @@ import (
 	"math"
 	"net/http"
 	"net/http/httptest"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync/atomic"
@@ -22,6 +21,7 @@ import (
 	"clgrad/cmd/clgrad/web"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // A stroke is points of a line, from (0, 0) at the top left to (1, 1).
@@ -67,9 +67,7 @@ func await(t *testing.T, ctx context.Context, expression string) {
 
 func do(t *testing.T, ctx context.Context, steps ...chromedp.Action[chromedp.Void]) {
 	t.Helper()
-	if err := chromedp.Do(ctx, steps...); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, chromedp.Do(ctx, steps...))
 }
 
 func textOf(t *testing.T, ctx context.Context, id string) string {
@@ -418,9 +416,7 @@ func TestBrowserDrawFile(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name string, content []byte) string {
 		path := filepath.Join(dir, name)
-		if err := os.WriteFile(path, content, 0o666); err != nil {
-			t.Fatal(err)
-		}
+		must.Write(t, content, path)
 		return path
 	}
 	do(t, ctx, chromedp.SetUploadFiles("#file", []string{file("bar.png", bar(t, 300, 200))}))
@@ -488,12 +484,9 @@ func TestBrowserDrawOthers(t *testing.T) {
 	}
 	for name, m := range shapes {
 		layout, err := network.NewLayout(m.Sizes)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if m.Parameters, err = layout.Initial(network.He, 5); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
+		m.Parameters, err = layout.Initial(network.He, 5)
+		must.OK(t, err)
 		m.Scaling = network.Scaling{Shift: []float64{0}, Factor: []float64{1. / 255}}
 		s := serve(t, func() (checkpoint.Model, error) { return m, nil }, web.Options{})
 		for _, v := range views {

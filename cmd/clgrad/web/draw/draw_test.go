@@ -22,45 +22,23 @@ import (
 	"clgrad/cpu"
 	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/classifier"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 )
 
-// train trains a model on a set for a test, on the host.
+// train trains a model on a set for a test.
 func train(set dataset.Set, hidden []int, method dataset.Preprocess, epochs, batch int) (m checkpoint.Model, err error) {
-	profile := set.Profile()
-	if set, err = set.Preprocess(method); err != nil {
-		return m, err
-	}
-	sizes := append(append([]int{set.Train.Features}, hidden...), set.Classes)
-	layout, err := network.NewLayout(sizes)
-	if err != nil {
-		return m, err
-	}
 	backend := cpu.New[float32]()
 	defer backend.Close()
-	plan, err := network.NewPlan(sizes, set.Train, batch, backend)
-	if err != nil {
+	c := classifier.New(backend, classifier.Options{
+		Hidden: hidden, Preprocess: method, BatchSize: batch, Epochs: epochs, Rule: network.NewRule(network.Nesterov), LearningRate: 0.05,
+	})
+	defer c.Close()
+	if err := c.Fit(context.Background(), set); err != nil {
 		return m, err
 	}
-	trainer, err := network.NewTrainer(layout, set.Train, plan, []network.Backend{backend}, nil)
-	if err != nil {
-		return m, err
-	}
-	defer trainer.Close()
-	theta, err := layout.Initial(network.He, 1)
-	if err != nil {
-		return m, err
-	}
-	if err := trainer.SetParameters(theta, 0); err != nil {
-		return m, err
-	}
-	descent := network.Descent{Iterations: epochs * ((set.Train.Rows + batch - 1) / batch), Rule: network.NewRule(network.Nesterov), LearningRate: 0.05}
-	if err := trainer.Descend(context.Background(), descent, func(network.Iteration) error { return nil }); err != nil {
-		return m, err
-	}
-	theta, err = trainer.Parameters()
-	return checkpoint.Model{Sizes: sizes, Parameters: theta, Precision: checkpoint.F32, Scaling: set.Train.Scaling, Preprocess: string(method),
-		Shape: set.Shape, Classes: set.ClassNames, Columns: set.Columns, Profile: profile, Run: &checkpoint.Run{Data: set.Name}}, err
+	return c.Model()
 }
 
 // digits returns a model of MNIST, trained once for all tests. With -short it has seen fewer digits: no
@@ -97,13 +75,9 @@ var flowers = sync.OnceValues(func() (m checkpoint.Model, err error) {
 func newPage(t *testing.T, m checkpoint.Model) *Page {
 	t.Helper()
 	reader, err := predict.New(m, predict.About{}, predict.Options{Rows: 100, Timeout: 10 * time.Second})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	page, err := New(m, reader)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return page
 }
 
@@ -111,17 +85,13 @@ func newPage(t *testing.T, m checkpoint.Model) *Page {
 func serve(t *testing.T, model func() (checkpoint.Model, error), o web.Options) *web.Server {
 	t.Helper()
 	m, err := model()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	page := newPage(t, m)
 	if o.Address == "" {
 		o.Address = "127.0.0.1:0"
 	}
 	s, err := web.New(o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	page.Handle(s)
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
@@ -139,14 +109,10 @@ func serve(t *testing.T, model func() (checkpoint.Model, error), o web.Options) 
 func post(t *testing.T, s *web.Server, query, kind string, body []byte) (status int, answered string, content []byte) {
 	t.Helper()
 	r, err := http.Post(s.URL()+"/v1/explain"+query, kind, bytes.NewReader(body))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer r.Body.Close()
 	content, err = io.ReadAll(r.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return r.StatusCode, r.Header.Get("Content-Type"), content
 }
 
@@ -157,9 +123,7 @@ func explained(t *testing.T, s *web.Server, query, kind string, body []byte) (a 
 	if status != http.StatusOK {
 		t.Fatalf("status %d: %s", status, content)
 	}
-	if err := json.Unmarshal(content, &a); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.Unmarshal(content, &a))
 	return a
 }
 
@@ -176,9 +140,7 @@ func bar(t *testing.T, width, height int) []byte {
 		}
 	}
 	var b bytes.Buffer
-	if err := png.Encode(&b, p); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, png.Encode(&b, p))
 	return b.Bytes()
 }
 
@@ -208,9 +170,7 @@ func TestPicture(t *testing.T) {
 
 	// The row that the network sees, as JSON, is the same.
 	row, err := json.Marshal(map[string]any{"row": numbers(a.Image.Pixels)})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if b := explained(t, s, "", "application/json", row); !floats.Equal(a.Logits, b.Logits) || !bytes.Equal(a.Image.Pixels, b.Image.Pixels) {
 		t.Errorf("as a picture %v, as a row %v", a.Logits, b.Logits)
 	}
@@ -219,9 +179,7 @@ func TestPicture(t *testing.T) {
 func encodedBlank(t *testing.T) []byte {
 	t.Helper()
 	var b bytes.Buffer
-	if err := png.Encode(&b, image.NewGray(image.Rect(0, 0, 28, 28))); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, png.Encode(&b, image.NewGray(image.Rect(0, 0, 28, 28))))
 	return b.Bytes()
 }
 
@@ -239,14 +197,10 @@ func TestTable(t *testing.T) {
 		t.Errorf("got %+v", a)
 	}
 	r, err := http.Get(s.URL() + "/v1/form")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer r.Body.Close()
 	var f Form
-	if err := json.NewDecoder(r.Body).Decode(&f); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, json.NewDecoder(r.Body).Decode(&f))
 	if len(f.Columns) != 4 || f.Columns[0].Name != "sepal length" || f.Columns[0].Value < 5 || f.Columns[0].Value > 8 || f.Shape != nil || f.Gaps || f.About != "Network 4-8-3, trained on flowers" || strings.Join(f.Classes, " ") != "setosa versicolor virginica" {
 		t.Errorf("the form is %+v", f)
 	}
@@ -292,9 +246,7 @@ func TestProblems(t *testing.T) {
 // A request that finds no core is told to come again.
 func TestBusy(t *testing.T) {
 	m, err := flowers()
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	page := newPage(t, m)
 	for range cap(page.cores) {
 		page.cores <- struct{}{}

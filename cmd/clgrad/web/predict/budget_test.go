@@ -16,21 +16,18 @@ import (
 
 	"clgrad/network"
 	"clgrad/network/checkpoint"
+	"clgrad/network/must"
 )
 
 // forms returns the body of a form with the same picture many times, and its content type.
 func forms(t *testing.T, n int) (*bytes.Buffer, string) {
 	t.Helper()
 	var picture, body bytes.Buffer
-	if err := png.Encode(&picture, image.NewGray(image.Rect(0, 0, 2, 2))); err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, png.Encode(&picture, image.NewGray(image.Rect(0, 0, 2, 2))))
 	w := multipart.NewWriter(&body)
 	for i := range n {
 		part, err := w.CreateFormFile("picture", fmt.Sprintf("%d.png", i))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		part.Write(picture.Bytes())
 	}
 	w.Close()
@@ -42,9 +39,7 @@ func forms(t *testing.T, n int) (*bytes.Buffer, string) {
 func TestMemory(t *testing.T) {
 	m := checkpoint.Model{Sizes: []int{300 * 300 * 3, 2}, Precision: checkpoint.F32, Shape: []int{300, 300, 3}}
 	s, err := New(m, About{Classes: []string{"a", "b"}}, Options{Rows: 4096, Timeout: time.Minute, Batch: BatchOptions{Queue: 4}})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	post := func(path string, pictures int) (int, string) {
 		body, kind := forms(t, pictures)
 		r := httptest.NewRequest("POST", path, body)

@@ -212,7 +212,7 @@ func (d *decoder) record(where string) error {
 	return nil
 }
 
-// feature reads a number, or null for one that is missing.
+// feature reads a number, a boolean as 1 or 0, or null for one that is missing.
 func (d *decoder) feature(j int, where func() string) (float32, error) {
 	token, err := d.ReadToken()
 	if at, ok := errors.AsType[*jsontext.SyntacticError](err); ok {
@@ -233,10 +233,14 @@ func (d *decoder) feature(j int, where func() string) (float32, error) {
 		if x, err = d.missing(j); err != nil {
 			return 0, unfit("%s: null where %v.", where(), err)
 		}
+	case 't':
+		x, err = d.value(1, j)
+	case 'f':
+		x, err = d.value(0, j)
 	default:
 		return 0, malformed("%s: %s where a number is expected.", where(), describe(token))
 	}
-	return x, nil
+	return x, err
 }
 
 // top reads how many of the most probable classes are wanted.

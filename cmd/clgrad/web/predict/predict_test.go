@@ -21,6 +21,7 @@ import (
 	"clgrad/network"
 	"clgrad/network/checkpoint"
 	"clgrad/network/dataset"
+	"clgrad/network/must"
 )
 
 // sums is a Computer whose logits are, for class k, feature k times 10.
@@ -80,13 +81,9 @@ func start(t *testing.T, m checkpoint.Model, c Computer, o Options) *web.Server 
 		classes = append(classes, fmt.Sprint(i))
 	}
 	service, err := New(m, About{Classes: classes, Backend: "test"}, o)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	server, err := web.New(web.Options{Address: ":0", Body: 100_000, Observe: service.Observe})
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	service.Handle(server)
 	serving, stop := context.WithCancel(context.Background())
 	computing, done := context.WithCancel(context.Background())
@@ -104,14 +101,10 @@ func start(t *testing.T, m checkpoint.Model, c Computer, o Options) *web.Server 
 func ask(t testing.TB, s *web.Server, path, kind string, body io.Reader) (int, string) {
 	t.Helper()
 	answer, err := http.Post(s.URL()+path, kind, body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer answer.Body.Close()
 	text, err := io.ReadAll(answer.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if is := answer.Header.Get("Content-Type") == "application/problem+json"; is != (answer.StatusCode >= 400) {
 		t.Errorf("%s: status %d with %s", path, answer.StatusCode, answer.Header.Get("Content-Type"))
 	}
@@ -133,6 +126,8 @@ func TestRequests(t *testing.T) {
 		{"", jsonKind, " {\t\"rows\" : [ [ 0e0 , 1E+0,-5.50 ] ] , \"top\" : 1 }\n", 200, `"top":[` + tulip + `0.9999546}]`},
 		{"", jsonKind, `{"probabilities":true,"row":[1,1,1]}`, 200, `"probabilities":[0.5,0.5]`},
 		{"?top=2&probabilities=true", jsonKind, `{"row":[1,1,1]}`, 200, `"top":[` + rose + `0.5},` + tulip + `0.5}],"probabilities":[0.5,0.5]`},
+		{"", jsonKind, `{"row":[true,false,5]}`, 200, `{"predictions":[` + rose + `0.9999546}]}`},
+		{"", csvKind, "width,length,age\nTrue,FALSE,5\n", 200, `{"predictions":[` + rose + `0.9999546}]}`},
 		{"", jsonKind, `{"row":[null,0,1]}`, 200, rose + `0.9999546`},
 		{"", jsonKind, `{"records":[{"age":1,"length":0,"width":1},{"kind":"x","id":[1],"width":0,"length":null,"age":0}]}`, 200,
 			`{"predictions":[` + rose + `0.9999546},` + tulip + `1}]}`},
@@ -170,7 +165,7 @@ func TestRequests(t *testing.T) {
 		{"", jsonKind, `{"records":[{"width":1,"length":0}]}`, 422, `"Record 1: the column \"age\" is missing`},
 		{"", jsonKind, `{"records":[{"width":1,"length":0,"age":1,"height":1}]}`, 422, `\"height\" is no column`},
 		{"", jsonKind, `{"records":[{"width":1,"length":0,"age":1,"age":1}]}`, 400, "duplicate"},
-		{"", jsonKind, `{"records":[{"width":true,"length":0,"age":1}]}`, 400, `"Record 1, column \"width\": true where a number`},
+		{"", jsonKind, `{"records":[{"width":"wide","length":0,"age":1}]}`, 400, `"Record 1, column \"width\": the text \"wide\" where a number`},
 		{"", jsonKind, "{\"row\":[1,0,5],\"\xff\":1}", 400, "UTF-8"},
 		{"?top=9", jsonKind, `{"row":[1,0,5]}`, 400, "from 0 to 2"},
 		{"?tip=9", jsonKind, `{"row":[1,0,5]}`, 400, "tip"},
@@ -195,9 +190,7 @@ func TestRequests(t *testing.T) {
 		}
 	}
 	answer, err := http.Get(s.URL() + "/v1/model")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer answer.Body.Close()
 	text, _ := io.ReadAll(answer.Body)
 	for _, part := range []string{`"columns":["width","length","age"]`, `"gaps":true`, `"data":"flowers.csv"`, `"parameters":8`, `"sizes":[3,2]`} {
@@ -209,12 +202,10 @@ func TestRequests(t *testing.T) {
 		t.Errorf("the model has a folder's name: %s", text)
 	}
 	metrics, err := http.Get(s.URL() + "/metrics")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer metrics.Body.Close()
 	text, _ = io.ReadAll(metrics.Body)
-	for _, part := range []string{`clgrad_http_requests_total{code="413",handler="POST /v1/predict"} 2`, "clgrad_batch_rows_count 10", "clgrad_waiting_requests 0", "go_goroutines", "process_open_fds"} {
+	for _, part := range []string{`clgrad_http_requests_total{code="413",handler="POST /v1/predict"} 2`, "clgrad_batch_rows_count 12", "clgrad_waiting_requests 0", "go_goroutines", "process_open_fds"} {
 		if !bytes.Contains(text, []byte(part)) {
 			t.Errorf("the metrics lack %s", part)
 		}
@@ -227,9 +218,7 @@ func TestPictures(t *testing.T) {
 		p := image.NewGray(image.Rect(0, 0, 3, 2))
 		p.SetGray(at%3, at/3, color.Gray{255})
 		var b bytes.Buffer
-		if err := png.Encode(&b, p); err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, png.Encode(&b, p))
 		return b.Bytes()
 	}
 	// Of colour images the rows are the pixels.
@@ -242,9 +231,7 @@ func TestPictures(t *testing.T) {
 	w := multipart.NewWriter(&body)
 	for i := range 2 {
 		part, err := w.CreateFormFile("picture", fmt.Sprintf("../../p%d.png", i))
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		part.Write(picture(i))
 	}
 	w.Close()
@@ -357,9 +344,7 @@ func TestBusy(t *testing.T) {
 	c.mu.Unlock()
 	ready := func() int {
 		answer, err := http.Get(s.URL() + "/readyz")
-		if err != nil {
-			t.Fatal(err)
-		}
+		must.OK(t, err)
 		answer.Body.Close()
 		return answer.StatusCode
 	}
@@ -429,9 +414,7 @@ func BenchmarkDecode(b *testing.B) {
 			var q rows
 			for b.Loop() {
 				q = rows{floats: q.floats[:0]}
-				if err := read(body, &q); err != nil {
-					b.Fatal(err)
-				}
+				must.OK(b, read(body, &q))
 			}
 		})
 	}

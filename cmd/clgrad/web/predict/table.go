@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"net/http"
+	"regexp"
 	"strings"
 
 	"clgrad/network/dataset"
@@ -50,10 +51,13 @@ func (r *reader) readTable(ctx context.Context, body []byte, q *rows) error {
 	return nil
 }
 
+// hint is what a line of dataset says of its options, which are not the client's.
+var hint = regexp.MustCompile(`(: | \(|, and )Reading\..*$`)
+
 // text returns a line of dataset about the body, which it calls standard input. The line has a place in
 // the table, or says what the table is or has.
 func text(line string) string {
-	line = strings.ReplaceAll(line, dataset.InputName(dataset.StandardInput), "table")
+	line = strings.ReplaceAll(hint.ReplaceAllString(line, ""), dataset.InputName(dataset.StandardInput), "table")
 	rest, ok := strings.CutPrefix(line, "table: ")
 	switch {
 	case !ok:

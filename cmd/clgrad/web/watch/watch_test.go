@@ -9,7 +9,6 @@ import (
 	"math"
 	"net"
 	"net/http"
-	"os"
 	"path/filepath"
 	"reflect"
 	"runtime"
@@ -22,6 +21,7 @@ import (
 	"clgrad/cmd/clgrad/run"
 	"clgrad/cmd/clgrad/web"
 	"clgrad/network"
+	"clgrad/network/must"
 )
 
 // beginning is of a run of two classes, on images of 2×2 pixels.
@@ -37,9 +37,7 @@ func beginning() run.Beginning {
 func shown(t *testing.T, timeout time.Duration, limits web.Limits) *Server {
 	t.Helper()
 	s, err := listen("127.0.0.1:0", "clgrad train --watch", timeout, limits)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	t.Cleanup(func() { s.End(Finished, "") })
 	return s
 }
@@ -54,9 +52,7 @@ func iterate(s *Server, first, last int) {
 func get(t *testing.T, s *Server, path string, header ...string) (*http.Response, string) {
 	t.Helper()
 	request, err := http.NewRequestWithContext(t.Context(), "GET", strings.TrimSuffix(s.URL(), "/")+path, nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	for i := 0; i < len(header); i += 2 {
 		request.Header.Set(header[i], header[i+1])
 		if header[i] == "Host" {
@@ -64,14 +60,10 @@ func get(t *testing.T, s *Server, path string, header ...string) (*http.Response
 		}
 	}
 	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer response.Body.Close()
 	body, err := io.ReadAll(response.Body)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	return response, string(body)
 }
 
@@ -112,16 +104,12 @@ func connect(t *testing.T, s *Server, lastID string) *client {
 	ctx, cancel := context.WithCancel(t.Context())
 	t.Cleanup(cancel)
 	request, err := http.NewRequestWithContext(ctx, "GET", s.URL()+"v1/run/events", nil)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if lastID != "" {
 		request.Header.Set("Last-Event-ID", lastID)
 	}
 	response, err := http.DefaultClient.Do(request)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	c := &client{response: response, cancel: cancel, lines: bufio.NewScanner(response.Body)}
 	c.lines.Buffer(nil, 10<<20)
 	return c
@@ -193,9 +181,7 @@ func at(iteration int) func(map[string]any) bool {
 func (c *client) same(t *testing.T, s *Server) {
 	t.Helper()
 	text, err := json.Marshal(c.state)
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	if got, want := steady(t, text), whole(t, s); !reflect.DeepEqual(got, want) {
 		t.Errorf("the client has %v\nwhere the run has %v", got, want)
 	}
@@ -374,11 +360,9 @@ func TestSlowClient(t *testing.T) {
 	s := shown(t, 100*time.Millisecond, web.Limits{})
 	s.Begin(beginning())
 	slow, err := net.Dial("tcp", strings.TrimSuffix(strings.TrimPrefix(s.URL(), "http://"), "/"))
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer slow.Close()
-	must(t, slow.(*net.TCPConn).SetReadBuffer(4096))
+	must.OK(t, slow.(*net.TCPConn).SetReadBuffer(4096))
 	fmt.Fprintf(slow, "GET /v1/run/events HTTP/1.1\r\nHost: localhost\r\n\r\n")
 	for end := time.Now().Add(10 * time.Second); s.clients.Load() == 0; time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
@@ -473,7 +457,7 @@ func TestPaths(t *testing.T) {
 			t.Errorf("GET %s of host %q: status %d, %s: %.200s", c.path, c.host, r.StatusCode, kind, body)
 		}
 	}
-	must(t, os.WriteFile(file, []byte("<!doctype html><title>a report</title>"), 0o666))
+	must.Write(t, "<!doctype html><title>a report</title>", file)
 	s.take(time.Now())
 	r, body := get(t, s, "/report")
 	if r.StatusCode != 200 || !strings.Contains(body, "a report") || !strings.Contains(r.Header.Get("Content-Security-Policy"), "default-src 'none'") {
@@ -488,9 +472,7 @@ func TestPaths(t *testing.T) {
 func TestPortInUse(t *testing.T) {
 	before := runtime.NumGoroutine()
 	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
+	must.OK(t, err)
 	defer l.Close()
 	if _, err := Listen(l.Addr().String(), ""); err == nil || !strings.Contains(err.Error(), "another program listens there") {
 		t.Errorf("error %v", err)
@@ -533,9 +515,7 @@ func TestEarlierPart(t *testing.T) {
 // What an iteration takes of both goroutines.
 func BenchmarkIteration(b *testing.B) {
 	s, err := Listen("127.0.0.1:0", "")
-	if err != nil {
-		b.Fatal(err)
-	}
+	must.OK(b, err)
 	defer s.End(Finished, "")
 	s.Begin(beginning())
 	for i := 0; b.Loop(); i++ {
@@ -549,17 +529,13 @@ func BenchmarkIteration(b *testing.B) {
 // What one change takes with twenty clients, theirs included: there are at most four in a second.
 func BenchmarkTwentyClients(b *testing.B) {
 	s, err := Listen("127.0.0.1:0", "")
-	if err != nil {
-		b.Fatal(err)
-	}
+	must.OK(b, err)
 	defer s.End(Finished, "")
 	s.Begin(beginning())
 	changes := make(chan struct{}, 20)
 	for range 20 {
 		response, err := http.Get(s.URL() + "v1/run/events")
-		if err != nil {
-			b.Fatal(err)
-		}
+		must.OK(b, err)
 		defer response.Body.Close()
 		go func() {
 			for lines := bufio.NewScanner(response.Body); lines.Scan(); {
@@ -575,12 +551,5 @@ func BenchmarkTwentyClients(b *testing.B) {
 		for range 20 {
 			<-changes
 		}
-	}
-}
-
-func must(t *testing.T, err error) {
-	t.Helper()
-	if err != nil {
-		t.Fatal(err)
 	}
 }
