@@ -466,18 +466,14 @@ func checkTable(t *testing.T, file []byte, form tableForm) {
 		t.Errorf("%d bytes were allocated for a content of %d", used, held)
 	}
 	if err != nil {
-		if s := err.Error(); !strings.HasPrefix(s, "file: ") || strings.Contains(s, "\n") {
-			t.Errorf("error %q is not one line that begins with the file's name", s)
-		}
+		checkError(t, err)
 		return
 	}
 	if err := got.samples.Check(len(got.classes)); err != nil {
 		t.Error(err)
 	}
 	if err := got.fillGaps(); err != nil {
-		if s := err.Error(); !strings.HasPrefix(s, "file: ") || strings.Contains(s, "\n") {
-			t.Errorf("error %q is not one line that begins with the file's name", s)
-		}
+		checkError(t, err)
 		return
 	}
 	if err := checkFinite(got.samples); err != nil {
@@ -502,6 +498,14 @@ func checkTable(t *testing.T, file []byte, form tableForm) {
 	}
 	if err != nil || !cmp.Equal(again.samples, got.samples) {
 		t.Errorf("read again it is %+v, %v instead of %+v", again, err, got)
+	}
+}
+
+// checkError reports an error that is not one line that begins with the file's name.
+func checkError(t *testing.T, err error) {
+	t.Helper()
+	if s := err.Error(); !strings.HasPrefix(s, "file: ") || strings.Contains(s, "\n") {
+		t.Errorf("error %q is not one line that begins with the file's name", s)
 	}
 }
 
