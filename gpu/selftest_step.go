@@ -11,7 +11,8 @@ import (
 // opStep names whole iterations in failures.
 const opStep = "whole iterations"
 
-// A stepTest is a whole iteration on integers, of which every number is exact: few weights are
+// A stepTest is a whole iteration on integers, of which every number is exact, but for the sum of
+// very large losses (see sameLoss): few weights are
 // not 0, those of the last layer are so large, and its biases so far apart, that every
 // probability is 0 or 1, and the batch's number of rows and the learning rate are powers of two.
 type stepTest struct {
