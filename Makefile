@@ -17,16 +17,25 @@ build: deps
 	@$(GO) build -o bin/clgrad ./cmd/clgrad
 
 # Every test, those that meet a driver anew each time; then the Go code under the race detector, without drivers and
-# without what starts nothing at the same time that other tests do not (ONCE: arithmetic, pictures, runs read again);
-# then the pure-Go build. The last two have no OpenCL by intention, so there it is not required.
-ONCE := Float64|Splits|Example_mnist|FaultsAreFound|Soak|Recipes|TrainEverywhere|Kills|EqualRuns|Resume|Reproduce|Bench|OtherClasses|$\
-	ModelBeforeReport|NoTestSet|Predict|TestWrite$$|Escaping|Pictures|TestPage|Converges|Misfit|SavedModelElsewhere|$\
-	TestScripts/tables|TestScripts/arrays|TestScripts/export|TestScripts/misfit|TestScripts/foreign_model
+# without ONCE, tests that take long there and start nothing at the same time that other tests do not (arithmetic,
+# pictures, runs read again, scripts of a shell); then the pure-Go build. The last two have no OpenCL by intention, so
+# there it is not required.
+ONCE := TestFloat64 TestSplits TestSoak TestFaultsAreFound Example_mnist TestConverges TestEarlyStopping $\
+	TestPage TestEscaping TestReportPictures TestWriteReport $\
+	TestTrainEverywhere TestEqualRuns TestSavedModelElsewhere TestClassifierTrains TestClassifierFiles TestFrom TestAdvice TestCheck TestLineKeys TestLinesOfEpochs $\
+	TestRecipes TestRecipeClaims TestRecipeOfOtherData TestReproduce TestShifts TestNotFiniteResults TestPredict TestPredictOutRefuses TestPredictPictures TestTrainOnPictures TestNoTestSet TestOtherClasses $\
+	TestResume TestResumeRefuses TestResumeDamaged TestResumeDamagedModel TestResumePlan TestResumeNewPlan TestResumeFinished $\
+	TestResumeShifts TestResumeLonger TestResumeLongerRefuses TestResumeOlder TestConvergesAtOnce TestConvergesInterrupted TestModelBeforeReport TestReadOnly $\
+	TestKills TestBench TestBenchProfile TestBenchBatches TestBenchRows TestBenchstat $\
+	TestCompletionBash TestCompletionShells TestHelpWidth TestHelpCommand TestSuggestions
+SCRIPTS_ONCE := tables arrays export misfit foreign_model training_flags runs_diff
+empty :=
+either = ^($(subst $(empty) $(empty),|,$(strip $(1))))$$
 test: deps
 	$(GO) vet ./...
 	$(GO) test -timeout 5m ./cpu ./kernels ./network/...
 	$(GO) test -count=1 -timeout 20m ./gpu ./cmd/...
-	REQUIRE_OPENCL=0 $(GO) test -timeout 20m -race -short -tags nogpu -skip '$(ONCE)' ./...
+	REQUIRE_OPENCL=0 $(GO) test -timeout 20m -race -short -tags nogpu -skip '$(call either,$(ONCE))|^TestScripts$$/$(call either,$(SCRIPTS_ONCE))' ./...
 	REQUIRE_OPENCL=0 CGO_ENABLED=0 $(GO) test -timeout 10m -short ./gpu ./cmd/...
 
 lint:
@@ -78,7 +87,7 @@ onnx:
 # and what is wrong in kernels that are.
 oclgrind: deps
 	@./cmd/install-deps.sh oclgrind
-	OCLGRIND=1 $(GO) test -count=1 -timeout 30m -run TestOclgrind -v ./gpu
+	OCLGRIND=1 $(GO) test -count=1 -timeout 1h -run TestOclgrind -v ./gpu
 
 # Mesa's OpenCL driver Rusticl on llvmpipe, its renderer for CPUs. The driver is unpacked into .build/mesa, not
 # installed, so no other target sees it; what is to see it is told so by OCL_ICD_VENDORS, as in
@@ -150,7 +159,7 @@ mpi-test: deps
 # SCREENSHOTS names a folder that the screenshots are written to.
 browser-test: deps
 	@./cmd/install-deps.sh browser
-	REQUIRE_BROWSER=1 $(GO) test -count=1 -v -run '^TestBrowser' ./cmd/...
+	REQUIRE_BROWSER=1 $(GO) test -count=1 -timeout 20m -v -run '^TestBrowser' $$(grep -rl '^func TestBrowser' --include='*_test.go' cmd | xargs -n 1 dirname | sort -u | sed 's,^,./,')
 
 clean:
 	rm -rf bin

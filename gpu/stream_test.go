@@ -338,7 +338,7 @@ func TestStreamFileFaults(t *testing.T) {
 		files *memoryFiles
 		want  string
 	}{
-		{"no room", &memoryFiles{room: 100}, "load streamed input: no space left on device (about 0.0 GB are written; --input resident does without)"},
+		{"no room", &memoryFiles{room: 100}, "load streamed input: no space left on device (about 0.0 GB are written; Options.Input resident does without)"},
 		{"unreadable", &memoryFiles{read: func() error { return io.ErrUnexpectedEOF }}, "memory: read: unexpected EOF"},
 		{"changed", &memoryFiles{check: errors.New("memory: was changed")}, "streamed input: memory: was changed"},
 	} {

@@ -101,6 +101,7 @@ func holds(t *testing.T, ctx context.Context, v browser.View, what, expression s
 // The report of a run on MNIST: the confusion matrix with its counts and the time of the
 // operations have room, also on a phone.
 func TestBrowserReport(t *testing.T) {
+	browser.Require(t)
 	run := filepath.Join(t.TempDir(), "run")
 	good(t, "train", "--samples", "3000", "--validation", "0.1", "--iterations", "60", "--backend", "cpu", "--out", run)
 	inViews(t, "report-mnist", filepath.Join(run, report.FileName), func(t *testing.T, ctx context.Context, v browser.View) {
@@ -132,6 +133,7 @@ func relativeLinks(page string) (all []string) {
 
 // 200 classes that are numbered in their names are shown in the order of the numbers.
 func TestBrowserReportManyClasses(t *testing.T) {
+	browser.Require(t)
 	var names []string
 	for i := range 200 {
 		names = append(names, fmt.Sprintf("class %d", i+1))
@@ -159,6 +161,7 @@ func TestBrowserReportManyClasses(t *testing.T) {
 // Names of 300 characters, of other scripts and that look like HTML push nothing out of view;
 // the columns of the file are named.
 func TestBrowserReportNames(t *testing.T) {
+	browser.Require(t)
 	long := strings.Repeat("a very long name ", 18)[:300]
 	names := []string{long, "<b>bold</b><script>alert(1)</script>", "日本語のクラス", "العربية", "Ελληνικά", "plain"}
 	dir := t.TempDir()

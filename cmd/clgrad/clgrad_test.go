@@ -442,7 +442,7 @@ func TestSignalElsewhere(t *testing.T) {
 	dir, run := images(t, 200, 10), t.TempDir()
 	good(t, "train", "--data", dir, "--backend", "cpu", "--iterations", "1", "--out", run)
 	for _, args := range [][]string{
-		{"check", "--backend", "cpu", "--operation", "update"}, {"eval", run, "--data", dir, "--backend", "cpu"},
+		{"check", "--backend", "cpu", "--quick", "--operation", "update"}, {"eval", run, "--data", dir, "--backend", "cpu"},
 		{"bench", "--data", dir, "--backend", "cpu", "--iterations", "4", "--no-peaks"},
 	} {
 		const many = 1 << 30

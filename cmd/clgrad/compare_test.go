@@ -158,7 +158,7 @@ func TestCompareStopped(t *testing.T) {
 	time.AfterFunc(2*time.Second, func() { cancel(signalError{syscall.SIGINT}) })
 	dir := filepath.Join(t.TempDir(), "comparison")
 	status, out, notes := clgradIn(ctx, side(t, "--optimizer", "gd,adam", "--backend", "cpu", "--epochs", "1000000000", "--out", dir)...)
-	if status != 130 || !strings.HasSuffix(notes, "clgrad: stopped by interrupt\n") || !strings.Contains(out, "gd ") || !strings.Contains(out, "adam ") {
+	if status != 130 || !strings.HasSuffix(notes, "clgrad: stopped by SIGINT\n") || !strings.Contains(out, "gd ") || !strings.Contains(out, "adam ") {
 		t.Errorf("status %d\n%s%s", status, out, notes)
 	}
 	if page := must.Read(t, dir, report.FileName); !strings.Contains(page, `id="loss-epochs"`) {

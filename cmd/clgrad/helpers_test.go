@@ -20,9 +20,13 @@ const (
 	metricsLines     = run.LinesFile
 	predictionsTable = run.PredictionsFile
 	runsFolder       = run.Folder
+	finished         = run.Finished
 )
 
-var runFiles = run.Files
+var (
+	runFiles = run.Files
+	inspect  = run.Inspect
+)
 
 type (
 	iterationLine = run.Line

@@ -89,24 +89,26 @@ var phases = []string{
 	"after the last iteration", "writing the model", "after the end",
 }
 
-// phase returns the phase that a directory was left in.
-func phase(run string, iterations int) string {
-	checkpoints := func(name string) bool { return there(run, checkpoint.Folder, name)() }
+// phase returns the phase that a directory was left in. A finished run that is given more iterations keeps
+// its model while it goes on.
+func phase(dir string) string {
+	seen, begun := inspect(dir)
+	checkpoints := func(name string) bool { return there(dir, checkpoint.Folder, name)() }
 	switch {
-	case there(run, checkpoint.FileName)():
+	case !begun || seen.Recipe == nil:
+		return phases[0]
+	case seen.State == finished:
 		return phases[6]
-	case there(run, "."+checkpoint.FileName+"*")():
+	case there(dir, "."+checkpoint.FileName+"*")():
 		return phases[5]
-	case checkpoints(fmt.Sprintf("%010d.safetensors", iterations)):
+	case checkpoints(fmt.Sprintf("%010d.safetensors", seen.Recipe.Iterations)):
 		return phases[4]
 	case checkpoints(".*"):
 		return phases[2]
 	case checkpoints("*.safetensors"):
 		return phases[3]
-	case there(run, recipe.FileName)():
-		return phases[1]
 	}
-	return phases[0]
+	return phases[1]
 }
 
 // Killed at any instant, and again while it goes on, a run loses no checkpoint
@@ -201,7 +203,7 @@ func killed(t *testing.T, backend string, kills, begin int, more ...string) {
 				t.Fatalf("%v: status %d, %s", p.Args, status, p.err.String())
 			}
 			done++
-			hits[phase(run, iterations)]++
+			hits[phase(run)]++
 			files, err := filepath.Glob(filepath.Join(run, checkpoint.Folder, "*.safetensors"))
 			must.OK(t, err)
 			for _, file := range append(files, filepath.Join(run, checkpoint.FileName)) {

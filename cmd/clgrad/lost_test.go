@@ -110,22 +110,22 @@ func TestStatus(t *testing.T) {
 		{0, full, nil, failure, "no space left on device"},
 		{0, usageError{full}, nil, usage, "no space left on device (see clgrad --help)"},
 		{0, nil, full, failure, "standard output: no space left on device"},
-		{syscall.SIGINT, nil, nil, 130, "stopped by interrupt"},
-		{syscall.SIGTERM, context.Canceled, nil, 143, "stopped by terminated"},
-		{syscall.SIGINT, fmt.Errorf("eval: %w", errors.Join(context.Canceled, stop)), nil, 130, "stopped by interrupt"},
-		{syscall.SIGINT, errors.Join(stop, full), nil, failure, "stopped by interrupt, and: no space left on device"},
-		{syscall.SIGINT, fmt.Errorf("run: %w", errors.Join(stop, full)), nil, failure, "stopped by interrupt, and: run: stopped by interrupt; no space left on device"},
-		{syscall.SIGINT, full, nil, failure, "stopped by interrupt, and: no space left on device"},
-		{syscall.SIGINT, fmt.Errorf("iteration 1: %w", build), nil, 130, "stopped by interrupt: iteration 1: opencl:0.0: build a.cl: the compiler was ended"},
-		{syscall.SIGINT, errors.Join(build, full), nil, failure, "stopped by interrupt, and: opencl:0.0: build a.cl: the compiler was ended; no space left on device"},
+		{syscall.SIGINT, nil, nil, 130, "stopped by SIGINT"},
+		{syscall.SIGTERM, context.Canceled, nil, 143, "stopped by SIGTERM"},
+		{syscall.SIGINT, fmt.Errorf("eval: %w", errors.Join(context.Canceled, stop)), nil, 130, "stopped by SIGINT"},
+		{syscall.SIGINT, errors.Join(stop, full), nil, failure, "stopped by SIGINT, and: no space left on device"},
+		{syscall.SIGINT, fmt.Errorf("run: %w", errors.Join(stop, full)), nil, failure, "stopped by SIGINT, and: run: stopped by SIGINT; no space left on device"},
+		{syscall.SIGINT, full, nil, failure, "stopped by SIGINT, and: no space left on device"},
+		{syscall.SIGINT, fmt.Errorf("iteration 1: %w", build), nil, 130, "stopped by SIGINT: iteration 1: opencl:0.0: build a.cl: the compiler was ended"},
+		{syscall.SIGINT, errors.Join(build, full), nil, failure, "stopped by SIGINT, and: opencl:0.0: build a.cl: the compiler was ended; no space left on device"},
 		{0, build, nil, failure, "opencl:0.0: build a.cl: the compiler was ended"},
 		{0, nil, pipe, 141, ""},
 		{0, pipe, pipe, 141, ""},
 		{0, errors.Join(pipe, full), pipe, failure, "no space left on device"},
 		{0, pipe, nil, failure, "write /dev/stdout: broken pipe"},
-		{syscall.SIGINT, pipe, pipe, 130, "stopped by interrupt"},
-		{syscall.SIGHUP, errors.Join(stop, gone), gone, 129, "stopped by hangup"},
-		{syscall.SIGINT, gone, gone, failure, "stopped by interrupt, and: write /dev/stdout: input/output error"},
+		{syscall.SIGINT, pipe, pipe, 130, "stopped by SIGINT"},
+		{syscall.SIGHUP, errors.Join(stop, gone), gone, 129, "stopped by SIGHUP"},
+		{syscall.SIGINT, gone, gone, failure, "stopped by SIGINT, and: write /dev/stdout: input/output error"},
 	} {
 		ctx, cancel := context.WithCancelCause(context.Background())
 		if c.signal != 0 {
@@ -174,7 +174,7 @@ func TestSignalMeetsFailure(t *testing.T) {
 		if status != failure {
 			t.Errorf("%s: status %d", c.name, status)
 		}
-		for _, want := range append(c.want, "stopped by interrupt, and: ") {
+		for _, want := range append(c.want, "stopped by SIGINT, and: ") {
 			if !strings.Contains(notes.String(), want) {
 				t.Errorf("%s: no %q in %s", c.name, want, notes.String())
 			}

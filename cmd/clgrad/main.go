@@ -170,7 +170,7 @@ func (a *app) errWidth() int {
 func main() {
 	ctx, cancel := context.WithCancelCause(context.Background())
 	var ending []os.Signal
-	for _, s := range []os.Signal{syscall.SIGINT, syscall.SIGTERM, syscall.SIGHUP, syscall.SIGQUIT} {
+	for s := range signalNames {
 		if !signal.Ignored(s) {
 			ending = append(ending, s)
 		}

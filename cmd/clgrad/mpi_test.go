@@ -243,7 +243,7 @@ func TestRanksStopped(t *testing.T) {
 		if hint := "mpirun -n 2 clgrad train --resume " + run + " goes on from there"; status == success || !strings.Contains(p.err.String(), hint) {
 			t.Errorf("%v: status %d, %s", s, status, p.err.String())
 		}
-		if lines := ours(p.err.String()); lines[len(lines)-1] != "clgrad: stopped by terminated" { // mpirun's signal
+		if lines := ours(p.err.String()); lines[len(lines)-1] != "clgrad: stopped by SIGTERM" { // mpirun's signal
 			t.Errorf("%v: %q", s, lines)
 		}
 		goodTogether(t, 2, "train", "--resume", run)

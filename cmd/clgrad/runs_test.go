@@ -33,6 +33,7 @@ func TestRunsPrintable(t *testing.T) {
 // The page of runs diff fits a desktop and a phone, in light and dark; its curves are drawn in
 // colours that differ, and its tables can be read.
 func TestBrowserRunsDiff(t *testing.T) {
+	browser.Require(t)
 	data, dir := images(t, 300, 100), t.TempDir()
 	names := []string{
 		filepath.Join(dir, "full batch"), filepath.Join(dir, "nesterov-64"),

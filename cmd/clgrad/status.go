@@ -29,10 +29,15 @@ type usageError struct{ error }
 // misused returns an error of wrong usage.
 func misused(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
 
+// signalNames are the signals that end a command.
+var signalNames = map[syscall.Signal]string{
+	syscall.SIGINT: "SIGINT", syscall.SIGTERM: "SIGTERM", syscall.SIGHUP: "SIGHUP", syscall.SIGQUIT: "SIGQUIT",
+}
+
 // A signalError is why a context was cancelled.
 type signalError struct{ syscall.Signal }
 
-func (s signalError) Error() string { return "stopped by " + s.Signal.String() }
+func (s signalError) Error() string { return "stopped by " + signalNames[s.Signal] }
 
 // status says what a command came to, and returns the exit status: err is what the
 // command returned, outErr why standard output could not be written, if so.

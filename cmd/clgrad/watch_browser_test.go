@@ -57,6 +57,7 @@ func seen(t *testing.T, ctx context.Context, what string, met func(watchPage) bo
 
 // A browser sees a run grow, also after it has loaded the page anew, and reach its end.
 func TestBrowserWatch(t *testing.T) {
+	browser.Require(t)
 	data := images(t, 600, 200)
 	for _, v := range browser.Views {
 		ctx := browser.Open(t, v, 3*time.Minute)
@@ -112,6 +113,7 @@ func TestBrowserWatch(t *testing.T) {
 
 // The page says so where the run was stopped, or its process is gone.
 func TestBrowserWatchStopped(t *testing.T) {
+	browser.Require(t)
 	data := images(t, 300, 100)
 	ctx := browser.Open(t, browser.Views[2], 2*time.Minute)
 	r := startWatched(t, "--data", data, "--layers", "8", "--backend", "cpu", "--iterations", "1000")
@@ -128,6 +130,7 @@ func TestBrowserWatchStopped(t *testing.T) {
 
 // Rows of a table are shown by the names of their columns, and names of classes have room.
 func TestBrowserWatchTable(t *testing.T) {
+	browser.Require(t)
 	var table strings.Builder
 	table.WriteString("sepal length,sepal width,petal length,petal width,a column with a long name,species\n")
 	for i := range 90 {
@@ -146,4 +149,23 @@ func TestBrowserWatchTable(t *testing.T) {
 		must.OK(t, browser.Fits(ctx))
 		must.OK(t, browser.Screenshot(ctx, v, "watch-table"))
 	}
+}
+
+// A loss that reaches 0 has no place on a logarithmic axis: the page draws it on a linear one.
+func TestBrowserWatchZero(t *testing.T) {
+	browser.Require(t)
+	ctx := browser.Open(t, browser.Views[0], 2*time.Minute)
+	data := write(t, "far.csv", "x,class\n"+strings.Repeat("-1000,a\n1000,b\n", 20))
+	r := startWatched(t, "--data", data, "--label", "class", "--preprocess", "none", "--layers", "none", "--lr", "1", "--backend", "cpu", "--iterations", "100", "--log-every", "1")
+	must.OK(t, chromedp.Do(ctx, chromedp.Navigate(r.url)))
+	r.write(100)
+	p := seen(t, ctx, "the curves", func(p watchPage) bool { return len(p.Curves) == 2 && p.Curves[0] == 100 })
+	if !strings.Contains(p.Figures, "loss 0.0000") {
+		t.Errorf("the figures are %q", p.Figures)
+	}
+	ticks, err := chromedp.Run(ctx, chromedp.Evaluate[string](`[...document.querySelector(".chart").querySelectorAll("text[text-anchor=end]")].map((e) => e.textContent).join(" ")`))
+	if err != nil || !strings.HasPrefix(ticks, "0 ") {
+		t.Errorf("the axis of the loss has the ticks %q, error %v: 0 is expected among them", ticks, err)
+	}
+	must.OK(t, browser.Screenshot(ctx, browser.Views[0], "watch-zero"))
 }

@@ -223,7 +223,7 @@ func TestWatchEnds(t *testing.T) {
 	data := images(t, 100, 50)
 	for _, c := range []struct{ flag, value, want string }{
 		{"--lr", "1e30", `"phase":"failed","message":"iteration `},
-		{"--layers", "8", `"phase":"interrupted","message":"stopped by interrupt"`},
+		{"--layers", "8", `"phase":"interrupted","message":"stopped by SIGINT"`},
 	} {
 		ctx, cancel := context.WithCancelCause(t.Context())
 		f := newFollower()

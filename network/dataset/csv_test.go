@@ -467,13 +467,15 @@ func checkTable(t *testing.T, file []byte, form tableForm) {
 		t.Errorf("%d bytes were allocated for a content of %d", used, held)
 	}
 	if err != nil {
-		if s := err.Error(); !strings.HasPrefix(s, "file: ") || strings.Contains(s, "\n") {
-			t.Errorf("error %q is not one line that begins with the file's name", s)
-		}
+		checkError(t, err)
 		return
 	}
 	if err := got.samples.Check(len(got.classes)); err != nil {
 		t.Error(err)
+	}
+	if err := got.fillGaps(); err != nil {
+		checkError(t, err)
+		return
 	}
 	if err := checkFinite(got.samples); err != nil {
 		t.Error(err)
@@ -492,7 +494,27 @@ func checkTable(t *testing.T, file []byte, form tableForm) {
 	// Read as a test set it is the same.
 	form.label, form.ignore, form.features, form.columns, form.classes = "", nil, nil, &got.columns, got.classes
 	again, err := readTable(bytes.NewReader(file), "file", int64(len(file)), form)
+	if err == nil {
+		err = again.fillGaps()
+	}
 	if err != nil || !cmp.Equal(again.samples, got.samples) {
 		t.Errorf("read again it is %+v, %v instead of %+v", again, err, got)
 	}
+}
+
+// checkError reports an error that is not one line that begins with the file's name.
+func checkError(t *testing.T, err error) {
+	t.Helper()
+	if s := err.Error(); !strings.HasPrefix(s, "file: ") || strings.Contains(s, "\n") {
+		t.Errorf("error %q is not one line that begins with the file's name", s)
+	}
+}
+
+// fillGaps fills the gaps of a table as those of a training set, or, where its columns have means, with these.
+func (t *table) fillGaps() error {
+	set, err := Set{Name: t.name, Train: t.samples, Columns: &t.columns, Gaps: t.gaps}.FillGaps()
+	if err == nil {
+		t.samples, t.columns = set.Train, *set.Columns
+	}
+	return err
 }

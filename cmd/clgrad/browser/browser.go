@@ -31,30 +31,32 @@ var Views = []View{
 	{Name: "phone-dark", Width: 390, Height: 844, Touch: true, Dark: true},
 }
 
-// Open starts a browser with one empty page. It returns the context that chromedp's actions
-// take, which ends after the time limit. An exception in a script and a message of
-// console.error of a page fail the test.
-//
-// With -short the test is skipped. Without a Chromium it is too, or fails where
-// REQUIRE_BROWSER=1.
-func Open(t *testing.T, v View, limit time.Duration) context.Context {
+// Require returns the program of a Chromium. With -short the test is skipped. Without a Chromium it is
+// too, or fails where REQUIRE_BROWSER=1. A test that prepares something before it opens a page calls
+// it first.
+func Require(t *testing.T) (program string) {
 	t.Helper()
 	if testing.Short() {
 		t.Skip("with -short no browser is started")
 	}
-	program := ""
 	for _, name := range []string{"chromium", "chromium-browser", "google-chrome"} {
 		if path, err := exec.LookPath(name); err == nil {
-			program = path
-			break
+			return path
 		}
 	}
-	if program == "" {
-		if os.Getenv("REQUIRE_BROWSER") == "1" {
-			t.Fatal("REQUIRE_BROWSER=1: no chromium, chromium-browser or google-chrome in PATH")
-		}
-		t.Skip("no chromium, chromium-browser or google-chrome in PATH (Debian: apt-get install chromium)")
+	if os.Getenv("REQUIRE_BROWSER") == "1" {
+		t.Fatal("REQUIRE_BROWSER=1: no chromium, chromium-browser or google-chrome in PATH")
 	}
+	t.Skip("no chromium, chromium-browser or google-chrome in PATH (Debian: apt-get install chromium)")
+	return ""
+}
+
+// Open starts a browser with one empty page, where [Require] finds one. It returns the context that
+// chromedp's actions take, which ends after the time limit. An exception in a script and a message of
+// console.error of a page fail the test.
+func Open(t *testing.T, v View, limit time.Duration) context.Context {
+	t.Helper()
+	program := Require(t)
 	files, err := os.MkdirTemp("", "clgrad-browser-")
 	if err != nil {
 		t.Fatal(err)

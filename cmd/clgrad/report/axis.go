@@ -11,7 +11,7 @@ import (
 // axes gives the axes their ranges and ticks, when all else is drawn.
 func (d *drawing) axes() {
 	widen(&d.X.Min, &d.X.Max)
-	if low, high := d.Y.Min, d.Y.Max; d.log && low > 0 && high > 10*low {
+	if low, high := d.Y.Min, d.Y.Max; d.log && low >= leastLogarithmic && high > 10*low {
 		d.Y.Scale, d.Y.Tick.Marker = plot.LogScale{}, plot.TickerFunc(logTicks)
 		d.Y.Label.Text += ", logarithmic"
 		margin := math.Pow(high/low, 0.04)
@@ -27,6 +27,10 @@ func (d *drawing) axes() {
 		d.Y.Min = max(0, d.Y.Min)
 	}
 }
+
+// leastLogarithmic is the least value of a logarithmic axis: what is drawn is up to [largestValue], and
+// float64 holds their ratio and the margins.
+const leastLogarithmic = 1e-200
 
 // widen sees to it that an axis is wide enough to have ticks that differ.
 func widen(low, high *float64) {

@@ -171,6 +171,8 @@ func TestAxes(t *testing.T) {
 		{[]float64{2.3, 0.1}, lossScale, true, 0.0882, 2.61},
 		{[]float64{2.3, 0.4}, lossScale, false, 0.324, 2.376},
 		{[]float64{2.3, 0}, lossScale, false, 0, 2.392},
+		{[]float64{2.3, 1e-60}, lossScale, true, 3.85e-63, 597},
+		{[]float64{2, 5e-324}, lossScale, false, 0, 2.08}, // their ratio is not finite
 		{[]float64{0.9, 0.99}, accuracyScale, false, 89.64, 99.36},
 		{[]float64{0.05, 1}, accuracyScale, false, 1.2, 100},
 	} {

@@ -191,7 +191,7 @@ func rendered(t *testing.T, r Run) (files, document) {
 	return f, doc
 }
 
-func TestPictures(t *testing.T) {
+func TestReportPictures(t *testing.T) {
 	f, _ := rendered(t, example())
 	if len(f.pictures) != len(pictureNames) {
 		t.Errorf("%d pictures, want %d", len(f.pictures), len(pictureNames))
@@ -403,7 +403,7 @@ func TestErrors(t *testing.T) {
 }
 
 // Equal runs give equal files, and a report replaces the one before it.
-func TestWrite(t *testing.T) {
+func TestWriteReport(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "runs", "1")
 	read := func() map[string]string {
 		all := map[string]string{}

@@ -41,11 +41,15 @@ func train(set dataset.Set, hidden []int, method dataset.Preprocess, epochs, bat
 	return c.Model()
 }
 
-// digits returns a model of MNIST, trained once for all tests.
+// digits returns a model of MNIST, trained once for all tests. With -short it has seen fewer digits: no
+// browser draws on it then.
 var digits = sync.OnceValues(func() (m checkpoint.Model, err error) {
 	set, err := dataset.Load(context.Background(), "mnist", dataset.Options{})
 	if err != nil {
 		return m, err
+	}
+	if testing.Short() {
+		set.Train = set.Train.Slice(0, 6000)
 	}
 	return train(set, []int{128}, dataset.Max, 3, 100)
 })

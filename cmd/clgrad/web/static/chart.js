@@ -1,6 +1,7 @@
 // A chart of curves over iterations that grow: SVG, with a cursor for mouse, touch and keyboard.
 
 const svgNamespace = "http://www.w3.org/2000/svg";
+const leastLogarithmic = 1e-200; // the least value of a logarithmic axis: ratios and margins stay finite
 const margin = { top: 8, right: 12, bottom: 36, left: 58 };
 
 function element(name, attributes, parent) {
@@ -48,7 +49,7 @@ function nearest(points, iteration) {
 }
 
 export class Chart {
-  // value is the index of the value in a point, log says that its axis is logarithmic, format
+  // value is the index of the value in a point, log says that its axis is logarithmic where it can be, format
   // writes a value, and tick one of the axis.
   constructor(figure, readout, { value, log = false, most = Infinity, format, tick = format }) {
     Object.assign(this, { figure, readout, value, log, most, format, tick });
@@ -66,7 +67,7 @@ export class Chart {
 
   // show has the chart show curves, soon.
   show(curves, batches) {
-    this.curves = curves.map((c) => ({ ...c, points: c.points.filter((p) => p[this.value] !== null && (!this.log || p[this.value] > 0)) }))
+    this.curves = curves.map((c) => ({ ...c, points: c.points.filter((p) => p[this.value] !== null) }))
       .filter((c) => c.points.length > 0);
     this.batches = batches;
     if (!this.waiting) {
@@ -112,19 +113,20 @@ export class Chart {
     this.draw();
   }
 
-  // range returns the lowest and the highest value, some room around them included.
+  // range returns the lowest and the highest value, some room around them included, and whether
+  // the axis is logarithmic: not where a value is 0.
   range() {
     let low = Infinity, high = -Infinity;
     for (const c of this.curves) for (const p of c.points) {
       low = Math.min(low, p[this.value]);
       high = Math.max(high, p[this.value]);
     }
-    if (this.log) {
+    if (this.log && low >= leastLogarithmic) {
       const room = Math.max(1.02, (high / low) ** 0.04);
-      return [low / room, high * room];
+      return [low / room, high * room, true];
     }
     const room = Math.max(0.04 * (high - low), 0.002);
-    return [low - room, Math.min(this.most, high + room)];
+    return [this.log ? Math.max(0, low - room) : low - room, Math.min(this.most, high + room), false];
   }
 
   draw() {
@@ -138,14 +140,14 @@ export class Chart {
     }
     const right = width - margin.right, bottom = height - margin.bottom;
     const first = Math.min(...curves.map((c) => c.points[0][0])), last = Math.max(...curves.map((c) => c.points.at(-1)[0]));
-    const [low, high] = this.range();
-    const f = this.log ? Math.log : (v) => v;
+    const [low, high, log] = this.range();
+    const f = log ? Math.log : (v) => v;
     const span = Math.max(1, last - first);
     const x = (iteration) => margin.left + (right - margin.left) * (last > first ? (iteration - first) / span : 1);
     const y = (v) => bottom - (bottom - margin.top) * (f(v) - f(low)) / (f(high) - f(low));
     this.scale = { iteration: (px) => Math.round(Math.min(last, Math.max(first, first + span * (px - margin.left) / (right - margin.left)))) };
 
-    for (const t of this.log ? logTicks(low, high, 6) : linearTicks(low, high, 6)) {
+    for (const t of log ? logTicks(low, high, 6) : linearTicks(low, high, 6)) {
       element("line", { class: "grid", x1: margin.left, x2: right, y1: y(t), y2: y(t) }, svg);
       element("text", { x: margin.left - 6, y: y(t) + 4, "text-anchor": "end" }, svg).textContent = this.tick(t);
     }

@@ -4,7 +4,7 @@ import { Chart } from "./chart.js";
 
 const $ = (id) => document.getElementById(id);
 const percent = (v) => (v === null || v === undefined ? "–" : `${(100 * v).toFixed(2)} %`);
-const loss = (v) => (v === null || v === undefined ? "–" : v >= 0.01 && v < 1e4 ? v.toFixed(4) : v >= 1e-4 && v < 0.01 ? v.toPrecision(3) : v.toExponential(2));
+const loss = (v) => (v === null || v === undefined ? "–" : v === 0 || v >= 0.01 && v < 1e4 ? v.toFixed(4) : v >= 1e-4 && v < 0.01 ? v.toPrecision(3) : v.toExponential(2));
 const whole = (n) => Math.round(n).toLocaleString("en");
 const digits = (v) => (v >= 100 ? whole(v) : v.toPrecision(3));
 
@@ -18,7 +18,7 @@ const phases = {
 };
 
 const lossChart = new Chart($("loss"), $("loss-readout"), {
-  value: 1, log: true, format: loss, tick: (v) => (v >= 1e-3 && v < 1e5 ? String(Number(v.toPrecision(6))) : v.toExponential(0)),
+  value: 1, log: true, format: loss, tick: (v) => (v === 0 || v >= 1e-3 && v < 1e5 ? String(Number(v.toPrecision(6))) : v.toExponential(0)),
 });
 const accuracyChart = new Chart($("accuracy"), $("accuracy-readout"), {
   value: 2, most: 1, format: percent, tick: (v) => `${Number((100 * v).toFixed(2))} %`,
