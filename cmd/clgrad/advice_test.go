@@ -46,6 +46,22 @@ func TestAdvice(t *testing.T) {
 	}
 }
 
+// The report has the same line as standard error, and none where the loss fell.
+func TestAdviceInReport(t *testing.T) {
+	file := write(t, "flowers.csv", flowers(1, 50))
+	for flags, want := range map[string]string{
+		"--lr 1e-9": "The loss hardly moved, from 1.1029 to 1.1029: try a larger learning rate, such as --lr 1e-08, more iterations, or another --init.",
+		"--lr 0.01": "",
+	} {
+		dir := t.TempDir() + "/run"
+		good(t, append([]string{"train", "--data", file, "--label", "species", "--backend", "cpu64", "--out", dir}, strings.Fields(flags)...)...)
+		page := fileText(dir, "report.html")
+		if want == "" && strings.Contains(page, ": try ") || !strings.Contains(page, want) {
+			t.Errorf("%s: the report has not %q, or has other advice", flags, want)
+		}
+	}
+}
+
 // The lines of --json have the same keys whether the run is kept or not.
 func TestLineKeys(t *testing.T) {
 	dir := images(t, 300, 30)

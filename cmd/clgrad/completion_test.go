@@ -155,6 +155,25 @@ func TestHelpCommand(t *testing.T) {
 	}
 }
 
+// Flags that several commands have say of each command what holds there without them.
+func TestHelpOfSharedFlags(t *testing.T) {
+	for command, want := range map[string]string{
+		"train --help":   "Default: the column named label.",
+		"compare --help": "Default: the column named label.",
+		"predict --help": "Default: as given in training, otherwise the column named label.",
+		"eval --help":    "Default: as given in training, otherwise the column named label.",
+		"serve --help":   "by known numbers where the model does not say its scaling, as torchvision's",
+	} {
+		out := good(t, strings.Fields(command)...)
+		if text := strings.Join(strings.Fields(out), " "); !strings.Contains(text, want) || strings.Contains(text, "${") {
+			t.Errorf("%s has not %q:\n%s", command, want, out)
+		}
+	}
+	if out := good(t, "serve", "--help"); strings.Contains(out, "--preprocess") {
+		t.Errorf("the help of serve names a flag that it does not have:\n%s", out)
+	}
+}
+
 // A word that is spelt wrong, or is another program's, is answered with what was probably meant, in
 // one line and with status 2.
 func TestSuggestions(t *testing.T) {

@@ -166,7 +166,11 @@ func (a *app) showStatus(s dataset.Status) error {
 		if f.Origin != "" && !one {
 			state += " (from " + f.Origin + ")"
 		}
-		t.Row("  "+f.Name, fmt.Sprintf("%d bytes", f.Size), state)
+		size := ""
+		if f.Size > 0 {
+			size = fmt.Sprintf("%d bytes", f.Size)
+		}
+		t.Row("  "+f.Name, size, state)
 	}
 	return t.Write(a.out, a.width())
 }

@@ -16,9 +16,9 @@ import (
 )
 
 type evalCommand struct {
-	Model recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
-	Data  recipe.Path `placeholder:"DATA" help:"Data set, as for train. Default: the one that the model was trained on."`
-	recipe.Reading
+	Model          recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
+	Data           recipe.Path `placeholder:"DATA" help:"Data set, as for train. Default: the one that the model was trained on."`
+	recipe.Reading `set:"as_trained=as given in training, otherwise "`
 	scalingFlags
 	Test    recipe.Path `placeholder:"FILE" help:"CSV file with the test set."`
 	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME, as for train."`

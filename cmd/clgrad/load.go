@@ -132,6 +132,8 @@ func loadPictures(a *app, names []string, flags recipe.Reading, raw bool, t trai
 	switch {
 	case len(c.Shape) < 2 && names[0] != dataset.StandardInput && isThere(names[0]) && !dataset.HoldsPictures(names[0]):
 		return s, nil, fmt.Errorf("%s: is no picture: --data %s predicts the rows of a table", names[0], text.ShellWord(names[0]))
+	case len(c.Shape) < 2 && t.columns != nil:
+		return s, nil, fmt.Errorf("%s: the network was trained on the rows of a table: --data predicts such rows, and --shape, as in 28x28, says which images they are", names[0])
 	case len(c.Shape) < 2:
 		return s, nil, fmt.Errorf("%s: the model does not say which shape its images have: give --shape, as in 28x28", names[0])
 	case o.Shape != nil && !slices.Equal(o.Shape, c.Shape):

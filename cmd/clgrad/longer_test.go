@@ -100,8 +100,8 @@ func TestResumeLongerRefuses(t *testing.T) {
 		status int
 		want   string
 	}{
-		{plain, []string{"--iterations", "11"}, failure, "11 iterations are fewer than the 12 iterations of the run: as many or more are expected"},
-		{plain, []string{"--epochs", "3"}, failure, "3 epochs are fewer than the 12 iterations of the run"},
+		{plain, []string{"--iterations", "11"}, failure, "clgrad: --resume: 11 iterations are fewer than the 12 iterations of the run: as many or more are expected"},
+		{plain, []string{"--epochs", "3"}, failure, "clgrad: --resume: 3 epochs are fewer than the 12 iterations of the run"},
 		{plain, []string{"--epochs", "5", "--iterations", "15"}, usage, "--epochs: iterations are given too"},
 		{cosine, []string{"--iterations", "13"}, failure, "--schedule: 13 iterations by a cosine schedule of 12 steps: as many at most are possible"},
 		{adam, []string{"--iterations", "13"}, failure, "its last checkpoint is not there any more"},

@@ -231,7 +231,11 @@ func (a *app) parser(c *commands) *kong.Kong {
 		kong.Help(a.printHelp),
 		kong.ValueFormatter(valueHelp),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true, WrapUpperBound: a.width()}),
-		kong.Vars{"version": version(), "optimizers": recipe.Optimizers(), "rates": recipe.DefaultRates()},
+		kong.Vars{
+			"version": version(), "optimizers": recipe.Optimizers(), "rates": recipe.DefaultRates(),
+			// Of flags that several commands have; some commands set them otherwise.
+			"as_trained": "", "which_scaling": ", in place of --preprocess",
+		},
 	)
 }
 

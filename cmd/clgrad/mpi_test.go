@@ -372,7 +372,7 @@ func TestRanksFail(t *testing.T) {
 		{[]string{"--lr", "1e30", "--init", "he", "--layers", "128"}, "loss, gradient or parameters are not finite"},
 		{[]string{"--batch-size", "2"}, "batches of 2 rows: 3 to 60 are possible, a row for each device and as many as the data has"},
 		{[]string{"--optimizer", "lbfgs"}, "--optimizer lbfgs: one process is expected, these are 3"},
-		{[]string{"--data", "missing.csv"}, `data set "missing.csv" is unknown and no file`},
+		{[]string{"--data", "missing.csv"}, `data set "missing.csv" is neither a known name nor a file`},
 	} {
 		status, _, notes := together(t, 3, append(slices.Clone(args), c.args...)...)
 		lines := slices.DeleteFunc(ours(notes), func(line string) bool {

@@ -18,10 +18,10 @@ import (
 )
 
 type predictCommand struct {
-	Model    recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
-	Pictures []string    `arg:"" optional:"" sep:"none" name:"picture" help:"PNG or JPEG files of any size, folders of them, or - for one on standard input."`
-	Data     recipe.Path `placeholder:"DATA" help:"Data set to predict instead of pictures, as for train, or - for standard input. If it has a test set, only that is predicted. Labels are not needed."`
-	recipe.Reading
+	Model          recipe.Path `arg:"" help:"A safetensors file, or the directory of a run (train --out): its model, or its newest checkpoint if the run is not finished."`
+	Pictures       []string    `arg:"" optional:"" sep:"none" name:"picture" help:"PNG or JPEG files of any size, folders of them, or - for one on standard input."`
+	Data           recipe.Path `placeholder:"DATA" help:"Data set to predict instead of pictures, as for train, or - for standard input. If it has a test set, only that is predicted. Labels are not needed."`
+	recipe.Reading `set:"as_trained=as given in training, otherwise "`
 	scalingFlags
 	Raw           bool         `help:"Only resize pictures to the size of the model's images. Without it they are converted as the training images were (see clgrad predict --help)."`
 	Show          bool         `help:"Draw on standard error what the network sees of each row."`

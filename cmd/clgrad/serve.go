@@ -34,10 +34,10 @@ type serveCommand struct {
 	MaxQueue recipe.Count `placeholder:"N" default:"256" help:"Most requests that wait for the device. Further ones are answered with 503."`
 	Timeout  wait         `placeholder:"TIME" default:"10s" help:"How long a request may take once it is read."`
 
-	Shape recipe.Dimensions `placeholder:"HxWxC" help:"Shape of the images that the network was trained on, where the model does not say it."`
-	recipe.Scaling
-	Backend backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME, as for train."`
-	JSON    bool        `name:"json" help:"Log in JSON, an object a line."`
+	Shape          recipe.Dimensions `placeholder:"HxWxC" help:"Shape of the images that the network was trained on, where the model does not say it."`
+	recipe.Scaling `set:"which_scaling= where the model does not say its scaling"`
+	Backend        backendName `default:"auto" help:"auto, cpu, cpu64, opencl, opencl:P.D or opencl:NAME, as for train."`
+	JSON           bool        `name:"json" help:"Log in JSON, an object a line."`
 }
 
 // usualRate is how many requests a second are taken from another machine where no flag says it.

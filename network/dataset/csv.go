@@ -267,7 +267,10 @@ func (t *tableReader) prepare() {
 
 // add takes the row that was read last.
 func (t *tableReader) add() error {
-	if len(t.fields) != t.width {
+	switch {
+	case len(t.fields) != t.width && len(t.fields[0]) > 0 && t.fields[0][0] == '#':
+		return fmt.Errorf("%s: line %d: begins with #, and comments are read only in front of the table", t.name, t.line)
+	case len(t.fields) != t.width:
 		return fmt.Errorf("%s: line %d: has %d columns where %d are expected, as in the first line", t.name, t.line, len(t.fields), t.width)
 	}
 	gaps := 0

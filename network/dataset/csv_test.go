@@ -196,6 +196,7 @@ func TestReadTableDamage(t *testing.T) {
 		{"beyond float32", "label,a\n1,1e39\n", tableForm{}, `file: line 2, column 2 ("a"): "1e39" is beyond the numbers of float32`},
 		{"line behind a quoted one", "label,\"a\nb\"\n1,2\n1,x\n", tableForm{}, `file: line 4, column 2 ("a\nb"): "x" where a number is expected (Reading.Ignore 2 leaves the column out)`},
 		{"short row", "label,a,b\n1,2,3\n1,2\n", tableForm{}, "file: line 3: has 2 columns where 3 are expected, as in the first line"},
+		{"comment between rows", "label,a,b\n1,2,3\n# a note\n1,2,3\n", tableForm{}, "file: line 3: begins with #, and comments are read only in front of the table"},
 		{"long row", "label,a,b\n1,2,3,4\n", tableForm{}, "file: line 2: has 4 columns where 3 are expected, as in the first line"},
 		{"other separator", "label;a;b\n1;2;3\n", tableForm{separator: ','}, `file: has no column "label" for the labels: its columns are "label;a;b": columns separated by ',' are expected (Reading.Separator)`},
 		{"empty label", "label,a\n1,2\n,3\n", tableForm{}, `file: line 3, column 1 ("label"): is empty where a label is expected`},

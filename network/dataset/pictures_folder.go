@@ -2,6 +2,7 @@ package dataset
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -400,9 +401,12 @@ func FindPictures(ctx context.Context, path string, o Options) ([]Picture, error
 	if err != nil {
 		return nil, err
 	}
-	if info, err := os.Stat(path); path == StandardInput || err == nil && !info.IsDir() {
+	switch info, err := os.Stat(path); {
+	case path == StandardInput || err == nil && !info.IsDir():
 		return []Picture{{path, -1}}, nil
-	} else if err != nil {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, fmt.Errorf("%s: not found: a PNG or JPEG picture, or a folder of them, is expected", path)
+	case err != nil:
 		return nil, err
 	}
 	top, err := readFolder(ctx, path, 0)

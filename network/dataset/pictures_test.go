@@ -117,6 +117,9 @@ func TestPictureFolders(t *testing.T) {
 	if set, said, err = loadLogged(t, flat, Options{}); err != nil || set.Test.Rows != 0 || !strings.Contains(said, "DIR/test: its 1 pictures are in no folder of a class") {
 		t.Errorf("%v %q", err, said)
 	}
+	if _, err := FindPictures(t.Context(), "no.png", Options{}); err == nil || err.Error() != "no.png: not found: a PNG or JPEG picture, or a folder of them, is expected" {
+		t.Errorf("of a picture that is not there: %v", err)
+	}
 	found, err := FindPictures(t.Context(), flat, Options{Classes: []string{"a", "b"}})
 	if err != nil || len(found) != 1 || found[0] != (Picture{filepath.Join(flat, "test", "1.png"), -1}) {
 		t.Errorf("%v %v", found, err)

@@ -44,7 +44,7 @@ func TestPreamble(t *testing.T) {
 			l.Log = func(line string) { said = append(said, line) }
 			set, err := l.load(t.Context(), StandardInput)
 			if c.labels == "" {
-				if err == nil || !strings.Contains(err.Error(), `line 3, column 2 ("a"): "1,5" where a number is expected`) {
+				if err == nil || !strings.Contains(err.Error(), `line 3, column 2 ("a"): "1,5" where a number is expected, with a decimal point`) {
 					t.Errorf("got %v", err)
 				}
 				return

@@ -71,7 +71,7 @@ func TestReading(t *testing.T) {
 		{"the labels a feature", "label,a\n1,2\n", tableForm{features: []string{"label"}}, `file: column 1 ("label") is to be a feature and holds the labels`, ""},
 		{"a feature ignored", "label,a\n1,2\n", tableForm{ignore: []string{"a"}, features: []string{"a"}}, `file: column 2 ("a") is to be a feature and to be ignored`, ""},
 		{"all ignored", "label,a\n1,2\n", tableForm{ignore: []string{"a"}}, "file: has no column but the label: features are expected, separated by commas", ""},
-		{"semicolons", "\"label\";\"a\"\n1;2,5\n", tableForm{}, `file: line 2, column 2 ("a"): "2,5" where a number is expected`, ""},
+		{"semicolons", "\"label\";\"a\"\n1;2,5\n", tableForm{}, `file: line 2, column 2 ("a"): "2,5" where a number is expected, with a decimal point`, ""},
 		{"a separator", "label|a\n1|2\n0|3\n", tableForm{separator: '|'}, "[2 3] [1 0] [] [0 1]", ""},
 		{"two separators", "label,a;b\n1,2;3\n", tableForm{}, `file: line 2, column 2 ("a;b"): "2;3" where a number is expected`, "its fields are taken to be separated by ',': by ';' they could be too (Reading.Separator)"},
 		{"a separator that does not stand there", "label,a\n1,2\n0,3\n", tableForm{separator: '|'},

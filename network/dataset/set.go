@@ -123,7 +123,7 @@ type Options struct {
 }
 
 // ErrUnknown reports a name that is neither that of a named set nor of anything that is there.
-var ErrUnknown = errors.New("is unknown and no file")
+var ErrUnknown = errors.New("is neither a known name nor a file")
 
 // Load returns a named set, that of a directory of IDX files or of a folder of pictures, or
 // that of a CSV or NPZ file. An error is one line that begins with the name or file it is
@@ -156,7 +156,7 @@ func (l library) load(ctx context.Context, name string) (Set, error) {
 		if dir, prefix := filepath.Dir(name), filepath.Base(name); hasPrefix(dir, prefix) {
 			return l.loadDir(ctx, dir, prefix)
 		}
-		return Set{}, fmt.Errorf("data set %q %w: %s, a directory of IDX files, a CSV or an NPZ file is expected",
+		return Set{}, fmt.Errorf("data set %q %w: %s, a directory of IDX files, a folder of pictures, a CSV or an NPZ file is expected",
 			name, ErrUnknown, strings.Join(l.names(), ", "))
 	case err != nil:
 		return Set{}, err

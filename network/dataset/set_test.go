@@ -238,12 +238,12 @@ func TestLoadDirOfSeveralSets(t *testing.T) {
 func TestLoadNoSuchSet(t *testing.T) {
 	file := filepath.Join(writeDir(t, map[string][]byte{"file": nil}), "file")
 	for name, want := range map[string]string{
-		"":                 `data set "" is unknown and no file: mnist, fashion-mnist, a directory of IDX files, a CSV or an NPZ file is expected`,
-		"minst":            `data set "minst" is unknown and no file: mnist, fashion-mnist, a directory of IDX files, a CSV or an NPZ file is expected`,
+		"":                 `data set "" is neither a known name nor a file: mnist, fashion-mnist, a directory of IDX files, a folder of pictures, a CSV or an NPZ file is expected`,
+		"minst":            `data set "minst" is neither a known name nor a file: mnist, fashion-mnist, a directory of IDX files, a folder of pictures, a CSV or an NPZ file is expected`,
 		file:               file + ": is empty: a CSV file is expected",
 		file + "/below":    "stat " + file + "/below: not a directory",
 		"mnist\x00":        "stat mnist\x00: invalid argument",
-		t.TempDir() + "/x": `is unknown and no file`,
+		t.TempDir() + "/x": `is neither a known name nor a file`,
 	} {
 		_, err := Load(context.Background(), name, Options{Offline: true})
 		if err == nil || !strings.Contains(err.Error(), want) {

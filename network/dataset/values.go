@@ -196,6 +196,9 @@ func parseNumber(field []byte, missing Missing) (v float64, problem string) {
 	if v, err := strconv.ParseFloat(string(field), 64); err == nil && v-v != 0 {
 		return 0, fmt.Sprintf("%.40q where a finite number is expected", field)
 	}
+	if _, ok := parseDecimal(bytes.Replace(field, []byte(","), []byte("."), 1)); ok {
+		return 0, fmt.Sprintf("%.40q where a number is expected, with a decimal point", field)
+	}
 	return 0, fmt.Sprintf("%.40q where a number is expected", field)
 }
 

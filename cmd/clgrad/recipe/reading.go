@@ -16,14 +16,14 @@ import (
 // A Reading says how the files of a data set are read where there is more than one way.
 // What it leaves out is found out from the files, and said where another way was possible.
 type Reading struct {
-	Label     Path            `json:"label,omitempty" placeholder:"COLUMN" of:"data" help:"Column of a table with the labels, by name or number. Default: the column named label."`
-	Header    dataset.Header  `json:"header,omitempty" placeholder:"auto|yes|no" of:"data" help:"Whether the first line of a CSV file contains column names. Default: yes if one of its fields is neither a number nor empty."`
-	Separator Separator       `json:"separator,omitempty" placeholder:"CHARACTER" of:"data" help:"Field separator of a CSV file: one character, tab or space. Default: comma, semicolon or tab, whichever fits the first lines."`
+	Label     Path            `json:"label,omitempty" placeholder:"COLUMN" of:"data" help:"Column of a table with the labels, by name or number. Default: ${as_trained}the column named label."`
+	Header    dataset.Header  `json:"header,omitempty" placeholder:"auto|yes|no" of:"data" help:"Whether the first line of a CSV file contains column names. Default: ${as_trained}yes if one of its fields is neither a number nor empty."`
+	Separator Separator       `json:"separator,omitempty" placeholder:"CHARACTER" of:"data" help:"Field separator of a CSV file: one character, tab or space. Default: ${as_trained}comma, semicolon or tab, whichever fits the first lines."`
 	Ignore    ColumnList      `json:"ignore,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are not features, by name or number, as in id,3."`
-	Features  ColumnList      `json:"features,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are features, by name or number. Default: all others."`
-	Missing   dataset.Missing `json:"missing,omitempty" placeholder:"refuse|drop|mean" of:"data" help:"How to treat missing values (an empty field, NA, NaN, null or ?). drop leaves out the row. mean fills in the mean of the column in the training set. Default: an error that says where the value is missing."`
+	Features  ColumnList      `json:"features,omitempty" placeholder:"COLUMN,…" of:"data" help:"Columns of a table that are features, by name or number. Default: ${as_trained}all others."`
+	Missing   dataset.Missing `json:"missing,omitempty" placeholder:"refuse|drop|mean" of:"data" help:"How to treat missing values (an empty field, NA, NaN, null or ?). drop leaves out the row. mean fills in the mean of the column in the training set. Default: ${as_trained}an error that says where the value is missing."`
 	Shape     Dimensions      `json:"shape,omitempty" placeholder:"HxWxC" of:"data" help:"Shape of a sample, as in 28x28 or 32x32x3: that of an image in a table or an array, and that to which pictures are brought."`
-	Arrays    ArrayNames      `json:"arrays,omitempty" placeholder:"x=NAME,y=NAME" of:"data" help:"Which arrays of an NPZ file hold the features x and the labels y of the training set, x_val and y_val of the validation set, x_test and y_test of the test set. No others are read. Default: those with names as x_train (Keras), train_images (MedMNIST), x, or arr_0 and arr_1."`
+	Arrays    ArrayNames      `json:"arrays,omitempty" placeholder:"x=NAME,y=NAME" of:"data" help:"Which arrays of an NPZ file hold the features x and the labels y of the training set, x_val and y_val of the validation set, x_test and y_test of the test set. No others are read. Default: ${as_trained}those with names as x_train (Keras), train_images (MedMNIST), x, or arr_0 and arr_1."`
 	Transpose bool            `json:"transpose,omitempty" of:"data" help:"Transpose each image, which EMNIST's files need. --shape is the shape in the file."`
 	Numbers   bool            `json:"numbers_as_classes,omitempty" name:"numbers-as-classes" of:"data" help:"Treat labels as classes even if they look like measurements, that is, fractions that nearly all differ."`
 }

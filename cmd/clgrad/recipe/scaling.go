@@ -12,7 +12,7 @@ import (
 
 // A Scaling is that of features whose means and deviations are known.
 type Scaling struct {
-	Mean Numbers   `json:"mean,omitempty" placeholder:"NUMBER,…" of:"preprocess" help:"Scale the features by known numbers, in place of --preprocess, as torchvision's Normalize does: x = (u − mean)/std, u being the value, divided by 255 where the data is 8-bit. One number, one for each channel of images HxWxC, or one for each feature. Default: 0."`
+	Mean Numbers   `json:"mean,omitempty" placeholder:"NUMBER,…" of:"preprocess" help:"Scale the features by known numbers${which_scaling}, as torchvision's Normalize does: x = (u − mean)/std, u being the value, divided by 255 where the data is 8-bit. One number, one for each channel of images HxWxC, or one for each feature. Default: 0."`
 	Std  Positives `json:"std,omitempty" placeholder:"NUMBER,…" of:"preprocess" help:"The deviations beside --mean, as many. Default: 1."`
 }
 

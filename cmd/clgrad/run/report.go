@@ -125,6 +125,9 @@ func (r *run) reportData(kernels []report.Kernel) report.Run {
 			page.Remarks = append(page.Remarks, gapWords(part.name, float64(s.TrainAccuracy), accuracy, float64(s.Loss), loss))
 		}
 	}
+	if advice := r.advice(); advice != "" {
+		page.Remarks = append(page.Remarks, strings.ToUpper(advice[:1])+advice[1:]+".")
+	}
 	if s.PeakRSS > 0 {
 		page.Figures = append(page.Figures, report.Figure{Name: "peak memory before this report", Value: fmt.Sprintf("%.0f MB", float64(s.PeakRSS)/1e6)})
 	}

@@ -130,7 +130,7 @@ func (r *run) choose(path string, model *checkpoint.Model, damaged error) error 
 
 // tooFew reports that a run is given less than it has.
 func (r *run) tooFew() error {
-	return fmt.Errorf("--resume: %s are fewer than the %s of the run: as many or more are expected", asked(r.Recipe), asked(*r.had))
+	return fmt.Errorf("%s are fewer than the %s of the run: as many or more are expected", asked(r.Recipe), asked(*r.had))
 }
 
 // lengthen makes the directory that of a run of more iterations, if it is given more. All

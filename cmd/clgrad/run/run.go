@@ -306,7 +306,7 @@ func (r *run) settle() error {
 	}
 	if r.had != nil {
 		if had, _, err := r.had.Settle(r.pace.batches); err != nil || r.pace.total < had {
-			return errors.Join(err, r.tooFew())
+			return errors.Join(err, fmt.Errorf("--resume: %w", r.tooFew()))
 		}
 	}
 	if r.ScheduleSteps != steps {
