@@ -340,7 +340,7 @@ func TestErrors(t *testing.T) {
 		{"recipes fly", usage, "one of assignment, nn-class, "},
 		{"eval", usage, "model"},
 		{"train --data " + dir + " --backend opencl:97.3", failure, "no OpenCL device"},
-		{"train --data nowhere", failure, "mnist, fashion-mnist, a directory of IDX files, a CSV or an NPZ file is expected"},
+		{"train --data nowhere", failure, "mnist, fashion-mnist, a directory of IDX files, a folder of pictures, a CSV or an NPZ file is expected"},
 		{"train --data " + plainFile, failure, plainFile + `: has no column "label" for the labels`},
 		{"train --data " + dir + " --label 1", failure, dir + ": is a directory of IDX files, which has no use for a label column"},
 		{"train --data mnist --test " + plainFile, failure, "mnist: is a named set, which has no use for a test file"},
