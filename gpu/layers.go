@@ -158,13 +158,12 @@ func (e *executor) WeightGradient(r network.Rows, dzm network.Matrix, add bool, 
 		return l.run(a, p, n+1)
 	}
 	if tile.Grouped() {
-		stride := network.AlignUp(p)
-		part, err := e.scratch(&e.partial, "partial gradients", gradientSplits(e.config, n, p, rows)*(n+1)*stride)
+		splits, stride := gradientSplits(e.config, n, p, rows), network.AlignUp(p)
+		part, err := e.scratch(&e.partial, "partial gradients", splits*(n+1)*stride)
 		if err != nil {
 			return err
 		}
-		splits, err := e.partialGradient(x, dz, operand{o: part, rows: n, cols: p, stride: stride})
-		if err != nil {
+		if err := e.partialGradients(x, dz, operand{o: part, rows: n, cols: p, stride: stride}, splits); err != nil {
 			return err
 		}
 		return e.addPartials(in, part, splits, stride, stride, n+1, add, dw, db)
@@ -189,21 +188,27 @@ func (e *executor) WeightGradient(r network.Rows, dzm network.Matrix, add bool, 
 	return e.addPartials(in, part, splits, p, 1, stride, add, dw, db)
 }
 
-// partialGradient enqueues the partial gradients of a layer, of a tile that works in groups, and
-// returns how many there are: to stands for the first of them, each with the bias gradient as
-// a last row.
-func (e *executor) partialGradient(x, dz, to operand) (splits int, err error) {
+// gradientSplits returns how many partial gradients of a layer with n inputs and p outputs there
+// are of some rows, of a tile that works in groups: at most one for each step of the tile, of
+// tile.Depth rows, as a group takes as long for fewer rows.
+func gradientSplits(c kernels.Config, n, p, rows int) int {
+	tile := c.Tile(kernels.OpWeightGradient, n, p)
+	return max(1, min(tile.Splits, groups(rows, tile.Depth)))
+}
+
+// partialGradients enqueues those of a layer, of a tile that works in groups: to stands for the
+// first of them, each with the bias gradient as a last row.
+func (e *executor) partialGradients(x, dz, to operand, splits int) error {
 	n, p := to.rows, to.cols
-	splits = gradientSplits(e.config, n, p, x.rows)
 	tile := e.config.Tile(kernels.OpWeightGradient, n, p).Fit(n, p)
 	l, err := e.product(network.OpWeightGradient, n, p, tile, kernels.Partial, x.bytes)
 	if err != nil {
-		return 0, err
+		return err
 	}
 	// The operand of the epilogue is unused: any buffer will do.
 	a := e.arguments().ints(n, p, x.rows, 0).matrix(x).matrix(dz).matrix(dz).matrix(to)
 	global, _ := tile.Grid(n, p, splits)
-	return splits, l.run(a, global...)
+	return l.run(a, global...)
 }
 
 // addPartials makes the gradient of partial ones: cols columns, stored in panels of the

@@ -14,9 +14,7 @@ import (
 // fitConfig replaces tiles that a device cannot take by smaller ones, so that
 // the defaults run everywhere.
 func fitConfig(c kernels.Config, l kernels.Limits) kernels.Config {
-	for c.RecordGroup > l.WorkGroup && c.RecordGroup > 1 {
-		c.RecordGroup /= 2
-	}
+	c.RecordGroup = l.Group(c.RecordGroup)
 	for _, t := range []*kernels.Tile{&c.Forward, &c.WeightGradient, &c.InputGradient} {
 		for t.Check(l) != nil && t.GroupRows > 1 {
 			t.GroupRows, t.GroupCols = t.GroupRows/2, t.GroupCols/2

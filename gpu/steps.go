@@ -122,19 +122,48 @@ func (st *steps) prepare(s network.Samples, tile kernels.StepTile) (err error) {
 	return st.index.load(st.x, s)
 }
 
-// check reports whole iterations that were closed, or whose input was.
-func (st *steps) check(operation string) error {
-	if st.wt.handle == nil {
-		return st.e.s.fail(operation, network.ErrClosed)
+// checkSteps reports whole iterations over the input that were closed, o being a part of them,
+// or whose input was.
+func (x *input) checkSteps(operation string, o *object) error {
+	if o.handle == nil {
+		return x.e.s.fail(operation, network.ErrClosed)
 	}
-	return st.x.check(operation)
+	return x.check(operation)
+}
+
+// ready returns the recorder, or why whole iterations with a part o cannot compute a block.
+func (x *input) ready(operation string, o *object, b network.Block, r network.Recorder, record int) (*recorder, error) {
+	mine := x.e.ownRecorder(r)
+	if b.Input != network.Input(x) {
+		panic(foreign)
+	}
+	if record < 0 || record >= mine.records {
+		panic(badRange)
+	}
+	if err := x.checkSteps(operation, o); err != nil {
+		return nil, err
+	}
+	if !x.labelled {
+		return nil, x.e.s.fail(operation, network.ErrNoLabels)
+	}
+	return mine, nil
+}
+
+// stateOf returns the buffers of a rule's state, and of one with less than two another, which
+// is not used.
+func (e *executor) stateOf(state []network.Vector, other *object) (a, b *object) {
+	buffers := [2]*object{other, other}
+	for i, v := range state {
+		buffers[i] = e.own(v.Buffer)
+	}
+	return buffers[0], buffers[1]
 }
 
 // Begin transposes the weights.
 func (st *steps) Begin(theta network.Buffer) error {
 	e, at := st.e, 0
 	network.CheckSteps(st.layout, network.Whole(theta))
-	if err := st.check("steps"); err != nil {
+	if err := st.x.checkSteps("steps", st.wt); err != nil {
 		return err
 	}
 	for i := 1; i < st.layout.Layers(); i++ {
@@ -157,16 +186,6 @@ func (st *steps) Begin(theta network.Buffer) error {
 // rows enqueues what is local to a row.
 func (st *steps) rows(b network.Block, m int, theta *object) error {
 	e, x, tile := st.e, st.x, *st.e.config.Step
-	if b.Input != network.Input(x) {
-		panic(foreign)
-	}
-	rows := b.Rows()
-	if err := st.check(network.OpStepRows); err != nil {
-		return err
-	}
-	if !x.labelled {
-		return e.s.fail(network.OpStepRows, network.ErrNoLabels)
-	}
 	labels, at, err := x.labelsOf(b.Index)
 	if err != nil {
 		return err
@@ -176,7 +195,7 @@ func (st *steps) rows(b network.Block, m int, theta *object) error {
 	if err != nil {
 		return err
 	}
-	a := e.arguments().ints(rows, st.cap).float(1 / float64(m))
+	a := e.arguments().ints(b.Rows(), st.cap).float(1 / float64(m))
 	if err := x.packed.add(a, x, b.Index); err != nil {
 		return err
 	}
@@ -185,11 +204,8 @@ func (st *steps) rows(b network.Block, m int, theta *object) error {
 }
 
 // columns enqueues what is local to a weight, theta being what the rule is for.
-func (st *steps) columns(rule kernels.Rule, f network.Factors, iteration int, b network.Block, theta *object, state []network.Vector, r network.Recorder, record int) error {
-	e, x, tile, mine := st.e, st.x, *st.e.config.Step, st.e.ownRecorder(r)
-	if record < 0 || record >= mine.records {
-		panic(badRange)
-	}
+func (st *steps) columns(rule kernels.Rule, f network.Factors, iteration int, b network.Block, theta *object, state []network.Vector, r *recorder, record int) error {
+	e, x, tile := st.e, st.x, *st.e.config.Step
 	if err := e.trust(rule); err != nil {
 		return err
 	}
@@ -200,35 +216,41 @@ func (st *steps) columns(rule kernels.Rule, f network.Factors, iteration int, b 
 	if err != nil {
 		return err
 	}
-	vectors := [2]*object{theta, theta} // any will do where the rule has less state
-	for i, v := range state {
-		vectors[i] = e.own(v.Buffer)
-	}
 	a := e.arguments().ints(b.Rows(), st.cap, iteration, tile.RowItems, record).factors(f)
 	if err := st.index.add(a, x, b.Index); err != nil {
 		return err
 	}
-	a.buffers(x.packed.table, theta, vectors[0], vectors[1], st.wt, e.own(st.acts), st.losses, mine.o)
+	first, second := e.stateOf(state, theta)
+	a.buffers(x.packed.table, theta, first, second, st.wt, e.own(st.acts), st.losses, r.o)
 	return l.run(a, tile.Tasks(st.layout.Sizes))
 }
 
 func (st *steps) step(rule kernels.Rule, f network.Factors, iteration int, b network.Block, m int, theta, to network.Buffer, state []network.Vector, r network.Recorder, record int) error {
+	mine, err := st.x.ready(network.OpStepRows, st.wt, b, r, record)
+	if err != nil {
+		return err
+	}
 	if err := st.rows(b, m, st.e.own(theta)); err != nil {
 		return err
 	}
-	return st.columns(rule, f, iteration, b, st.e.own(to), state, r, record)
+	return st.columns(rule, f, iteration, b, st.e.own(to), state, mine, record)
 }
 
 // Stages returns what the last block left, as kernels/step_register.cl stores it.
 func (st *steps) Stages(b network.Block) (h, dz []network.Matrix) {
+	return stages(st.layout.Sizes, st.acts, st.cap, b.Rows())
+}
+
+// stages returns the outputs of the hidden layers and the derivatives of all layers' sums, which
+// stand behind each other in a buffer with room for most rows of each.
+func stages(sizes []int, in network.Buffer, most, rows int) (h, dz []network.Matrix) {
 	at := 0
 	next := func(n int) network.Matrix {
 		stride := network.Stride(n)
-		m := network.Matrix{Buffer: st.acts, Offset: at, Rows: b.Rows(), Cols: n, Stride: stride}
-		at += st.cap * stride
+		m := network.Matrix{Buffer: in, Offset: at, Rows: rows, Cols: n, Stride: stride}
+		at += most * stride
 		return m
 	}
-	sizes := st.layout.Sizes
 	for _, n := range sizes[1 : len(sizes)-1] {
 		h = append(h, next(n))
 	}

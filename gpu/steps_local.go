@@ -22,14 +22,6 @@ func fusable(c kernels.Config, sizes []int) bool {
 	return c.Packed == nil && len(sizes)-1 <= kernels.MaxStepLayers
 }
 
-// gradientSplits returns how many partial gradients of a layer with n inputs and p outputs there
-// are of some rows, of a tile that works in groups: at most one for each step of the tile, of
-// tile.Depth rows, as a group takes as long for fewer rows.
-func gradientSplits(c kernels.Config, n, p, rows int) int {
-	tile := c.Tile(kernels.OpWeightGradient, n, p)
-	return max(1, min(tile.Splits, groups(rows, tile.Depth)))
-}
-
 // fusedElements returns the elements of the buffers that iterations of a network in few
 // launches take for blocks of some rows: activations and derivatives, and partial gradients.
 func fusedElements(c kernels.Config, sizes []int, rows int) (acts, parts int64) {
@@ -50,41 +42,30 @@ type localSteps struct {
 	network string // its sizes, for launches
 
 	output  kernels.Output
-	outputs bool             // the last layer is computed by step_output
-	h, dz   []network.Matrix // of the largest block
-	acts    network.Buffer   // that they stand in
-	part    *object          // partial gradients
-	losses  *object          // of the work-groups of step_output
-	scaled  *object          // the first layer's weights with the input's factors; nil where it has none apart
+	outputs bool           // the last layer is computed by step_output
+	cap     int            // rows of the largest block
+	acts    network.Buffer // outputs and derivatives of so many rows
+	part    *object        // partial gradients
+	losses  *object        // of the work-groups of step_output
+	scaled  *object        // the first layer's weights with the input's factors; nil where it has none apart
 }
 
 // prepare makes the memory for the largest block.
 func (st *localSteps) prepare() (err error) {
 	e, l, x := st.e, st.layout, st.x
-	most, last := slices.Max(x.blocks), l.Layers()-1
+	last := l.Layers() - 1
+	st.cap = slices.Max(x.blocks)
 	if last > 0 {
 		st.output, st.outputs = kernels.OutputOf(l.Sizes[last], l.Sizes[last+1], e.s.device.limits())
 	}
-	acts, parts := fusedElements(e.config, l.Sizes, most)
+	acts, parts := fusedElements(e.config, l.Sizes, st.cap)
 	if st.acts, err = e.NewBuffer(int(acts)); err != nil {
 		return err
-	}
-	at := 0
-	place := func(n int) network.Matrix {
-		m := network.Matrix{Buffer: st.acts, Offset: at, Rows: most, Cols: n, Stride: network.Stride(n)}
-		at += most * m.Stride
-		return m
-	}
-	for _, n := range l.Sizes[1 : last+1] {
-		st.h = append(st.h, place(n))
-	}
-	for _, n := range l.Sizes[1:] {
-		st.dz = append(st.dz, place(n))
 	}
 	if st.part, err = e.buffer("partial gradients", 4*int(parts)); err != nil {
 		return err
 	}
-	if st.losses, err = e.buffer("partial losses", 8*groups(most, max(1, st.output.Rows))); err != nil {
+	if st.losses, err = e.buffer("partial losses", 8*groups(st.cap, max(1, st.output.Rows))); err != nil {
 		return err
 	}
 	if x.affine != nil {
@@ -95,14 +76,6 @@ func (st *localSteps) prepare() (err error) {
 	return nil
 }
 
-// check reports iterations that were closed, or whose input was.
-func (st *localSteps) check(operation string) error {
-	if st.part.handle == nil {
-		return st.e.s.fail(operation, network.ErrClosed)
-	}
-	return st.x.check(operation)
-}
-
 // firstWeights returns where the scaled weights of the first layer stand.
 func (st *localSteps) firstWeights() operand {
 	return operand{o: st.scaled, rows: st.layout.Sizes[0], cols: st.layout.Sizes[1], stride: network.Stride(st.layout.Sizes[1])}
@@ -111,7 +84,7 @@ func (st *localSteps) firstWeights() operand {
 // Begin multiplies the first layer's weights by the input's factors.
 func (st *localSteps) Begin(theta network.Buffer) error {
 	network.CheckSteps(st.layout, network.Whole(theta))
-	if err := st.check("steps"); err != nil || st.scaled == nil {
+	if err := st.x.checkSteps("steps", st.part); err != nil || st.scaled == nil {
 		return err
 	}
 	w, _ := st.layout.Layer(0)
@@ -140,18 +113,10 @@ func (st *localSteps) forward(i int, x network.Rows, theta network.Buffer, act n
 }
 
 func (st *localSteps) step(rule kernels.Rule, f network.Factors, iteration int, b network.Block, m int, theta, to network.Buffer, state []network.Vector, r network.Recorder, record int) error {
-	e, x, mine, last := st.e, st.x, st.e.ownRecorder(r), st.layout.Layers()-1
-	if b.Input != network.Input(x) {
-		panic(foreign)
-	}
-	if record < 0 || record >= mine.records {
-		panic(badRange)
-	}
-	if err := st.check("steps"); err != nil {
+	e, last := st.e, st.layout.Layers()-1
+	mine, err := st.x.ready("steps", st.part, b, r, record)
+	if err != nil {
 		return err
-	}
-	if !x.labelled {
-		return e.s.fail("steps", network.ErrNoLabels)
 	}
 	if err := e.trust(rule); err != nil {
 		return err
@@ -201,7 +166,8 @@ func (st *localSteps) step(rule kernels.Rule, f network.Factors, iteration int, 
 		}
 		w, _ := st.layout.Layer(i)
 		part := operand{o: st.part, offset: at, rows: w.Rows, cols: w.Cols, stride: w.Stride}
-		if splits[i], err = e.partialGradient(v, e.operand(dz[i]), part); err != nil {
+		splits[i] = gradientSplits(e.config, w.Rows, w.Cols, b.Rows())
+		if err := e.partialGradients(v, e.operand(dz[i]), part, splits[i]); err != nil {
 			return err
 		}
 		at += splits[i] * (w.Rows + 1) * w.Stride
@@ -245,12 +211,9 @@ func (st *localSteps) update(rule kernels.Rule, f network.Factors, iteration int
 	if err != nil {
 		return err
 	}
-	vectors := [2]*object{theta, theta} // any will do where the rule has less state
-	for i, v := range state {
-		vectors[i] = e.own(v.Buffer)
-	}
 	a := e.arguments().ints(st.layout.Len, iteration).ints(splits[:]...).ints(losses, record).factors(f)
-	a.buffers(st.part, st.losses, affine, theta, vectors[0], vectors[1], weights, r.o)
+	first, second := e.stateOf(state, theta)
+	a.buffers(st.part, st.losses, affine, theta, first, second, weights, r.o)
 	items := groups(st.layout.Len, group) * group
 	if losses > 0 {
 		items += group
@@ -260,13 +223,7 @@ func (st *localSteps) update(rule kernels.Rule, f network.Factors, iteration int
 
 // Stages returns what the last block left.
 func (st *localSteps) Stages(b network.Block) (h, dz []network.Matrix) {
-	first := func(all []network.Matrix) (some []network.Matrix) {
-		for _, m := range all {
-			some = append(some, m.First(b.Rows()))
-		}
-		return some
-	}
-	return first(st.h), first(st.dz)
+	return stages(st.layout.Sizes, st.acts, st.cap, b.Rows())
 }
 
 // Close frees the memory.

@@ -54,13 +54,7 @@ const (
 )
 
 // UpdateGroup returns the work-group of step_update on a device with the given limits.
-func UpdateGroup(l Limits) int {
-	group := updateGroup
-	for group > l.WorkGroup && group > 1 {
-		group /= 2
-	}
-	return group
-}
+func UpdateGroup(l Limits) int { return l.Group(updateGroup) }
 
 // StepUpdate returns the program with the kernel step_update, which works in groups of some
 // work-items, for a network of the given sizes, of at most MaxStepLayers layers.

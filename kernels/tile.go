@@ -69,6 +69,14 @@ type Limits struct {
 	LocalMemory int64 // bytes
 }
 
+// Group returns a work-group of want work-items, halved until the device takes it.
+func (l Limits) Group(want int) int {
+	for want > l.WorkGroup && want > 1 {
+		want /= 2
+	}
+	return want
+}
+
 // Check reports why a device with the given limits cannot be asked for the tile.
 func (t Tile) Check(l Limits) error {
 	between := func(what string, v, low, high int) error {
