@@ -61,7 +61,7 @@ func parseProblem(err error, node *kong.Node) error {
 	case absent != nil && node != nil:
 		line = absent[1] + " is missing"
 		if f := flag(node, absent[1]); f != nil {
-			line += ": " + strings.TrimPrefix(expected(f, ""), `"": `)
+			line += ": " + wanted(f)
 		}
 	case argument != nil && node != nil && flag(node, "--data") != nil && isThere(argument[1]):
 		line += fmt.Sprintf(", did you mean --data %s?", text.ShellWord(argument[1]))

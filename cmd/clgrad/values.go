@@ -31,11 +31,14 @@ func checkValues(args []string, node *kong.Node) error {
 			}
 		}
 		if value == "" {
-			return misused("%s has no value: %s", name, strings.TrimPrefix(expected(f, ""), `"": `))
+			return misused("%s has no value: %s", name, wanted(f))
 		}
 	}
 	return nil
 }
+
+// wanted says which values a flag takes that has none.
+func wanted(f *kong.Flag) string { return strings.TrimPrefix(expected(f, ""), `"": `) }
 
 // expected says which values a flag takes where it was given another one: that of its type, or of
 // the elements of a list.
